@@ -1,0 +1,69 @@
+"""Audio-visual segmentation: mark in a video the objects that sound.
+
+The front door. Each name is loaded from its layer on first use (PEP 562), so that `import avseg`
+costs nothing and the command line can show its help without loading torch.
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AVSBench",
+    "AvsegError",
+    "Clip",
+    "Segmentation",
+    "Segmenter",
+    "VideoInfo",
+    "__version__",
+    "evaluate",
+    "load_segmenter",
+    "probe",
+    "read_clip",
+    "save_masks",
+    "save_overlay",
+    "stream_clips",
+]
+
+if TYPE_CHECKING:
+    from avseg.datasets import AVSBench
+    from avseg.errors import AvsegError
+    from avseg.evaluation import evaluate
+    from avseg.export import save_masks, save_overlay
+    from avseg.media import probe, read_clip, stream_clips
+    from avseg.segmenter import Segmenter, load_segmenter
+    from avseg.types import Clip, Segmentation, VideoInfo
+else:
+    # Hidden from type checkers: to them, a misspelt name must stay an error.
+    import importlib
+
+    #: Public name -> the layer it comes from.
+    _LAYERS = {
+        "AVSBench": "datasets",
+        "AvsegError": "errors",
+        "Clip": "types",
+        "Segmentation": "types",
+        "Segmenter": "segmenter",
+        "VideoInfo": "types",
+        "evaluate": "evaluation",
+        "load_segmenter": "segmenter",
+        "probe": "media",
+        "read_clip": "media",
+        "save_masks": "export",
+        "save_overlay": "export",
+        "stream_clips": "media",
+    }
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from its layer and keep it for the next use."""
+        if name not in _LAYERS:
+            raise AttributeError(
+                f"module 'avseg' has no attribute {name!r}; it has {', '.join(__all__)}."
+            )
+        value = getattr(importlib.import_module(f"avseg.{_LAYERS[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, loaded or not."""
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,89 @@
+"""The `avseg` command: its subcommands, its exit codes, and how an error is shown.
+
+Subcommands are named by import path and loaded when they are called, so that `avseg --help` loads
+neither torch nor transformers.
+
+Exit codes: 0 all went well; 1 something could not be done (an `AvsegError`, or the number that the
+subcommand returned); 2 the command was not understood; 130 interrupted from the keyboard.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.text import Text
+
+import avseg
+
+app = App(
+    name="avseg",
+    help="Audio-visual segmentation: mark in a video the objects that sound.",
+    version=avseg.__version__,
+    suppress_keyboard_interrupt=False,  # `run` reports it, wherever it strikes
+)
+app.command(
+    "avseg.cli.segment:segment",
+    name="segment",
+    help="Mark the sounding objects of videos: overlay video, masks, figures.",
+)
+app.command(
+    "avseg.cli.evaluate:evaluate",
+    name="evaluate",
+    help="Score a model on a data set in AVSBench's layout.",
+)
+app.command(
+    "avseg.cli.train:train",
+    name="train",
+    help="Train a model from a recipe.",
+)
+
+data = App(name="data", help="Make data sets.")
+data.command(
+    "avseg.cli.data:synthesize",
+    name="synthesize",
+    help="Write SynthAVS, the synthetic benchmark, in AVSBench's layout.",
+)
+app.command(data)
+
+
+def main() -> int:
+    """Run the command line of this process.
+
+    Returns:
+        The exit code.
+    """
+    return run(app, sys.argv[1:])
+
+
+def run(command: App, arguments: Sequence[str]) -> int:
+    """Run a command and turn what happens into an exit code.
+
+    Args:
+        command: The command with its subcommands.
+        arguments: What the user typed after the command's name.
+
+    Returns:
+        The exit code; see the module's docstring.
+    """
+    try:
+        status = command(
+            arguments,
+            exit_on_error=False,
+            result_action="return_int_as_exit_code_else_zero",
+        )
+    except CycloptsError:  # cyclopts has shown it, with the nearest valid spelling
+        return 2
+    except avseg.AvsegError as error:
+        _show_error(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _show_error("interrupted.")
+        return 130
+    return int(status)
+
+
+def _show_error(message: str) -> None:
+    # Text, not markup: a file name may hold square brackets. Soft wrap: a path stays in one piece.
+    line = Text.assemble(("error: ", "bold red"), (message, "red"))
+    Console(stderr=True).print(line, soft_wrap=True, highlight=False)
