@@ -1,0 +1,23 @@
+"""Masks to files: indexed PNG, COCO run lengths, an overlay video, a folder with all of them."""
+
+from avseg.export.overlay import OverlayReport, OverlayWriter, open_overlay, save_overlay
+from avseg.export.png import MaskWriter, save_mask, save_masks
+from avseg.export.result import ResultSummary, Run, find_result, write_result
+from avseg.export.rle import CocoRle, decode_mask, encode_mask
+
+__all__ = [
+    "CocoRle",
+    "MaskWriter",
+    "OverlayReport",
+    "OverlayWriter",
+    "ResultSummary",
+    "Run",
+    "decode_mask",
+    "encode_mask",
+    "find_result",
+    "open_overlay",
+    "save_mask",
+    "save_masks",
+    "save_overlay",
+    "write_result",
+]

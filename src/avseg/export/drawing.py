@@ -1,0 +1,189 @@
+"""How a mask looks on a picture: what sounds is lit and outlined, the rest steps back.
+
+Pictures are drawn on as they come from the decoder, in 8-bit Y'CbCr with halved chroma (I420).
+So a pixel that nothing is drawn on keeps its value, whatever the video's colour standard, and a
+picture costs half of what it would in RGB.
+"""
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+Plane = npt.NDArray[np.uint8]
+Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A colour in limited-range Y'CbCr (BT.709): luma 16-235, chroma 16-240 around 128."""
+
+    luma: float
+    blue: float
+    red: float
+
+    @classmethod
+    def from_rgb(cls, red: int, green: int, blue: int) -> "Colour":
+        """Convert from RGB in [0, 255]."""
+        luma = (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+        return cls(
+            luma=16 + 219 * luma,
+            blue=128 + 224 * (blue / 255 - luma) / 1.8556,
+            red=128 + 224 * (red / 255 - luma) / 1.5748,
+        )
+
+
+SHADE = Colour.from_rgb(8, 10, 20)
+LIGHT = Colour.from_rgb(255, 196, 64)
+LINE = Colour.from_rgb(255, 226, 130)
+EDGE = Colour.from_rgb(30, 16, 0)
+TRACK = Colour.from_rgb(24, 24, 28)
+PAST = Colour.from_rgb(120, 120, 128)
+
+#: How much of each colour covers the picture where it is strongest.
+SHADE_OPACITY = 0.45
+LIGHT_OPACITY = 0.12
+GLOW_OPACITY = 0.55
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One I420 picture of even height H and width W, to be drawn on in place.
+
+    Attributes:
+        luma: (H, W) uint8.
+        blue: Blue-difference chroma, (H / 2, W / 2) uint8.
+        red: Red-difference chroma, (H / 2, W / 2) uint8.
+        packed: The memory the three share, one after the other, (H * 3 / 2, W) uint8.
+    """
+
+    luma: Plane
+    blue: Plane
+    red: Plane
+    packed: Plane
+
+    @classmethod
+    def blank(cls, height: int, width: int) -> "Canvas":
+        """Make room for a picture of even height and width, in pixels."""
+        pixels, chroma = height * width, height * width // 4
+        memory = np.empty(pixels + 2 * chroma, dtype=np.uint8)
+        half = (height // 2, width // 2)
+        return cls(
+            luma=memory[:pixels].reshape(height, width),
+            blue=memory[pixels : pixels + chroma].reshape(half),
+            red=memory[pixels + chroma :].reshape(half),
+            packed=memory.reshape(height * 3 // 2, width),
+        )
+
+
+class Look:
+    """One mask, ready to be drawn on any number of pictures.
+
+    The layers are flattened into a gain and an offset for each pixel, so that drawing is one
+    multiplication and one addition, however many pictures show the same mask.
+
+    Args:
+        mask: The sounding objects, (H, W) bool, H and W even.
+    """
+
+    def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
+        # Widths follow the picture's size, so that the look is the same in any resolution.
+        unit = max(1.0, min(mask.shape) / 360)
+        solid = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+        inside = _blurred(solid, 0.9 * unit)
+        glow = _blurred(solid, 14 * unit) * (1 - inside)
+        layers = [
+            (SHADE_OPACITY * (1 - inside), SHADE),
+            (GLOW_OPACITY * glow, LIGHT),
+            (LIGHT_OPACITY * inside, LIGHT),
+            (0.5 * _contour(_blurred(solid, 2.2 * unit)), EDGE),
+            (_contour(inside), LINE),
+        ]
+        halved = [(_halve(opacity), colour) for opacity, colour in layers]
+        self._luma = _flatten([(opacity, colour.luma) for opacity, colour in layers])
+        self._blue = _flatten([(opacity, colour.blue) for opacity, colour in halved])
+        self._red = _flatten([(opacity, colour.red) for opacity, colour in halved])
+
+    def draw(self, canvas: Canvas) -> None:
+        """Draw the mask on a picture of its size, in place.
+
+        Args:
+            canvas: What to draw on.
+        """
+        _blend(canvas.luma, *self._luma)
+        _blend(canvas.blue, *self._blue)
+        _blend(canvas.red, *self._red)
+
+
+class Timeline:
+    """A thin strip along the bottom edge: how far the video is, and where something sounded.
+
+    Args:
+        height: Of the picture, in pixels, even.
+        width: Of the picture, in pixels, even.
+    """
+
+    _TO_COME, _SILENT, _SOUNDING = range(3)
+    #: Luma and chroma of each state of a column, (3, 3).
+    _COLOURS = np.array([astuple(TRACK), astuple(PAST), astuple(LIGHT)]).round().astype(np.uint8)
+
+    def __init__(self, height: int, width: int) -> None:
+        self._thickness = 2 * max(2, round(height / 180))
+        self._columns = np.full(width, self._TO_COME, dtype=np.intp)
+        self._reached = 0
+
+    def advance(self, progress: float, sounding: bool) -> None:
+        """Go on to the picture that is shown next.
+
+        Args:
+            progress: Where the picture lies in the video, from 0 at its start to 1 at its end.
+            sounding: Whether an object is lit in it.
+        """
+        reached = round(min(max(progress, 0.0), 1.0) * len(self._columns))
+        passed = slice(self._reached, max(reached, self._reached))
+        self._columns[passed] = self._SOUNDING if sounding else self._SILENT
+        self._reached = passed.stop
+
+    def draw(self, canvas: Canvas) -> None:
+        """Draw the strip on a picture, in place.
+
+        Args:
+            canvas: Of the size the strip was laid out for.
+        """
+        rows, half_rows = self._thickness, self._thickness // 2
+        half_columns = self._columns[::2]
+        canvas.luma[-rows:] = self._COLOURS[self._columns, 0]
+        canvas.blue[-half_rows:] = self._COLOURS[half_columns, 1]
+        canvas.red[-half_rows:] = self._COLOURS[half_columns, 2]
+
+
+def _blurred(solid: Image.Image, radius: float) -> Map:
+    blurred = solid.filter(ImageFilter.GaussianBlur(radius))
+    return np.asarray(blurred, dtype=np.float32) / np.float32(255)
+
+
+def _contour(soft: Map) -> Map:
+    # 1 where a softened mask crosses one half, falling to 0 on either side.
+    line: Map = np.clip(1.6 - 3.2 * np.abs(soft - 0.5), 0, 1)
+    return line
+
+
+def _halve(opacity: Map) -> Map:
+    height, width = opacity.shape
+    halved: Map = opacity.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+    return halved
+
+
+def _flatten(layers: list[tuple[Map, float]]) -> tuple[Map, Map]:
+    gain: Map = np.ones_like(layers[0][0])
+    offset: Map = np.zeros_like(gain)
+    for opacity, value in layers:  # from the bottom up
+        gain *= 1 - opacity
+        offset *= 1 - opacity
+        offset += opacity * np.float32(value)
+    return gain, offset + np.float32(0.5)  # the half rounds when the sum is cut to uint8
+
+
+def _blend(plane: Plane, gain: Map, offset: Map) -> None:
+    np.add(plane * gain, offset, out=plane, casting="unsafe")

@@ -1,0 +1,87 @@
+"""What is drawn on a picture, plane by plane."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline
+
+
+def grey_canvas(height: int = 90, width: int = 120) -> Canvas:
+    canvas = Canvas.blank(height, width)
+    canvas.packed[:] = 128
+    return canvas
+
+
+def test_white_and_black_are_the_ends_of_limited_range() -> None:
+    assert astuple(Colour.from_rgb(255, 255, 255)) == pytest.approx((235, 128, 128))
+    assert astuple(Colour.from_rgb(0, 0, 0)) == pytest.approx((16, 128, 128))
+
+
+def test_pure_blue_and_red_reach_the_ends_of_their_chroma() -> None:
+    assert Colour.from_rgb(0, 0, 255).blue == pytest.approx(240, abs=0.01)
+    assert Colour.from_rgb(255, 0, 0).red == pytest.approx(240, abs=0.01)
+
+
+def test_the_planes_of_a_canvas_lie_one_after_the_other_in_memory() -> None:
+    canvas = Canvas.blank(4, 6)
+    canvas.luma[:], canvas.blue[:], canvas.red[:] = 1, 2, 3
+    assert canvas.packed.ravel().tolist() == 24 * [1] + 6 * [2] + 6 * [3]
+
+
+def test_far_from_the_mask_the_picture_is_darkened_evenly() -> None:
+    mask = np.zeros((90, 120), dtype=np.bool_)
+    mask[40:50, 50:70] = True
+    canvas = grey_canvas()
+    Look(mask).draw(canvas)
+    corner = canvas.luma[:10, :10]
+    assert corner.min() == corner.max() < 90
+
+
+def test_deep_inside_a_mask_the_picture_is_only_tinted() -> None:
+    canvas = grey_canvas()
+    Look(np.ones((90, 120), dtype=np.bool_)).draw(canvas)
+    luma, blue = canvas.luma[45, 60], canvas.blue[22, 30]
+    assert 128 < luma < 140
+    assert 110 < blue < 128  # a little yellow
+
+
+def test_the_same_look_can_be_drawn_again_and_again() -> None:
+    mask = np.zeros((90, 120), dtype=np.bool_)
+    mask[30:60, 30:60] = True
+    look, first, second = Look(mask), grey_canvas(), grey_canvas()
+    look.draw(first)
+    look.draw(second)
+    np.testing.assert_array_equal(first.packed, second.packed)
+
+
+def test_the_brightest_and_darkest_pixels_do_not_wrap_around() -> None:
+    mask = np.zeros((90, 120), dtype=np.bool_)
+    mask[30:60, 30:60] = True
+    white, black = grey_canvas(), grey_canvas()
+    white.luma[:], black.luma[:] = 255, 0
+    look = Look(mask)
+    look.draw(white)
+    look.draw(black)
+    assert (white.luma >= black.luma).all()
+
+
+def test_the_timeline_fills_from_the_left_in_the_colour_of_what_was_heard() -> None:
+    timeline, canvas = Timeline(90, 120), grey_canvas()
+    timeline.advance(0.25, sounding=True)
+    timeline.advance(0.5, sounding=False)
+    timeline.draw(canvas)
+    row = canvas.luma[-1]
+    assert (row[:30] == round(LIGHT.luma)).all()
+    assert (row[30:60] == round(PAST.luma)).all()
+    assert (row[60:] == round(TRACK.luma)).all()
+    assert (canvas.luma[:80] == 128).all()
+
+
+def test_the_timeline_ends_at_the_right_edge_even_if_the_video_is_longer_than_it_says() -> None:
+    timeline, canvas = Timeline(90, 120), grey_canvas()
+    timeline.advance(1.0, sounding=False)
+    timeline.advance(1.2, sounding=True)
+    timeline.draw(canvas)
+    assert (canvas.luma[-1] == round(PAST.luma)).all()

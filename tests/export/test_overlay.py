@@ -1,0 +1,236 @@
+"""The overlay keeps the video's times and sound, and lights what sounds while it sounds."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from avseg.errors import OutputError
+from avseg.export import open_overlay, save_overlay
+from avseg.media import probe, read_clip
+from tests.export.conftest import (
+    VideoMaker,
+    luma,
+    parts_of,
+    picture_times,
+    segment,
+    sound_packets,
+)
+
+EVEN_TIMES_MS = range(0, 1000, 100)
+UNEVEN_TIMES_MS = [0, 33, 150, 151, 400, 900, 1000, 1750]
+LATE_TIMES_MS = range(1500, 2500, 100)
+
+
+@pytest.mark.parametrize(
+    "times_ms", [EVEN_TIMES_MS, UNEVEN_TIMES_MS, LATE_TIMES_MS], ids=["even", "uneven", "late"]
+)
+def test_every_picture_keeps_its_time(
+    make_video: VideoMaker, tmp_path: Path, times_ms: list[int]
+) -> None:
+    video = make_video(times_ms=times_ms)
+    report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    assert picture_times(report.path) == pytest.approx([time / 1000 for time in times_ms])
+    assert report.frame_count == len(times_ms)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("aac", "mp4"), ("aac", "ts"), ("libmp3lame", "mp4"), ("libopus", "mkv"), ("flac", "mkv")],
+)
+def test_sound_that_mp4_can_carry_is_copied_bit_for_bit_at_its_times(
+    make_video: VideoMaker, tmp_path: Path, codec: str, container: str
+) -> None:
+    video = make_video(f"video.{container}", audio_codec=codec)
+    report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    before, after = sound_packets(video.path), sound_packets(report.path)
+    name = codec.removeprefix("lib").replace("mp3lame", "mp3")
+    assert report.sound == f"copied ({name})"
+    assert len(before) >= 10
+    if container != "ts":  # whose packets carry a header each, which mp4 keeps once for all
+        assert [md5 for _, md5 in after] == [md5 for _, md5 in before]
+    assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=1e-3)
+
+
+def test_pictures_of_an_avi_have_the_times_at_which_they_were_read_to_be_segmented(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video("video.avi", audio_codec="libmp3lame")
+    report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    assert report.sound == "copied (mp3)"
+    clip = read_clip(video.path, frames_per_second=None)
+    assert picture_times(report.path) == pytest.approx(clip.frame_times)
+
+
+def test_sound_and_picture_that_begin_late_stay_together(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(times_ms=LATE_TIMES_MS, audio_codec="aac")
+    report = save_overlay(segment(video, [2.0]), tmp_path / "overlay.mp4")
+    assert picture_times(report.path)[0] == pytest.approx(1.5)
+    assert sound_packets(report.path) == sound_packets(video.path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container"), [("ac3", "mp4"), ("pcm_s16le", "mov"), ("alac", "mov")]
+)
+def test_other_sound_is_encoded_anew_and_the_report_says_so(
+    make_video: VideoMaker, tmp_path: Path, codec: str, container: str
+) -> None:
+    video = make_video(f"video.{container}", audio_codec=codec)
+    report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    assert report.sound == f"encoded anew ({codec} to aac)"
+    with av.open(str(report.path)) as overlay:
+        sound = np.concatenate([f.to_ndarray()[0] for f in overlay.decode(audio=0)])
+        assert overlay.streams.audio[0].codec_context.name == "aac"
+    assert len(sound) / 48000 == pytest.approx(1.0, abs=0.05)
+    assert np.abs(sound[4800:-4800]).max() == pytest.approx(9000 / 32768, rel=0.1)
+
+
+def test_a_video_without_sound_gets_an_overlay_without_sound(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    report = save_overlay(segment(make_video(), [0.0]), tmp_path / "overlay.mp4")
+    assert report.sound == "none"
+    assert not av.open(str(report.path)).streams.audio
+
+
+def test_the_overlay_is_h264_in_yuv420p_with_its_index_at_the_front(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    report = save_overlay(segment(make_video(full_range=True), [0.0]), tmp_path / "overlay.mp4")
+    info = probe(report.path)
+    assert (info.video_codec, info.pixel_format) == ("h264", "yuv420p")
+    content = report.path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_odd_sizes_are_filled_up_to_even_ones(make_video: VideoMaker, tmp_path: Path) -> None:
+    video = make_video(size=(47, 63))
+    report = save_overlay(segment(video, [0.0], sounding=[False]), tmp_path / "overlay.mp4")
+    drawn, original = luma(report.path)[0], luma(video.path)[0]
+    assert drawn.shape == (48, 64)
+    above_the_strip = slice(0, 40)
+    difference = drawn[above_the_strip, :63].astype(int) - original[above_the_strip]
+    assert np.abs(difference).max() < 12
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_video_stored_rotated_is_drawn_upright(
+    make_video: VideoMaker, tmp_path: Path, rotation: int
+) -> None:
+    video = make_video(rotation=rotation)
+    info = probe(video.path)
+    silent = segment(type(video)(video.path, info.height, info.width), [0.0], sounding=[False])
+    picture = luma(save_overlay(silent, tmp_path / "overlay.mp4").path)[0].astype(int)
+    upright = np.rot90(luma(video.path)[0].astype(int), rotation // 90)
+    assert picture.shape == upright.shape == (info.height, info.width)
+    assert np.abs(picture - upright)[:-4].mean() < 3
+
+
+def test_what_sounds_stays_bright_and_the_rest_steps_back(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(size=(96, 128))
+    report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    before, after = luma(video.path)[5].astype(int), luma(report.path)[5].astype(int)
+    assert after[40:56, 44:56].mean() > before[40:56, 44:56].mean()
+    assert after[:8, :8].mean() < 0.75 * before[:8, :8].mean()
+
+
+def test_an_outline_runs_around_what_sounds(make_video: VideoMaker, tmp_path: Path) -> None:
+    video = make_video(size=(96, 128))
+    picture = luma(save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4").path)[5]
+    on_the_edge = picture[30:66, 31:33].mean()  # columns on either side of the left edge
+    assert on_the_edge > picture[30:66, 40:50].mean() + 20
+
+
+def test_a_picture_in_which_nothing_sounds_is_left_as_it_is(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(full_range=False)
+    silent = segment(video, [0.0], sounding=[False])
+    drawn = luma(save_overlay(silent, tmp_path / "overlay.mp4").path)[:, :-4].astype(int)
+    assert np.abs(drawn - luma(video.path)[:, :-4]).mean() < 2
+
+
+def test_a_picture_shows_the_mask_that_is_nearest_in_time(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(times_ms=range(0, 2000, 100))
+    masks = segment(video, [0.4, 1.05, 1.9], sounding=[True, False, True])
+    drawn = luma(save_overlay(masks, tmp_path / "overlay.mp4").path)
+    dimmed = drawn[:, :6, :6].mean(axis=(1, 2)) < 0.75 * luma(video.path)[:, :6, :6].mean()
+    # The middles are 0.725 s and 1.475 s.
+    assert dimmed.tolist() == [True] * 8 + [False] * 7 + [True] * 5
+
+
+def test_the_strip_at_the_bottom_shows_where_something_sounded(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(size=(96, 128), times_ms=range(0, 2000, 100))
+    masks = segment(video, [0.5, 1.5], sounding=[True, False])
+    strip = luma(save_overlay(masks, tmp_path / "overlay.mp4").path)[:, -2]
+    sounded, silent = strip[-1, 10:50].mean(), strip[-1, 80:120].mean()
+    to_come = strip[0, 20:].mean()
+    assert sounded > silent + 20 > to_come + 40
+
+
+def test_chunks_give_the_same_overlay_as_the_whole(make_video: VideoMaker, tmp_path: Path) -> None:
+    video = make_video(audio_codec="aac")
+    whole = segment(video, [0.1, 0.4, 0.7], sounding=[True, False, True])
+    expected = save_overlay(whole, tmp_path / "whole.mp4").path
+    with open_overlay(probe(video.path), tmp_path / "chunks.mp4") as writer:
+        for part in parts_of(whole):
+            writer.write(part)
+    # Not bit for bit: x264 itself may differ a little between two runs on such small pictures.
+    difference = luma(tmp_path / "chunks.mp4").astype(int) - luma(expected)
+    assert np.abs(difference).max() <= 8
+
+
+def test_pictures_are_drawn_as_soon_as_their_mask_is_known(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video()
+    with open_overlay(probe(video.path), tmp_path / "overlay.mp4") as writer:
+        counts = []
+        for part in parts_of(segment(video, [0.05, 0.45, 0.85])):
+            writer.write(part)
+            counts.append(writer.frame_count)
+    assert counts == [0, 3, 7]  # the middles are 0.25 s and 0.65 s
+    assert writer.frame_count == 10
+
+
+def test_masks_of_another_size_are_refused(make_video: VideoMaker, tmp_path: Path) -> None:
+    small, large = make_video("small.mp4"), make_video("large.mp4", size=(64, 64))
+    masks = segment(large, [0.0])
+    with (
+        pytest.raises(OutputError, match=r"pictures are \(48, 64\).*masks \(64, 64\)"),
+        open_overlay(probe(small.path), tmp_path / "overlay.mp4") as writer,
+    ):
+        writer.write(masks)
+    assert not list(tmp_path.glob("*overlay*"))
+
+
+def test_chunks_out_of_order_are_refused(make_video: VideoMaker, tmp_path: Path) -> None:
+    video = make_video()
+    with (
+        pytest.raises(OutputError, match=r"masks at 0.100 s came after those at 0.500 s"),
+        open_overlay(probe(video.path), tmp_path / "overlay.mp4") as writer,
+    ):
+        writer.write(segment(video, [0.5]))
+        writer.write(segment(video, [0.1]))
+
+
+def test_an_interrupted_overlay_leaves_nothing_behind_and_the_old_one_in_place(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video, path = make_video(), tmp_path / "out" / "overlay.mp4"
+    save_overlay(segment(video, [0.0]), path)
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), open_overlay(probe(video.path), path) as writer:
+        writer.write(segment(video, [0.0]))
+        raise KeyboardInterrupt
+    assert [entry.name for entry in path.parent.iterdir()] == ["overlay.mp4"]
+    assert path.read_bytes() == before

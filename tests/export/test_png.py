@@ -1,0 +1,91 @@
+"""Masks as indexed PNG."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avseg.errors import OutputError
+from avseg.export import MaskWriter, save_masks
+from avseg.export.png import davis_palette
+from avseg.types import Segmentation
+from tests.export.conftest import VideoFile, parts_of, segment
+
+
+@pytest.fixture
+def segmentation() -> Segmentation:
+    """Three frames of a video that need not exist."""
+    video = VideoFile(Path("video.mp4"), height=6, width=9)
+    return segment(video, [0.0, 1.0, 2.0], sounding=[True, False, True])
+
+
+def test_the_palette_begins_with_the_colours_of_davis() -> None:
+    colours = [tuple(davis_palette()[k : k + 3]) for k in range(0, 24, 3)]
+    assert colours == [
+        (0, 0, 0),
+        (128, 0, 0),
+        (0, 128, 0),
+        (128, 128, 0),
+        (0, 0, 128),
+        (128, 0, 128),
+        (0, 128, 128),
+        (128, 128, 128),
+    ]
+    assert len(davis_palette()) == 3 * 256
+
+
+def test_masks_become_indexed_png_with_one_for_what_sounds(
+    segmentation: Segmentation, tmp_path: Path
+) -> None:
+    save_masks(segmentation, tmp_path / "masks")
+    files = sorted((tmp_path / "masks").iterdir())
+    assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
+    for file, mask in zip(files, segmentation.masks, strict=True):
+        with Image.open(file) as image:
+            assert image.mode == "P"
+            np.testing.assert_array_equal(np.asarray(image), mask.astype(np.uint8))
+
+
+def test_the_marked_pixels_are_dark_red(segmentation: Segmentation, tmp_path: Path) -> None:
+    save_masks(segmentation, tmp_path / "masks")
+    with Image.open(tmp_path / "masks" / "000000.png") as image:
+        colours = np.asarray(image.convert("RGB"))[segmentation.masks[0]]
+    assert np.unique(colours, axis=0).tolist() == [[128, 0, 0]]
+
+
+def test_chunks_are_numbered_on(segmentation: Segmentation, tmp_path: Path) -> None:
+    writer = MaskWriter(tmp_path / "chunks")
+    for part in parts_of(segmentation):
+        writer.write(part)
+    save_masks(segmentation, tmp_path / "whole")
+    for whole in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "chunks" / whole.name).read_bytes() == whole.read_bytes()
+    assert writer.frame_count == 3
+
+
+def test_older_masks_are_replaced_as_a_whole(segmentation: Segmentation, tmp_path: Path) -> None:
+    save_masks(segmentation, tmp_path / "masks")
+    save_masks(parts_of(segmentation)[0], tmp_path / "masks")
+    assert [file.name for file in (tmp_path / "masks").iterdir()] == ["000000.png"]
+
+
+def test_a_folder_with_other_files_is_left_alone(
+    segmentation: Segmentation, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(OutputError, match=r"holds files that are no masks \(thesis.tex\)"):
+        save_masks(segmentation, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_of_photos_is_left_alone(segmentation: Segmentation, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 6)).save(tmp_path / "000000.png")
+    with pytest.raises(OutputError, match=r"no masks \(000000.png\)"):
+        save_masks(segmentation, tmp_path)
+
+
+def test_a_file_is_not_taken_for_a_folder(segmentation: Segmentation, tmp_path: Path) -> None:
+    (tmp_path / "masks").touch()
+    with pytest.raises(OutputError, match="is a file; name a folder"):
+        save_masks(segmentation, tmp_path / "masks")

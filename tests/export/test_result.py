@@ -1,0 +1,265 @@
+"""A result folder says all, appears only when complete, and is known again."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avseg.errors import OutputError
+from avseg.export import Run, decode_mask, find_result, write_result
+from avseg.media import probe
+from avseg.types import Segmentation
+from tests.export.conftest import (
+    VideoFile,
+    VideoMaker,
+    parts_of,
+    picture_times,
+    segment,
+    sound_packets,
+)
+
+TIMES_S = [0.1, 0.4, 0.6, 0.9]
+SOUNDING = [True, True, False, True]
+
+
+@pytest.fixture
+def video(make_video: VideoMaker) -> VideoFile:
+    """One second of picture and sound."""
+    return make_video("bell.mp4", audio_codec="aac")
+
+
+@pytest.fixture
+def segmentation(video: VideoFile) -> Segmentation:
+    """Four frames, something sounds in three."""
+    return segment(video, TIMES_S, sounding=SOUNDING)
+
+
+def run_of(
+    video: VideoFile, *, model_sha256: str = "ab12", threshold: float = 0.5, overlay: bool = True
+) -> Run:
+    return Run(
+        video=probe(video.path),
+        model_sha256=model_sha256,
+        settings={"threshold": threshold, "frames_per_second": 4},
+        overlay=overlay,
+    )
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return content
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_folder_holds_masks_overlay_and_result(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / "bell"
+    write_result(parts_of(segmentation), folder, run_of(video))
+    assert names_in(folder) == ["masks", "overlay.mp4", "result.json"]
+    assert names_in(folder / "masks") == [f"00000{k}.png" for k in range(4)]
+    assert picture_times(folder / "overlay.mp4") == picture_times(video.path)
+    assert sound_packets(folder / "overlay.mp4") == sound_packets(video.path)
+    assert names_in(tmp_path / "out") == ["bell"]
+
+
+def test_the_result_says_what_it_was_made_from(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    run = run_of(video)
+    write_result([segmentation], tmp_path / "out", run)
+    result = read_json(tmp_path / "out")
+    assert result["schema_version"] == 1
+    assert result["status"] == "complete"
+    assert result["model"] == {"name": "drawn", "sha256": "ab12"}
+    assert result["settings"] == {"threshold": 0.5, "frames_per_second": 4}
+    assert result["fingerprint"] == run.fingerprint()
+    assert (result["video"]["width"], result["video"]["height"]) == (64, 48)
+    assert result["video"]["audio_codec"] == "aac"
+
+
+def test_a_frame_has_its_time_score_area_box_and_mask(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result(parts_of(segmentation), tmp_path / "out", run_of(video))
+    frame = read_json(tmp_path / "out")["frames"][1]
+    mask = decode_mask(frame.pop("rle"))
+    np.testing.assert_array_equal(mask, segmentation.masks[1])
+    assert frame == {
+        "index": 1,
+        "time_s": 0.4,
+        "score": 0.75,
+        "area": 0.25,
+        "area_pixels": 768,
+        "box": [16, 12, 32, 24],
+    }
+    with Image.open(tmp_path / "out" / "masks" / "000001.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), mask)
+
+
+def test_a_frame_in_which_nothing_sounds_has_no_box(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    frame = read_json(tmp_path / "out")["frames"][2]
+    assert (frame["area"], frame["box"]) == (0.0, None)
+    assert not decode_mask(frame["rle"]).any()
+
+
+def test_each_frame_is_one_line(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    lines = (tmp_path / "out" / "result.json").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line.rstrip(","))["index"] for line in lines[1:-1]] == [0, 1, 2, 3]
+
+
+def test_the_summary_counts_seconds_and_averages_where_something_sounds(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    summary = write_result([segmentation], tmp_path / "out", run_of(video))
+    assert (summary.frame_count, summary.area, summary.score) == (4, 0.25, 0.75)
+    assert summary.duration_s == pytest.approx(1.0, abs=0.01)
+    assert summary.sounding_s == pytest.approx(0.75 * summary.duration_s)
+    assert summary.sound == "copied (aac)"
+
+
+def test_a_silent_video_has_a_summary_of_zeros(video: VideoFile, tmp_path: Path) -> None:
+    silent = segment(video, [0.1], sounding=[False])
+    summary = write_result([silent], tmp_path / "out", run_of(video))
+    assert (summary.sounding_s, summary.area, summary.score) == (0.0, 0.0, 0.0)
+
+
+def test_without_overlay_there_is_none(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    summary = write_result([segmentation], tmp_path / "out", run_of(video, overlay=False))
+    assert names_in(tmp_path / "out") == ["masks", "result.json"]
+    assert summary.sound is None
+
+
+def test_a_finished_run_is_known_again(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    written = write_result([segmentation], tmp_path / "out", run_of(video))
+    assert find_result(tmp_path / "out", run_of(video)) == written
+
+
+@pytest.mark.parametrize(
+    "change", [{"model_sha256": "cd34"}, {"threshold": 0.6}, {"overlay": False}], ids=str
+)
+def test_a_run_with_another_model_or_setting_is_new(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    assert find_result(tmp_path / "out", run_of(video, **change)) is None
+
+
+def test_a_run_on_a_changed_video_is_new(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    os.utime(video.path, ns=(1, 1))
+    assert find_result(tmp_path / "out", run_of(video)) is None
+
+
+@pytest.mark.parametrize("name", ["masks/000002.png", "overlay.mp4", "result.json"])
+def test_a_folder_that_lost_a_file_is_not_finished(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path, name: str
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    (tmp_path / "out" / name).unlink()
+    assert find_result(tmp_path / "out", run_of(video)) is None
+
+
+def test_a_result_that_was_cut_off_is_not_finished(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    path = tmp_path / "out" / "result.json"
+    path.write_text(path.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    assert find_result(tmp_path / "out", run_of(video)) is None
+
+
+def test_the_result_of_another_run_is_replaced(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    new = run_of(video, threshold=0.6)
+    write_result(parts_of(segmentation)[:2], tmp_path / "out", new)
+    summary = find_result(tmp_path / "out", new)
+    assert summary is not None
+    assert summary.frame_count == len(names_in(tmp_path / "out" / "masks")) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_run_leaves_nothing(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path, error: type[BaseException]
+) -> None:
+    def interrupted() -> Iterator[Segmentation]:
+        yield from parts_of(segmentation)[:3]
+        raise error
+
+    with pytest.raises(error):
+        write_result(interrupted(), tmp_path / "results" / "bell", run_of(video))
+    assert names_in(tmp_path / "results") == []
+
+
+def test_an_interrupted_run_leaves_the_result_of_the_run_before(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    def interrupted() -> Iterator[Segmentation]:
+        yield parts_of(segmentation)[0]
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "results" / "bell"
+    written = write_result([segmentation], folder, run_of(video))
+    with pytest.raises(KeyboardInterrupt):
+        write_result(interrupted(), folder, run_of(video, threshold=0.6))
+    assert find_result(folder, run_of(video)) == written
+    assert names_in(tmp_path / "results") == ["bell"]
+
+
+def test_chunks_are_taken_one_by_one(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    written_before_each_chunk = []
+
+    def chunks() -> Iterator[Segmentation]:
+        for part in parts_of(segmentation):
+            written_before_each_chunk.append(len(list(tmp_path.glob(".out.partial-*/masks/*"))))
+            yield part
+
+    write_result(chunks(), tmp_path / "out", run_of(video))
+    assert written_before_each_chunk == [0, 1, 2, 3]
+
+
+def test_a_folder_that_is_no_result_is_left_alone(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    with pytest.raises(OutputError, match=r"is not a result folder \(it holds cat.jpg\)"):
+        write_result([segmentation], tmp_path / "photos", run_of(video))
+    assert names_in(tmp_path / "photos") == ["cat.jpg"]
+
+
+def test_no_frames_are_no_result(video: VideoFile, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"bell.mp4: the segmentation has no frames"):
+        write_result([], tmp_path / "out", run_of(video))
+    assert names_in(tmp_path) == ["bell.mp4"]
+
+
+def test_a_video_that_is_gone_is_named(video: VideoFile) -> None:
+    run = run_of(video)
+    video.path.unlink()
+    with pytest.raises(OutputError, match=r"bell.mp4: the video is gone"):
+        run.fingerprint()

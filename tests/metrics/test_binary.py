@@ -1,0 +1,209 @@
+"""J and F, on masks small enough to count by eye."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from avseg.metrics import BinaryMetrics, BinaryScores, FScore, mask_iou, strict_mask_iou
+
+
+def draw(*rows: str) -> Tensor:
+    return torch.tensor([[pixel == "#" for pixel in row] for row in rows])
+
+
+TARGET = draw(
+    "##..",
+    "##..",
+    "....",
+)
+SHIFTED_RIGHT = draw(
+    ".##.",
+    ".##.",
+    "....",
+)
+SILENT = torch.zeros_like(TARGET)
+
+
+def score(*clips: tuple[Tensor, Tensor]) -> BinaryScores:
+    metrics = BinaryMetrics()
+    for mask_probs, targets in clips:
+        metrics.update(mask_probs.float(), targets)
+    return metrics.compute()
+
+
+def test_iou_is_shared_pixels_over_marked_pixels() -> None:
+    assert mask_iou(SHIFTED_RIGHT, TARGET).item() == pytest.approx(2 / 6)
+
+
+def test_iou_gives_one_number_for_each_frame() -> None:
+    masks = torch.stack([TARGET, SHIFTED_RIGHT])
+    assert mask_iou(masks, torch.stack([TARGET, TARGET])).tolist() == [1.0, pytest.approx(2 / 6)]
+
+
+def test_marking_nothing_where_something_sounds_scores_zero() -> None:
+    assert mask_iou(SILENT, TARGET).item() == 0.0
+
+
+def test_marking_nothing_in_a_silent_frame_scores_one() -> None:
+    assert mask_iou(SILENT, SILENT).item() == 1.0
+    assert strict_mask_iou(SILENT, SILENT).item() == 1.0
+
+
+def test_marking_a_third_of_a_silent_frame_scores_two_thirds() -> None:
+    assert mask_iou(TARGET, SILENT).item() == pytest.approx(2 / 3)
+
+
+def test_marking_a_third_of_a_silent_frame_scores_zero_by_the_strict_rule() -> None:
+    assert strict_mask_iou(TARGET, SILENT).item() == 0.0
+
+
+def test_the_rules_differ_in_silent_frames_only() -> None:
+    assert strict_mask_iou(SHIFTED_RIGHT, TARGET).item() == pytest.approx(2 / 6)
+
+
+def test_probabilities_are_refused_as_masks() -> None:
+    with pytest.raises(ValueError, match=r"masks are torch.float32.*compare probabilities"):
+        mask_iou(TARGET.float(), TARGET)
+
+
+def test_masks_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"masks are \(2, 4\) and targets \(3, 4\)"):
+        mask_iou(TARGET[:2], TARGET)
+
+
+def test_each_clip_is_scored_at_its_own_best_threshold() -> None:
+    f = FScore()
+    f.update(0.9 * TARGET[None].float(), TARGET[None])
+    f.update(0.2 * TARGET[None].float(), TARGET[None])
+    assert f.compute() == 1.0
+
+
+def test_all_frames_of_a_clip_share_one_threshold() -> None:
+    # Frame 1 needs a threshold above 0.6, frame 2 one below 0.3.
+    loud = 0.9 * TARGET.float() + 0.6 * (SHIFTED_RIGHT & ~TARGET).float()
+    quiet = 0.3 * TARGET.float()
+    f = FScore()
+    f.update(torch.stack([loud, quiet]), torch.stack([TARGET, TARGET]))
+    half_right = 1.3 * (4 / 6) * 1 / (0.3 * (4 / 6) + 1)  # precision 4 / 6, recall 1
+    assert f.compute() == pytest.approx((half_right + 1) / 2)
+
+
+def test_f_weighs_precision_and_recall_by_beta2() -> None:
+    f = FScore()
+    f.update(torch.cat([TARGET, TARGET])[None, :4].float(), torch.cat([TARGET, SILENT])[None, :4])
+    precision, recall = 4 / 6, 1.0
+    assert f.compute() == pytest.approx(1.3 * precision * recall / (0.3 * precision + recall))
+
+
+def test_silent_frames_do_not_count_in_f() -> None:
+    f = FScore()
+    f.update(torch.stack([TARGET, TARGET]).float(), torch.stack([TARGET, SILENT]))
+    assert f.compute() == 1.0
+
+
+def test_a_clip_of_silent_frames_only_scores_zero_in_f_as_in_avsbench() -> None:
+    f = FScore()
+    f.update(SILENT[None].float(), SILENT[None])
+    assert f.compute() == 0.0
+
+
+def test_one_histogram_gives_what_comparing_with_each_of_255_thresholds_gives() -> None:
+    generator = torch.Generator().manual_seed(5)
+    probs = torch.rand(3, 20, 30, generator=generator)
+    probs[0, :5] = 1.0
+    probs[1, :5] = 0.0
+    targets = torch.rand(3, 20, 30, generator=generator) < 0.2
+    curve = []
+    for threshold in torch.linspace(0, 1 - 1e-10, 255):
+        frames = []
+        for frame_probs, target in zip(probs, targets, strict=True):
+            marked = frame_probs >= threshold
+            hits = float((marked & target).sum())
+            precision = hits / (float(marked.sum()) + 1e-20)
+            recall = hits / (float(target.sum()) + 1e-20)
+            weighted = 0.3 * precision + recall
+            frames.append(1.3 * precision * recall / weighted if weighted else 0.0)
+        curve.append(sum(frames) / len(frames))
+    f = FScore()
+    f.update(probs, targets)
+    assert f.compute() == pytest.approx(max(curve), abs=1e-12)
+
+
+def test_logits_are_refused_with_the_advice_to_apply_the_sigmoid() -> None:
+    logits = 8 * TARGET[None].float() - 4
+    with pytest.raises(ValueError, match=r"run from -4 to 4, .* apply the sigmoid"):
+        FScore().update(logits, TARGET[None])
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="run from nan to nan"):
+        FScore().update(torch.full((1, 3, 4), torch.nan), TARGET[None])
+
+
+def test_f_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no clip was added"):
+        FScore().compute()
+
+
+def test_sounding_frames_are_scored_apart() -> None:
+    scores = score((torch.stack([SHIFTED_RIGHT, TARGET]), torch.stack([TARGET, SILENT])))
+    assert scores.j == pytest.approx((2 / 6 + 2 / 3) / 2)
+    assert scores.j_sounding == pytest.approx(2 / 6)
+    assert scores.j_strict == pytest.approx((2 / 6 + 0) / 2)
+
+
+def test_a_pixel_at_the_threshold_is_not_marked() -> None:
+    assert score((0.5 * TARGET[None].float(), TARGET[None])).j == 0.0
+
+
+def test_f_at_the_threshold_does_not_look_for_a_better_one() -> None:
+    scores = score((0.2 * TARGET[None].float(), TARGET[None]))
+    assert scores.f == 1.0
+    assert scores.f_at_threshold == 0.0
+
+
+def test_data_set_iou_pools_the_pixels_of_all_frames() -> None:
+    scores = score((TARGET[None], TARGET[None]), (SHIFTED_RIGHT[None], TARGET[None]))
+    assert scores.dataset_iou == pytest.approx((4 + 2) / (4 + 6))
+    background = (8 + 6) / (8 + 6 + 4)  # pixels that neither marks over those one leaves out
+    assert scores.dataset_miou == pytest.approx((0.6 + background) / 2)
+
+
+def test_a_silent_frame_with_fewer_than_one_in_a_thousand_pixels_marked_is_clean() -> None:
+    targets = torch.zeros(3, 40, 50, dtype=torch.bool)
+    marked = torch.zeros_like(targets)
+    marked[1, 0, 0] = True  # 1 of 2000
+    marked[2, 0, :2] = True  # 2 of 2000
+    scores = score((marked, targets))
+    assert scores.silent_clean == pytest.approx(2 / 3)
+    assert scores.false_positive_area == pytest.approx((1 / 2000 + 2 / 2000) / 3)
+    assert scores.silent_count == 3
+
+
+def test_without_silent_frames_there_is_nothing_to_say_about_silence() -> None:
+    scores = score((TARGET[None], TARGET[None]))
+    assert scores.silent_clean is None
+    assert scores.false_positive_area is None
+
+
+def test_without_sounding_frames_there_is_nothing_to_say_about_sound() -> None:
+    scores = score((SILENT[None], SILENT[None]))
+    assert (scores.j_sounding, scores.f_at_threshold, scores.dataset_iou) == (None, None, None)
+
+
+def test_the_order_of_the_clips_does_not_matter() -> None:
+    generator = torch.Generator().manual_seed(3)
+    clips = [
+        (torch.rand(t, 9, 7, generator=generator), torch.rand(t, 9, 7, generator=generator) < 0.4)
+        for t in (1, 5, 2)
+    ]
+    forwards, backwards = score(*clips), score(*clips[::-1])
+    assert forwards.j == pytest.approx(backwards.j, abs=1e-12)
+    assert forwards.f == pytest.approx(backwards.f, abs=1e-12)
+    assert forwards.dataset_iou == backwards.dataset_iou
+    assert (forwards.clip_count, forwards.frame_count) == (3, 8)
+
+
+def test_a_batch_of_clips_is_refused_so_that_no_threshold_is_shared_between_clips() -> None:
+    with pytest.raises(ValueError, match=r"must be \(T, H, W\) of one shape, one clip at a time"):
+        FScore().update(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4, dtype=torch.bool))
