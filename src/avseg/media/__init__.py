@@ -1,0 +1,5 @@
+"""Video files in: frames and sound on one clock."""
+
+from avseg.media.clip import probe, read_clip, stream_clips
+
+__all__ = ["probe", "read_clip", "stream_clips"]

@@ -1,0 +1,276 @@
+"""Frames and sound together: the rule of the slots, chunks, facts, and every kind of damage."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avseg.errors import (
+    ClipError,
+    CorruptVideoError,
+    EmptyVideoError,
+    NoAudioStreamError,
+    NotAVideoError,
+    NoVideoStreamError,
+    TruncatedVideoError,
+)
+from avseg.media import probe, read_clip, stream_clips
+from avseg.types import Clip
+from tests.media.videos import Picture, Track, cut, grey, level, overwrite, write
+
+RATE = 16000
+
+
+def sounding(seconds: float = 2.0) -> Track:
+    """Sound whose second k stays at (k + 1) / 10."""
+    parts = [level((k + 1) / 10, 1) for k in range(round(seconds + 0.5))]
+    return Track(np.concatenate(parts, axis=1)[:, : round(seconds * RATE)])
+
+
+def taken(clip: Clip) -> list[int]:
+    """Tell by its shade which frame of the video each frame of the clip is."""
+    shades = clip.frames.mean(axis=(1, 2, 3))
+    return [int(np.abs(shade - [grey(index) for index in range(55)]).argmin()) for shade in shades]
+
+
+def times(values: np.ndarray) -> list[float]:
+    return [round(float(value), 3) for value in values]
+
+
+def test_at_1_fps_a_frame_is_avsbenchs_and_has_its_own_second_of_sound(tmp_path: Path) -> None:
+    # At 20 frames a second frame 18 is on screen from 0.9 s to 0.95 s, so at 15/16 s.
+    picture = Picture(times_ms=range(0, 3000, 50))
+    clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(3)]))
+    assert taken(clip) == [18, 38, 58 - 55]  # the shades begin again after 55
+    assert times(clip.sound_times) == [0.5, 1.5, 2.5]
+    windows = clip.sound_windows(1.0)
+    assert windows.shape == (3, RATE)
+    for second, window in enumerate(windows):
+        assert window == pytest.approx((second + 1) / 10, abs=1e-3)
+
+
+def test_the_frame_is_the_one_on_screen(tmp_path: Path) -> None:
+    picture = Picture(times_ms=[0, 100, 900, 950, 1000, 1700])
+    clip = read_clip(write(tmp_path / "a.mp4", [picture]), silent_ok=True)
+    assert taken(clip) == [2, 5]
+    assert times(clip.frame_times) == [0.9, 1.7]
+
+
+def test_a_frame_that_stays_is_taken_again(tmp_path: Path) -> None:
+    picture = Picture(times_ms=[0, 900, 1000, 1900])
+    clip = read_clip(write(tmp_path / "a.mp4", [picture]), 4, silent_ok=True)
+    assert taken(clip)[:5] == [0, 0, 0, 1, 2]
+    assert times(clip.sound_times)[:3] == [0.125, 0.375, 0.625]
+
+
+def test_all_frames_are_taken_without_a_rate(tmp_path: Path) -> None:
+    picture = Picture(times_ms=[0, 100, 900, 1000])
+    clip = read_clip(
+        write(tmp_path / "a.mp4", [picture], [Track(level(0.5, 2), codec="aac")]), None
+    )
+    assert taken(clip) == [0, 1, 2, 3]
+    assert times(clip.frame_times) == [0.0, 0.1, 0.9, 1.0]
+    assert times(clip.sound_times)[:3] == [0.05, 0.5, 0.95]
+
+
+@pytest.mark.parametrize(
+    ("frames", "slots"), [(1, 1), (4, 1), (10, 1), (14, 1), (15, 2), (16, 2), (24, 2), (25, 3)]
+)
+def test_the_last_slot_is_kept_from_half_on(tmp_path: Path, frames: int, slots: int) -> None:
+    picture = Picture(times_ms=range(0, 100 * frames, 100))
+    clip = read_clip(write(tmp_path / "a.mkv", [picture]), silent_ok=True)
+    assert len(clip.frames) == slots
+    assert taken(clip)[-1] == min(frames - 1, 10 * slots - 1)
+
+
+def test_slots_begin_with_the_picture_and_sound_keeps_the_clock(tmp_path: Path) -> None:
+    picture = Picture(times_ms=range(500, 2500, 100))
+    clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(2)]))
+    assert times(clip.frame_times) == [1.4, 2.4]
+    assert times(clip.sound_times) == [1.0, 2.0]
+    windows = clip.sound_windows(1.0)
+    half = RATE // 2
+    assert windows[0, :half] == pytest.approx(0.1, abs=1e-3)
+    assert windows[0, half:] == pytest.approx(0.2, abs=1e-3)
+    assert windows[1, :half] == pytest.approx(0.2, abs=1e-3)
+    assert not windows[1, half:].any()
+
+
+def test_sound_that_starts_late_is_not_shifted(tmp_path: Path) -> None:
+    late = Track(level(0.5, 1), start_s=1.0)
+    windows = read_clip(write(tmp_path / "a.mkv", tracks=[late])).sound_windows()
+    assert not windows[0].any()
+    assert windows[1] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_sound_reaches_a_second_beyond_the_sound_times(tmp_path: Path) -> None:
+    clip = read_clip(write(tmp_path / "a.mkv", tracks=[sounding(2)]))
+    assert clip.audio_start_s == -0.5
+    assert clip.audio_start_s + len(clip.audio) / RATE == pytest.approx(2.5, abs=1e-3)
+
+
+def test_sound_comes_at_the_rate_asked_for(tmp_path: Path) -> None:
+    clip = read_clip(write(tmp_path / "a.mkv", tracks=[sounding(2)]), sample_rate=48000)
+    assert clip.sample_rate == 48000
+    assert clip.sound_windows().shape == (2, 48000)
+
+
+@pytest.mark.parametrize("rate", [1, 4, 0.2, None])
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+def test_chunks_are_the_whole_clip_in_pieces(
+    tmp_path: Path, rate: float | None, chunk: int
+) -> None:
+    picture = Picture(times_ms=range(300, 6300, 100))
+    rng = np.random.default_rng(0)
+    track = Track(rng.uniform(-0.5, 0.5, (1, 6 * 44100)).astype(np.float32), 44100)
+    path = write(tmp_path / "a.mkv", [picture], [track])
+    whole = read_clip(path, rate)
+    parts = list(stream_clips(path, rate, frames_per_chunk=chunk))
+    assert {len(part.frames) for part in parts[:-1]} <= {chunk}
+    for name in ("frames", "frame_times", "sound_times"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
+    for window_s in (0.3, 2.0):
+        windows = np.concatenate([part.sound_windows(window_s) for part in parts])
+        np.testing.assert_array_equal(windows, whole.sound_windows(window_s))
+
+
+def test_a_chunk_holds_no_more_than_its_share(tmp_path: Path) -> None:
+    picture = Picture(times_ms=range(0, 60_000, 500), size=(16, 16))
+    path = write(tmp_path / "a.mkv", [picture], [Track(level(0.5, 60))])
+    for clip in stream_clips(path, frames_per_chunk=5):
+        assert len(clip.frames) == 5
+        assert len(clip.audio) <= (5 + 1.1) * RATE
+
+
+def test_a_stream_can_be_left_early(tmp_path: Path) -> None:
+    clips = stream_clips(write(tmp_path / "a.mkv", tracks=[sounding(2)]), frames_per_chunk=1)
+    assert len(next(clips).frames) == 1
+
+
+def test_a_video_without_sound_needs_leave(tmp_path: Path) -> None:
+    path = write(tmp_path / "silent.mp4")
+    with pytest.raises(NoAudioStreamError, match=r"silent.mp4: has no sound track.*--silent-ok"):
+        read_clip(path)
+    clip = read_clip(path, silent_ok=True)
+    assert len(clip.audio) > 2 * RATE
+    assert not clip.audio.any()
+
+
+def test_a_video_that_changes_size_keeps_its_first(tmp_path: Path) -> None:
+    small, large = (
+        write(tmp_path / name, [Picture(times, size)])
+        for name, times, size in (
+            ("small.ts", range(0, 2000, 100), (48, 64)),
+            ("large.ts", range(2000, 4000, 100), (96, 128)),
+        )
+    )
+    path = tmp_path / "both.ts"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    clip = read_clip(path, silent_ok=True)
+    assert clip.frames.shape == (4, 48, 64, 3)
+    assert taken(clip)[:2] == [9, 19]
+    assert set(taken(clip)[2:]) <= {8, 9, 18, 19}  # MPEG-TS moves the start of each part a little
+
+
+def test_probe_tells_a_videos_facts(tmp_path: Path) -> None:
+    picture = Picture(times_ms=range(500, 2500, 100), rotation=90)
+    track = Track(level(0.5, 2, 44100).repeat(2, 0), 44100, "stereo", codec="aac")
+    path = write(tmp_path / "a.mp4", [picture], [track])
+    info = probe(path)
+    assert (info.path, info.width, info.height, info.rotation) == (str(path), 48, 64, 90)
+    assert (info.start_s, info.duration_s) == pytest.approx((0.5, 2.0))
+    assert (info.average_rate, info.frame_count) == (10, 20)
+    assert (info.video_codec, info.pixel_format) == ("h264", "yuv420p")
+    assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == ("aac", 44100, 2)
+
+
+def test_probe_knows_of_no_sound(tmp_path: Path) -> None:
+    info = probe(write(tmp_path / "a.mkv"))
+    assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == (None, None, None)
+    assert info.frame_count is None
+    assert info.duration_s == pytest.approx(2.0)
+
+
+def test_probe_measures_where_the_container_is_silent(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", container_options={"live": "1"})
+    assert probe(path).duration_s == pytest.approx(2.0, abs=0.11)
+
+
+NOISE = Picture(times_ms=range(0, 12000, 40), noise=True)
+
+
+def text(folder: Path) -> Path:
+    (folder / "notes.txt").write_text("no video\n" * 100)
+    return folder / "notes.txt"
+
+
+def no_bytes(folder: Path) -> Path:
+    (folder / "nothing.mp4").touch()
+    return folder / "nothing.mp4"
+
+
+def sound_only(folder: Path) -> Path:
+    return write(folder / "sound.m4a", [], [Track(level(0.5, 1), codec="aac")])
+
+
+def without_index(folder: Path) -> Path:
+    return cut(write(folder / "cut.mp4"), 0.5)
+
+
+def ends_early(folder: Path) -> Path:
+    options = {"movflags": "faststart"}
+    return cut(write(folder / "early.mp4", [NOISE], container_options=options), 0.4)
+
+
+def corrupt(folder: Path) -> Path:
+    return overwrite(write(folder / "bad.mp4", [NOISE]), 0.05, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (text, NotAVideoError),
+        (no_bytes, EmptyVideoError),
+        (sound_only, NoVideoStreamError),
+        (without_index, TruncatedVideoError),
+        (ends_early, TruncatedVideoError),
+        (corrupt, CorruptVideoError),
+    ],
+)
+def test_each_kind_of_damage_has_its_own_error(
+    tmp_path: Path, make: Callable[[Path], Path], error: type[ClipError]
+) -> None:
+    path = make(tmp_path)
+    with pytest.raises(error, match=path.name) as raised:
+        read_clip(path, silent_ok=True)
+    assert raised.value.source == str(path)
+
+
+def test_a_damaged_stream_gives_what_it_has_and_then_raises(tmp_path: Path) -> None:
+    clips: list[Clip] = []
+    with pytest.raises(TruncatedVideoError, match=r"decoded 1\d\d of 300 frames"):
+        clips.extend(stream_clips(ends_early(tmp_path), frames_per_chunk=2, silent_ok=True))
+    assert len(clips) >= 2
+
+
+def test_damage_is_found_at_the_end_of_the_sound_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    track = Track(rng.uniform(-0.5, 0.5, (1, 2 * 44100)).astype(np.float32), 44100, codec="aac")
+    path = overwrite(write(tmp_path / "a.mp4", tracks=[track]), 0.4, 0.8)
+    with pytest.raises(CorruptVideoError):
+        read_clip(path)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_must_be_positive(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"frames_per_second is .*must be positive, or None"):
+        stream_clips("street.mp4", rate)
+
+
+def test_chunks_and_sample_rates_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="frames_per_chunk 0"):
+        stream_clips("street.mp4", frames_per_chunk=0)
+    with pytest.raises(ValueError, match="sample_rate is 0 Hz"):
+        read_clip("street.mp4", sample_rate=0)

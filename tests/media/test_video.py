@@ -1,0 +1,221 @@
+"""The picture: order, times, orientation, colour, damage."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from avseg.errors import CorruptVideoError, EmptyVideoError, NotAVideoError, TruncatedVideoError
+from avseg.media.container import choose_video_stream, open_media
+from avseg.media.video import Picture as Decoded
+from avseg.media.video import ShownFrame, average_rate, displayed_rotation, to_rgb
+from tests.media.videos import Picture, Track, cut, grey, level, overwrite, write
+
+LETTERS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
+NOISE = Picture(times_ms=range(0, 12000, 40), noise=True)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Decoded]:
+    with open_media(path) as container:
+        yield Decoded(container, choose_video_stream(container, path.name), path.name)
+
+
+def decode(path: Path) -> list[ShownFrame]:
+    """Decode a video that must be whole."""
+    with opened(path) as picture:
+        frames = list(picture.shown_frames())
+        assert picture.damage() is None
+    return frames
+
+
+def damage_of(path: Path) -> Exception | None:
+    with opened(path) as picture:
+        for _ in picture.shown_frames():
+            pass
+        return picture.damage()
+
+
+def starts(frames: list[ShownFrame]) -> list[float]:
+    return [round(frame.start_s, 3) for frame in frames]
+
+
+def shades(frames: list[ShownFrame]) -> list[float]:
+    return [float(to_rgb(frame.frame).mean()) for frame in frames]
+
+
+def corners(rgb: npt.NDArray[np.uint8]) -> str:
+    """Name the colours of the four quarters, row by row."""
+    height, width = rgb.shape[:2]
+    rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
+    points = [rgb[y, x] > 128 for y in rows for x in columns]
+    names = {tuple(value > 128 for value in colour): name for name, colour in LETTERS.items()}
+    return "".join(names[tuple(point.tolist())] for point in points)
+
+
+def quarters(names: str) -> npt.NDArray[np.uint8]:
+    """Draw four quarters of 24 x 32 pixels in named colours."""
+    cells = [np.full((24, 32, 3), LETTERS[name], np.uint8) for name in names]
+    return np.block([[[cells[0]], [cells[1]]], [[cells[2]], [cells[3]]]])
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "plain.mkv", "plain.ts", "plain.avi"])
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_frames_come_in_the_order_they_are_shown(tmp_path: Path, name: str, b_frames: str) -> None:
+    options = {"preset": "medium", "bf": b_frames, "crf": "10"}
+    frames = decode(write(tmp_path / name, [Picture(options=options)]))
+    assert shades(frames) == pytest.approx([grey(index) for index in range(20)], abs=2)
+    first = frames[0].start_s
+    assert starts(frames) == pytest.approx([first + index / 10 for index in range(20)], abs=2e-3)
+
+
+def test_the_last_frame_ends_with_its_duration(tmp_path: Path) -> None:
+    assert decode(write(tmp_path / "plain.mp4"))[-1].end_s == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", ["vfr.mp4", "vfr.mkv"])
+def test_a_variable_rate_keeps_its_times(tmp_path: Path, name: str) -> None:
+    times_ms = [0, 100, 900, 950, 1000, 1700]
+    frames = decode(write(tmp_path / name, [Picture(times_ms=times_ms)]))
+    assert starts(frames) == [time / 1000 for time in times_ms]
+    assert [round(frame.end_s, 3) for frame in frames[:-1]] == starts(frames)[1:]
+
+
+def test_a_pause_in_the_picture_is_no_hole(tmp_path: Path) -> None:
+    times_ms = [*range(0, 1000, 40), *range(9000, 10000, 40)]
+    assert len(decode(write(tmp_path / "pause.mkv", [Picture(times_ms, noise=True)]))) == 50
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+def test_a_picture_that_starts_late_keeps_its_clock(tmp_path: Path, name: str) -> None:
+    frames = decode(write(tmp_path / name, [Picture(times_ms=range(500, 2500, 100))]))
+    assert starts(frames)[:2] == [0.5, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("rotation", "mirrored", "expected", "shape"),
+    [
+        (0, False, "RGBW", (48, 64, 3)),
+        (90, False, "GWRB", (64, 48, 3)),
+        (180, False, "WBGR", (48, 64, 3)),
+        (270, False, "BRWG", (64, 48, 3)),
+        (0, True, "GRWB", (48, 64, 3)),
+        (90, True, "WGBR", (64, 48, 3)),
+    ],
+)
+def test_frames_are_turned_by_the_display_matrix(
+    tmp_path: Path, rotation: int, mirrored: bool, expected: str, shape: tuple[int, int, int]
+) -> None:
+    drawn = Picture(rotation=rotation, mirrored=mirrored, drawing=quarters("RGBW"))
+    frame = decode(write(tmp_path / "turned.mp4", [drawn]))[0].frame
+    rgb = to_rgb(frame)
+    assert rgb.shape == shape
+    assert corners(rgb) == expected
+    assert displayed_rotation(frame) == rotation
+    assert rgb.flags.c_contiguous
+
+
+def test_a_turned_frame_is_scaled_to_its_displayed_size(tmp_path: Path) -> None:
+    drawn = Picture(rotation=90, drawing=quarters("RGBW"))
+    frame = decode(write(tmp_path / "turned.mp4", [drawn]))[0].frame
+    rgb = to_rgb(frame, size=(32, 24))
+    assert rgb.shape == (32, 24, 3)
+    assert corners(rgb) == "GWRB"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "size"),
+    [
+        ("ten.mkv", "libx264", "yuv420p10le", (48, 64)),
+        ("full.mkv", "libx264", "yuvj420p", (48, 64)),
+        ("hevc.mkv", "libx265", "yuv420p", (64, 64)),
+        ("odd.mkv", "libx264", "yuv444p", (47, 63)),
+        ("odd.webm", "libvpx-vp9", "yuv420p", (47, 63)),
+    ],
+)
+def test_any_pixel_format_and_size_becomes_8_bit_rgb(
+    tmp_path: Path, name: str, codec: str, pixel_format: str, size: tuple[int, int]
+) -> None:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    stored = Picture(codec=codec, pixel_format=pixel_format, size=size, options=options)
+    rgb = to_rgb(decode(write(tmp_path / name, [stored]))[12].frame)
+    assert rgb.dtype == np.uint8
+    assert rgb.shape == (*size, 3)
+    assert rgb.mean() == pytest.approx(grey(12), abs=3)
+
+
+def test_the_colour_matrix_is_the_one_the_frame_names() -> None:
+    colour = np.full((48, 64, 3), (200, 40, 90), np.uint8)
+    stored = av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(
+        format="yuv444p", dst_colorspace="ITU709"
+    )
+    assert np.abs(to_rgb(stored).astype(int) - colour).max() <= 3
+
+
+def test_the_average_rate_is_the_containers(tmp_path: Path) -> None:
+    with open_media(write(tmp_path / "plain.mp4")) as container:
+        assert average_rate(choose_video_stream(container, "plain.mp4")) == 10
+
+
+def test_an_mp4_whose_data_is_gone_says_how_many_frames_are_left(tmp_path: Path) -> None:
+    damage = damage_of(overwrite(write(tmp_path / "bad.mp4", [NOISE]), 0.05, 0.9))
+    assert isinstance(damage, CorruptVideoError)
+    assert str(damage).startswith("bad.mp4: the picture is damaged: decoded ")
+    assert "of 300 frames" in str(damage)
+
+
+@pytest.mark.parametrize("name", ["bad.mkv", "bad.ts"])
+def test_a_hole_is_noticed_where_frames_are_not_counted(tmp_path: Path, name: str) -> None:
+    options = {"preset": "veryfast", "g": "25"}
+    noise = Picture(times_ms=range(0, 12000, 40), noise=True, options=options)
+    damage = damage_of(overwrite(write(tmp_path / name, [noise]), 0.4, 0.6))
+    assert isinstance(damage, CorruptVideoError)
+
+
+@pytest.mark.parametrize("name", ["bad.mp4", "bad.mkv", "bad.ts"])
+def test_frames_that_the_decoder_patched_count_as_missing(tmp_path: Path, name: str) -> None:
+    damage = damage_of(overwrite(write(tmp_path / name, [NOISE]), 0.05, 0.9, flips=400))
+    assert isinstance(damage, CorruptVideoError | TruncatedVideoError)
+    assert "of them damaged" in str(damage)
+
+
+def test_a_few_lost_frames_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # In the last tenth of a second a couple of bytes: at most three frames suffer.
+    path = overwrite(write(tmp_path / "scratch.ts", [NOISE]), 0.975, 0.98, flips=6)
+    assert damage_of(path) is None
+    assert "scratch.ts: decoded 300 of 300 frames" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cut.mp4", {"movflags": "faststart"}),
+        ("cut.mkv", None),
+        ("cut.avi", None),
+    ],
+)
+def test_a_file_that_ends_early_says_where(
+    tmp_path: Path, name: str, options: dict[str, str] | None
+) -> None:
+    damage = damage_of(cut(write(tmp_path / name, [NOISE], container_options=options), 0.4))
+    assert isinstance(damage, TruncatedVideoError)
+    message = rf"{name}: the file ends early, at [3-6]\.\d\d s of 1\d\.\d\d s \(decoded 1?\d\d of"
+    assert re.match(message, str(damage))
+
+
+def test_a_video_stream_without_frames_is_empty(tmp_path: Path) -> None:
+    path = write(tmp_path / "none.avi", [Picture(times_ms=[])], [Track(level(0.5, 1))])
+    damage = damage_of(path)
+    assert isinstance(damage, EmptyVideoError)
+    assert "has no frames" in str(damage)
+
+
+def test_a_raw_stream_has_no_times(tmp_path: Path) -> None:
+    damage = damage_of(write(tmp_path / "raw.h264"))
+    assert isinstance(damage, NotAVideoError)
+    assert "put it into a container" in str(damage)

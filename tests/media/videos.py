@@ -1,0 +1,136 @@
+"""Small videos made on the spot, each with one thing about it that can go wrong.
+
+Frame i of a made video is one shade of grey, `grey(i)`, so that a test can tell which frame it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+MILLISECOND = Fraction(1, 1000)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A sound track: (C, S) float32 samples in [-1, 1] that begin at `start_s`."""
+
+    samples: npt.NDArray[np.float32]
+    sample_rate: int = 16000
+    layout: str = "mono"
+    start_s: float = 0.0
+    codec: str = "pcm_s16le"
+    gap: tuple[float, float] = (0.0, 0.0)  # samples from the first second on come this much later
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A video stream: one frame at each time, in milliseconds."""
+
+    times_ms: Sequence[int] = tuple(range(0, 2000, 100))
+    size: tuple[int, int] = (48, 64)
+    codec: str = "libx264"
+    pixel_format: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "crf": "10"})
+    rotation: int = 0
+    mirrored: bool = False
+    noise: bool = False
+    drawing: npt.NDArray[np.uint8] | None = None  # (H, W, 3), instead of the shades of grey
+
+
+def grey(index: int) -> int:
+    """Shade of frame `index`, different for the first 55."""
+    return 20 + 4 * (index % 55)
+
+
+def level(value: float, seconds: float, sample_rate: int = 16000) -> npt.NDArray[np.float32]:
+    """One channel that stays at `value`, (1, S): the mean of any window of it is known."""
+    return np.full((1, round(seconds * sample_rate)), value, np.float32)
+
+
+def write(
+    path: Path,
+    pictures: Sequence[Picture] = (Picture(),),
+    tracks: Sequence[Track] = (),
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Write streams to a file, interleaved by the muxer."""
+    with av.open(str(path), "w", container_options=container_options) as container:
+        videos = [_add_video(container, picture) for picture in pictures]
+        audios = [_add_audio(container, track) for track in tracks]
+        for video, picture in zip(videos, pictures, strict=True):
+            _encode_picture(container, video, picture)
+        for audio, track in zip(audios, tracks, strict=True):
+            _encode_track(container, audio, track)
+    return path
+
+
+def overwrite(path: Path, begin: float, end: float, flips: int | None = None) -> Path:
+    """Damage a stretch of a file, from share to share of it: zeros, or so many flipped bytes."""
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    part = data[round(begin * len(data)) : round(end * len(data))]
+    if flips is None:
+        part[:] = 0
+    else:
+        part[np.random.default_rng(0).integers(0, len(part), flips)] ^= 0xFF
+    path.write_bytes(data.tobytes())
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Keep the first part of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: round(share * len(data))])
+    return path
+
+
+def _add_video(container: OutputContainer, picture: Picture) -> VideoStream:
+    stream = container.add_stream(picture.codec, rate=10, options=picture.options)
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = picture.size
+    stream.pix_fmt = picture.pixel_format
+    stream.codec_context.time_base = MILLISECOND
+    if picture.rotation or picture.mirrored:
+        stream.set_display_rotation(picture.rotation, hflip=picture.mirrored)
+    return stream
+
+
+def _add_audio(container: OutputContainer, track: Track) -> AudioStream:
+    stream = container.add_stream(track.codec, rate=track.sample_rate, layout=track.layout)
+    assert isinstance(stream, AudioStream)
+    return stream
+
+
+def _encode_picture(container: OutputContainer, stream: VideoStream, picture: Picture) -> None:
+    rng = np.random.default_rng(0)
+    for index, time_ms in enumerate(picture.times_ms):
+        rgb = np.full((*picture.size, 3), grey(index), np.uint8)
+        if picture.noise:
+            rgb = rng.integers(0, 256, rgb.shape, np.uint8)
+        if picture.drawing is not None:
+            rgb = picture.drawing
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame.pts, frame.time_base = time_ms, MILLISECOND
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def _encode_track(container: OutputContainer, stream: AudioStream, track: Track) -> None:
+    step = 1024
+    for begin in range(0, track.samples.shape[1], step):
+        block = np.ascontiguousarray(track.samples[:, begin : begin + step])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=track.layout)
+        frame.sample_rate, frame.time_base = track.sample_rate, Fraction(1, track.sample_rate)
+        late = track.gap[1] if begin >= track.gap[0] * track.sample_rate else 0.0
+        frame.pts = begin + round((track.start_s + late) * track.sample_rate)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

@@ -1,0 +1,32 @@
+"""The errors are one tree, and carry their source."""
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from avseg import errors
+
+
+def classes() -> list[type[Exception]]:
+    members = [member for _, member in inspect.getmembers(errors, inspect.isclass)]
+    return [member for member in members if issubclass(member, Exception)]
+
+
+@pytest.mark.parametrize("error", classes())
+def test_every_error_is_ours_and_drawn_in_the_tree(error: type[Exception]) -> None:
+    assert issubclass(error, errors.AvsegError)
+    assert re.search(rf"\b{error.__name__}\b", errors.__doc__ or "")
+
+
+def test_a_clip_error_begins_with_its_source() -> None:
+    error = errors.EmptyVideoError("street.mp4", "has no frames.")
+    assert str(error) == "street.mp4: has no frames."
+    assert error.source == "street.mp4"
+
+
+def test_a_clip_error_survives_the_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(errors.CorruptVideoError("street.mp4", "is damaged.")))  # noqa: S301 - our own bytes
+    assert isinstance(error, errors.CorruptVideoError)
+    assert str(error) == "street.mp4: is damaged."

@@ -1,0 +1,119 @@
+"""What travels keeps its promises."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avseg.types import Clip, Segmentation
+
+RATE = 10
+
+
+def clip(**changes: Any) -> Clip:
+    """Three frames of 2 x 4 pixels; sample n of the sound is n / 100, from 1 s before the first."""
+    facts: dict[str, Any] = {
+        "source": "street.mp4",
+        "frames": np.zeros((3, 2, 4, 3), np.uint8),
+        "frame_times": np.array([0.0, 1.0, 2.0]),
+        "sound_times": np.array([0.5, 1.5, 2.5]),
+        "audio": np.arange(40, dtype=np.float32) / 100,
+        "audio_start_s": -1.0,
+        "sample_rate": RATE,
+    }
+    return Clip(**(facts | changes))
+
+
+def segmentation(first_s: float = 0.0, **changes: Any) -> Segmentation:
+    facts: dict[str, Any] = {
+        "source": "street.mp4",
+        "frame_times": np.array([first_s, first_s + 1]),
+        "masks": np.zeros((2, 2, 4), np.bool_),
+        "scores": np.array([0.0, 1.0], np.float32),
+        "model": "small",
+        "threshold": 0.5,
+    }
+    return Segmentation(**(facts | changes))
+
+
+def test_a_sound_window_is_centred_on_its_sound_time() -> None:
+    windows = clip().sound_windows(1.0)
+    assert windows.shape == (3, RATE)
+    np.testing.assert_allclose(windows[0], np.arange(10, 20) / 100, rtol=1e-6)
+
+
+def test_sound_windows_are_silent_where_there_is_no_sound() -> None:
+    windows = clip(audio=np.ones(15, np.float32), audio_start_s=0.5).sound_windows(1.0)
+    assert windows[0].tolist() == [0.0] * 5 + [1.0] * 5
+    assert windows[2].tolist() == [0.0] * 10
+
+
+def test_a_clip_without_any_sound_gives_silent_windows() -> None:
+    assert not clip(audio=np.zeros(0, np.float32)).sound_windows().any()
+
+
+def test_a_window_without_a_sample_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"window_s is 0.01 s.*at least 0.1 s"):
+        clip().sound_windows(0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": np.zeros((3, 2, 4, 3))}, "frames is float64"),
+        ({"frames": np.zeros((3, 2, 4, 4), np.uint8)}, r"frames has shape \(3, 2, 4, 4\)"),
+        ({"frames": np.zeros((0, 2, 4, 3), np.uint8)}, r"none of them 0"),
+        ({"frame_times": np.array([0.0, 1.0])}, "2 times for 3 frames"),
+        ({"frame_times": np.array([0.0, 2.0, 1.0])}, "frame_times must be finite and never decr"),
+        ({"sound_times": np.array([0.0, 1.0, np.nan])}, "sound_times must be finite"),
+        ({"audio": np.full(9, 1.5, np.float32)}, r"audio goes from 1.5 .* \[-1.0, 1.0\]"),
+        ({"audio": np.full(9, np.nan, np.float32)}, "audio goes from nan"),
+        ({"audio": np.zeros((2, 9), np.float32)}, r"audio is float32 of shape \(2, 9\)"),
+        ({"audio_start_s": np.inf}, "audio_start_s is inf"),
+        ({"sample_rate": 0}, "sample_rate is 0 Hz"),
+    ],
+)
+def test_a_clip_that_breaks_its_promise_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        clip(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"masks": np.zeros((2, 2, 4), np.uint8)}, "masks is uint8"),
+        ({"scores": np.array([0.5], np.float32)}, "1 values for 2 masks"),
+        ({"scores": np.array([0.5, 1.5], np.float32)}, r"scores goes from 0.5 to 1.5"),
+        ({"threshold": 2.0}, "threshold is 2.0"),
+        ({"frame_times": np.array([0.0])}, "1 times for 2 frames"),
+    ],
+)
+def test_a_segmentation_that_breaks_its_promise_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        segmentation(**changes)
+
+
+def test_parts_are_joined_in_order() -> None:
+    joined = Segmentation.join([segmentation(0.0), segmentation(2.0)])
+    assert joined.frame_times.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert joined.masks.shape == (4, 2, 4)
+    assert joined.scores.tolist() == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_parts_of_different_videos_are_not_joined() -> None:
+    other = replace(segmentation(2.0), source="beach.mp4")
+    with pytest.raises(ValueError, match=r"beach\.mp4"):
+        Segmentation.join([segmentation(), other])
+
+
+def test_parts_out_of_order_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="never decrease"):
+        Segmentation.join([segmentation(2.0), segmentation(0.0)])
+
+
+def test_nothing_cannot_be_joined() -> None:
+    with pytest.raises(ValueError, match="nothing to join"):
+        Segmentation.join([])
