@@ -1,0 +1,33 @@
+"""Foundation models without task code: frames, text or sound in, features out.
+
+Each module wraps the model of `transformers` where there is one and follows the paper where there
+is none (BEiT-3, the front end and projection of MS-CLAP). One configuration class per model gives
+the published size by default; a small model is the same class with smaller numbers.
+"""
+
+from avseg.backbones.beit3 import Beit3Config, Beit3Model
+from avseg.backbones.clap import ClapAudioTower, ClapAudioTowerConfig
+from avseg.backbones.clip import (
+    ClipImageTower,
+    ClipImageTowerConfig,
+    ClipTextTower,
+    ClipTextTowerConfig,
+)
+from avseg.backbones.evf_sam import TextPromptedSam
+from avseg.backbones.sam2 import ImageFeatures, MaskPrediction, PromptedSam2, PromptedSam2Config
+
+__all__ = [
+    "Beit3Config",
+    "Beit3Model",
+    "ClapAudioTower",
+    "ClapAudioTowerConfig",
+    "ClipImageTower",
+    "ClipImageTowerConfig",
+    "ClipTextTower",
+    "ClipTextTowerConfig",
+    "ImageFeatures",
+    "MaskPrediction",
+    "PromptedSam2",
+    "PromptedSam2Config",
+    "TextPromptedSam",
+]

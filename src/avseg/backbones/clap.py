@@ -1,0 +1,175 @@
+"""MS-CLAP 2023's audio tower (Elizalde et al. 2023, arXiv:2309.05767): sound to an embedding.
+
+HTSAT (Chen et al. 2022, arXiv:2202.00874) is `transformers`' `ClapAudioModel`; the log-mel front
+end and the projection differ from that library's CLAP and are written here.
+
+N sounds, S samples, T spectrogram columns, M mel bands, D embedding width.
+"""
+
+from dataclasses import field
+
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import ClapAudioConfig, ClapAudioModel
+
+from avseg.backbones.config import StrictConfig
+from avseg.backbones.spectrogram import decibels, mel_bank, power_spectrogram
+
+
+@strict
+class ClapAudioTowerConfig(StrictConfig):
+    """Sizes and front end of a CLAP audio tower; the defaults are MS-CLAP 2023.
+
+    Args:
+        sample_rate: Of the sound, in Hz.
+        n_fft: Window and transform of the spectrogram, in samples.
+        hop: Distance of two columns, in samples.
+        num_mel_bins: Mel bands M.
+        mel_sample_rate: Rate the mel filters are computed for, in Hz. The published model hears
+            44.1 kHz sound through filters computed for 32 kHz, and was trained that way.
+        fmin: Lower edge of the first mel band, in Hz.
+        fmax: Upper edge of the last mel band, in Hz.
+        spec_size: Side of the square the spectrogram is folded to; a sound may have at most
+            spec_size ** 2 / num_mel_bins columns and is stretched to that many.
+        patch_size: Side and stride of a patch of that square.
+        window_size: Side of the attention windows, in patches.
+        depths: Blocks of each stage.
+        num_heads: Attention heads of each stage.
+        embed_dim: Width of the first stage; each next stage doubles it.
+        dropout: After attention and feed-forward, in training.
+        projection_dim: Width D of the embedding.
+    """
+
+    model_type = "avseg-clap-audio-tower"
+
+    sample_rate: int = 44100
+    n_fft: int = 1024
+    hop: int = 320
+    num_mel_bins: int = 64
+    mel_sample_rate: int = 32000
+    fmin: float = 50.0
+    fmax: float = 14000.0
+    spec_size: int = 256
+    patch_size: int = 4
+    window_size: int = 8
+    depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
+    num_heads: list[int] = field(default_factory=lambda: [4, 8, 16, 32])
+    embed_dim: int = 96
+    dropout: float = 0.1
+    projection_dim: int = 1024
+
+    def validate_stages(self) -> None:
+        """Refuse stages without heads, and mel bands that do not fold into the square."""
+        if len(self.depths) != len(self.num_heads):
+            raise ValueError(
+                f"depths and num_heads need one entry for each stage, got {self.depths} and "
+                f"{self.num_heads}."
+            )
+        if self.spec_size % self.num_mel_bins:
+            raise ValueError(
+                f"spec_size must be a multiple of num_mel_bins {self.num_mel_bins}, "
+                f"got {self.spec_size}."
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last stage."""
+        return self.embed_dim * 2 ** (len(self.depths) - 1)
+
+    @property
+    def max_samples(self) -> int:
+        """Samples of the longest sound the square holds."""
+        return (self.spec_size**2 // self.num_mel_bins - 1) * self.hop + self.hop - 1
+
+    def to_transformers(self) -> ClapAudioConfig:
+        """Spell the sizes in `transformers`' words."""
+        return ClapAudioConfig(
+            window_size=self.window_size,
+            num_mel_bins=self.num_mel_bins,
+            spec_size=self.spec_size,
+            patch_size=self.patch_size,
+            patch_stride=[self.patch_size, self.patch_size],
+            hidden_size=self.hidden_size,
+            depths=self.depths,
+            num_attention_heads=self.num_heads,
+            num_hidden_layers=len(self.depths),
+            patch_embeds_hidden_size=self.embed_dim,
+            hidden_dropout_prob=self.dropout,
+        )
+
+
+class ClapProjection(nn.Module):
+    """MS-CLAP's projection: a linear layer and a residual one, then a norm.
+
+    Args:
+        in_dim: Width of the audio encoder's output.
+        out_dim: Width of the embedding.
+        dropout: Before the sum, in training.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(in_dim, out_dim, bias=False)
+        self.linear2 = nn.Linear(out_dim, out_dim, bias=False)
+        self.layer_norm = nn.LayerNorm(out_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project features (N, in_dim) to embeddings (N, out_dim)."""
+        first = self.linear1(features)
+        out: Tensor = self.layer_norm(first + self.dropout(self.linear2(F.gelu(first))))
+        return out
+
+
+class ClapAudioTower(nn.Module):
+    """Waveform in, embedding out.
+
+    Args:
+        config: Sizes and front end.
+    """
+
+    mel_bank: Tensor
+
+    def __init__(self, config: ClapAudioTowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        bank = mel_bank(
+            config.n_fft, config.num_mel_bins, config.mel_sample_rate, config.fmin, config.fmax
+        )
+        self.register_buffer("mel_bank", bank)
+        self.htsat = ClapAudioModel(config.to_transformers())
+        self.projection = ClapProjection(config.hidden_size, config.projection_dim, config.dropout)
+
+    def log_mel(self, audio_values: Tensor) -> Tensor:
+        """Compute the log-mel spectrogram.
+
+        Args:
+            audio_values: Mono sound in [-1, 1] at the configuration's rate, (N, S).
+
+        Returns:
+            Decibels, (N, T, M).
+        """
+        power = power_spectrogram(audio_values, self.config.n_fft, self.config.hop)
+        return decibels(power @ self.mel_bank)
+
+    def forward(self, audio_values: Tensor) -> Tensor:
+        """Embed sounds.
+
+        Args:
+            audio_values: Mono sound in [-1, 1] at the configuration's rate, (N, S).
+
+        Returns:
+            Embeddings, not normalised, (N, D).
+
+        Raises:
+            ValueError: If the sounds are longer than the model's square holds.
+        """
+        if audio_values.shape[-1] > self.config.max_samples:
+            raise ValueError(
+                f"sounds have {audio_values.shape[-1]} samples, the model holds "
+                f"{self.config.max_samples}; cut them, or raise hop or spec_size."
+            )
+        features = self.htsat(input_features=self.log_mel(audio_values).unsqueeze(1)).pooler_output
+        embeddings: Tensor = self.projection(features)
+        return embeddings

@@ -1,0 +1,162 @@
+"""CLIP's image and text towers (Radford et al. 2021, arXiv:2103.00020), from `transformers`.
+
+AV2T-SAM needs the image tower; the text tower is its partner in pre-training.
+
+N images or texts, S image side, T tokens, D embedding width.
+"""
+
+from dataclasses import field
+
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from avseg.backbones.config import StrictConfig
+from avseg.backbones.stem import ConvStem
+
+
+@strict
+class ClipImageTowerConfig(StrictConfig):
+    """Sizes of a CLIP image tower; the defaults are ViT-B/32.
+
+    Args:
+        image_size: Side of the square input, in pixels.
+        patch_size: Side of a patch, in pixels.
+        stem_channels: Stages of a convolutional stem; empty for the published patch convolution.
+        dim: Width of the transformer.
+        num_layers: Transformer layers.
+        num_heads: Attention heads of a layer.
+        ffn_dim: Hidden width of a layer's feed-forward network.
+        projection_dim: Width D of the embedding.
+    """
+
+    model_type = "avseg-clip-image-tower"
+
+    image_size: int = 224
+    patch_size: int = 32
+    stem_channels: list[int] = field(default_factory=list)
+    dim: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    ffn_dim: int = 3072
+    projection_dim: int = 512
+
+    def to_transformers(self) -> CLIPVisionConfig:
+        """Spell the sizes in `transformers`' words."""
+        return CLIPVisionConfig(
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            hidden_size=self.dim,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            intermediate_size=self.ffn_dim,
+            projection_dim=self.projection_dim,
+        )
+
+
+@strict
+class ClipTextTowerConfig(StrictConfig):
+    """Sizes of a CLIP text tower; the defaults are the partner of ViT-B/32.
+
+    Args:
+        vocab_size: Rows of the token table.
+        max_positions: Longest text, in tokens.
+        eos_token_id: Token whose state becomes the embedding; every text needs one.
+        dim: Width of the transformer.
+        num_layers: Transformer layers.
+        num_heads: Attention heads of a layer.
+        ffn_dim: Hidden width of a layer's feed-forward network.
+        projection_dim: Width D of the embedding.
+    """
+
+    model_type = "avseg-clip-text-tower"
+
+    vocab_size: int = 49408
+    max_positions: int = 77
+    eos_token_id: int = 49407
+    dim: int = 512
+    num_layers: int = 12
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    projection_dim: int = 512
+
+    def validate_eos_token_id(self) -> None:
+        """Token 2 makes `transformers` take the largest id for the end, an old mistake."""
+        if self.eos_token_id == 2:
+            raise ValueError(
+                "eos_token_id must not be 2, which transformers reads as 'the largest id ends the "
+                "text'; give the end token another id."
+            )
+
+    def to_transformers(self) -> CLIPTextConfig:
+        """Spell the sizes in `transformers`' words."""
+        return CLIPTextConfig(
+            vocab_size=self.vocab_size,
+            max_position_embeddings=self.max_positions,
+            hidden_size=self.dim,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            intermediate_size=self.ffn_dim,
+            projection_dim=self.projection_dim,
+            eos_token_id=self.eos_token_id,
+            bos_token_id=None,
+            pad_token_id=None,
+        )
+
+
+class ClipImageTower(nn.Module):
+    """Images in, embeddings out.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: ClipImageTowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.clip = CLIPVisionModelWithProjection(config.to_transformers())
+        if config.stem_channels:
+            stem = ConvStem(config.stem_channels, config.dim, config.patch_size)
+            self.clip.vision_model.embeddings.patch_embedding = stem
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Embed images.
+
+        Args:
+            pixel_values: Normalised images, (N, 3, S, S).
+
+        Returns:
+            Embeddings, not normalised, (N, D).
+        """
+        embeddings: Tensor = self.clip(pixel_values=pixel_values).image_embeds
+        return embeddings
+
+
+class ClipTextTower(nn.Module):
+    """Texts in, embeddings in the image tower's space out.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: ClipTextTowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.clip = CLIPTextModelWithProjection(config.to_transformers())
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Embed texts; what follows the end token is ignored, as attention looks back only.
+
+        Args:
+            input_ids: Token ids with an end token each, (N, T) int64.
+
+        Returns:
+            Embeddings, not normalised, (N, D).
+        """
+        embeddings: Tensor = self.clip(input_ids=input_ids).text_embeds
+        return embeddings

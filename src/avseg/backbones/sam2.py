@@ -1,0 +1,301 @@
+"""SAM 2's image encoder and mask decoder (Ravi et al. 2024, arXiv:2408.00714).
+
+The modules are those of `transformers`; the loop over the encoder's blocks is ours, because an
+adapter's vector has to be added to the input of each block (AV2T-SAM, arXiv:2502.16359, eq. 1).
+
+N images or prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
+h = S / 16 with the published stride of 4.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from transformers import Sam2Config, Sam2Model
+from transformers.models.sam2.configuration_sam2 import (
+    Sam2HieraDetConfig,
+    Sam2MaskDecoderConfig,
+    Sam2PromptEncoderConfig,
+    Sam2VisionConfig,
+)
+
+from avseg.backbones.config import StrictConfig
+
+#: Feature levels the top-down path of the neck reaches; finer levels are lateral only.
+_TOP_DOWN_LEVELS = (2, 3)
+
+
+@strict
+class PromptedSam2Config(StrictConfig):
+    """Sizes of a SAM 2 image encoder and mask decoder; the defaults are SAM 2.0 Hiera-L.
+
+    Args:
+        image_size: Side of the square input, in pixels.
+        patch_kernel: Side of the patch convolution's kernel, in pixels.
+        patch_stride: Stride of the patch convolution; the mask logits have this stride too.
+        blocks_per_stage: Blocks of each of the four stages.
+        embed_dims: Width of each stage.
+        num_heads: Attention heads of each stage.
+        window_sizes: Side of the attention windows of each stage, in tokens.
+        global_blocks: Blocks that attend over the whole image.
+        prompt_dim: Width E of the neck, the prompts and the mask decoder.
+        decoder_layers: Two-way layers of the mask decoder.
+        decoder_heads: Attention heads of the mask decoder.
+        decoder_mlp_dim: Hidden width of the mask decoder's layers.
+        iou_head_dim: Hidden width of the head that predicts each mask's IoU.
+    """
+
+    model_type = "avseg-prompted-sam2"
+
+    image_size: int = 1024
+    patch_kernel: int = 7
+    patch_stride: int = 4
+    blocks_per_stage: list[int] = field(default_factory=lambda: [2, 6, 36, 4])
+    embed_dims: list[int] = field(default_factory=lambda: [144, 288, 576, 1152])
+    num_heads: list[int] = field(default_factory=lambda: [2, 4, 8, 16])
+    window_sizes: list[int] = field(default_factory=lambda: [8, 4, 16, 8])
+    global_blocks: list[int] = field(default_factory=lambda: [23, 33, 43])
+    prompt_dim: int = 256
+    decoder_layers: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_head_dim: int = 256
+
+    def validate_image_size(self) -> None:
+        """Refuse an image that the stages and the first stage's windows do not divide."""
+        unit = self.patch_stride * max(8, self.window_sizes[0])
+        if self.image_size % unit:
+            raise ValueError(
+                f"image_size must be a multiple of {unit} (stride {self.patch_stride}, three "
+                f"halvings, windows of {self.window_sizes[0]}), got {self.image_size}."
+            )
+
+    def validate_stages(self) -> None:
+        """Refuse lists that do not have one entry for each of the four stages."""
+        for name in ("blocks_per_stage", "embed_dims", "num_heads", "window_sizes"):
+            values = getattr(self, name)
+            if len(values) != 4:
+                raise ValueError(f"{name} needs 4 entries, one for each stage, got {values}.")
+
+    def validate_global_blocks(self) -> None:
+        """Refuse global attention where a stage halves the resolution, which works in windows."""
+        firsts = [sum(self.blocks_per_stage[:stage]) for stage in (1, 2, 3)]
+        wrong = sorted(set(firsts) & set(self.global_blocks))
+        if wrong:
+            raise ValueError(
+                f"global_blocks must not name the first block of a stage ({firsts}), got {wrong}."
+            )
+
+    @property
+    def embedding_stride(self) -> int:
+        """Pixels per step of the image embedding's grid."""
+        return 4 * self.patch_stride
+
+    def to_transformers(self) -> Sam2Config:
+        """Spell the sizes in `transformers`' words."""
+        side = self.image_size // self.patch_stride
+        backbone = Sam2HieraDetConfig(
+            hidden_size=self.embed_dims[0],
+            num_attention_heads=self.num_heads[0],
+            image_size=[self.image_size, self.image_size],
+            patch_kernel_size=[self.patch_kernel, self.patch_kernel],
+            patch_stride=[self.patch_stride, self.patch_stride],
+            patch_padding=[self.patch_kernel // 2, self.patch_kernel // 2],
+            blocks_per_stage=self.blocks_per_stage,
+            embed_dim_per_stage=self.embed_dims,
+            num_attention_heads_per_stage=self.num_heads,
+            window_size_per_stage=self.window_sizes,
+            global_attention_blocks=self.global_blocks,
+        )
+        vision = Sam2VisionConfig(
+            backbone_config=backbone,
+            backbone_channel_list=self.embed_dims[::-1],
+            backbone_feature_sizes=[[side // 2**i] * 2 for i in range(3)],
+            fpn_hidden_size=self.prompt_dim,
+            fpn_top_down_levels=list(_TOP_DOWN_LEVELS),
+        )
+        prompt_encoder = Sam2PromptEncoderConfig(
+            hidden_size=self.prompt_dim,
+            image_size=self.image_size,
+            patch_size=self.embedding_stride,
+        )
+        mask_decoder = Sam2MaskDecoderConfig(
+            hidden_size=self.prompt_dim,
+            mlp_dim=self.decoder_mlp_dim,
+            num_hidden_layers=self.decoder_layers,
+            num_attention_heads=self.decoder_heads,
+            iou_head_hidden_dim=self.iou_head_dim,
+        )
+        return Sam2Config(
+            vision_config=vision,
+            prompt_encoder_config=prompt_encoder,
+            mask_decoder_config=mask_decoder,
+        )
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the encoder knows of N images; nothing in it trains unless the encoder does.
+
+    Args:
+        embeddings: Coarsest level, (N, E, h, h).
+        stride8: Level of twice that resolution, (N, E, 2h, 2h).
+        stride4: Level of four times that resolution, (N, E, 4h, 4h).
+    """
+
+    embeddings: Tensor
+    stride8: Tensor
+    stride4: Tensor
+
+    def repeat(self, index: Tensor) -> "ImageFeatures":
+        """Line images up with prompts.
+
+        Args:
+            index: For each prompt the image it belongs to, (M,) int64.
+
+        Returns:
+            Features of M images.
+        """
+        return ImageFeatures(self.embeddings[index], self.stride8[index], self.stride4[index])
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """The mask decoder's answer to N prompts.
+
+    Args:
+        mask_logits: Three masks each, before the sigmoid, (N, 3, 4h, 4h).
+        iou_predictions: The decoder's estimate of each mask's IoU, (N, 3) in [0, 1].
+        object_score_logits: Whether there is such an object, before the sigmoid, (N, 1).
+    """
+
+    mask_logits: Tensor
+    iou_predictions: Tensor
+    object_score_logits: Tensor
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Pick of the three masks the one with the highest predicted IoU.
+
+        Returns:
+            Mask logits (N, 4h, 4h) and predicted IoU (N,).
+        """
+        best = self.iou_predictions.argmax(dim=1)  # (N,)
+        rows = torch.arange(len(best), device=best.device)
+        return self.mask_logits[rows, best], self.iou_predictions[rows, best]
+
+
+class PromptedSam2(nn.Module):
+    """SAM 2 that takes a vector for each encoder block and embeddings as prompts.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: PromptedSam2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.sam2 = Sam2Model(config.to_transformers())
+        #: Recompute each block in the backward pass instead of keeping its activations.
+        self.gradient_checkpointing = False
+
+    @property
+    def block_dims(self) -> list[int]:
+        """Input width C_i of every encoder block; a stage's first block has the previous width."""
+        dims: list[int] = []
+        width = self.config.embed_dims[0]
+        for blocks, dim in zip(self.config.blocks_per_stage, self.config.embed_dims, strict=True):
+            dims += [width] + [dim] * (blocks - 1)
+            width = dim
+        return dims
+
+    def encode_images(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> ImageFeatures:
+        """Encode images, with a vector added at every position of each block's input.
+
+        Args:
+            pixel_values: Normalised images, (N, 3, S, S).
+            block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
+
+        Returns:
+            Features of the images.
+
+        Raises:
+            ValueError: If there is not one prompt for each block.
+        """
+        backbone = self.sam2.vision_encoder.backbone
+        if block_prompts is not None and len(block_prompts) != len(backbone.blocks):
+            raise ValueError(
+                f"the encoder has {len(backbone.blocks)} blocks, got {len(block_prompts)} block "
+                "prompts; give one for each block, of widths `block_dims`."
+            )
+        hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
+        hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
+        stages = []
+        for i, block in enumerate(backbone.blocks):
+            hidden = self._run_block(block, hidden, block_prompts[i] if block_prompts else None)
+            if i in backbone.stage_ends:
+                stages.append(hidden)
+        stride4, stride8, top = self._neck(stages)
+        return ImageFeatures(
+            top + self.sam2.no_memory_embedding.view(1, -1, 1, 1), stride8, stride4
+        )
+
+    def decode_masks(
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+    ) -> MaskPrediction:
+        """Decode three masks for each prompt.
+
+        Args:
+            features: Of the image of each prompt, N images.
+            sparse_prompt_embeddings: Prompt tokens, (N, P, E).
+
+        Returns:
+            The masks and what the decoder thinks of them.
+        """
+        decoder = self.sam2.mask_decoder
+        embeddings = features.embeddings
+        dense = self.sam2.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        positions = self.sam2.get_image_wide_positional_embeddings()  # (1, E, h, h)
+        masks, iou, _, object_scores = decoder(
+            image_embeddings=embeddings,
+            image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
+            sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
+            dense_prompt_embeddings=dense.expand_as(embeddings),
+            multimask_output=True,
+            high_resolution_features=[
+                decoder.conv_s0(features.stride4),
+                decoder.conv_s1(features.stride8),
+            ],
+        )
+        return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0])
+
+    def _run_block(self, block: nn.Module, hidden: Tensor, prompt: Tensor | None) -> Tensor:
+        if prompt is not None:
+            hidden = hidden + prompt[:, None, None, :]
+        if self.gradient_checkpointing and hidden.requires_grad:
+            out: Tensor = checkpoint(block, hidden, use_reentrant=False)
+        else:
+            out = block(hidden)
+        return out
+
+    def _neck(self, stages: list[Tensor]) -> list[Tensor]:
+        """Run the feature pyramid without its unused position encodings.
+
+        Args:
+            stages: Output of each stage, fine to coarse, (N, h_i, w_i, C_i).
+
+        Returns:
+            The three finest levels, fine to coarse, (N, E, h_i, w_i).
+        """
+        convs = self.sam2.vision_encoder.neck.convs
+        levels: list[Tensor] = []
+        for i in reversed(range(len(stages))):
+            level: Tensor = convs[len(stages) - 1 - i](stages[i].permute(0, 3, 1, 2))
+            if levels and i in _TOP_DOWN_LEVELS:
+                level = level + F.interpolate(levels[-1], scale_factor=2.0, mode="nearest")
+            levels.append(level)
+        return levels[::-1][:3]

@@ -1,0 +1,111 @@
+"""A convolutional stem in place of a vision transformer's single patch convolution.
+
+Small vision transformers trained from little data learn faster and better when the patches are
+made by a stack of stride-2 convolutions (Xiao et al., NeurIPS 2021, arXiv:2106.14881). The
+published models have no such stem, so an empty list of channels means the patch convolution.
+
+N images, S side in pixels, P patch side, D width of the transformer.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvStem(nn.Module):
+    """Stride-2 stages, a residual block after each but the first, then a convolution to patches.
+
+    Args:
+        channels: Output channels of each stride-2 stage.
+        dim: Width of the transformer.
+        patch_size: Side of a patch, in pixels; a multiple of 2 ** len(channels).
+
+    Raises:
+        ValueError: If the stages do not divide the patch.
+    """
+
+    def __init__(self, channels: Sequence[int], dim: int, patch_size: int) -> None:
+        super().__init__()
+        stride = 2 ** len(channels)
+        if patch_size % stride:
+            raise ValueError(
+                f"patch_size must be a multiple of {stride} for {len(channels)} stem_channels "
+                f"(each halves the picture), got {patch_size}."
+            )
+        stages: list[nn.Module] = []
+        in_channels = 3
+        for out_channels in channels:
+            stages.append(_halving(in_channels, out_channels))
+            if in_channels != 3:
+                stages.append(ResidualBlock(out_channels))
+            in_channels = out_channels
+        self.stages = nn.Sequential(*stages)
+        side = patch_size // stride
+        self.projection = nn.Conv2d(in_channels, dim, kernel_size=side, stride=side)
+        # Keeps torch's own initialisation when transformers initialises the model around the stem.
+        for module in self.modules():
+            module._is_hf_initialized = True  # type: ignore[assignment]
+
+    @property
+    def weight(self) -> Tensor:
+        """The last convolution's weight; CLIP of transformers reads its dtype."""
+        return self.projection.weight
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Turn pictures into a grid of patch vectors.
+
+        Args:
+            pixel_values: Normalised pictures, (N, 3, S, S).
+
+        Returns:
+            Patch vectors, (N, D, S / P, S / P).
+        """
+        patches: Tensor = self.projection(self.stages(pixel_values))
+        return patches
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input.
+
+    Args:
+        channels: Channels of input and output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add the block's output to its input, (N, C, h, w)."""
+        return F.relu(features + self.layers(features))
+
+
+def patch_convolution(channels: Sequence[int], dim: int, patch_size: int) -> nn.Module:
+    """Build what turns pictures into patch vectors.
+
+    Args:
+        channels: Of the stem's stages; empty for the published single convolution.
+        dim: Width of the transformer.
+        patch_size: Side of a patch, in pixels.
+
+    Returns:
+        A module from (N, 3, S, S) to (N, D, S / P, S / P).
+    """
+    if not channels:
+        return nn.Conv2d(3, dim, kernel_size=patch_size, stride=patch_size)
+    return ConvStem(channels, dim, patch_size)
+
+
+def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )

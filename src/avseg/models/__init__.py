@@ -1,0 +1,1 @@
+"""Model families: features become prompts, prompts become masks. One folder per paper."""

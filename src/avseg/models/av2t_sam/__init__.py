@@ -1,0 +1,8 @@
+"""AV2T-SAM: sound and frame in the text space of a text-prompted SAM (arXiv:2502.16359)."""
+
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.av2t_sam.modeling import Av2tSamModel
+from avseg.models.av2t_sam.processing import Av2tSamProcessor
+from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
+
+__all__ = ["Av2tSamConfig", "Av2tSamModel", "Av2tSamProcessor", "BlockAdapters", "Projector"]

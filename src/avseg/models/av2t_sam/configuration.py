@@ -1,0 +1,145 @@
+"""Sizes of an AV2T-SAM model, published or small."""
+
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.models.config import AvsegConfig
+
+
+@strict
+class Av2tSamConfig(AvsegConfig):
+    """Sizes of AV2T-SAM (Lee, Zhang, Duan 2025, arXiv:2502.16359); the defaults are the paper's.
+
+    Args:
+        sam2_config: Image encoder and mask decoder, a `PromptedSam2Config`.
+        beit3_config: Image-text encoder, a `Beit3Config`.
+        clip_config: Image tower, a `ClipImageTowerConfig`.
+        clap_config: Audio tower, a `ClapAudioTowerConfig`.
+        features: What becomes the prompt: the frame ("clip"), its sound ("clap"), or the product
+            of both ("mul").
+        adapters: Whether the same features also go into every block of the image encoder.
+        num_text_tokens: Pseudo text tokens made of a frame and its sound.
+        fused_dim: Width of the space in which frame and sound are multiplied.
+        adapter_dim: Hidden width of an adapter.
+        window_s: Sound that belongs to a frame, in seconds.
+        iou_head_weight: Weight of a loss that trains the decoder's IoU estimate; the paper's code
+            has none, so its estimate stays as pre-trained.
+        presence_weight: Weight of a loss that trains the decoder's object score; the paper's code
+            has none.
+    """
+
+    model_type = "avseg-av2t-sam"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "sam2_config": PromptedSam2Config,
+        "beit3_config": Beit3Config,
+        "clip_config": ClipImageTowerConfig,
+        "clap_config": ClapAudioTowerConfig,
+    }
+
+    sam2_config: Any = None  # a configuration, or its options in a dictionary
+    beit3_config: Any = None
+    clip_config: Any = None
+    clap_config: Any = None
+    features: Literal["clip", "clap", "mul"] = "mul"
+    adapters: bool = True
+    num_text_tokens: int = 3
+    fused_dim: int = 512
+    adapter_dim: int = 512
+    window_s: float = 1.0
+    iou_head_weight: float = 0.0
+    presence_weight: float = 0.0
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "Av2tSamConfig":
+        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+
+    @property
+    def uses_clip(self) -> bool:
+        """Whether the frame goes into the prompt."""
+        return self.features != "clap"
+
+    @property
+    def uses_clap(self) -> bool:
+        """Whether the sound goes into the prompt."""
+        return self.features != "clip"
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of the sound that belongs to a frame."""
+        return round(self.window_s * self.clap_config.sample_rate)
+
+    def validate_window(self) -> None:
+        """Refuse a window of sound that the audio tower cannot hold."""
+        clap = self.clap_config
+        if isinstance(clap, ClapAudioTowerConfig) and self.window_samples > clap.max_samples:
+            raise ValueError(
+                f"window_s of {self.window_s} s is {self.window_samples} samples, the audio tower "
+                f"holds {clap.max_samples}; shorten it, or raise clap_config's hop or spec_size."
+            )
+
+
+_STEM = [24, 48, 96, 160]
+_TINY = Av2tSamConfig(
+    sam2_config=PromptedSam2Config(
+        image_size=128,
+        blocks_per_stage=[1, 2, 3, 1],
+        embed_dims=[48, 96, 192, 384],
+        num_heads=[1, 2, 4, 8],
+        window_sizes=[8, 4, 8, 4],
+        global_blocks=[],
+        prompt_dim=128,
+        decoder_mlp_dim=256,
+        iou_head_dim=128,
+    ),
+    beit3_config=Beit3Config(
+        image_size=128,
+        stem_channels=_STEM,
+        dim=160,
+        num_layers=3,
+        num_heads=5,
+        ffn_dim=480,
+        vocab_size=256,
+        max_text_positions=34,
+    ),
+    clip_config=ClipImageTowerConfig(
+        image_size=128,
+        patch_size=16,
+        stem_channels=_STEM,
+        dim=160,
+        num_layers=2,
+        num_heads=5,
+        ffn_dim=480,
+        projection_dim=128,
+    ),
+    clap_config=ClapAudioTowerConfig(
+        sample_rate=16000,
+        n_fft=512,
+        hop=64,
+        mel_sample_rate=16000,
+        fmax=8000.0,
+        spec_size=128,
+        patch_size=8,
+        window_size=4,
+        depths=[2, 2, 2],
+        num_heads=[2, 4, 8],
+        embed_dim=48,
+        dropout=0.0,
+        projection_dim=128,
+    ),
+    fused_dim=128,
+    adapter_dim=64,
+)

@@ -1,0 +1,211 @@
+"""AV2T-SAM, the whole model: frames and sound in, masks of what sounds out.
+
+B clips, T frames, N = B * T, S / s / c side of the pictures for SAM 2 / BEiT-3 / CLIP, h x w size
+of the mask logits, H x W size of the true masks.
+"""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from avseg.backbones.clap import ClapAudioTower
+from avseg.backbones.clip import ClipImageTower
+from avseg.backbones.evf_sam import TextPromptedSam
+from avseg.backbones.sam2 import ImageFeatures, MaskPrediction
+from avseg.errors import CheckpointError
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
+from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
+from avseg.models.outputs import AvsegOutput
+
+#: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
+TRAINABLE = (
+    "projector.",
+    "adapters.",
+    "segmenter.text_hidden_fcs.",
+    "segmenter.sam.sam2.mask_decoder.",
+    "segmenter.sam.sam2.prompt_encoder.no_mask_embed.",
+)
+
+
+class Av2tSamModel(PreTrainedModel):
+    """Segments the objects that sound (Lee, Zhang, Duan 2025, arXiv:2502.16359).
+
+    Args:
+        config: Sizes, features and whether there are adapters.
+    """
+
+    config_class = Av2tSamConfig
+    config: Av2tSamConfig
+    base_model_prefix = "av2t_sam"
+    main_input_name = "pixel_values_sam"
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: Av2tSamConfig) -> None:
+        super().__init__(config)
+        self.segmenter = TextPromptedSam(config.sam2_config, config.beit3_config)
+        self.clip = ClipImageTower(config.clip_config) if config.uses_clip else None
+        self.clap = ClapAudioTower(config.clap_config) if config.uses_clap else None
+        self.projector = Projector(config)
+        self.adapters = None
+        if config.adapters:
+            self.adapters = BlockAdapters(
+                config.fused_dim, config.adapter_dim, self.segmenter.sam.block_dims
+            )
+        self.post_init()
+        self._freeze()
+
+    @classmethod
+    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Load a saved model, and refuse weights that do not fit it exactly.
+
+        Args:
+            path: Folder or hub repository.
+            *args: As for `transformers`.
+            **kwargs: As for `transformers`.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            CheckpointError: If keys are missing, unknown or of another shape.
+        """
+        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
+        wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
+        if wrong:
+            summary = "; ".join(
+                f"{len(keys)} {kind.replace('_', ' ')}, first {keys[0]}"
+                for kind, keys in wrong.items()
+            )
+            raise CheckpointError(
+                f"{path}: the weights do not fit {cls.__name__}: {summary}. "
+                "Load a folder that its save_pretrained wrote."
+            )
+        model._freeze()  # loading makes new parameters, which all train
+        return model
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch training mode, which the frozen parts never enter."""
+        super().train(mode)
+        for frozen in (self.segmenter.beit3, self.segmenter.sam.sam2.vision_encoder):
+            frozen.eval()
+        for tower in (self.clip, self.clap):
+            if tower is not None:
+                tower.eval()
+        return self
+
+    def forward(  # noqa: PLR0913 -- one argument for each input a caller may have cached
+        self,
+        pixel_values_beit3: Tensor,
+        pixel_values_sam: Tensor | None = None,
+        pixel_values_clip: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        clip_embeddings: Tensor | None = None,
+        clap_embeddings: Tensor | None = None,
+        image_features: tuple[Tensor, Tensor, Tensor] | None = None,
+        targets: Tensor | None = None,
+        annotated: Tensor | None = None,
+    ) -> AvsegOutput:
+        """Segment what sounds in every frame.
+
+        Args:
+            pixel_values_beit3: Frames for BEiT-3, (B, T, 3, s, s).
+            pixel_values_sam: Frames for SAM 2, (B, T, 3, S, S); not needed with `image_features`.
+            pixel_values_clip: Frames for CLIP, (B, T, 3, c, c); not needed with
+                `clip_embeddings`, nor if the features are "clap".
+            audio_values: Sound of each frame, (B, T, samples); not needed with
+                `clap_embeddings`, nor if the features are "clip".
+            clip_embeddings: CLIP embeddings computed before, (B, T, V).
+            clap_embeddings: CLAP embeddings computed before, (B, T, A).
+            image_features: The three levels of `ImageFeatures` computed before, each with
+                (B, T) in front; possible without adapters only.
+            targets: True masks, (B, T, H, W) of 0 and 1.
+            annotated: True for frames whose target counts, (B, T) bool; None counts all. AVSBench's
+                S4 has truth for the first frame of a training clip only.
+
+        Returns:
+            The masks, and the loss if there are targets.
+
+        Raises:
+            ValueError: If an input that the configuration needs is missing.
+        """
+        shape = pixel_values_beit3.shape[:2]
+        fused = self.projector.fuse(
+            self._embed(self.clip, "pixel_values_clip", pixel_values_clip, clip_embeddings),
+            self._embed(self.clap, "audio_values", audio_values, clap_embeddings),
+        )  # (N, D)
+        features = self._image_features(pixel_values_sam, image_features, fused)
+        image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
+        prediction = self.segmenter(features, image_tokens, self.projector(fused))
+        best_logits, best_iou = prediction.best()  # (N, h, w), (N,)
+        return AvsegOutput(
+            loss=None if targets is None else self._loss(prediction, targets, annotated),
+            mask_logits=best_logits.unflatten(0, shape),
+            iou_predictions=best_iou.unflatten(0, shape),
+            object_score_logits=prediction.object_score_logits.view(shape),
+        )
+
+    def _freeze(self) -> None:
+        """Let the paper's parts train and nothing else."""
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(TRAINABLE))
+        self.train(self.training)
+
+    def _embed(
+        self, tower: nn.Module | None, name: str, inputs: Tensor | None, embeddings: Tensor | None
+    ) -> Tensor | None:
+        """Embed frames or sounds, unless that was done before or they take no part."""
+        if tower is None:
+            return None
+        if embeddings is not None:
+            return embeddings.flatten(0, 1)
+        if inputs is None:
+            raise ValueError(
+                f"{name} is missing, and features={self.config.features!r} needs it; "
+                "give it, or its embeddings."
+            )
+        embedded: Tensor = tower(inputs.flatten(0, 1))
+        return embedded
+
+    def _image_features(
+        self,
+        pixel_values: Tensor | None,
+        levels: tuple[Tensor, Tensor, Tensor] | None,
+        fused: Tensor,
+    ) -> ImageFeatures:
+        if levels is not None:
+            if self.adapters is not None:
+                raise ValueError(
+                    "image_features cannot be given to a model with adapters, whose image encoder "
+                    "sees the sound; give pixel_values_sam."
+                )
+            return ImageFeatures(*(level.flatten(0, 1) for level in levels))
+        if pixel_values is None:
+            raise ValueError("pixel_values_sam is missing; give it, or image_features.")
+        block_prompts = None if self.adapters is None else self.adapters(fused)
+        return self.segmenter.sam.encode_images(pixel_values.flatten(0, 1), block_prompts)
+
+    def _loss(
+        self, prediction: MaskPrediction, targets: Tensor, annotated: Tensor | None
+    ) -> Tensor:
+        targets = targets.flatten(0, 1)  # (N, H, W)
+        losses = mask_loss(prediction.best()[0], targets)  # (N,)
+        if self.config.iou_head_weight:
+            losses = losses + self.config.iou_head_weight * iou_prediction_loss(
+                prediction.mask_logits, prediction.iou_predictions, targets
+            )
+        if self.config.presence_weight:
+            losses = losses + self.config.presence_weight * presence_loss(
+                prediction.object_score_logits, targets
+            )
+        if annotated is None:
+            return losses.mean()
+        counts = annotated.flatten().to(losses)
+        return (losses * counts).sum() / counts.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave modules as their constructors initialise them; backbones of transformers differ."""

@@ -1,0 +1,230 @@
+"""AV2T-SAM's input and output: a clip to tensors, mask logits to masks of the video's own size.
+
+T frames, H x W size of the video, S / s / c side of the pictures for SAM 2 / BEiT-3 / CLIP.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from avseg.errors import CheckpointError, ClipError
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.losses import resize_logits
+from avseg.models.outputs import AvsegOutput
+from avseg.types import Clip
+
+#: Name of the file beside a saved model.
+PROCESSOR_FILE = "processor_config.json"
+
+#: Mean and standard deviation of red, green and blue over 0..255, as each backbone was trained.
+SAM_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+BEIT3_STATISTICS = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+CLIP_STATISTICS = (
+    (122.7709383, 116.7460125, 104.09373615),
+    (68.5005327, 66.6321579, 70.32316305),
+)
+
+
+@dataclass(frozen=True)
+class Av2tSamProcessor:
+    """Turns clips into the model's inputs and its outputs into masks.
+
+    Args:
+        sam_size: Side of the pictures for SAM 2, in pixels.
+        beit3_size: Side of the pictures for BEiT-3, in pixels.
+        clip_size: Side of the pictures for CLIP, in pixels.
+        sample_rate: Of the sound the model needs, in Hz.
+        window_s: Sound that belongs to a frame, in seconds.
+    """
+
+    sam_size: int
+    beit3_size: int
+    clip_size: int
+    sample_rate: int
+    window_s: float
+
+    @classmethod
+    def from_config(cls, config: Av2tSamConfig) -> Self:
+        """Make the processor that fits a model.
+
+        Args:
+            config: The model's configuration.
+
+        Returns:
+            The processor.
+        """
+        return cls(
+            sam_size=config.sam2_config.image_size,
+            beit3_size=config.beit3_config.image_size,
+            clip_size=config.clip_config.image_size,
+            sample_rate=config.clap_config.sample_rate,
+            window_s=config.window_s,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor saved beside its model.
+
+        Args:
+            folder: Where `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If there is no such file, or its options are not the processor's.
+        """
+        path = Path(folder) / PROCESSOR_FILE
+        try:
+            options = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{path} does not exist; give a folder that save_pretrained wrote."
+            ) from error
+        names = {field.name for field in fields(cls)}
+        if set(options) != names:
+            raise CheckpointError(
+                f"{path} has the options {sorted(options)}, {cls.__name__} has {sorted(names)}; "
+                "save the processor again with this version."
+            )
+        return cls(**options)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the options as JSON beside the model.
+
+        Args:
+            folder: Made if it is missing.
+        """
+        path = Path(folder) / PROCESSOR_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+        """Prepare one clip.
+
+        Args:
+            clip: Frames and sound, the sound at `sample_rate`.
+
+        Returns:
+            The model's inputs, each with a batch of one in front.
+
+        Raises:
+            ClipError: If the sound is at another rate.
+        """
+        if clip.sample_rate != self.sample_rate:
+            raise ClipError(
+                clip.source,
+                f"sound is at {clip.sample_rate} Hz, the model needs {self.sample_rate} Hz; "
+                f"read it with sample_rate={self.sample_rate}.",
+            )
+        windows = torch.from_numpy(clip.sound_windows(self.window_s))
+        inputs = self.pictures(clip.frames) | {"audio_values": windows}
+        return {name: values.unsqueeze(0) for name, values in inputs.items()}
+
+    def pictures(
+        self,
+        frames: npt.NDArray[np.uint8],
+        backbones: Sequence[str] = ("sam", "beit3", "clip"),
+    ) -> dict[str, Tensor]:
+        """Resize and normalise frames for each backbone.
+
+        Frames that are not square are squeezed to the square, so that all three backbones see the
+        whole picture.
+
+        Args:
+            frames: RGB, (T, H, W, 3) uint8.
+            backbones: Which of "sam", "beit3" and "clip".
+
+        Returns:
+            `pixel_values_sam` (T, 3, S, S), `pixel_values_beit3` (T, 3, s, s) and
+            `pixel_values_clip` (T, 3, c, c), float32, those that are wanted.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # (T, 3, H, W)
+        wanted = {
+            "sam": (self.sam_size, "bilinear", SAM_STATISTICS),
+            "beit3": (self.beit3_size, "bicubic", BEIT3_STATISTICS),
+            "clip": (self.clip_size, "bicubic", CLIP_STATISTICS),
+        }
+        return {
+            f"pixel_values_{name}": normalise(_resize(pixels, side, mode), statistics)
+            for name, (side, mode, statistics) in wanted.items()
+            if name in backbones
+        }
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks.
+
+        Args:
+            outputs: Of the model, for B clips.
+            sizes: Height and width of each clip's video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks of each clip, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+        """
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
+        logits = _required(outputs.mask_logits, "mask_logits")
+        if len(sizes) != len(logits):
+            raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
+        cut = float(np.log(threshold / (1 - threshold)))
+        masks = []
+        for clip_logits, size in zip(logits.detach().float(), sizes, strict=True):
+            # A frame at a time: at the video's own size the logits of a clip are large.
+            frames = [resize_logits(frame[None], size)[0] > cut for frame in clip_logits]
+            masks.append(torch.stack(frames).cpu().numpy())
+        return masks
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Say how sure the model is of each frame's mask.
+
+        Args:
+            outputs: Of the model, for B clips.
+
+        Returns:
+            Predicted IoU times the probability that there is something to mark, (B, T) in [0, 1].
+        """
+        iou = _required(outputs.iou_predictions, "iou_predictions")
+        presence = _required(outputs.object_score_logits, "object_score_logits").sigmoid()
+        scores: npt.NDArray[np.float32] = (iou * presence).detach().float().cpu().numpy()
+        return scores
+
+
+def _resize(pixels: Tensor, side: int, mode: str) -> Tensor:
+    """Resize uint8 frames (T, 3, H, W) to a square, as Pillow does to one grey level."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, size=(side, side), mode=mode, antialias=True)
+
+
+def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
+    """Subtract a backbone's mean and divide by its standard deviation.
+
+    Args:
+        pixels: RGB in [0, 255], (T, 3, H, W), of any dtype and on any device.
+        statistics: Mean and standard deviation of red, green and blue, over 0..255.
+
+    Returns:
+        Normalised pixels, (T, 3, H, W) float32.
+    """
+    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in statistics)
+    return (pixels.float() - mean) / std
+
+
+def _required(values: Any, name: str) -> Tensor:
+    if not isinstance(values, Tensor):
+        raise TypeError(f"the outputs have no {name}; give the outputs of the model.")
+    return values

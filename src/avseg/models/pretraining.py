@@ -1,0 +1,146 @@
+"""Pre-training of the backbones: towers against captions, and text-prompted segmentation.
+
+The published backbones come pre-trained; these objectives make small ones from pairs of pictures
+or sounds with captions. Nothing here sees a picture and its sound together.
+
+N items, C captions, P prompts of a picture, R side of a picture, K masks of a prompt.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clip import ClipTextTower
+from avseg.backbones.evf_sam import TextPromptedSam
+from avseg.backbones.sam2 import ImageFeatures, PromptedSam2Config
+from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
+from avseg.models.outputs import ContrastOutput, TextPromptOutput
+
+
+class ContrastivePretraining(nn.Module):
+    """A tower whose embedding agrees with the captions of what it is given (SigLIP's loss).
+
+    Each item is compared with every caption; a pair is positive if the caption is true of the item
+    (Zhai et al., ICCV 2023, arXiv:2303.15343). With one caption for each category an item may have
+    several true ones, which a softmax over the batch could not say.
+
+    Args:
+        tower: Items to embeddings, (N, ...) to (N, D).
+        text_tower: Captions to embeddings of the same width.
+        captions: Token ids of all captions, (C, T) int64.
+    """
+
+    captions: Tensor
+
+    def __init__(self, tower: nn.Module, text_tower: ClipTextTower, captions: Tensor) -> None:
+        super().__init__()
+        self.tower = tower
+        self.text_tower = text_tower
+        self.register_buffer("captions", captions, persistent=False)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.bias = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, inputs: Tensor, present: Tensor) -> ContrastOutput:
+        """Compare items with captions.
+
+        Args:
+            inputs: What the tower takes, (N, ...).
+            present: 1 where the caption is true of the item, (N, C).
+
+        Returns:
+            Loss and logits.
+        """
+        items = F.normalize(self.tower(inputs).float(), dim=-1)
+        texts = F.normalize(self.text_tower(self.captions).float(), dim=-1)
+        logits = self.log_scale.exp() * items @ texts.T + self.bias  # (N, C)
+        loss = F.binary_cross_entropy_with_logits(logits, present) * len(self.captions)
+        return ContrastOutput(loss=loss, logits=logits)
+
+
+class TextPromptedPretraining(nn.Module):
+    """EVF-SAM from scratch: masks of what captions name, with dense help for the encoders.
+
+    Besides the masks, two linear heads that are thrown away afterwards learn the category of each
+    position from SAM 2's features, and one learns where the caption points from BEiT-3's image
+    tokens; they bring the encoders to words much sooner than the masks alone.
+
+    Args:
+        sam2_config: Sizes of the image encoder and mask decoder.
+        beit3_config: Sizes of the image-text encoder.
+        num_classes: Categories, without the background.
+    """
+
+    def __init__(
+        self, sam2_config: PromptedSam2Config, beit3_config: Beit3Config, num_classes: int
+    ) -> None:
+        super().__init__()
+        self.segmenter = TextPromptedSam(sam2_config, beit3_config)
+        self.class_heads = nn.ModuleList(
+            nn.Conv2d(sam2_config.prompt_dim, 1 + num_classes, 1) for _ in range(2)
+        )
+        self.pointing_head = nn.Linear(beit3_config.dim, 1)
+
+    def forward(
+        self,
+        pixel_values_sam: Tensor,
+        pixel_values_beit3: Tensor,
+        captions: Tensor,
+        targets: Tensor,
+        classes: Tensor,
+    ) -> TextPromptOutput:
+        """Segment what each caption names.
+
+        Args:
+            pixel_values_sam: Pictures normalised for SAM 2, (N, 3, R, R).
+            pixel_values_beit3: Pictures normalised for BEiT-3, (N, 3, R, R).
+            captions: Word numbers, 0 is padding, (N, P, T) int64.
+            targets: True masks, (N, P, R, R) bool.
+            classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+        Returns:
+            The loss, its parts, and the best masks.
+        """
+        images, prompts = captions.shape[:2]
+        of_image = torch.arange(images, device=captions.device).repeat_interleave(prompts)
+        features = self.segmenter.sam.encode_images(pixel_values_sam)
+        words = captions.flatten(0, 1)
+        beit3 = self.segmenter.beit3
+        tokens = beit3(
+            beit3.embed_images(pixel_values_beit3)[of_image], beit3.embed_text(words), words == 0
+        )
+        sparse = self.segmenter.text_hidden_fcs(tokens[:, :1])
+        prediction = self.segmenter.sam.decode_masks(features.repeat(of_image), sparse)
+        truth = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
+        logits = prediction.mask_logits.float()
+        masks = torch.stack([mask_loss(one, truth) for one in logits.unbind(1)]).mean()
+        estimates = (
+            iou_prediction_loss(logits, prediction.iou_predictions.float(), truth > 0.5).mean()
+            + 0.2 * presence_loss(prediction.object_score_logits.float(), truth).mean()
+        )
+        helpers = self._class_loss(features, classes) + self._pointing_loss(tokens, truth)
+        return TextPromptOutput(
+            loss=masks + 0.5 * estimates + 0.3 * helpers,
+            mask_loss=masks.detach(),
+            helper_loss=helpers.detach(),
+            mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
+        )
+
+    def _class_loss(self, features: ImageFeatures, classes: Tensor) -> Tensor:
+        losses = []
+        for head, level in zip(
+            self.class_heads, (features.stride8, features.embeddings), strict=True
+        ):
+            logits = head(level).float()  # (N, 1 + num_classes, h, h)
+            stride = classes.shape[-1] // logits.shape[-1]
+            centres = classes[:, stride // 2 :: stride, stride // 2 :: stride].long()
+            losses.append(F.cross_entropy(logits, centres))
+        return torch.stack(losses).mean()
+
+    def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
+        side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size
+        logits = self.pointing_head(tokens[:, 1 : 1 + side**2]).float().squeeze(-1)
+        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
+        return F.binary_cross_entropy_with_logits(logits, share)

@@ -1,0 +1,133 @@
+"""SAM 2 with block prompts, against transformers' own forward pass."""
+
+import pytest
+import torch
+
+from avseg.backbones.sam2 import MaskPrediction, PromptedSam2, PromptedSam2Config
+from tests.models.factories import SAM2, randomise
+
+
+@pytest.fixture(scope="module")
+def sam() -> PromptedSam2:
+    torch.manual_seed(0)
+    model = PromptedSam2(SAM2).eval()
+    randomise(model)
+    return model
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_defaults_are_hiera_large() -> None:
+    with torch.device("meta"):
+        model = PromptedSam2(PromptedSam2Config())
+    encoder = model.sam2.vision_encoder
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(212.70e6, rel=1e-4)
+    assert model.block_dims == [144] * 3 + [288] * 6 + [576] * 36 + [1152] * 3
+
+
+def test_block_dims_are_the_widths_that_reach_each_block(sam: PromptedSam2) -> None:
+    widths: list[int] = []
+    blocks = sam.sam2.vision_encoder.backbone.blocks
+    hooks = [
+        block.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[-1]))
+        for block in blocks
+    ]
+    sam.encode_images(torch.zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    assert widths == sam.block_dims
+
+
+def test_features_without_prompts_are_those_of_transformers(
+    sam: PromptedSam2, pictures: torch.Tensor
+) -> None:
+    ours = sam.encode_images(pictures)
+    levels = sam.sam2.vision_encoder(pictures).fpn_hidden_states
+    torch.testing.assert_close(ours.stride4, levels[0])
+    torch.testing.assert_close(ours.stride8, levels[1])
+    no_memory = sam.sam2.no_memory_embedding.view(1, -1, 1, 1)
+    torch.testing.assert_close(ours.embeddings, levels[2] + no_memory)
+
+
+def test_zero_block_prompts_change_nothing(sam: PromptedSam2, pictures: torch.Tensor) -> None:
+    zeros = [torch.zeros(2, dim) for dim in sam.block_dims]
+    without, with_zeros = sam.encode_images(pictures), sam.encode_images(pictures, zeros)
+    assert torch.equal(without.embeddings, with_zeros.embeddings)
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_a_prompt_at_any_block_changes_its_image_only(
+    sam: PromptedSam2, pictures: torch.Tensor, block: int
+) -> None:
+    prompts = [torch.zeros(2, dim) for dim in sam.block_dims]
+    prompts[block][1] = torch.linspace(-1, 1, sam.block_dims[block])
+    without, prompted = sam.encode_images(pictures), sam.encode_images(pictures, prompts)
+    torch.testing.assert_close(without.embeddings[0], prompted.embeddings[0])
+    assert (without.embeddings[1] - prompted.embeddings[1]).abs().max() > 1e-3
+
+
+def test_one_prompt_too_few_is_refused(sam: PromptedSam2, pictures: torch.Tensor) -> None:
+    prompts = [torch.zeros(2, dim) for dim in sam.block_dims[:-1]]
+    with pytest.raises(ValueError, match=r"5 blocks, got 4 block prompts; give one for each"):
+        sam.encode_images(pictures, prompts)
+
+
+def test_checkpointed_blocks_give_the_same_gradient(
+    sam: PromptedSam2, pictures: torch.Tensor
+) -> None:
+    gradients = []
+    for sam.gradient_checkpointing in (False, True):
+        prompts = [torch.zeros(2, dim, requires_grad=True) for dim in sam.block_dims]
+        total = sam.encode_images(pictures, prompts).embeddings.square().sum()
+        gradients.append(torch.autograd.grad(total, prompts[0])[0])
+    sam.gradient_checkpointing = False
+    torch.testing.assert_close(*gradients)
+
+
+def test_masks_have_the_stride_of_the_patch_convolution(
+    sam: PromptedSam2, pictures: torch.Tensor
+) -> None:
+    prediction = sam.decode_masks(sam.encode_images(pictures), torch.randn(2, 1, 32))
+    assert prediction.mask_logits.shape == (2, 3, 16, 16)
+    assert prediction.iou_predictions.shape == (2, 3)
+    assert prediction.object_score_logits.shape == (2, 1)
+
+
+def test_an_image_repeated_for_its_prompts_gives_what_each_prompt_gives_alone(
+    sam: PromptedSam2, pictures: torch.Tensor
+) -> None:
+    features = sam.encode_images(pictures)
+    prompts = torch.randn(3, 1, 32)
+    index = torch.tensor([0, 1, 1])
+    together = sam.decode_masks(features.repeat(index), prompts)
+    for i, image in enumerate(index):
+        alone = sam.decode_masks(features.repeat(image[None]), prompts[i : i + 1])
+        torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=0)
+
+
+def test_the_best_mask_is_that_of_the_highest_predicted_iou() -> None:
+    logits = torch.arange(6.0).view(2, 3, 1, 1)
+    prediction = MaskPrediction(
+        logits, torch.tensor([[0.1, 0.9, 0.2], [0.5, 0.3, 0.4]]), torch.zeros(2, 1)
+    )
+    masks, ious = prediction.best()
+    assert masks.flatten().tolist() == [1.0, 3.0]
+    assert ious.tolist() == pytest.approx([0.9, 0.5])
+
+
+def test_an_image_size_that_windows_do_not_tile_is_refused() -> None:
+    with pytest.raises(Exception, match=r"image_size must be a multiple of 32 .* got 240"):
+        PromptedSam2Config(image_size=240)
+
+
+def test_a_list_without_one_entry_for_each_stage_is_refused() -> None:
+    with pytest.raises(Exception, match=r"num_heads needs 4 entries, one for each stage, got \[1"):
+        PromptedSam2Config(num_heads=[1, 2])
+
+
+def test_a_stage_cannot_begin_with_a_global_block() -> None:
+    with pytest.raises(Exception, match=r"must not name the first block .* got \[8\]"):
+        PromptedSam2Config(global_blocks=[8, 9])

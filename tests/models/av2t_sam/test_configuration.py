@@ -1,0 +1,57 @@
+"""AV2T-SAM's sizes."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.models.av2t_sam import Av2tSamConfig
+
+
+def test_the_defaults_are_the_papers_sizes() -> None:
+    config = Av2tSamConfig()
+    assert config.sam2_config.image_size == 1024
+    assert config.beit3_config.dim == 1024
+    assert config.clip_config.projection_dim == 512
+    assert config.clap_config.projection_dim == 1024
+    assert config.window_samples == 44100
+
+
+@pytest.mark.parametrize("config", [Av2tSamConfig(), Av2tSamConfig.tiny()], ids=["paper", "tiny"])
+def test_a_saved_configuration_loads_as_the_same(tmp_path: Path, config: Av2tSamConfig) -> None:
+    config.save_pretrained(tmp_path)
+    assert Av2tSamConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_the_small_model_takes_changes() -> None:
+    config = Av2tSamConfig.tiny(features="clap", clap_config={"hop": 128}, window_s=2.0)
+    assert (config.features, config.clap_config.hop, config.window_samples) == ("clap", 128, 32000)
+    assert Av2tSamConfig.tiny().features == "mul"
+
+
+def test_unknown_features_are_refused() -> None:
+    with pytest.raises(Exception, match="features"):
+        Av2tSamConfig(features="sum")  # type: ignore[arg-type]
+
+
+def test_an_unknown_option_in_a_file_is_refused(tmp_path: Path) -> None:
+    Av2tSamConfig().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"fused_dim"', '"fusion_dim"'))
+    with pytest.raises(
+        TypeError, match=r"no option fusion_dim; it has adapter_dim, adapters, beit"
+    ):
+        Av2tSamConfig.from_pretrained(tmp_path)
+
+
+def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
+    with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
+        Av2tSamConfig.tiny(window_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("features", "clip", "clap"),
+    [("clip", True, False), ("clap", False, True), ("mul", True, True)],
+)
+def test_features_say_which_towers_take_part(features: str, clip: bool, clap: bool) -> None:
+    config = Av2tSamConfig(features=features)  # type: ignore[arg-type]
+    assert (config.uses_clip, config.uses_clap) == (clip, clap)

@@ -1,0 +1,77 @@
+"""Projector and adapters."""
+
+import pytest
+import torch
+
+from avseg.models.av2t_sam import BlockAdapters, Projector
+from tests.models.factories import CONFIG
+
+
+@pytest.fixture
+def projector() -> Projector:
+    torch.manual_seed(0)
+    return Projector(CONFIG)
+
+
+@pytest.fixture
+def visual() -> torch.Tensor:
+    return torch.randn(5, 24)
+
+
+@pytest.fixture
+def audio() -> torch.Tensor:
+    return torch.randn(5, 20)
+
+
+def test_the_published_sizes_have_the_published_shapes() -> None:
+    shapes = {name: tuple(p.shape) for name, p in Projector(type(CONFIG)()).state_dict().items()}
+    assert shapes == {
+        "audio_proj.weight": (512, 1024),
+        "audio_proj.bias": (512,),
+        "visual_proj.weight": (512, 512),
+        "visual_proj.bias": (512,),
+        "to_text_space.0.weight": (512, 512),
+        "to_text_space.0.bias": (512,),
+        "to_text_space.2.weight": (3072, 512),
+        "to_text_space.2.bias": (3072,),
+    }
+
+
+def test_frame_and_sound_are_multiplied(
+    projector: Projector, visual: torch.Tensor, audio: torch.Tensor
+) -> None:
+    product = projector.fuse(visual, None) * projector.fuse(None, audio)
+    torch.testing.assert_close(projector.fuse(visual, audio), product)
+
+
+def test_the_length_of_an_embedding_does_not_matter(
+    projector: Projector, visual: torch.Tensor, audio: torch.Tensor
+) -> None:
+    torch.testing.assert_close(
+        projector.fuse(3 * visual, 0.1 * audio), projector.fuse(visual, audio)
+    )
+
+
+def test_fused_features_start_with_variance_about_one() -> None:
+    torch.manual_seed(0)
+    projector = Projector(CONFIG.replace(fused_dim=512))  # type: ignore[arg-type]
+    fused = projector.fuse(torch.randn(200, 24), torch.randn(200, 20))
+    assert fused.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_three_text_tokens_come_out(projector: Projector, visual: torch.Tensor) -> None:
+    assert projector(projector.fuse(visual, None)).shape == (5, 3, CONFIG.beit3_config.dim)
+
+
+def test_nothing_to_fuse_is_refused(projector: Projector) -> None:
+    with pytest.raises(ValueError, match="neither visual nor audio embeddings; give at least one"):
+        projector.fuse(None, None)
+
+
+def test_every_block_gets_a_vector_of_its_width() -> None:
+    vectors = BlockAdapters(16, 8, [4, 4, 6])(torch.randn(5, 16))
+    assert [tuple(vector.shape) for vector in vectors] == [(5, 4), (5, 4), (5, 6)]
+
+
+def test_adapters_start_at_zero() -> None:
+    assert not any(vector.any() for vector in BlockAdapters(16, 8, [4, 6])(torch.randn(5, 16)))

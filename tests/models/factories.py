@@ -1,0 +1,87 @@
+"""The smallest models that have all parts: 64-pixel frames, a quarter second of 8 kHz sound."""
+
+import torch
+from torch import Tensor, nn
+
+from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.models.av2t_sam import Av2tSamConfig
+
+SAM2 = PromptedSam2Config(
+    image_size=64,
+    blocks_per_stage=[1, 2, 1, 1],
+    embed_dims=[16, 32, 48, 64],
+    num_heads=[1, 2, 2, 4],
+    window_sizes=[8, 4, 4, 2],
+    global_blocks=[2],
+    prompt_dim=32,
+    decoder_heads=2,
+    decoder_mlp_dim=64,
+    iou_head_dim=32,
+)
+BEIT3 = Beit3Config(
+    image_size=64,
+    stem_channels=[8, 16],
+    dim=32,
+    num_layers=2,
+    num_heads=2,
+    ffn_dim=64,
+    vocab_size=20,
+    max_text_positions=10,
+)
+CLIP = ClipImageTowerConfig(
+    image_size=64,
+    patch_size=16,
+    stem_channels=[8, 16],
+    dim=32,
+    num_layers=1,
+    num_heads=2,
+    ffn_dim=64,
+    projection_dim=24,
+)
+CLAP = ClapAudioTowerConfig(
+    sample_rate=8000,
+    n_fft=256,
+    hop=32,
+    num_mel_bins=32,
+    mel_sample_rate=8000,
+    fmax=4000.0,
+    spec_size=64,
+    patch_size=4,
+    window_size=4,
+    depths=[1, 2],
+    num_heads=[2, 2],
+    embed_dim=16,
+    dropout=0.0,
+    projection_dim=20,
+)
+CONFIG = Av2tSamConfig(
+    sam2_config=SAM2,
+    beit3_config=BEIT3,
+    clip_config=CLIP,
+    clap_config=CLAP,
+    fused_dim=16,
+    adapter_dim=8,
+    window_s=0.25,
+)
+
+
+def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
+    """Make random frames and sound for `CONFIG`."""
+    pictures = torch.randn(clips, frames, 3, 64, 64)
+    return {
+        "pixel_values_sam": pictures,
+        "pixel_values_beit3": pictures,
+        "pixel_values_clip": pictures,
+        "audio_values": 0.1 * torch.randn(clips, frames, 2000),
+    }
+
+
+def randomise(module: nn.Module, seed: int = 0) -> None:
+    """Give every parameter a value of its own, so that none is zero by initialisation."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))

@@ -1,0 +1,27 @@
+"""Configurations of model families."""
+
+import pytest
+
+from avseg.models.av2t_sam import Av2tSamConfig
+from tests.models.factories import CONFIG
+
+
+def test_a_copy_differs_in_the_changed_options_only() -> None:
+    changed = CONFIG.replace(features="clip", sam2_config={"prompt_dim": 64})
+    assert isinstance(changed, Av2tSamConfig)
+    assert changed.features == "clip"
+    assert changed.sam2_config.prompt_dim == 64
+    before, after = CONFIG.to_dict(), changed.to_dict()
+    before["features"] = "clip"
+    before["sam2_config"]["prompt_dim"] = 64
+    assert after == before
+
+
+def test_a_copy_with_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Av2tSamConfig has no option feature; it has adapter_dim"):
+        CONFIG.replace(feature="clip")
+
+
+def test_an_unknown_option_of_a_backbone_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Beit3Config has no option depth"):
+        CONFIG.replace(beit3_config={"depth": 3})
