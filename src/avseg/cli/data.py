@@ -1,0 +1,60 @@
+"""`avseg data`: make data sets."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from avseg.datasets.layout import Subset
+from avseg.datasets.synthetic.recipe import Recipe
+from avseg.datasets.synthetic.writer import write_synthavs
+
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+
+
+def synthesize(  # noqa: PLR0913 - one argument for each option of the command
+    *,
+    subset: Subset,
+    out: Path,
+    clips: Count,
+    seed: Seed = 0,
+    evaluation_clips: Count | None = None,
+    videos: bool = False,
+    workers: Count | None = None,
+) -> None:
+    """Write SynthAVS, the synthetic benchmark, in AVSBench's layout.
+
+    The same options give the same bytes. Splits: train; val; test (art styles that no training
+    scene shows); test_seen (styles of training); test_zero_shot (categories that no training clip
+    has). All but train have sounds of parameters that training does not use.
+
+    Args:
+        subset: s4 (one source; in training only the first mask), ms3 (several sources that start
+            and stop, silent objects, sounds from off the screen) or avss (both, and clips of 10 s,
+            with class labels).
+        out: Where the subset's folder goes: Single-source, Multi-sources or AVSBench_semantic.
+        clips: Training clips.
+        seed: Of all chance.
+        evaluation_clips: Clips of each other split; by default a quarter of the training clips,
+            but at least 10 and at most 100.
+        videos: Write each clip also as an mp4 file with sound.
+        workers: Processes; by default one for each core.
+    """
+    recipe = Recipe(
+        subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos
+    )
+    total = sum(recipe.counts().values())
+    start = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"clips of {subset}", total=total)
+        written = write_synthavs(out, recipe, workers, on_clip=lambda: progress.advance(task))
+        progress.update(task, completed=total)
+    seconds = time.monotonic() - start
+    splits = ", ".join(f"{split} {count}" for split, count in written.counts.items())
+    action = "already there, made by the same recipe" if written.was_there else "written"
+    print(f"{written.folder}: {total} clips ({splits}) {action}, in {seconds:.0f} s")

@@ -1,0 +1,5 @@
+"""Audio-visual segmentation data: readers and generators."""
+
+from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+
+__all__ = ["AVSBench", "AnnotatedClip"]

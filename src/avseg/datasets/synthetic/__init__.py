@@ -1,0 +1,1 @@
+"""SynthAVS: a synthetic benchmark with exact masks."""

@@ -1,0 +1,224 @@
+"""Clips of SynthAVS: which objects a scene shows, which of them sound, and when.
+
+Sources start and stop at whole seconds, and every sound is audible in each second of its run, so
+what sounds in a second is exact. T seconds, S samples, R side of the frame in pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avseg.datasets.synthetic.scenes import (
+    MovingObject,
+    Scene,
+    make_background,
+    place_object,
+    render,
+    spread_positions,
+)
+from avseg.datasets.synthetic.sounds import SAMPLE_RATE, synthesize
+from avseg.datasets.synthetic.sprites import choose_sprite
+
+Voice = Literal["train", "test"]
+Kind = Literal["single", "multi"]
+
+#: AVSBench shows the frame at 15/16 of each second.
+FRAME_PHASE = 15 / 16
+
+
+@dataclass(frozen=True)
+class World:
+    """What the clips of a split are made from.
+
+    Attributes:
+        categories: Categories of objects and sounds.
+        styles: Art styles.
+        voice: Which synthesis parameters the sounds have.
+    """
+
+    categories: tuple[str, ...]
+    styles: tuple[str, ...]
+    voice: Voice
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sound of a clip.
+
+    Attributes:
+        category: What sounds.
+        object_number: Number of its object in the scene, 1 to N; 0 if it is off the screen.
+        active: Seconds in which it sounds, (T,) bool.
+    """
+
+    category: str
+    object_number: int
+    active: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A scene and its sound.
+
+    Attributes:
+        scene: What can be seen.
+        sources: What can be heard.
+        audio: Mixture, (S,) float32 in [-1, 1] at `SAMPLE_RATE`.
+    """
+
+    scene: Scene
+    sources: tuple[Source, ...]
+    audio: NDArray[np.float32]
+
+    def sounding(self, second: int) -> dict[int, str]:
+        """Return the objects that sound in a second.
+
+        Args:
+            second: Number of the second, from 0.
+
+        Returns:
+            Object number to category.
+        """
+        return {
+            source.object_number: source.category
+            for source in self.sources
+            if source.object_number and source.active[second]
+        }
+
+    def frame(self, second: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Paint the annotated frame of a second.
+
+        Args:
+            second: Number of the second, from 0.
+
+        Returns:
+            Frame (R, R, 3) uint8 RGB and object numbers (R, R) uint8, see `scenes.render`.
+        """
+        return render(self.scene, second + FRAME_PHASE)
+
+
+def make_clip(
+    rng: np.random.Generator, world: World, kind: Kind, side: int = 224, seconds: int = 5
+) -> SyntheticClip:
+    """Draw a clip.
+
+    Args:
+        rng: Source of chance; the same state gives the same clip.
+        world: What it is made from.
+        kind: "single" has one source for the whole clip, in three of ten clips beside a silent
+            object. "multi" has 2 to 4 objects, 1 to 3 of which sound, half of those for a run of
+            seconds; also two of a kind, sounds from off the screen, and clips without sound.
+        side: R, in pixels.
+        seconds: T.
+
+    Returns:
+        The clip.
+    """
+    categories = _draw_categories(rng, world, kind)
+    positions = spread_positions(rng, len(categories))
+    size_range = (0.28, 0.62) if len(categories) <= 2 else (0.28, 0.48)
+    objects = tuple(
+        place_object(rng, choose_sprite(rng, category, world.styles), position, size_range)
+        for category, position in zip(categories, positions, strict=True)
+    )
+    scene = Scene(make_background(rng, side), objects)
+    sources = _draw_sources(rng, world, kind, objects, seconds)
+    return SyntheticClip(scene, sources, mix(rng, sources, world.voice, seconds))
+
+
+def mix(
+    rng: np.random.Generator, sources: Sequence[Source], voice: Voice, seconds: int
+) -> NDArray[np.float32]:
+    """Synthesise the sources and add them over a noise floor.
+
+    Each source is brought to one loudness, then to -8 to +2 dB of it, with ramps of 25 ms where it
+    starts and stops; the floor lies at -70 to -42 dB of full scale.
+
+    Args:
+        rng: Source of chance.
+        sources: What sounds.
+        voice: Which synthesis parameters.
+        seconds: T.
+
+    Returns:
+        Mixture, (T * SAMPLE_RATE,) float32 in [-1, 1].
+    """
+    mixture = rng.standard_normal(seconds * SAMPLE_RATE, np.float32)
+    mixture *= 10 ** (rng.uniform(-70, -42) / 20)
+    for source in sources:
+        sound = synthesize(source.category, rng, float(seconds), voice)
+        gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
+        level = np.sqrt(np.mean(sound**2)) + 0.02
+        mixture += np.clip(sound * np.float32(gain / level), -1, 1) * ramps(source.active)
+    return np.clip(mixture, -1, 1)
+
+
+def ramps(active: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the envelope of a source: 1 in its seconds, with ramps of 25 ms inside them.
+
+    Args:
+        active: Seconds in which it sounds, (T,) bool.
+
+    Returns:
+        Envelope, (T * SAMPLE_RATE,) float32 in [0, 1].
+    """
+    width = SAMPLE_RATE // 40
+    envelope = np.repeat(active.astype(np.float32), SAMPLE_RATE)
+    rise = np.linspace(0, 1, width, dtype=np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(int), [0]])))
+    for start, stop in edges.reshape(-1, 2) * SAMPLE_RATE:
+        envelope[start : start + width] *= rise
+        envelope[stop - width : stop] *= rise[::-1]
+    return envelope
+
+
+def _draw_categories(rng: np.random.Generator, world: World, kind: Kind) -> list[str]:
+    if kind == "single":
+        count = 1 if rng.random() < 0.7 else 2
+    else:
+        count = int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15]))
+    count = min(count, len(world.categories))
+    categories = [str(c) for c in rng.choice(world.categories, count, replace=False)]
+    if kind == "multi" and rng.random() < 0.08:
+        categories[1] = categories[0]
+    return categories
+
+
+def _draw_sources(
+    rng: np.random.Generator,
+    world: World,
+    kind: Kind,
+    objects: tuple[MovingObject, ...],
+    seconds: int,
+) -> tuple[Source, ...]:
+    if kind == "single":
+        number = int(rng.integers(len(objects)))
+        return (Source(objects[number].category, number + 1, np.ones(seconds, bool)),)
+    if rng.random() < 0.03:
+        return ()
+    count = len(objects) if rng.random() < 0.5 else int(rng.integers(1, len(objects) + 1))
+    heard = sorted({objects[i].category for i in rng.permutation(len(objects))[: min(count, 3)]})
+    runs = {category: _draw_run(rng, seconds) for category in heard}
+    sources = [  # of two of a kind both sound: nothing in the sound could tell them apart
+        Source(thing.category, number, runs[thing.category])
+        for number, thing in enumerate(objects, start=1)
+        if thing.category in runs
+    ]
+    shown = {thing.category for thing in objects}
+    absent = [c for c in world.categories if c not in shown]
+    if absent and rng.random() < 0.1:
+        sources.append(Source(str(rng.choice(absent)), 0, _draw_run(rng, seconds)))
+    return tuple(sources)
+
+
+def _draw_run(rng: np.random.Generator, seconds: int) -> NDArray[np.bool_]:
+    active = np.ones(seconds, bool)
+    if rng.random() < 0.5:
+        start = int(rng.integers(0, max(1, seconds - 1)))
+        stop = int(rng.integers(start + 1, seconds + 1))
+        active[:start] = False
+        active[stop:] = False
+    return active

@@ -1,0 +1,201 @@
+"""Clips: the truth about what sounds is exact, in the picture and in the sound."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avseg.datasets.synthetic import clips
+from avseg.datasets.synthetic.categories import SEEN, TRAIN_STYLES, UNSEEN_STYLES
+from avseg.datasets.synthetic.clips import (
+    FRAME_PHASE,
+    Source,
+    SyntheticClip,
+    World,
+    make_clip,
+    mix,
+    ramps,
+)
+from avseg.datasets.synthetic.scenes import render
+from avseg.datasets.synthetic.sounds import SAMPLE_RATE
+from avseg.datasets.synthetic.sprites import load_style
+from avseg.media.clip import FRAME_POSITION
+
+WORLD = World(SEEN, TRAIN_STYLES, "train")
+
+
+@pytest.fixture(scope="module")
+def multi_clips() -> list[SyntheticClip]:
+    """What they show and what sounds when; to be quick, their sources are mute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "mix", lambda *_: np.zeros(5 * SAMPLE_RATE, np.float32))
+        return [make_clip(np.random.default_rng(i), WORLD, "multi", side=48) for i in range(150)]
+
+
+def active(*seconds: int, length: int = 5) -> NDArray[np.bool_]:
+    return np.isin(np.arange(length), seconds)
+
+
+def rms_by_second(audio: NDArray[np.float32]) -> NDArray[np.float64]:
+    squares = audio.astype(np.float64).reshape(-1, SAMPLE_RATE) ** 2
+    rms: NDArray[np.float64] = np.sqrt(squares.mean(axis=1))
+    return rms
+
+
+def silhouettes(styles: tuple[str, ...]) -> set[bytes]:
+    """Alpha channels of all drawings of some styles, as they are and mirrored."""
+    drawings = [
+        sprite.pixels[..., 3]
+        for style in styles
+        for sprites in load_style(style).values()
+        for sprite in sprites
+    ]
+    return {a.tobytes() for drawing in drawings for a in (drawing, drawing[:, ::-1])}
+
+
+def test_frames_are_taken_where_avsbench_and_the_reader_of_videos_take_them() -> None:
+    assert FRAME_PHASE == FRAME_POSITION
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_the_same_chance_gives_the_same_clip(kind: clips.Kind) -> None:
+    first, again = (make_clip(np.random.default_rng(7), WORLD, kind, side=48) for _ in range(2))
+    assert (first.audio == again.audio).all()
+    assert (first.frame(2)[0] == again.frame(2)[0]).all()
+    assert (first.frame(2)[1] == again.frame(2)[1]).all()
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 10])
+def test_a_clip_has_as_many_seconds_as_asked_for(seconds: int) -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        clip = make_clip(rng, WORLD, "multi", side=48, seconds=seconds)
+        assert clip.audio.shape == (seconds * SAMPLE_RATE,)
+        assert np.abs(clip.audio).max() <= 1
+        assert all(source.active.shape == (seconds,) for source in clip.sources)
+
+
+def test_a_single_source_sounds_throughout_and_can_be_seen() -> None:
+    counts = set()
+    for seed in range(25):
+        clip = make_clip(np.random.default_rng(seed), WORLD, "single", side=48)
+        (source,) = clip.sources
+        assert source.active.all()
+        assert clip.scene.objects[source.object_number - 1].category == source.category
+        counts.add(len(clip.scene.objects))
+    assert counts == {1, 2}
+
+
+def test_multi_source_clips_have_two_to_four_objects(multi_clips: list[SyntheticClip]) -> None:
+    assert {len(clip.scene.objects) for clip in multi_clips} == {2, 3, 4}
+
+
+def test_up_to_three_kinds_sound(multi_clips: list[SyntheticClip]) -> None:
+    heard = [{s.category for s in clip.sources if s.object_number} for clip in multi_clips]
+    assert {len(kinds) for kinds in heard} == {0, 1, 2, 3}
+
+
+def test_there_are_silent_objects_off_screen_sounds_and_twins(
+    multi_clips: list[SyntheticClip],
+) -> None:
+    def shown(clip: SyntheticClip) -> list[str]:
+        return [thing.category for thing in clip.scene.objects]
+
+    assert any(set(shown(c)) > {s.category for s in c.sources} for c in multi_clips)
+    assert any(len(set(shown(c))) < len(shown(c)) for c in multi_clips)
+    off_screen = [(s, c) for c in multi_clips for s in c.sources if not s.object_number]
+    assert off_screen
+    assert all(source.category not in shown(clip) for source, clip in off_screen)
+
+
+def test_sources_start_and_stop_once(multi_clips: list[SyntheticClip]) -> None:
+    runs = [source.active for clip in multi_clips for source in clip.sources]
+    assert any(not run.all() for run in runs)
+    for run in runs:
+        padded = np.concatenate([[False], run, [False]])
+        assert np.abs(np.diff(padded.astype(int))).sum() == 2
+
+
+def test_two_of_a_kind_sound_together(multi_clips: list[SyntheticClip]) -> None:
+    for clip in multi_clips:
+        for second in range(5):
+            sounding = clip.sounding(second)
+            for number, thing in enumerate(clip.scene.objects, start=1):
+                assert (number in sounding) == (thing.category in sounding.values())
+
+
+def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
+    scene = make_clip(np.random.default_rng(0), WORLD, "multi", side=48).scene
+    sources = (
+        Source("dog", 1, active(0, 1)),
+        Source("cat", 2, active(1, 2)),
+        Source("bell", 0, active(0, 1, 2)),
+    )
+    clip = SyntheticClip(scene, sources, np.zeros(3 * SAMPLE_RATE, np.float32))
+    assert [clip.sounding(second) for second in range(3)] == [
+        {1: "dog"},
+        {1: "dog", 2: "cat"},
+        {2: "cat"},
+    ]
+
+
+def test_a_frame_shows_the_scene_at_15_16_of_its_second() -> None:
+    clip = make_clip(np.random.default_rng(3), WORLD, "multi", side=48)
+    expected = render(clip.scene, 2.9375)
+    assert (clip.frame(2)[0] == expected[0]).all()
+    assert (clip.frame(2)[1] == expected[1]).all()
+
+
+def test_a_source_is_heard_in_its_seconds_and_in_no_other() -> None:
+    for seed, category in enumerate(["dog", "clock", "gun", "piano", "train"]):
+        source = Source(category, 1, active(1, 2))
+        rms = rms_by_second(mix(np.random.default_rng(seed), [source], "train", 5))
+        floor = rms[[0, 3, 4]]
+        assert floor.max() <= 10 ** (-41 / 20)
+        assert rms[[1, 2]].min() > 2 * floor.max(), category
+
+
+def test_without_sources_there_is_only_the_noise_floor() -> None:
+    rms = rms_by_second(mix(np.random.default_rng(0), [], "train", 5))
+    assert rms.min() > 10 ** (-71 / 20)
+    assert rms.max() < 10 ** (-41 / 20)
+
+
+def test_the_two_voices_sound_different() -> None:
+    source = [Source("violin", 1, active(0, 1, 2, 3, 4))]
+    train, test = (mix(np.random.default_rng(0), source, voice, 5) for voice in ("train", "test"))
+    assert np.abs(train - test).max() > 0.01
+
+
+def test_ramps_are_one_within_a_run_and_zero_outside() -> None:
+    envelope = ramps(active(1, 2, length=4))
+    edge = SAMPLE_RATE // 40
+    assert not envelope[:SAMPLE_RATE].any()
+    assert not envelope[3 * SAMPLE_RATE :].any()
+    assert (envelope[SAMPLE_RATE + edge : 3 * SAMPLE_RATE - edge] == 1).all()
+    assert (np.diff(envelope[SAMPLE_RATE : SAMPLE_RATE + edge]) > 0).all()
+    assert (np.diff(envelope[3 * SAMPLE_RATE - edge : 3 * SAMPLE_RATE]) < 0).all()
+
+
+def test_clips_are_made_from_the_categories_styles_and_voice_of_their_world(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(("dog", "cat", "bell"), UNSEEN_STYLES, "test")
+    asked: list[tuple[str, str]] = []
+
+    def note(
+        category: str, rng: np.random.Generator, seconds: float, voice: str
+    ) -> NDArray[np.float32]:
+        del rng
+        asked.append((category, voice))
+        return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
+
+    monkeypatch.setattr(clips, "synthesize", note)
+    known, foreign = silhouettes(UNSEEN_STYLES), silhouettes(TRAIN_STYLES)
+    assert not known & foreign
+    for seed in range(20):
+        clip = make_clip(np.random.default_rng(seed), world, "multi", side=48)
+        for thing in clip.scene.objects:
+            assert thing.category in world.categories
+            assert thing.pixels[..., 3].tobytes() in known
+    assert {voice for _, voice in asked} == {"test"}
+    assert {category for category, _ in asked} <= set(world.categories)

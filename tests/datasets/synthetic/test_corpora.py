@@ -1,0 +1,140 @@
+"""Pre-training pairs: what is said is what is shown or heard."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avseg.datasets.synthetic.captions import MAX_WORDS, WORDS
+from avseg.datasets.synthetic.categories import CATEGORIES, SEEN_STYLES
+from avseg.datasets.synthetic.corpora import (
+    AudioTextCorpus,
+    ImageTextCorpus,
+    Picture,
+    TextPromptCorpus,
+    draw_picture,
+    load_sound_bank,
+)
+from avseg.datasets.synthetic.sounds import SAMPLE_RATE
+
+SIDE = 48
+
+
+def prompts() -> TextPromptCorpus:
+    return TextPromptCorpus(60, SEEN_STYLES, SIDE, prompts=4, seed=0)
+
+
+def test_a_category_is_visible_from_two_pixels_in_a_thousand() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[0, :20], labels[1, :19], labels[2, :10], labels[3, :10] = 1, 2, 3, 4
+    picture = Picture(np.zeros((100, 100, 3), np.uint8), labels, ("dog", "cat", "cow", "cow"))
+    visible = picture.visible()
+    assert set(visible) == {"dog", "cow"}
+    assert visible["cow"].sum() == 20
+
+
+def test_pictures_have_one_to_four_objects_and_sometimes_twins() -> None:
+    drawn = [draw_picture(np.random.default_rng(i), SEEN_STYLES, SIDE) for i in range(120)]
+    assert {len(picture.categories) for picture in drawn} == {1, 2, 3, 4}
+    assert any(len(set(p.categories)) < len(p.categories) for p in drawn)
+    assert all(p.labels.max() <= len(p.categories) for p in drawn)
+
+
+def test_an_item_depends_on_the_seed_and_its_number_alone() -> None:
+    first, again = prompts(), prompts()
+    _ = first[3]
+    assert all(torch.equal(first[7][key], again[7][key]) for key in again[7])
+    assert not torch.equal(first[7]["images"], first[8]["images"])
+    other = TextPromptCorpus(60, SEEN_STYLES, SIDE, prompts=4, seed=1)
+    assert not torch.equal(first[7]["images"], other[7]["images"])
+
+
+def test_image_and_text_agree_on_what_is_there() -> None:
+    corpus = ImageTextCorpus(20, SEEN_STYLES, SIDE, seed=0)
+    assert len(corpus) == 20
+    for i in range(len(corpus)):
+        item = corpus[i]
+        picture = draw_picture(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
+        named = {CATEGORIES[n] for n in torch.nonzero(item["present"][:-1]).flatten().tolist()}
+        assert item["images"].shape == (3, SIDE, SIDE)
+        assert item["images"].dtype == torch.uint8
+        assert named == set(picture.visible())
+        assert item["present"][-1] == float(not named)
+
+
+def test_a_target_is_the_visible_pixels_of_what_its_caption_names() -> None:
+    corpus = prompts()
+    for i in range(len(corpus)):
+        item = corpus[i]
+        picture = draw_picture(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
+        visible = picture.visible()
+        for caption, target in zip(item["captions"], item["targets"], strict=True):
+            named = [mask for c, mask in visible.items() if WORDS.index(c) in caption.tolist()]
+            expected = np.any(named, axis=0) if named else np.zeros((SIDE, SIDE), bool)
+            assert torch.equal(target, torch.from_numpy(expected))
+
+
+def test_classes_are_categories_counted_from_one() -> None:
+    item = prompts()[5]
+    picture = draw_picture(np.random.default_rng((0, 5)), SEEN_STYLES, SIDE)
+    for category, mask in picture.visible().items():
+        assert set(item["classes"][torch.from_numpy(mask)].tolist()) == {
+            1 + CATEGORIES.index(category)
+        }
+    assert (item["classes"] == 0).any()
+
+
+def test_captions_name_one_or_several_things_and_also_what_is_not_there() -> None:
+    corpus = prompts()
+    items = [corpus[i] for i in range(len(corpus))]
+    empty = [not target.any() for item in items for target in item["targets"]]
+    assert 0.05 < np.mean(empty) < 0.4
+    lengths = {
+        int((caption > 1).sum()) for item in items for caption in item["captions"]
+    }  # 0 is padding, 1 "nothing"
+    assert lengths == set(range(MAX_WORDS + 1))
+
+
+def bank(level: float) -> dict[str, np.ndarray]:
+    """Recordings in which each category is a tone of its own."""
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    return {
+        category: (np.sin(2 * np.pi * 100 * (i + 1) * time) * level * 32767).astype(np.int16)[None]
+        for i, category in enumerate(CATEGORIES)
+    }
+
+
+def test_audio_and_text_agree_on_what_is_heard() -> None:
+    corpus = AudioTextCorpus(40, bank(level=0.5), seed=0)
+    counts = set()
+    for i in range(len(corpus)):
+        item = corpus[i]
+        audio = item["audio_values"]
+        assert audio.shape == (SAMPLE_RATE,)
+        assert audio.abs().max() <= 1
+        amplitudes = torch.fft.rfft(audio).abs()[100 : 100 * len(CATEGORIES) + 1 : 100]
+        heard = amplitudes > 0.005 * SAMPLE_RATE / 2
+        assert torch.equal(heard.float(), item["present"][:-1]), i
+        assert item["present"][-1] == float(not heard.any())
+        counts.add(int(heard.sum()))
+    assert counts == {0, 1, 2, 3}
+
+
+def test_a_sound_bank_is_made_once_and_then_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = load_sound_bank(tmp_path, count=1, seconds=1)
+    monkeypatch.setattr("avseg.datasets.synthetic.corpora.synthesize", None)
+    read = load_sound_bank(tmp_path, count=1, seconds=1)
+    assert set(made) == set(CATEGORIES)
+    for category in CATEGORIES:
+        assert made[category].shape == (1, SAMPLE_RATE)
+        assert (made[category] == read[category]).all()
+        assert np.abs(made[category]).max() > 100
+    assert len(list(tmp_path.iterdir())) == len(CATEGORIES)
+
+
+def test_the_banks_of_two_voices_differ(tmp_path: Path) -> None:
+    train, test = (load_sound_bank(tmp_path, 1, voice, seconds=1) for voice in ("train", "test"))
+    assert all((train[category] != test[category]).any() for category in CATEGORIES)

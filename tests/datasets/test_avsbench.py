@@ -1,0 +1,289 @@
+"""The reader, on clips laid out by hand: odd sizes, every way that masks and sounds are stored."""
+
+import json
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from avseg.datasets import AVSBench
+from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, class_palette
+from avseg.errors import DatasetError
+
+HEIGHT, WIDTH = 18, 32
+NAMES = ("background", "axe", "woman")
+
+CLIPS: dict[Subset, ClipEntry] = {
+    "s4": ClipEntry("a_0_5000", "train", "dog_barking", "v1s"),
+    "ms3": ClipEntry("a_0", "test", None, "v1m"),
+    "avss": ClipEntry("a_0_10000", "test", "axe_woman", "v2"),
+}
+TABLES: dict[Subset, str] = {
+    "s4": "video_name,start,category,split\na_0_5000,0,dog_barking,train\n",
+    "ms3": "video_name,split\na_0,test\n",
+    "avss": "vid,uid,s_min,s_sec,a_obj,split,label\na,a_0_10000,0,0,axe_woman,test,v2\n",
+}
+
+#: Rows 4 to 9 of columns 20 to 29 sound.
+SOUNDING = np.zeros((HEIGHT, WIDTH), bool)
+SOUNDING[4:10, 20:30] = True
+
+MaskOf = Callable[[NDArray[np.bool_]], Image.Image]
+
+
+def grey(mask: NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+
+
+def faint(mask: NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8))
+
+
+def one_bit(mask: NDArray[np.bool_]) -> Image.Image:
+    return grey(mask).convert("1")
+
+
+def indexed(mask: NDArray[np.bool_]) -> Image.Image:
+    image = faint(mask)
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    return image
+
+
+def opaque_colours(mask: NDArray[np.bool_]) -> Image.Image:
+    return grey(mask).convert("RGBA")
+
+
+def frame(second: int) -> Image.Image:
+    """One grey for each second: 10, 20, ..."""
+    return Image.new("RGB", (WIDTH, HEIGHT), (10 * second + 10,) * 3)
+
+
+def save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def save_tone(path: Path, seconds: float, rate: int = 16000, channels: int = 1) -> None:
+    """The level of second i is (i + 1) / 20 of full scale; the second channel is silent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * rate)) / rate
+    tone = np.sin(2 * np.pi * 100 * time) * (np.floor(time) + 1) / 20
+    samples = np.zeros((len(time), channels))
+    samples[:, 0] = tone
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+
+
+def make(root: Path, subset: Subset, mask_of: MaskOf = grey) -> Path:
+    """Lay out one clip of a subset; in it the same pixels sound in every second but the last."""
+    layout, clip = LAYOUTS[subset], CLIPS[subset]
+    root.mkdir(exist_ok=True)
+    (root / layout.table).write_text(TABLES[subset])
+    for second in range(clip.seconds):
+        save(frame(second), layout.path(layout.frame, root, clip, second))
+    silent = clip.seconds - 1
+    for second in range(clip.annotated_seconds):
+        mask = SOUNDING & (second != silent)
+        save(mask_of(mask), layout.path(layout.mask, root, clip, second))
+    save_tone(layout.path(layout.audio, root, clip), clip.seconds)
+    return root
+
+
+def make_avss(root: Path, classes: NDArray[np.uint8], coloured: bool) -> Path:
+    """Lay out AVSS with one map of classes for all seconds, in colours or in numbers."""
+    layout, clip = LAYOUTS["avss"], CLIPS["avss"]
+    make(root, "avss", mask_of=lambda _: Image.fromarray(classes))
+    (root / "label2idx.json").write_text(json.dumps({name: i for i, name in enumerate(NAMES)}))
+    if coloured:
+        assert layout.coloured_mask is not None
+        for second in range(clip.seconds):
+            layout.path(layout.mask, root, clip, second).unlink()
+            path = layout.path(layout.coloured_mask, root, clip, second)
+            save(Image.fromarray(class_palette(71)[classes]), path)
+    return root
+
+
+def test_a_clip_has_five_frames_with_their_times_and_its_sound(tmp_path: Path) -> None:
+    item = AVSBench(make(tmp_path, "ms3"), "ms3")[0]
+    assert item.clip_id == "a_0"
+    assert item.clip.frames.shape == (5, HEIGHT, WIDTH, 3)
+    assert item.clip.frames[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50]
+    assert item.clip.frame_times.tolist() == [0.9375, 1.9375, 2.9375, 3.9375, 4.9375]
+    assert item.clip.sound_times.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert item.clip.audio.shape == (5 * 16000,)
+
+
+def test_each_frame_has_its_own_second_of_sound(tmp_path: Path) -> None:
+    windows = AVSBench(make(tmp_path, "ms3"), "ms3")[0].clip.sound_windows(1.0)
+    peaks = np.abs(windows).max(axis=1)
+    assert peaks == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25], abs=1e-3)
+
+
+@pytest.mark.parametrize("mask_of", [grey, faint, one_bit, indexed, opaque_colours])
+def test_a_pixel_that_is_not_zero_sounds_however_it_is_stored(
+    mask_of: MaskOf, tmp_path: Path
+) -> None:
+    item = AVSBench(make(tmp_path, "ms3", mask_of), "ms3")[0]
+    assert item.masks.dtype == np.bool_
+    assert (item.masks[:4] == SOUNDING).all()
+
+
+def test_the_mask_of_a_silent_second_is_empty_but_known(tmp_path: Path) -> None:
+    item = AVSBench(make(tmp_path, "ms3"), "ms3")[0]
+    assert not item.masks[4].any()
+    assert item.annotated.all()
+
+
+def test_s4_training_clips_have_one_known_mask(tmp_path: Path) -> None:
+    item = AVSBench(make(tmp_path, "s4"), "s4", "train")[0]
+    assert item.category == "dog_barking"
+    assert item.annotated.tolist() == [True, False, False, False, False]
+    assert (item.masks[0] == SOUNDING).all()
+    assert not item.masks[1:].any()
+
+
+def test_ms3_does_not_say_what_sounds_and_has_no_classes(tmp_path: Path) -> None:
+    data = AVSBench(make(tmp_path, "ms3"), "ms3")
+    assert data.class_names is None
+    assert data[0].category is None
+    assert data[0].classes is None
+
+
+@pytest.mark.parametrize("coloured", [False, True], ids=["labels_semantic", "labels_rgb"])
+def test_avss_has_ten_seconds_with_class_numbers(coloured: bool, tmp_path: Path) -> None:
+    classes = np.zeros((HEIGHT, WIDTH), np.uint8)
+    classes[:3], classes[-3:] = 1, 2
+    data = AVSBench(make_avss(tmp_path, classes, coloured), "avss")
+    item = data[0]
+    assert data.class_names == NAMES
+    assert item.classes is not None
+    assert (item.classes == classes).all()
+    assert (item.masks == (classes != 0)).all()
+    assert item.masks.shape == (10, HEIGHT, WIDTH)
+
+
+def test_a_colour_that_is_no_class_is_background(tmp_path: Path) -> None:
+    classes = np.full((HEIGHT, WIDTH), 70, np.uint8)  # its colour is beyond the three classes
+    item = AVSBench(make_avss(tmp_path, classes, coloured=True), "avss")[0]
+    assert not item.masks.any()
+
+
+def test_a_class_number_beyond_the_list_is_refused(tmp_path: Path) -> None:
+    classes = np.full((HEIGHT, WIDTH), 3, np.uint8)
+    data = AVSBench(make_avss(tmp_path, classes, coloured=False), "avss")
+    with pytest.raises(DatasetError, match=r"0.png: has class 3, but label2idx.json ends at 2"):
+        data[0]
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("stored_rate", [16000, 44100])
+def test_sound_is_brought_to_the_wanted_rate(stored_rate: int, rate: int, tmp_path: Path) -> None:
+    save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 5, stored_rate)
+    clip = AVSBench(tmp_path, "ms3", sample_rate=rate)[0].clip
+    time = np.arange(rate) / rate
+    expected = np.sin(2 * np.pi * 100 * time) * 0.15
+    assert clip.sample_rate == rate
+    assert clip.audio.shape == (5 * rate,)
+    inside = slice(rate // 10, -rate // 10)  # the level steps at whole seconds
+    assert np.abs(clip.audio[2 * rate : 3 * rate] - expected)[inside].max() < 2e-3
+
+
+@pytest.mark.parametrize("stored_rate", [16000, 32000])
+def test_channels_are_averaged(stored_rate: int, tmp_path: Path) -> None:
+    save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 5, stored_rate, 2)
+    audio = AVSBench(tmp_path, "ms3")[0].clip.audio
+    assert np.abs(audio).max() == pytest.approx(0.25 / 2, abs=2e-3)
+
+
+@pytest.mark.parametrize("stored_rate", [16000, 32000])
+def test_sound_that_ends_early_is_followed_by_silence(stored_rate: int, tmp_path: Path) -> None:
+    save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 3.5, stored_rate)
+    audio = AVSBench(tmp_path, "ms3")[0].clip.audio
+    assert audio.shape == (5 * 16000,)
+    assert np.abs(audio[3 * 16000 : 3 * 16000 + 4000]).max() > 0.1
+    assert not audio[-16000:].any()
+
+
+@pytest.mark.parametrize("stored_rate", [16000, 32000])
+def test_sound_longer_than_the_clip_is_cut(stored_rate: int, tmp_path: Path) -> None:
+    save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 7, stored_rate)
+    assert AVSBench(tmp_path, "ms3")[0].clip.audio.shape == (5 * 16000,)
+
+
+def test_a_sound_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+    path = make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav"
+    path.write_bytes(path.read_bytes()[:40_000])
+    with pytest.raises(DatasetError, match=r"a_0.wav: the sound ends early, at 1.25 s of 5.00 s"):
+        AVSBench(tmp_path, "ms3")[0]
+
+
+def test_a_sound_file_that_is_none_is_an_error(tmp_path: Path) -> None:
+    path = make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav"
+    path.write_bytes(b"\x89nothing of the kind" * 50)
+    with pytest.raises(DatasetError, match=r"a_0.wav: the sound cannot be read"):
+        AVSBench(tmp_path, "ms3")[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ms3_data/visual_frames/a_0/a_0.mp4_5.png",
+        "ms3_data/audio_wav/test/a_0.wav",
+        "ms3_data/gt_masks/test/a_0/a_0_5.png",
+    ],
+)
+def test_an_incomplete_data_set_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    (make(tmp_path, "ms3") / name).unlink()
+    with pytest.raises(DatasetError, match=rf"{name}: there is no such file .*unpack"):
+        AVSBench(tmp_path, "ms3")
+
+
+def test_a_missing_folder_is_traced_to_where_the_data_ends(tmp_path: Path) -> None:
+    (make(tmp_path, "ms3") / "ms3_data").rename(tmp_path / "renamed")
+    with pytest.raises(DatasetError, match=rf"what is there ends at {tmp_path}\)"):
+        AVSBench(tmp_path, "ms3")
+
+
+@pytest.mark.parametrize("kind", ["visual_frames/a_0/a_0.mp4_2.png", "gt_masks/test/a_0/a_0_2.png"])
+def test_files_that_go_missing_or_bad_later_are_named(kind: str, tmp_path: Path) -> None:
+    path = make(tmp_path, "ms3") / "ms3_data" / kind
+    data = AVSBench(tmp_path, "ms3")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=rf"{path.name}: cannot be read as an image"):
+        data[0]
+    path.unlink()
+    with pytest.raises(DatasetError, match=rf"{path.name}: there is no such file"):
+        data[0]
+
+
+@pytest.mark.parametrize("kind", ["visual_frames/a_0/a_0.mp4_2.png", "gt_masks/test/a_0/a_0_2.png"])
+def test_frames_and_masks_of_two_sizes_are_refused(kind: str, tmp_path: Path) -> None:
+    path = make(tmp_path, "ms3") / "ms3_data" / kind
+    save(Image.new("RGB", (16, 16)), path)
+    with pytest.raises(DatasetError, match=r"is 16 x 16 pixels .* first frame 18 x 32"):
+        AVSBench(tmp_path, "ms3")[0]
+
+
+def test_it_is_a_sequence(tmp_path: Path) -> None:
+    make(tmp_path, "ms3")
+    (tmp_path / "ms3_meta_data.csv").write_text("video_name,split\na_0,test\na_0,test\nb_0,val\n")
+    data = AVSBench(tmp_path, "ms3")
+    assert len(data) == 2
+    assert [item.clip_id for item in data] == ["a_0", "a_0"]
+    assert data[-1].clip_id == "a_0"
+    with pytest.raises(IndexError):
+        data[2]
+
+
+def test_reading_needs_no_torch() -> None:
+    code = "import avseg.datasets, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
