@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from avseg.datasets import AVSBench
@@ -45,6 +46,11 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def brightness_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Mean difference in [0, 255]; JPEG and h264 are coarse in colour, so that does not count."""
+    return float(np.abs((a - b.astype(float)) @ (0.299, 0.587, 0.114)).mean())
+
+
 def rows(root: Path, subset: Subset) -> list[dict[str, str]]:
     layout = LAYOUTS[subset]
     with (root / layout.folders[0] / layout.table).open(newline="") as file:
@@ -80,9 +86,7 @@ def test_semantic_frames_come_back_but_for_jpeg(root: Path) -> None:
     clip = draw_clip(RECIPES["avss"], "train", 2)
     assert len(item.clip.frames) == 10
     for second in range(10):
-        difference = item.clip.frames[second] - clip.frame(second)[0].astype(float)
-        brightness = difference @ (0.299, 0.587, 0.114)  # JPEG is coarse in colour only
-        assert np.abs(brightness).mean() < 3
+        assert brightness_error(item.clip.frames[second], clip.frame(second)[0]) < 3
 
 
 def test_a_second_without_a_visible_source_has_an_empty_mask(root: Path) -> None:
@@ -185,7 +189,7 @@ def test_semantic_single_source_training_has_the_first_mask_only(root: Path) -> 
 
 
 def test_the_same_recipe_gives_the_same_bytes_in_one_process_or_two(tmp_path: Path) -> None:
-    recipe = Recipe(subset="avss", clips=3, evaluation_clips=1, side=32, videos=True)
+    recipe = Recipe(subset="avss", clips=2, evaluation_clips=1, side=32, videos=True)
     one = write_synthavs(tmp_path / "one", recipe, workers=1)
     two = write_synthavs(tmp_path / "two", recipe, workers=2)
     assert digests(one.folder) == digests(two.folder)
@@ -272,7 +276,7 @@ def test_there_must_be_workers(tmp_path: Path) -> None:
     ],
 )
 def test_a_video_of_a_clip_reads_as_the_clip(subset: Subset, name: str, tmp_path: Path) -> None:
-    recipe = Recipe(subset=subset, clips=1, evaluation_clips=1, side=96, videos=True)
+    recipe = Recipe(subset=subset, clips=1, evaluation_clips=1, side=64, videos=True, seed=2)
     write_synthavs(tmp_path, recipe, workers=1)
     item = AVSBench(tmp_path, subset, "val")[0]
     path = tmp_path / name.format(category=item.category, clip_id=item.clip_id)
@@ -280,9 +284,7 @@ def test_a_video_of_a_clip_reads_as_the_clip(subset: Subset, name: str, tmp_path
     assert (facts.average_rate, facts.frame_count) == (25, 125)
     assert (facts.video_codec, facts.audio_codec) == ("h264", "aac")
     assert clip.frames.shape == item.clip.frames.shape
-    assert np.abs(clip.frames.astype(int) - item.clip.frames).mean() < 8
+    assert brightness_error(clip.frames, item.clip.frames) < 4
     own, video = item.clip.sound_windows(), clip.sound_windows()
-    loud = np.abs(own).max(axis=1) > 0.05
-    assert loud.any()
-    for a, b in zip(own[loud], video[loud], strict=True):
+    for a, b in zip(own, video, strict=True):
         assert np.corrcoef(a, b)[0, 1] > 0.95

@@ -1,0 +1,104 @@
+"""`avseg segment`: mark the sounding objects of videos."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
+from avseg.errors import AvsegError
+from avseg.export.folders import result_folders
+from avseg.media.folder import find_videos
+
+if TYPE_CHECKING:
+    from avseg.segmenter import FolderResult
+
+Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
+Rate = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+
+
+def segment(  # noqa: PLR0913 - one argument for each option of the command
+    video: Annotated[list[Path], Parameter(negative="")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    threshold: Threshold = 0.5,
+    frames_per_second: Rate | None = None,
+    overlay: bool = True,
+    silent_ok: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Mark the sounding objects of videos: overlay video, masks, figures.
+
+    Each video gets a folder, OUTPUT/NAME, with overlay.mp4, masks/000000.png ... and result.json;
+    it appears when it is complete. Videos that were segmented before with the same options are
+    passed over. Digital silence marks nothing.
+
+    Args:
+        video: Video files, and folders with video files in them.
+        output: Folder for the results.
+        model: Name of a model, or the folder of a saved one.
+        device: auto, cpu, cuda, cuda:1, mps.
+        threshold: Probability above which a pixel is marked.
+        frames_per_second: Frames to segment per second; by default every frame of the video.
+        overlay: Write the overlay video.
+        silent_ok: Take a video without a sound track for a silent one.
+
+    Returns:
+        0 if all went well, 1 if a video could not be segmented.
+    """
+    videos = find_videos(video)
+    folders = result_folders(videos, output)
+    checkpoint = find_checkpoint(model)
+    console = Console(stderr=True)
+    if checkpoint.notice is not None:
+        console.print(Text(checkpoint.notice, "yellow"), soft_wrap=True)
+
+    from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
+
+    segmenter = load_segmenter(model, device)
+    options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
+    outcomes: list[FolderResult | AvsegError] = []
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        for number, (path, folder) in enumerate(zip(videos, folders, strict=True), start=1):
+            task = progress.add_task(f"{number}/{len(videos)} {path.name}", total=1.0)
+
+            def show(share: float, task: TaskID = task) -> None:
+                progress.update(task, completed=share)
+
+            try:
+                outcomes.append(segment_to_folder(segmenter, path, folder, options, show))
+            except AvsegError as error:
+                outcomes.append(error)
+                console.print(
+                    Text.assemble(("error: ", "bold red"), (str(error), "red")), soft_wrap=True
+                )
+            progress.remove_task(task)
+    Console().print(_summary(folders, outcomes), Text(f"Results are in {output}."))
+    return int(any(isinstance(outcome, AvsegError) for outcome in outcomes))
+
+
+def _summary(folders: list[Path], outcomes: "list[FolderResult | AvsegError]") -> Table:
+    """Put what became of each video into a row."""
+    columns = (Column("result", overflow="fold"), "frames", "sounding", "area", "score")
+    table = Table(*columns, "what happened")
+    for folder, outcome in zip(folders, outcomes, strict=True):
+        if isinstance(outcome, AvsegError):
+            table.add_row(Text(folder.name), "", "", "", "", Text(type(outcome).__name__, "red"))
+            continue
+        summary = outcome.summary
+        table.add_row(
+            Text(folder.name),
+            str(summary.frame_count),
+            f"{summary.sounding_s:.1f} of {summary.duration_s:.1f} s",
+            f"{summary.area:.1%}",
+            f"{summary.score:.2f}",
+            "was there" if outcome.was_there else "written",
+        )
+    return table

@@ -1,0 +1,46 @@
+"""`avseg train`: run a recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+Settings = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
+
+
+def train(
+    recipe: str,
+    *,
+    output: Path | None = None,
+    data: Path | None = None,
+    seed: Seed | None = None,
+    set_: Settings = (),
+    print_config: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a model from a recipe; the same command goes on where a run was stopped.
+
+    Args:
+        recipe: Name of a recipe in the package, or path of a YAML file.
+        output: Folder of the run, runs/NAME by default. Runs that the recipe starts from are
+            looked for beside it.
+        data: Folder of the data sets, for recipes that read some.
+        seed: Of the training, and of the data if the recipe draws them.
+        set_: An option of the recipe to change, such as trainer.max_steps=10; may be repeated.
+        print_config: Show the recipe as it would be run, and stop.
+    """
+    from avseg.training.recipe import change_recipe, load_recipe, seed_recipe
+
+    resolved = change_recipe(load_recipe(recipe), set_)
+    if seed is not None:
+        resolved = seed_recipe(resolved, seed)
+    if print_config:
+        print(resolved.to_yaml(), end="")
+        return
+    from avseg.training.run import run_recipe  # torch and transformers
+
+    folder = Path("runs") / resolved.name if output is None else output
+    metrics = run_recipe(resolved, folder, data)
+    print(f"{folder}: trained")
+    for name, value in metrics.items():
+        print(f"  {name.removeprefix('eval_')}: {value:.4f}")

@@ -1,0 +1,1 @@
+"""Training by Hugging Face's Trainer: a recipe in, weights that load out."""

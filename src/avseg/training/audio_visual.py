@@ -1,0 +1,229 @@
+"""The bridge from sound to text space: AV2T-SAM on annotated clips, its backbones frozen.
+
+What the frozen towers say of a frame and its sound never changes, so it is computed once, before
+training. T frames of a clip, H x W size of a frame, V / A width of CLIP's / CLAP's embedding.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+from avseg.datasets.layout import Subset
+from avseg.errors import TrainingError
+from avseg.models.av2t_sam.modeling import Av2tSamModel
+from avseg.models.av2t_sam.processing import Av2tSamProcessor
+from avseg.training.measures import measure_masks
+from avseg.training.parts import PREFIXES, load_part
+from avseg.training.task import Materials, Task
+
+_log = logging.getLogger(__name__)
+
+#: One embedding of each frame, (T, ...), or the levels of its image features.
+Embedding = Tensor | tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class AudioVisual:
+    """Training of AV2T-SAM.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split".
+    """
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+
+    def build(self, materials: Materials) -> Task:
+        """Build the task; parts that the model's features leave out are not loaded.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+
+        Raises:
+            TrainingError: If there is no folder of data sets, a data set's name is not of that
+                form, or a part does not fit.
+            DatasetError: If a data set is not there.
+        """
+        splits = self._open(materials)
+        model = Av2tSamModel(materials.config)
+        for part, weights in materials.parts.items():
+            module = getattr(model, part)
+            if module is not None:
+                load_part(module, weights, PREFIXES[part])
+        processor = Av2tSamProcessor.from_config(materials.config)
+
+        def read(names: Iterable[str]) -> list[EmbeddedClip]:
+            clips = []
+            for name in names:
+                _log.info("embedding the %d clips of %s", len(splits[name]), name)
+                clips += [embed_clip(model, processor, clip) for clip in splits[name]]
+            return clips
+
+        return Task(
+            model=model,
+            train=Frames(read(self.train)),
+            measured={name.replace("/", "_"): Clips(read([name])) for name in self.measured},
+            collate=lambda clips: collate(clips, processor, needs_sam=materials.config.adapters),
+            measure=measure_masks,
+            processor=processor,
+        )
+
+    def _open(self, materials: Materials) -> dict[str, AVSBench]:
+        if materials.data is None:
+            raise TrainingError(
+                "an audio-visual recipe reads data sets; give their folder with --data "
+                "(`avseg data synthesize` makes some)."
+            )
+        rate = materials.config.clap_config.sample_rate
+        return {
+            name: _open_split(materials.data, name, rate) for name in (*self.train, *self.measured)
+        }
+
+
+@dataclass(frozen=True)
+class EmbeddedClip:
+    """The annotated frames of a clip, as training needs them.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8.
+        masks: (T, H, W) bool.
+        embeddings: `clip_embeddings` (T, V) and `clap_embeddings` (T, A), those that the model
+            uses; without adapters also `image_features`, its three levels in float16.
+    """
+
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    embeddings: Mapping[str, Embedding]
+
+
+class Frames(Dataset[EmbeddedClip]):
+    """Every frame of the clips, as a clip of one frame.
+
+    Args:
+        clips: The clips.
+    """
+
+    def __init__(self, clips: list[EmbeddedClip]) -> None:
+        self.clips = clips
+        self.places = [(c, t) for c, clip in enumerate(clips) for t in range(len(clip.frames))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> EmbeddedClip:
+        number, t = self.places[index]
+        clip, here = self.clips[number], slice(t, t + 1)
+        embeddings: dict[str, Embedding] = {
+            name: tuple(level[here] for level in values)
+            if isinstance(values, tuple)
+            else values[here]
+            for name, values in clip.embeddings.items()
+        }
+        return EmbeddedClip(clip.frames[here], clip.masks[here], embeddings)
+
+
+class Clips(Dataset[EmbeddedClip]):
+    """The clips, whole.
+
+    Args:
+        clips: The clips.
+    """
+
+    def __init__(self, clips: list[EmbeddedClip]) -> None:
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> EmbeddedClip:
+        return self.clips[index]
+
+
+@torch.no_grad()
+def embed_clip(
+    model: Av2tSamModel, processor: Av2tSamProcessor, clip: AnnotatedClip
+) -> EmbeddedClip:
+    """Run the frozen parts over the annotated frames of a clip.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        clip: The clip.
+
+    Returns:
+        These frames with what the frozen parts say of them.
+    """
+    model.eval()
+    known = clip.annotated
+    frames = clip.clip.frames[known]
+    embeddings: dict[str, Embedding] = {}
+    if model.clap is not None:
+        windows = clip.clip.sound_windows(processor.window_s)[known]
+        embeddings["clap_embeddings"] = model.clap(torch.from_numpy(windows))
+    if model.clip is not None:
+        pixels = processor.pictures(frames, ("clip",))["pixel_values_clip"]
+        embeddings["clip_embeddings"] = model.clip(pixels)
+    if model.adapters is None:
+        pixels = processor.pictures(frames, ("sam",))["pixel_values_sam"]
+        features = model.segmenter.sam.encode_images(pixels)
+        levels = (features.embeddings, features.stride8, features.stride4)
+        embeddings["image_features"] = tuple(level.half() for level in levels)
+    return EmbeddedClip(frames, clip.masks[known], embeddings)
+
+
+def collate(
+    clips: list[EmbeddedClip], processor: Av2tSamProcessor, needs_sam: bool
+) -> dict[str, Any]:
+    """Make a batch of the model's inputs.
+
+    Args:
+        clips: Clips with equally many frames of one size.
+        processor: The model's processor.
+        needs_sam: Whether the image encoder has to run.
+
+    Returns:
+        Inputs of `Av2tSamModel`.
+    """
+    frames = np.concatenate([clip.frames for clip in clips])
+    shape = (len(clips), len(clips[0].frames))
+    backbones = ("beit3", "sam") if needs_sam else ("beit3",)
+    batch: dict[str, Any] = {
+        name: values.unflatten(0, shape)
+        for name, values in processor.pictures(frames, backbones).items()
+    }
+    for name in clips[0].embeddings:
+        batch[name] = _stack([clip.embeddings[name] for clip in clips])
+    batch["targets"] = torch.from_numpy(np.stack([clip.masks for clip in clips]))
+    return batch
+
+
+def _stack(values: list[Embedding]) -> Embedding:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if tensors:
+        return torch.stack(tensors)
+    return tuple(torch.stack(level).float() for level in zip(*values, strict=True))
+
+
+def _open_split(data: Path, name: str, sample_rate: int) -> AVSBench:
+    subset, slash, split = name.partition("/")
+    subsets: tuple[Subset, ...] = get_args(Subset)
+    for known in subsets:
+        if slash and known == subset:
+            return AVSBench(data, known, split, sample_rate)
+    raise TrainingError(
+        f"data: {name!r} must be SUBSET/SPLIT with a subset of {', '.join(subsets)}, for instance "
+        "ms3/train."
+    )

@@ -1,0 +1,77 @@
+"""Parts of a model from the runs that trained them."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from avseg.errors import TrainingError
+
+#: What a run leaves of the model it trained.
+WEIGHTS_FILE = "model.safetensors"
+
+#: Part of the model to what its names begin with in the run that trained it.
+PREFIXES = {"clip": "tower.", "clap": "tower.", "segmenter": "segmenter."}
+
+
+def find_weights(run: str, runs: Path) -> Path:
+    """Find what a run trained.
+
+    Args:
+        run: Its folder, or the name of its folder among the runs.
+        runs: Folder of the runs.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        TrainingError: If the run is not there, or did not come to its end.
+    """
+    folder = Path(run) if Path(run).is_dir() else runs / run
+    weights = folder / WEIGHTS_FILE
+    if not folder.is_dir():
+        raise TrainingError(
+            f"start_from: there is no run {run!r}, neither at that path nor in {runs}; train it "
+            f"first: avseg train {Path(run).name} --output {folder}"
+        )
+    if not weights.is_file():
+        raise TrainingError(
+            f"start_from: {folder} has no {WEIGHTS_FILE}, so that run did not come to its end; run "
+            f"it again, it goes on where it stopped: avseg train {folder.name} --output {folder}"
+        )
+    return weights
+
+
+def load_part(module: nn.Module, weights: Path, prefix: str) -> None:
+    """Load a part of the model from the run that trained it.
+
+    Args:
+        module: The part; filled in place.
+        weights: The run's weights file.
+        prefix: What the part's names begin with in that file.
+
+    Raises:
+        TrainingError: If the file does not hold exactly the part.
+    """
+    state = {
+        name.removeprefix(prefix): value
+        for name, value in load_file(weights).items()
+        if name.startswith(prefix)
+    }
+    wanted = module.state_dict()
+    differences = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unknown": sorted(state.keys() - wanted.keys()),
+        "of another shape": [
+            f"{name} {tuple(state[name].shape)} in place of {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in state and state[name].shape != value.shape
+        ],
+    }
+    wrong = [f"{len(names)} {kind} ({names[0]})" for kind, names in differences.items() if names]
+    if wrong:
+        raise TrainingError(
+            f"{weights}: the weights {prefix}* do not fit: {', '.join(wrong)}; was that part "
+            "trained with the same model options?"
+        )
+    module.load_state_dict(state)

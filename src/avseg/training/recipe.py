@@ -1,0 +1,165 @@
+"""Recipes: what to train, from which data, how. One YAML file each."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from avseg.errors import TrainingError
+
+#: Folder of the recipes in the package.
+_PACKAGED = resources.files("avseg.training") / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        name: The file's name without its ending.
+        task: What is learned, a key of `tasks.TASKS`.
+        data: Options of the task, see its class in `tasks`.
+        trainer: Options of Hugging Face's `TrainingArguments`.
+        model: Options that differ from the small model's (`Av2tSamConfig.tiny`).
+        start_from: Part of the model ("clip", "clap", "segmenter") to the run that trained it: the
+            name of a folder beside the run's own output, or a path.
+    """
+
+    name: str
+    task: str
+    data: dict[str, Any]
+    trainer: dict[str, Any]
+    model: dict[str, Any] = field(default_factory=dict)
+    start_from: dict[str, str] = field(default_factory=dict)
+
+    def to_yaml(self) -> str:
+        """Write the recipe as it would stand in a file."""
+        options = {key: value for key, value in asdict(self).items() if value and key != "name"}
+        text: str = yaml.safe_dump(options, sort_keys=False)
+        return text
+
+
+#: What a recipe must have, and what else it may have.
+_REQUIRED = ("task", "data", "trainer")
+_OPTIONAL = tuple(f.name for f in fields(Recipe) if f.name not in ("name", *_REQUIRED))
+#: What `--set` can change.
+_SECTIONS = ("data", "trainer", *_OPTIONAL)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes in the package, sorted."""
+    return sorted(
+        Path(entry.name).stem for entry in _PACKAGED.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(recipe: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        recipe: Name of one in the package, or path of a YAML file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        TrainingError: If there is no such recipe, or it is not made as recipes are.
+    """
+    path = Path(recipe)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif recipe in recipe_names():
+        text = (_PACKAGED / f"{recipe}.yaml").read_text(encoding="utf-8")
+    else:
+        raise TrainingError(
+            f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}. "
+            "Give one of these names or the path of a YAML file."
+        )
+    try:
+        options = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"recipe {recipe}: is not YAML: {error}") from error
+    _check_sections(recipe, options)
+    return Recipe(name=path.stem, **options)
+
+
+def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Change options of a recipe, as `avseg train --set` does.
+
+    Args:
+        recipe: The recipe; it stays as it is.
+        settings: Each "section.option=value", the value in YAML, for instance
+            "trainer.max_steps=10" or "data.train=[ms3/train]"; deeper options have more dots.
+
+    Returns:
+        The changed recipe.
+
+    Raises:
+        TrainingError: If a setting is not of that form.
+    """
+    sections = {name: deepcopy(getattr(recipe, name)) for name in _SECTIONS}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, *names = path.strip().split(".")
+        if not equals or section not in _SECTIONS or not all(names) or not names:
+            raise TrainingError(
+                f"--set {setting}: must be SECTION.OPTION=VALUE with a section of "
+                f"{', '.join(_SECTIONS)}, for instance trainer.max_steps=10."
+            )
+        options = sections[section]
+        for name in names[:-1]:
+            options = options.setdefault(name, {})
+            if not isinstance(options, dict):
+                raise TrainingError(
+                    f"--set {setting}: {name} is {options!r} and has no options of its own."
+                )
+        options[names[-1]] = _read_value(setting, text)
+    return replace(recipe, **sections)
+
+
+def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
+    """Give a recipe another seed: of the training, and of the data if they are drawn.
+
+    Args:
+        recipe: The recipe; it stays as it is.
+        seed: The seed.
+
+    Returns:
+        The changed recipe.
+    """
+    data = recipe.data | {"seed": seed} if "seed" in recipe.data else recipe.data
+    return replace(recipe, data=data, trainer=recipe.trainer | {"seed": seed})
+
+
+def _read_value(setting: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"--set {setting}: the value is not YAML: {error}") from error
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML reads 5e-4 as text
+        except ValueError:
+            return value
+    return value
+
+
+def _check_sections(recipe: str, options: Any) -> None:
+    if not isinstance(options, Mapping) or not set(_REQUIRED) <= set(options) <= {
+        *_REQUIRED,
+        *_OPTIONAL,
+    }:
+        found = ", ".join(map(str, options)) if isinstance(options, Mapping) else repr(options)
+        raise TrainingError(
+            f"recipe {recipe}: must have {', '.join(_REQUIRED)} and may have "
+            f"{', '.join(_OPTIONAL)}; it has {found}."
+        )
+    for name in set(_SECTIONS) & set(options):
+        if not isinstance(options[name], dict):
+            raise TrainingError(
+                f"recipe {recipe}: {name} must be a mapping of options, got {options[name]!r}."
+            )

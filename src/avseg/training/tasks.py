@@ -1,0 +1,208 @@
+"""What can be learned: for each task the options that a recipe gives, its model and its data.
+
+The first three make the small backbones from pairs of one modality with words; the last teaches
+the bridge between sound and picture, AV2T-SAM itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from avseg.backbones.clap import ClapAudioTower
+from avseg.backbones.clip import ClipImageTower, ClipTextTower, ClipTextTowerConfig
+from avseg.datasets.synthetic.captions import WORDS, category_captions
+from avseg.datasets.synthetic.categories import (
+    CATEGORIES,
+    SEEN_STYLES,
+    TRAIN_STYLES,
+    UNSEEN_STYLES,
+)
+from avseg.datasets.synthetic.corpora import (
+    AudioTextCorpus,
+    ImageTextCorpus,
+    TextPromptCorpus,
+    load_sound_bank,
+)
+from avseg.models.av2t_sam.processing import (
+    BEIT3_STATISTICS,
+    CLIP_STATISTICS,
+    SAM_STATISTICS,
+    normalise,
+)
+from avseg.models.pretraining import ContrastivePretraining, TextPromptedPretraining
+from avseg.training.audio_visual import AudioVisual
+from avseg.training.measures import measure_contrast, measure_text_prompts
+from avseg.training.task import Materials, Task, TaskOptions
+
+#: Seed of every evaluation corpus; training corpora take theirs from the recipe.
+_EVALUATION_SEED = 990_000
+
+#: Recordings of each category in the evaluation corpus.
+_EVALUATION_RECORDINGS = 12
+
+#: Art styles of each evaluation corpus.
+_EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
+
+
+@dataclass(frozen=True)
+class ImageText:
+    """Pre-training of the small CLIP.
+
+    Attributes:
+        size: Pictures in the training corpus.
+        seed: Of the training corpus.
+        measured_size: Pictures in each evaluation corpus.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+
+    def build(self, materials: Materials) -> Task:
+        """Build the task.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+        """
+        config = materials.config.clip_config
+        side = config.image_size
+
+        def collate(items: list[Any]) -> dict[str, Tensor]:
+            batch = default_collate(items)
+            images = normalise(batch["images"], CLIP_STATISTICS)
+            return {"inputs": images, "present": batch["present"]}
+
+        return Task(
+            model=_contrast(ClipImageTower(config), config.projection_dim),
+            train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
+            measured={
+                name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
+                for name, styles in _EVALUATION_STYLES.items()
+            },
+            collate=collate,
+            measure=measure_contrast,
+        )
+
+
+@dataclass(frozen=True)
+class AudioText:
+    """Pre-training of the small CLAP.
+
+    Attributes:
+        size: Mixtures in the training corpus.
+        seed: Of the training corpus.
+        measured_size: Mixtures in the evaluation corpus.
+        recordings: Of each category, from which the training mixtures are made.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+    recordings: int
+
+    def build(self, materials: Materials) -> Task:
+        """Build the task.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+        """
+        config = materials.config.clap_config
+        heard = load_sound_bank(materials.sounds, self.recordings, "train")
+        unheard = load_sound_bank(materials.sounds, _EVALUATION_RECORDINGS, "test")
+
+        def collate(items: list[Any]) -> dict[str, Tensor]:
+            batch = default_collate(items)
+            return {"inputs": batch["audio_values"], "present": batch["present"]}
+
+        return Task(
+            model=_contrast(ClapAudioTower(config), config.projection_dim),
+            train=AudioTextCorpus(self.size, heard, self.seed),
+            measured={"unseen": AudioTextCorpus(self.measured_size, unheard, _EVALUATION_SEED)},
+            collate=collate,
+            measure=measure_contrast,
+        )
+
+
+@dataclass(frozen=True)
+class TextPrompt:
+    """Pre-training of the small EVF-SAM.
+
+    Attributes:
+        size: Pictures in the training corpus.
+        seed: Of the training corpus.
+        measured_size: Pictures in each evaluation corpus.
+        prompts: Captions of each picture.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+    prompts: int
+
+    def build(self, materials: Materials) -> Task:
+        """Build the task.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+        """
+        sam2, beit3 = materials.config.sam2_config, materials.config.beit3_config
+        side = sam2.image_size
+
+        def collate(items: list[Any]) -> dict[str, Tensor]:
+            batch: dict[str, Tensor] = default_collate(items)
+            images = batch.pop("images")
+            return batch | {
+                "pixel_values_sam": normalise(images, SAM_STATISTICS),
+                "pixel_values_beit3": normalise(images, BEIT3_STATISTICS),
+            }
+
+        return Task(
+            model=TextPromptedPretraining(sam2, beit3, len(CATEGORIES)),
+            train=TextPromptCorpus(self.size, TRAIN_STYLES, side, self.prompts, self.seed),
+            measured={
+                name: TextPromptCorpus(
+                    self.measured_size, styles, side, self.prompts, _EVALUATION_SEED
+                )
+                for name, styles in _EVALUATION_STYLES.items()
+            },
+            collate=collate,
+            measure=measure_text_prompts,
+        )
+
+
+#: Name of a task, as recipes give it, to the class of its options.
+TASKS: dict[str, type[TaskOptions]] = {
+    "image-text": ImageText,
+    "audio-text": AudioText,
+    "text-prompt": TextPrompt,
+    "audio-visual": AudioVisual,
+}
+
+
+def _contrast(tower: nn.Module, width: int) -> ContrastivePretraining:
+    captions = torch.from_numpy(category_captions())
+    text_tower = ClipTextTower(
+        ClipTextTowerConfig(
+            vocab_size=len(WORDS),
+            max_positions=captions.shape[1],
+            eos_token_id=len(WORDS) - 1,
+            dim=128,
+            num_layers=1,
+            num_heads=4,
+            ffn_dim=256,
+            projection_dim=width,
+        )
+    )
+    return ContrastivePretraining(tower, text_tower, captions)

@@ -1,0 +1,95 @@
+"""A model is found by its name or its folder, and what is wrong with it is said."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from avseg.checkpoints import CATALOG, DEFAULT_MODEL, Checkpoint, find_checkpoint
+from avseg.errors import CheckpointError
+
+FILES = ("config.json", "model.safetensors", "processor_config.json")
+
+
+def make_folder(folder: Path, names: tuple[str, ...] = FILES) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_the_default_model_has_a_name_in_the_catalog() -> None:
+    assert CATALOG[DEFAULT_MODEL].name == DEFAULT_MODEL
+
+
+def test_a_name_of_the_catalog_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Checkpoint(name="known", folder=make_folder(tmp_path / "packaged"))
+    monkeypatch.setitem(CATALOG, "known", known)
+    assert find_checkpoint("known") is known
+
+
+def test_a_folder_is_found_and_called_by_its_name(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run-7")
+    assert find_checkpoint(folder) == Checkpoint(name="run-7", folder=folder)
+    assert find_checkpoint(str(folder)).folder == folder
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"^av2t-sam-huge: there is no such folder.*av2t-sam-small.*give one"
+    ):
+        find_checkpoint("av2t-sam-huge")
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"model.safetensors: is a file.*or a folder with"):
+        find_checkpoint(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_a_missing_file_is_named(missing: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run", tuple(name for name in FILES if name != missing))
+    with pytest.raises(CheckpointError, match=rf"run: .* {missing} is missing; give a folder"):
+        find_checkpoint(folder)
+
+
+def test_missing_files_of_the_package_ask_for_an_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CATALOG, "known", Checkpoint(name="known", folder=tmp_path))
+    with pytest.raises(CheckpointError, match="install avseg again"):
+        find_checkpoint("known")
+
+
+def test_the_hash_is_that_of_the_weights(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run")
+    (folder / "model.safetensors").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert find_checkpoint(folder).sha256() == expected
+
+
+def test_the_hash_follows_a_change_of_the_weights(tmp_path: Path) -> None:
+    checkpoint = find_checkpoint(make_folder(tmp_path / "run"))
+    before = checkpoint.sha256()
+    weights = checkpoint.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes().upper())
+    os.utime(weights, ns=(1, 1))  # another time, even where the clock of the disk is coarse
+    assert checkpoint.sha256() != before
+
+
+def test_weights_that_are_gone_have_no_hash(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model.safetensors: cannot be read"):
+        Checkpoint(name="gone", folder=tmp_path).sha256()
+
+
+def test_the_notice_says_what_the_model_knows_and_what_to_do() -> None:
+    notice = CATALOG[DEFAULT_MODEL].notice
+    assert notice is not None
+    assert "knows SynthAVS's drawn world" in notice
+    assert "avseg train" in notice
+
+
+def test_a_model_that_nobody_described_has_no_notice(tmp_path: Path) -> None:
+    assert find_checkpoint(make_folder(tmp_path / "run")).notice is None

@@ -1,0 +1,128 @@
+"""A saved model loads as it was, in float32; one that does not fit together is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from avseg.checkpoints import find_checkpoint, loading
+from avseg.checkpoints.loading import load_checkpoint, save_packaged
+from avseg.errors import CheckpointError
+from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from tests.models.factories import CONFIG, inputs, randomise
+
+PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
+
+
+@pytest.fixture
+def model() -> Av2tSamModel:
+    """A model with random weights."""
+    model = Av2tSamModel(CONFIG).train(mode=False)
+    randomise(model)
+    return model
+
+
+@pytest.fixture
+def folder(model: Av2tSamModel, tmp_path: Path) -> Path:
+    """A folder it was saved to, in float16."""
+    return save_packaged(model, PROCESSOR, tmp_path / "packaged", "# Card\n").folder
+
+
+def test_the_packaged_folder_has_all_files(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+    ]
+    assert (folder / "README.md").read_text() == "# Card\n"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_weights_are_stored_in_the_dtype_asked_for_and_loaded_in_float32(
+    dtype: torch.dtype, model: Av2tSamModel, tmp_path: Path
+) -> None:
+    save_packaged(model, PROCESSOR, tmp_path / "packaged", "", dtype)
+    with safe_open(tmp_path / "packaged" / "model.safetensors", "pt") as file:
+        stored = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 - no dict
+    loaded, processor = load_checkpoint(find_checkpoint(tmp_path / "packaged"))
+    assert stored - {torch.int64} == {dtype}
+    assert {values.dtype for values in loaded.parameters()} == {torch.float32}
+    assert processor == PROCESSOR
+    assert not loaded.training
+
+
+def test_a_model_stored_in_float16_makes_nearly_the_same_masks(
+    model: Av2tSamModel, folder: Path
+) -> None:
+    loaded, _ = load_checkpoint(find_checkpoint(folder))
+    clip = inputs()
+    with torch.inference_mode():
+        before, after = (m(**clip).mask_logits.sigmoid() for m in (model, loaded))
+    torch.testing.assert_close(after, before, atol=5e-3, rtol=0)
+
+
+def test_saving_leaves_the_model_as_it_is(model: Av2tSamModel, tmp_path: Path) -> None:
+    save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
+    assert {values.dtype for values in model.parameters()} == {torch.float32}
+
+
+def test_weights_too_large_for_the_package_are_refused_and_leave_nothing(
+    model: Av2tSamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_PACKAGED_BYTES", 1000)
+    with pytest.raises(CheckpointError, match=r"take \d+\.\d MB, at most 0 MB.*float16"):
+        save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_weight_too_large_for_float16_is_refused(model: Av2tSamModel, tmp_path: Path) -> None:
+    with torch.no_grad():
+        next(model.parameters()).fill_(1e6)
+    with pytest.raises(CheckpointError, match=r"1 weights are not finite as torch.float16, first"):
+        save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
+
+
+def cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def change(name: str, **options: object) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | options))
+
+    return edit
+
+
+def spoil(name: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_text("{")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_weights, "cannot be loaded.*copy it again"),
+        (spoil("config.json"), "is no model configuration"),
+        (spoil("processor_config.json"), "cannot be loaded"),
+        (change("config.json", model_type="clip"), "model_type is 'clip', avseg has avseg-av2t"),
+        (change("config.json", colour="red"), "has no option colour"),
+        (change("config.json", fused_dim="wide"), "'fused_dim' expected int"),
+        (change("config.json", fused_dim=24), "do not fit Av2tSamModel: .* mismatched"),
+        (change("config.json", adapters=False), "do not fit Av2tSamModel: .* unexpected"),
+        (change("processor_config.json", sam_size=32), "sam_size=32.*the model needs.*sam_size=64"),
+    ],
+)
+def test_a_folder_that_does_not_fit_together_is_refused(
+    damage: Callable[[Path], None], message: str, folder: Path
+) -> None:
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(find_checkpoint(folder))

@@ -1,0 +1,73 @@
+"""The command line as a whole: what it shows, and with which code it ends."""
+
+import pytest
+from cyclopts import App
+
+import avseg
+from avseg.cli.main import app, run
+
+
+def command_that(outcome: BaseException | int | None) -> App:
+    """A command line whose one subcommand, `go`, raises or returns the outcome."""
+    command = App(name="toy", version="1", suppress_keyboard_interrupt=False)
+
+    @command.command
+    def go() -> int | None:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    return command
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, ["--version"]) == 0
+    assert capsys.readouterr().out.strip() == avseg.__version__
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []], ids=["--help", "nothing"])
+def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("segment", "evaluate", "train", "data"))
+
+
+def test_help_of_data_names_synthesize(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, ["data", "--help"]) == 0
+    assert "synthesize" in capsys.readouterr().out
+
+
+def test_a_misspelt_command_ends_with_2_and_the_right_spelling(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(app, ["segmnt", "clip.mp4"]) == 2
+    captured = capsys.readouterr()
+    assert "segment" in captured.err
+    assert not captured.out
+
+
+def test_an_avseg_error_ends_with_1_and_its_message_in_one_piece(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = (
+        f"{'long/' * 40}take [2].mp4: no sound track; pass --silent-ok to treat it as silence."
+    )
+    assert run(command_that(avseg.AvsegError(message)), ["go"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {message}\n"
+    assert not captured.out
+
+
+def test_an_interrupt_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command_that(KeyboardInterrupt()), ["go"]) == 130
+    assert capsys.readouterr().err == "error: interrupted.\n"
+
+
+def test_a_fault_of_ours_is_not_dressed_up_as_an_error_of_the_user() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(command_that(ZeroDivisionError()), ["go"])
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_the_number_a_command_returns_is_the_exit_code(returned: int | None, code: int) -> None:
+    assert run(command_that(returned), ["go"]) == code

@@ -1,0 +1,149 @@
+"""`avseg segment`: what it writes, shows, and with which code it ends."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.checkpoints import CATALOG, Checkpoint
+from avseg.cli.main import app, run
+from tests.segmenters import make_video, save_random_model, silence, tone
+from tests.test_public_api import HEAVY, modules_loaded_by
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model."""
+    return save_random_model(tmp_path_factory.mktemp("models") / "random")
+
+
+def segment(*arguments: object) -> int:
+    return run(app, ["segment", *map(str, arguments)])
+
+
+def rows(shown: str) -> list[list[str]]:
+    """Cells of the summary table, without its head."""
+    lines = [line for line in shown.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def test_asking_for_help_loads_nothing_heavy() -> None:
+    code = "from avseg.cli.main import app, run\nassert run(app, ['segment', '--help']) == 0"
+    assert not modules_loaded_by(code) & HEAVY
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert segment("--help") == 0
+    shown = capsys.readouterr().out
+    for option in ("-o", "--model", "--device", "--threshold", "--frames-per-second"):
+        assert option in shown
+    assert "--no-overlay" in shown
+    assert "--silent-ok" in shown
+    assert "--no-silent-ok" not in shown
+
+
+def test_each_video_gets_its_folder_and_its_row(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(Path("loud.mp4"), tone(2))
+    make_video(Path("quiet.mp4"), silence(2))
+    assert segment("loud.mp4", "quiet.mp4", "-o", "out", "--model", model) == 0
+    for name in ("loud", "quiet"):
+        assert sorted(path.name for path in Path("out", name).iterdir()) == [
+            "masks",
+            "overlay.mp4",
+            "result.json",
+        ]
+        assert len(list(Path("out", name, "masks").iterdir())) == 20
+    loud, quiet = rows(capsys.readouterr().out)
+    assert loud[:2] == ["loud", "20"]
+    assert quiet == ["quiet", "20", "0.0 of 2.0 s", "0.0%", "0.00", "written"]
+
+
+def test_a_folder_stands_for_its_videos(model: Path, tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", silence(1), seconds=1)
+    make_video(tmp_path / "b.mkv", silence(1), seconds=1)
+    assert segment(tmp_path, "-o", tmp_path / "out", "--model", model, "--no-overlay") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+    assert not (tmp_path / "out" / "a" / "overlay.mp4").exists()
+
+
+def test_an_error_in_one_video_is_shown_and_the_others_go_on(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(Path("mute.mp4"))
+    make_video(Path("whole.mp4"), silence(1), seconds=1)
+    assert segment("gone.mp4", "mute.mp4", "whole.mp4", "-o", "out", "--model", model) == 1
+    assert [path.name for path in Path("out").iterdir()] == ["whole"]
+    captured = capsys.readouterr()
+    assert "error: gone.mp4: there is no such file; check the path.\n" in captured.err
+    assert "error: mute.mp4: has no sound track" in captured.err
+    assert [(row[0], row[-1]) for row in rows(captured.out)] == [
+        ("gone", "NotAVideoError"),
+        ("mute", "NoAudioStreamError"),
+        ("whole", "written"),
+    ]
+
+
+def test_silent_ok_takes_a_video_without_sound_for_a_silent_one(
+    model: Path, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "mute.mp4")
+    assert segment(video, "-o", tmp_path / "out", "--model", model, "--silent-ok") == 0
+
+
+def test_a_second_run_passes_over_what_is_done(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
+    arguments = (video, "-o", tmp_path / "out", "--model", model, "--no-overlay")
+    shown = []
+    for _ in range(2):
+        assert segment(*arguments) == 0
+        shown.append(rows(capsys.readouterr().out)[0][-1])
+    assert shown == ["written", "was there"]
+
+
+def test_two_videos_of_one_name_keep_their_suffixes(model: Path, tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mkv"):
+        make_video(tmp_path / name, silence(1), seconds=1)
+    assert segment(tmp_path, "-o", tmp_path / "out", "--model", model, "--no-overlay") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_mkv", "a_mp4"]
+
+
+def test_a_packaged_model_says_what_it_knows(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(CATALOG, "known", Checkpoint("known", model, "MIT", "a world of its own"))
+    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
+    assert segment(video, "-o", tmp_path / "out", "--model", "known", "--no-overlay") == 0
+    assert "known: this model knows a world of its own only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--model", "av2t-sam-huge"], 1, "no model has that name"),
+        (["--threshold", "1.5"], 2, "1.5"),
+        (["--frames-per-second", "0"], 2, "0"),
+        (["--colour", "red"], 2, "--colour"),
+    ],
+)
+def test_a_wrong_option_ends_before_any_work(
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert segment(tmp_path / "a.mp4", "-o", tmp_path / "out", *arguments) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_is_an_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(tmp_path, "-o", tmp_path / "out", "--model", model) == 1
+    assert "has no video directly in it" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""`avseg train`, as typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from avseg.cli.main import app, run
+from tests.training import tiny
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """The file of a recipe that trains in a moment."""
+    path = tmp_path / "tiny_clip.yaml"
+    path.write_text(tiny.CLIP.to_yaml())
+    return str(path)
+
+
+def test_a_recipe_is_trained_and_its_measures_shown(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "runs" / "one"
+    settings = ["--set", "trainer.max_steps=1", "--set", "trainer.learning_rate=5e-4"]
+    assert run(app, ["train", recipe, "--output", str(output), "--seed", "5", *settings]) == 0
+    shown = capsys.readouterr().out
+    assert f"{output}: trained" in shown
+    assert "unseen_top1: " in shown
+    recorded = json.loads((output / "recipe.json").read_text())
+    assert recorded["trainer"]["max_steps"] == 1
+    assert recorded["trainer"]["learning_rate"] == 5e-4
+    assert recorded["trainer"]["seed"] == recorded["data"]["seed"] == 5
+
+
+def test_the_recipe_can_be_shown_without_running_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "clip_small", "--print-config", "--set", "trainer.max_steps=10"]
+    assert run(app, arguments) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["task"] == "image-text"
+    assert shown["trainer"]["max_steps"] == 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_output_a_run_goes_to_the_folder_of_its_name(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(app, ["train", recipe, "--set", "trainer.max_steps=1"]) == 0
+    assert (tmp_path / "runs" / "tiny_clip" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clipsmall"], "the package has av2t_sam_small, clap_small, clip_small, evf_sam_small"),
+        (["clip_small", "--set", "trainer.max_step=4"], "did you mean max_steps?"),
+        (["clip_small", "--set", "max_steps=4"], "must be SECTION.OPTION=VALUE"),
+        (["av2t_sam_small", "--data", "data"], "avseg train clip_small --output"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, ["train", *arguments, "--output", str(tmp_path / "run")]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_seed_is_not_understood() -> None:
+    assert run(app, ["train", "clip_small", "--seed", "-1", "--print-config"]) == 2

@@ -1,0 +1,39 @@
+"""Segmenters with small random weights, and videos for them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from tests.media.videos import Picture, Track, level, write
+from tests.models.factories import CONFIG, randomise
+
+
+def save_random_model(folder: Path) -> Path:
+    """Save a model whose masks cover part of the picture, as far as noise allows."""
+    torch.manual_seed(0)
+    model = Av2tSamModel(CONFIG)
+    randomise(model)
+    model.save_pretrained(folder)
+    Av2tSamProcessor.from_config(CONFIG).save_pretrained(folder)
+    return folder
+
+
+def tone(seconds: float, sample_rate: int = 16000) -> Track:
+    """A tone of 440 Hz."""
+    times_s = np.arange(round(seconds * sample_rate)) / sample_rate
+    samples = 0.3 * np.sin(2 * np.pi * 440 * times_s)
+    return Track(samples.astype(np.float32)[None], sample_rate)
+
+
+def silence(seconds: float) -> Track:
+    """A sound track in which nothing sounds."""
+    return Track(level(0.0, seconds))
+
+
+def make_video(path: Path, *tracks: Track, seconds: float = 2.0, fps: int = 10) -> Path:
+    """Make a video of noise, 48 x 64, with some sound tracks."""
+    step_ms = 1000 // fps
+    times_ms = tuple(range(0, round(1000 * seconds), step_ms))
+    return write(path, [Picture(times_ms=times_ms, noise=True)], tracks)

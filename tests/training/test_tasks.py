@@ -1,0 +1,62 @@
+"""Tasks: batches that their models take, and losses that fall."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from avseg.datasets.synthetic.categories import CATEGORIES
+from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.training.recipe import Recipe
+from avseg.training.run import read_task_options
+from avseg.training.task import Materials, Task
+from tests.training import tiny
+
+PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SEGMENTER]
+
+
+def build(recipe: Recipe, runs: Path) -> Task:
+    torch.manual_seed(0)
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    return read_task_options(recipe).build(Materials(config, {}, None, runs / "sounds"))
+
+
+@pytest.mark.parametrize("recipe", PRETRAINING, ids=lambda recipe: recipe.name)
+def test_a_few_steps_on_one_batch_lower_the_loss(recipe: Recipe, runs: Path) -> None:
+    task = build(recipe, runs)
+    batch = task.collate([task.train[i] for i in range(3)])
+    optimizer = torch.optim.AdamW(task.model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = task.model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_pictures_are_measured_in_seen_and_unseen_styles(runs: Path) -> None:
+    task = build(tiny.CLIP, runs)
+    assert {name: len(data) for name, data in task.measured.items()} == {  # type: ignore[arg-type]
+        "seen": 4,
+        "unseen": 4,
+    }
+    assert not torch.equal(task.measured["seen"][0]["images"], task.measured["unseen"][0]["images"])
+
+
+def test_there_is_a_caption_for_each_category_and_for_nothing(runs: Path) -> None:
+    task = build(tiny.CLAP, runs)
+    batch = task.collate([task.train[i] for i in range(2)])
+    assert task.model(**batch).logits.shape == (2, len(CATEGORIES) + 1)
+
+
+def test_measures_of_an_untrained_task_lie_in_their_range(runs: Path) -> None:
+    task = build(tiny.SEGMENTER, runs)
+    batches = torch.utils.data.DataLoader(
+        task.measured["seen"], batch_size=4, collate_fn=task.collate
+    )
+    with torch.no_grad():
+        measures = task.measure(task.model.eval(), batches, torch.device("cpu"))
+    assert 0 <= measures["iou"] <= 1
+    assert 0 <= measures["clean"] <= 1

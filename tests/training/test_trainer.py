@@ -1,0 +1,70 @@
+"""The trainer: evaluation is the task's measure, and nothing strange gets into a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from transformers import TrainingArguments
+
+from avseg.models.av2t_sam import Av2tSamModel
+from avseg.training.trainer import AvsegTrainer
+from tests.models.factories import CONFIG
+
+
+def mean_of_inputs(
+    model: nn.Module, batches: DataLoader[Any], device: torch.device
+) -> dict[str, float]:
+    """Average what the batches hold, and note the model's mode."""
+    values = torch.cat([batch["inputs"].to(device) for batch in batches])
+    return {"mean": float(values.mean()), "training": float(model.training)}
+
+
+def collate(items: list[tuple[Tensor]]) -> dict[str, Tensor]:
+    return {"inputs": torch.stack([item[0] for item in items])}
+
+
+def make_trainer(model: nn.Module, folder: Path) -> AvsegTrainer:
+    arguments = TrainingArguments(str(folder), use_cpu=True, report_to="none", disable_tqdm=True)
+    measured: dict[str, Dataset[Any]] = {
+        name: TensorDataset(torch.full((3,), value)) for name, value in DATA.items()
+    }
+    return AvsegTrainer(
+        model=model,
+        args=arguments,
+        measured=measured,
+        measure=mean_of_inputs,
+        data_collator=collate,
+    )
+
+
+DATA = {"seen": 1.0, "unseen": 2.0}
+
+
+def test_each_data_set_is_measured_in_evaluation_mode(tmp_path: Path) -> None:
+    metrics = make_trainer(nn.Linear(1, 1), tmp_path).evaluate()
+    assert metrics == {
+        "eval_seen_mean": 1.0,
+        "eval_seen_training": 0.0,
+        "eval_unseen_mean": 2.0,
+        "eval_unseen_training": 0.0,
+    }
+
+
+def test_other_data_sets_can_be_measured_under_another_prefix(tmp_path: Path) -> None:
+    trainer = make_trainer(nn.Linear(1, 1), tmp_path)
+    metrics = trainer.evaluate({"test": TensorDataset(torch.zeros(1))}, metric_key_prefix="final")
+    assert metrics == {"final_test_mean": 0.0, "final_test_training": 0.0}
+
+
+def test_measures_are_logged(tmp_path: Path) -> None:
+    trainer = make_trainer(nn.Linear(1, 1), tmp_path)
+    trainer.evaluate()
+    assert trainer.state.log_history[-1]["eval_unseen_mean"] == 2.0
+
+
+def test_a_model_saved_after_training_can_be_loaded(tmp_path: Path) -> None:
+    model = Av2tSamModel(CONFIG)
+    make_trainer(model, tmp_path / "run").save_model(str(tmp_path / "saved"))
+    assert Av2tSamModel.from_pretrained(tmp_path / "saved").config.features == "mul"

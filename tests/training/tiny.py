@@ -1,0 +1,77 @@
+"""The smallest recipes that train: 64-pixel frames, few steps, and data to match."""
+
+from dataclasses import replace
+from typing import Any
+
+from avseg.training.recipe import Recipe
+
+#: Sizes that differ from the small model's.
+MODEL: dict[str, Any] = {
+    "sam2_config": {
+        "image_size": 64,
+        "blocks_per_stage": [1, 2, 1, 1],
+        "embed_dims": [16, 32, 48, 64],
+        "num_heads": [1, 2, 2, 4],
+        "window_sizes": [8, 4, 4, 2],
+        "global_blocks": [2],
+        "prompt_dim": 32,
+        "decoder_heads": 2,
+        "decoder_mlp_dim": 32,
+        "iou_head_dim": 16,
+    },
+    "beit3_config": {
+        "image_size": 64,
+        "stem_channels": [8, 16],
+        "dim": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "ffn_dim": 32,
+    },
+    "clip_config": {
+        "image_size": 32,
+        "stem_channels": [8, 16],
+        "dim": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "ffn_dim": 32,
+        "projection_dim": 16,
+    },
+    "clap_config": {
+        "hop": 160,
+        "spec_size": 64,
+        "num_mel_bins": 32,
+        "depths": [1, 1],
+        "num_heads": [1, 1],
+        "embed_dim": 8,
+        "projection_dim": 16,
+    },
+    "fused_dim": 16,
+    "adapter_dim": 8,
+}
+
+TRAINER: dict[str, Any] = {
+    "max_steps": 2,
+    "per_device_train_batch_size": 2,
+    "per_device_eval_batch_size": 4,
+    "learning_rate": 1e-3,
+    "seed": 3,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+
+CLIP = Recipe(
+    name="clip",
+    task="image-text",
+    data={"size": 40, "seed": 1, "measured_size": 4},
+    trainer=TRAINER,
+    model=MODEL,
+)
+CLAP = replace(CLIP, name="clap", task="audio-text", data=CLIP.data | {"recordings": 1})
+SEGMENTER = replace(CLIP, name="segmenter", task="text-prompt", data=CLIP.data | {"prompts": 2})
+BRIDGE = replace(
+    CLIP,
+    name="bridge",
+    task="audio-visual",
+    data={"train": ["s4/train", "ms3/train"], "measured": ["ms3/val"]},
+    start_from={"clip": "clip", "clap": "clap", "segmenter": "segmenter"},
+)

@@ -1,0 +1,80 @@
+"""Make the clip that `make demo` marks, and its true masks.
+
+A SynthAVS scene of three objects in an art style that no training scene shows, with sounds from
+parameters that no training sound has. They start and stop at whole seconds; the first and the last
+second are silent.
+
+    python tools/make_demo.py examples/
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from avseg.datasets.synthetic.categories import UNSEEN_STYLES
+from avseg.datasets.synthetic.clips import Source, SyntheticClip, mix
+from avseg.datasets.synthetic.scenes import MovingObject, Scene, make_background, place_object, render
+from avseg.datasets.synthetic.sprites import choose_sprite
+from avseg.datasets.synthetic.video import FRAMES_PER_SECOND, scene_time, write_video
+from avseg.export import encode_mask
+
+SEED = 7
+SIDE = 320
+SECONDS = 9
+#: Category -> its place (x, y) in frame sides, and the seconds in which it sounds.
+CAST: dict[str, tuple[tuple[float, float], range]] = {
+    "guitar": ((0.24, 0.36), range(1, 3)),
+    "dog": ((0.72, 0.30), range(3, 6)),
+    "train": ((0.50, 0.74), range(5, 8)),
+}
+
+
+def main(folder: Path) -> None:
+    """Write `demo.mp4` and `demo_truth.json`.
+
+    Args:
+        folder: Where they go.
+    """
+    clip = make_demo()
+    folder.mkdir(exist_ok=True)
+    write_video(clip, folder / "demo.mp4")
+    truth = []
+    for i in range(SECONDS * FRAMES_PER_SECOND):
+        time_s = i / FRAMES_PER_SECOND
+        _, numbers = render(clip.scene, scene_time(i))
+        mask = np.isin(numbers, list(clip.sounding(int(time_s))))
+        second = [clip.sounding(int(t)) for t in (max(0, time_s - 0.5), min(time_s + 0.5, SECONDS - 1e-6))]
+        entry = {"time_s": round(time_s, 3), "settled": second[0] == second[1]}
+        truth.append(entry | {"rle": encode_mask(mask)})
+    lines = ",\n".join(json.dumps(entry) for entry in truth)
+    (folder / "demo_truth.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def make_demo() -> SyntheticClip:
+    """Return the scene and its sound."""
+    rng = np.random.default_rng(SEED)
+    objects = tuple(
+        calm(place_object(rng, choose_sprite(rng, category, UNSEEN_STYLES), place, (0.36, 0.44)))
+        for category, (place, _) in CAST.items()
+    )
+    scene = Scene(make_background(rng, SIDE), objects)
+    sources = tuple(
+        Source(category, number, np.isin(np.arange(SECONDS), seconds))
+        for number, (category, (_, seconds)) in enumerate(CAST.items(), start=1)
+    )
+    return SyntheticClip(scene, sources, mix(rng, sources, "test", SECONDS))
+
+
+def calm(thing: MovingObject) -> MovingObject:
+    """Slow an object down, so that it stays in its place for longer than a clip of five seconds."""
+    x, y = thing.velocity
+    return replace(
+        thing, velocity=(0.3 * x, 0.3 * y), growth=0.2 * thing.growth, spin=0.3 * thing.spin
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
