@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from avseg.datasets.avsbench import AVSBench
-from avseg.datasets.synthetic.writer import Recipe as DataRecipe
 from avseg.datasets.synthetic.writer import RECIPE_FILE, draw_clip
+from avseg.datasets.synthetic.writer import Recipe as DataRecipe
 from avseg.metrics.binary import BinaryMetrics
 from avseg.training.recipe import load_recipe
 from avseg.training.run import run_recipe

@@ -16,7 +16,13 @@ import numpy as np
 
 from avseg.datasets.synthetic.categories import UNSEEN_STYLES
 from avseg.datasets.synthetic.clips import Source, SyntheticClip, mix
-from avseg.datasets.synthetic.scenes import MovingObject, Scene, make_background, place_object, render
+from avseg.datasets.synthetic.scenes import (
+    MovingObject,
+    Scene,
+    make_background,
+    place_object,
+    render,
+)
 from avseg.datasets.synthetic.sprites import choose_sprite
 from avseg.datasets.synthetic.video import FRAMES_PER_SECOND, scene_time, write_video
 from avseg.export import encode_mask
@@ -46,7 +52,9 @@ def main(folder: Path) -> None:
         time_s = i / FRAMES_PER_SECOND
         _, numbers = render(clip.scene, scene_time(i))
         mask = np.isin(numbers, list(clip.sounding(int(time_s))))
-        second = [clip.sounding(int(t)) for t in (max(0, time_s - 0.5), min(time_s + 0.5, SECONDS - 1e-6))]
+        second = [
+            clip.sounding(int(t)) for t in (max(0, time_s - 0.5), min(time_s + 0.5, SECONDS - 1e-6))
+        ]
         entry = {"time_s": round(time_s, 3), "settled": second[0] == second[1]}
         truth.append(entry | {"rle": encode_mask(mask)})
     lines = ",\n".join(json.dumps(entry) for entry in truth)

@@ -69,7 +69,17 @@ DRAWINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 #: Icon sets; the ones drawn in one ink are kept as ink on a filled silhouette and coloured in the scene.
-STYLES = ("noto", "noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "fxemoji", "streamline-emojis", "emojione", "openmoji")
+STYLES = (
+    "noto",
+    "noto-v1",
+    "twemoji",
+    "fluent-emoji",
+    "fluent-emoji-flat",
+    "fxemoji",
+    "streamline-emojis",
+    "emojione",
+    "openmoji",
+)
 INK_STYLES = ("fluent-emoji-high-contrast", "mdi", "game-icons", "ph")
 #: Drawings that fill their square, or that show something else than the category.
 LEFT_OUT = {

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from avseg.backbones.clip import ClipTextTower, ClipTextTowerConfig
-from avseg.models.pretraining import ContrastivePretraining, TextPromptedPretraining
+from avseg.models.pretraining import (
+    ContrastivePretraining,
+    TextPromptedPretraining,
+    class_loss,
+)
 from tests.models.factories import BEIT3, SAM2, randomise
 
 CLASSES = 3
@@ -181,3 +185,20 @@ def test_a_mask_depends_on_its_own_caption_alone() -> None:
 def test_the_helping_heads_stay_out_of_the_segmenter() -> None:
     names = [name for name in segmenter().state_dict() if not name.startswith("segmenter.")]
     assert {name.split(".")[0] for name in names} == {"class_heads", "pointing_head"}
+
+
+def test_a_position_is_judged_by_the_pixel_at_its_centre() -> None:
+    classes = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    classes[0, 2, 6] = 1  # the centre of the upper right of 2 x 2 positions
+    logits = torch.zeros(1, 2, 2, 2)
+    logits[0, 0] = 9.0
+    logits[0, 0, 0, 1], logits[0, 1, 0, 1] = 0.0, 9.0
+    assert class_loss(logits, classes) < 1e-3
+    assert class_loss(logits.flip(1), classes) > 8
+
+
+def test_a_missed_object_weighs_more_than_a_missed_background() -> None:
+    classes = torch.tensor([[[0, 1]]], dtype=torch.uint8).repeat(1, 2, 1)
+    all_background, all_object = torch.zeros(2, 1, 2, 2, 2).unbind()
+    all_background[0, 0] = all_object[0, 1] = 5.0
+    assert class_loss(all_background, classes) > 5 * class_loss(all_object, classes)

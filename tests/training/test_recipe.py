@@ -20,7 +20,13 @@ from tests.training.tiny import CLIP
 
 
 def test_the_package_has_a_recipe_for_each_part_and_one_for_the_whole() -> None:
-    assert recipe_names() == ["av2t_sam_small", "clap_small", "clip_small", "evf_sam_small"]
+    assert recipe_names() == [
+        "av2t_sam_small",
+        "clap_small",
+        "clip_small",
+        "evf_sam_small",
+        "sam2_small",
+    ]
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -42,7 +42,10 @@ def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
         (changed(tiny.CLIP, "trainer", lr_scheduler_type="cosin"), "trainer: .*cosin"),
         (changed(tiny.CLIP, "model", feature="clip"), "model: .*no option feature"),
         (changed(tiny.CLIP, "model", features="ears"), "(?s)model: .*ears"),
-        (changed(tiny.CLIP, "start_from", sam="x"), "'sam'; there are clap, clip, segmenter"),
+        (
+            changed(tiny.CLIP, "start_from", ears="x"),
+            "'ears'; there are clap, clip, sam, segmenter",
+        ),
         (changed(tiny.CLIP, "start_from", clip="cilp"), "there is no run 'cilp'.*avseg train cilp"),
     ],
 )

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from avseg.datasets.synthetic.categories import CATEGORIES
+from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.training.recipe import Recipe
 from avseg.training.run import read_task_options
 from avseg.training.task import Materials, Task
 from tests.training import tiny
 
-PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SEGMENTER]
+PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
 
 
 def build(recipe: Recipe, runs: Path) -> Task:
@@ -60,3 +62,36 @@ def test_measures_of_an_untrained_task_lie_in_their_range(runs: Path) -> None:
         measures = task.measure(task.model.eval(), batches, torch.device("cpu"))
     assert 0 <= measures["iou"] <= 1
     assert 0 <= measures["clean"] <= 1
+
+
+def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
+    runs: Path, tmp_path: Path
+) -> None:
+    clip, sam = build(tiny.CLIP, runs).model, build(tiny.SAM, runs).model
+    parts = {}
+    for part, model in (("stem", clip), ("sam", sam)):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0.25)
+        parts[part] = tmp_path / f"{part}.safetensors"
+        save_file(model.state_dict(), parts[part])
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    options = read_task_options(tiny.SEGMENTER)
+    started = options.build(Materials(config, parts, None, runs / "sounds")).model
+    loaded = {
+        name
+        for name, parameter in started.named_parameters()
+        if parameter.numel() > 1 and parameter.eq(0.25).all()
+    }
+    assert {name for name, _ in started.named_parameters() if name.startswith("segmenter.sam.")} <= (
+        loaded | {n for n, p in started.named_parameters() if p.numel() == 1}
+    )
+    assert any(name.startswith("segmenter.beit3.vision_embed.proj.") for name in loaded)
+    assert "segmenter.text_hidden_fcs.0.weight" not in loaded
+
+
+def test_a_part_that_a_task_does_not_have_is_refused(runs: Path, tmp_path: Path) -> None:
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    materials = Materials(config, {"clap": tmp_path / "x"}, None, runs / "sounds")
+    with pytest.raises(TrainingError, match="no part 'clap'; it has segmenter, sam, stem"):
+        read_task_options(tiny.SEGMENTER).build(materials)

@@ -67,6 +67,7 @@ CLIP = Recipe(
     model=MODEL,
 )
 CLAP = replace(CLIP, name="clap", task="audio-text", data=CLIP.data | {"recordings": 1})
+SAM = replace(CLIP, name="sam", task="image-class")
 SEGMENTER = replace(CLIP, name="segmenter", task="text-prompt", data=CLIP.data | {"prompts": 2})
 BRIDGE = replace(
     CLIP,

@@ -40,6 +40,19 @@ class ContrastOutput(ModelOutput):
 
 
 @dataclass
+class ClassOutput(ModelOutput):
+    """What the pre-training of an image encoder returns for N pictures.
+
+    Args:
+        loss: Training loss, a scalar.
+        logits: Of the background and each category, (N, 1 + num_classes, h, h).
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+@dataclass
 class TextPromptOutput(ModelOutput):
     """What text-prompted pre-training returns for N pictures with P prompts.
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avseg.backbones.beit3 import Beit3Config
-from avseg.backbones.clip import ClipTextTower
+from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam2 import ImageFeatures, PromptedSam2Config
+from avseg.backbones.sam2 import ImageFeatures, PromptedSam2, PromptedSam2Config
 from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
-from avseg.models.outputs import ContrastOutput, TextPromptOutput
+from avseg.models.outputs import ClassOutput, ContrastOutput, TextPromptOutput
 
 
 class ContrastivePretraining(nn.Module):
@@ -53,19 +53,131 @@ class ContrastivePretraining(nn.Module):
         Returns:
             Loss and logits.
         """
+        logits = self.compare(inputs)
+        return ContrastOutput(loss=self.contrast_loss(logits, present), logits=logits)
+
+    def compare(self, inputs: Tensor) -> Tensor:
+        """Return how true each caption is of each item, before the sigmoid, (N, C)."""
         items = F.normalize(self.tower(inputs).float(), dim=-1)
         texts = F.normalize(self.text_tower(self.captions).float(), dim=-1)
-        logits = self.log_scale.exp() * items @ texts.T + self.bias  # (N, C)
-        loss = F.binary_cross_entropy_with_logits(logits, present) * len(self.captions)
-        return ContrastOutput(loss=loss, logits=logits)
+        return self.log_scale.exp() * items @ texts.T + self.bias
+
+    def contrast_loss(self, logits: Tensor, present: Tensor) -> Tensor:
+        """Return the loss of all pairs, summed over captions and averaged over items, a scalar."""
+        return F.binary_cross_entropy_with_logits(logits, present) * len(self.captions)
+
+
+class LocatedContrastivePretraining(ContrastivePretraining):
+    """The same for pictures, with dense help: the stem's patches learn the category they lie on.
+
+    Without it a stem from scratch needs several times as many pictures before captions mean
+    anything to it. The head is thrown away afterwards.
+
+    Args:
+        tower: An image tower.
+        text_tower: Captions to embeddings of the same width.
+        captions: Token ids of a caption for each category and one for nothing, (C, T) int64.
+    """
+
+    def __init__(self, tower: ClipImageTower, text_tower: ClipTextTower, captions: Tensor) -> None:
+        super().__init__(tower, text_tower, captions)
+        self.class_head = nn.Conv2d(tower.config.dim, len(captions), 1)
+
+    def forward(self, inputs: Tensor, present: Tensor, classes: Tensor) -> ContrastOutput:  # type: ignore[override]
+        """Compare pictures with captions, and their patches with categories.
+
+        Args:
+            inputs: Normalised pictures, (N, 3, R, R).
+            present: 1 where the caption is true of the picture, (N, C).
+            classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+        Returns:
+            Loss, and logits of the captions.
+        """
+        patches: list[Tensor] = []
+        stem = self.tower.get_submodule("clip.vision_model.embeddings.patch_embedding")
+        hook = stem.register_forward_hook(lambda _, __, out: patches.append(out))
+        logits = self.compare(inputs)
+        hook.remove()
+        dense = class_loss(self.class_head(patches[0]).float(), classes)
+        return ContrastOutput(loss=self.contrast_loss(logits, present) + 2 * dense, logits=logits)
+
+
+class ClassHeads(nn.Module):
+    """Linear heads that read the category of each position from SAM 2's two coarser levels.
+
+    Args:
+        dim: Width of the levels.
+        num_classes: Categories, without the background.
+    """
+
+    def __init__(self, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(dim, 1 + num_classes, 1) for _ in range(2))
+
+    def forward(self, features: ImageFeatures, classes: Tensor) -> Tensor:
+        """Return the loss, a scalar, for the category of each pixel, (N, R, R)."""
+        levels = (features.stride8, features.embeddings)
+        losses = [
+            class_loss(head(level).float(), classes)
+            for head, level in zip(self.heads, levels, strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
+class ClassPretraining(nn.Module):
+    """SAM 2's image encoder from scratch: the category of each position.
+
+    Args:
+        config: Sizes of the image encoder.
+        num_classes: Categories, without the background.
+    """
+
+    def __init__(self, config: PromptedSam2Config, num_classes: int) -> None:
+        super().__init__()
+        self.sam = PromptedSam2(config)
+        self.class_heads = ClassHeads(config.prompt_dim, num_classes)
+
+    def forward(self, pixel_values_sam: Tensor, classes: Tensor) -> ClassOutput:
+        """Learn categories.
+
+        Args:
+            pixel_values_sam: Normalised pictures, (N, 3, R, R).
+            classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+        Returns:
+            The loss, and logits of the finer level.
+        """
+        features = self.sam.encode_images(pixel_values_sam)
+        return ClassOutput(
+            loss=self.class_heads(features, classes),
+            logits=self.class_heads.heads[0](features.stride8),
+        )
+
+
+def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of the category at the centre of each position; the background weighs little.
+
+    Args:
+        logits: Of the background and each category, (N, 1 + num_classes, h, h).
+        classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+    Returns:
+        Mean over positions, a scalar.
+    """
+    stride = classes.shape[-1] // logits.shape[-1]
+    centres = classes[:, stride // 2 :: stride, stride // 2 :: stride].long()
+    weights = torch.ones(logits.shape[1], device=logits.device)
+    weights[0] = 0.15
+    return F.cross_entropy(logits, centres, weight=weights)
 
 
 class TextPromptedPretraining(nn.Module):
     """EVF-SAM from scratch: masks of what captions name, with dense help for the encoders.
 
-    Besides the masks, two linear heads that are thrown away afterwards learn the category of each
-    position from SAM 2's features, and one learns where the caption points from BEiT-3's image
-    tokens; they bring the encoders to words much sooner than the masks alone.
+    Besides the masks, heads that are thrown away afterwards learn the category of each position
+    from SAM 2's features, and where the caption points from BEiT-3's image tokens; from the masks
+    alone the encoders learn to find objects, but for long not to tell them apart.
 
     Args:
         sam2_config: Sizes of the image encoder and mask decoder.
@@ -78,9 +190,7 @@ class TextPromptedPretraining(nn.Module):
     ) -> None:
         super().__init__()
         self.segmenter = TextPromptedSam(sam2_config, beit3_config)
-        self.class_heads = nn.ModuleList(
-            nn.Conv2d(sam2_config.prompt_dim, 1 + num_classes, 1) for _ in range(2)
-        )
+        self.class_heads = ClassHeads(sam2_config.prompt_dim, num_classes)
         self.pointing_head = nn.Linear(beit3_config.dim, 1)
 
     def forward(
@@ -120,24 +230,13 @@ class TextPromptedPretraining(nn.Module):
             iou_prediction_loss(logits, prediction.iou_predictions.float(), truth > 0.5).mean()
             + 0.2 * presence_loss(prediction.object_score_logits.float(), truth).mean()
         )
-        helpers = self._class_loss(features, classes) + self._pointing_loss(tokens, truth)
+        helpers = 0.5 * self.class_heads(features, classes) + self._pointing_loss(tokens, truth)
         return TextPromptOutput(
-            loss=masks + 0.5 * estimates + 0.3 * helpers,
+            loss=masks + 0.5 * estimates + helpers,
             mask_loss=masks.detach(),
             helper_loss=helpers.detach(),
             mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
         )
-
-    def _class_loss(self, features: ImageFeatures, classes: Tensor) -> Tensor:
-        losses = []
-        for head, level in zip(
-            self.class_heads, (features.stride8, features.embeddings), strict=True
-        ):
-            logits = head(level).float()  # (N, 1 + num_classes, h, h)
-            stride = classes.shape[-1] // logits.shape[-1]
-            centres = classes[:, stride // 2 :: stride, stride // 2 :: stride].long()
-            losses.append(F.cross_entropy(logits, centres))
-        return torch.stack(losses).mean()
 
     def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
         side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size

@@ -22,7 +22,7 @@ from avseg.errors import TrainingError
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
 from avseg.training.measures import measure_masks
-from avseg.training.parts import PREFIXES, load_part
+from avseg.training.parts import load_parts
 from avseg.training.task import Materials, Task
 
 _log = logging.getLogger(__name__)
@@ -59,10 +59,8 @@ class AudioVisual:
         """
         splits = self._open(materials)
         model = Av2tSamModel(materials.config)
-        for part, weights in materials.parts.items():
-            module = getattr(model, part)
-            if module is not None:
-                load_part(module, weights, PREFIXES[part])
+        modules = {"clip": model.clip, "clap": model.clap, "segmenter": model.segmenter}
+        load_parts(modules, materials.parts)
         processor = Av2tSamProcessor.from_config(materials.config)
 
         def read(names: Iterable[str]) -> list[EmbeddedClip]:

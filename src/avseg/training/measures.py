@@ -45,6 +45,30 @@ def measure_contrast(
     }
 
 
+def measure_classes(
+    model: nn.Module, batches: DataLoader[Any], device: torch.device
+) -> dict[str, float]:
+    """Say how well an image encoder tells categories apart.
+
+    Args:
+        model: A `ClassPretraining`.
+        batches: Its inputs.
+        device: Where the model is.
+
+    Returns:
+        `accuracy`: share of the positions on objects whose category is right; `loss`.
+    """
+    right, losses = [], []
+    for batch in batches:
+        out = model(**to_device(batch, device))
+        logits = out.logits.cpu()
+        stride = batch["classes"].shape[-1] // logits.shape[-1]
+        centres = batch["classes"][:, stride // 2 :: stride, stride // 2 :: stride]
+        right.append((logits.argmax(dim=1) == centres)[centres > 0])
+        losses.append(float(out.loss))
+    return {"accuracy": float(torch.cat(right).float().mean()), "loss": _mean(losses)}
+
+
 def measure_text_prompts(
     model: nn.Module, batches: DataLoader[Any], device: torch.device
 ) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Parts of a model from the runs that trained them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -11,7 +12,13 @@ from avseg.errors import TrainingError
 WEIGHTS_FILE = "model.safetensors"
 
 #: Part of the model to what its names begin with in the run that trained it.
-PREFIXES = {"clip": "tower.", "clap": "tower.", "segmenter": "segmenter."}
+PREFIXES = {
+    "clip": "tower.",
+    "clap": "tower.",
+    "stem": "tower.clip.vision_model.embeddings.patch_embedding.",
+    "sam": "sam.",
+    "segmenter": "segmenter.",
+}
 
 
 def find_weights(run: str, runs: Path) -> Path:
@@ -40,6 +47,26 @@ def find_weights(run: str, runs: Path) -> Path:
             f"it again, it goes on where it stopped: avseg train {folder.name} --output {folder}"
         )
     return weights
+
+
+def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Path]) -> None:
+    """Load parts of a model from the runs that trained them.
+
+    Args:
+        modules: Part to its module, filled in place; None if the model leaves that part out.
+        parts: Part to weights file.
+
+    Raises:
+        TrainingError: If the model has no such part, or a file does not hold exactly the part.
+    """
+    for part, weights in parts.items():
+        if part not in modules:
+            raise TrainingError(
+                f"start_from: this task's model has no part {part!r}; it has {', '.join(modules)}."
+            )
+        module = modules[part]
+        if module is not None:
+            load_part(module, weights, PREFIXES[part])
 
 
 def load_part(module: nn.Module, weights: Path, prefix: str) -> None:

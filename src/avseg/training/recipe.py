@@ -25,7 +25,7 @@ class Recipe:
         data: Options of the task, see its class in `tasks`.
         trainer: Options of Hugging Face's `TrainingArguments`.
         model: Options that differ from the small model's (`Av2tSamConfig.tiny`).
-        start_from: Part of the model ("clip", "clap", "segmenter") to the run that trained it: the
+        start_from: Part of the model, a key of `parts.PREFIXES`, to the run that trained it: the
             name of a folder beside the run's own output, or a path.
     """
 

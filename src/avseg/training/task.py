@@ -19,7 +19,7 @@ class Materials:
 
     Attributes:
         config: Sizes of the model.
-        parts: Part of the model ("clip", "clap", "segmenter") to the weights that it starts from.
+        parts: Part of the model, a key of `parts.PREFIXES`, to the weights that it starts from.
         data: Folder of the data sets; None if none was given.
         sounds: Folder that keeps synthesised recordings from run to run.
     """

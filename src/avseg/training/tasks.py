@@ -1,6 +1,6 @@
 """What can be learned: for each task the options that a recipe gives, its model and its data.
 
-The first three make the small backbones from pairs of one modality with words; the last teaches
+The first four make the small backbones from pairs of one modality with words; the last teaches
 the bridge between sound and picture, AV2T-SAM itself.
 """
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from avseg.backbones.clap import ClapAudioTower
@@ -32,9 +32,15 @@ from avseg.models.av2t_sam.processing import (
     SAM_STATISTICS,
     normalise,
 )
-from avseg.models.pretraining import ContrastivePretraining, TextPromptedPretraining
+from avseg.models.pretraining import (
+    ClassPretraining,
+    ContrastivePretraining,
+    LocatedContrastivePretraining,
+    TextPromptedPretraining,
+)
 from avseg.training.audio_visual import AudioVisual
-from avseg.training.measures import measure_contrast, measure_text_prompts
+from avseg.training.measures import measure_classes, measure_contrast, measure_text_prompts
+from avseg.training.parts import load_parts
 from avseg.training.task import Materials, Task, TaskOptions
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
@@ -74,12 +80,13 @@ class ImageText:
         side = config.image_size
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
-            batch = default_collate(items)
-            images = normalise(batch["images"], CLIP_STATISTICS)
-            return {"inputs": images, "present": batch["present"]}
+            batch: dict[str, Tensor] = default_collate(items)
+            return batch | {"inputs": normalise(batch.pop("images"), CLIP_STATISTICS)}
 
         return Task(
-            model=_contrast(ClipImageTower(config), config.projection_dim),
+            model=LocatedContrastivePretraining(
+                ClipImageTower(config), _text_tower(config.projection_dim), _captions()
+            ),
             train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
             measured={
                 name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
@@ -124,11 +131,56 @@ class AudioText:
             return {"inputs": batch["audio_values"], "present": batch["present"]}
 
         return Task(
-            model=_contrast(ClapAudioTower(config), config.projection_dim),
+            model=ContrastivePretraining(
+                ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
+            ),
             train=AudioTextCorpus(self.size, heard, self.seed),
             measured={"unseen": AudioTextCorpus(self.measured_size, unheard, _EVALUATION_SEED)},
             collate=collate,
             measure=measure_contrast,
+        )
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """Pre-training of the small SAM 2's image encoder.
+
+    Attributes:
+        size: Pictures in the training corpus.
+        seed: Of the training corpus.
+        measured_size: Pictures in each evaluation corpus.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+
+    def build(self, materials: Materials) -> Task:
+        """Build the task.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+        """
+        config = materials.config.sam2_config
+        side = config.image_size
+
+        def collate(items: list[Any]) -> dict[str, Tensor]:
+            batch: dict[str, Tensor] = default_collate(items)
+            images = normalise(batch["images"], SAM_STATISTICS)
+            return {"pixel_values_sam": images, "classes": batch["classes"]}
+
+        return Task(
+            model=ClassPretraining(config, len(CATEGORIES)),
+            train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
+            measured={
+                name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
+                for name, styles in _EVALUATION_STYLES.items()
+            },
+            collate=collate,
+            measure=measure_classes,
         )
 
 
@@ -168,8 +220,15 @@ class TextPrompt:
                 "pixel_values_beit3": normalise(images, BEIT3_STATISTICS),
             }
 
+        model = TextPromptedPretraining(sam2, beit3, len(CATEGORIES))
+        modules = {
+            "segmenter": model.segmenter,
+            "sam": model.segmenter.sam,
+            "stem": model.segmenter.beit3.vision_embed.proj,
+        }
+        load_parts(modules, materials.parts)
         return Task(
-            model=TextPromptedPretraining(sam2, beit3, len(CATEGORIES)),
+            model=model,
             train=TextPromptCorpus(self.size, TRAIN_STYLES, side, self.prompts, self.seed),
             measured={
                 name: TextPromptCorpus(
@@ -186,17 +245,21 @@ class TextPrompt:
 TASKS: dict[str, type[TaskOptions]] = {
     "image-text": ImageText,
     "audio-text": AudioText,
+    "image-class": ImageClass,
     "text-prompt": TextPrompt,
     "audio-visual": AudioVisual,
 }
 
 
-def _contrast(tower: nn.Module, width: int) -> ContrastivePretraining:
-    captions = torch.from_numpy(category_captions())
-    text_tower = ClipTextTower(
+def _captions() -> Tensor:
+    return torch.from_numpy(category_captions())
+
+
+def _text_tower(width: int) -> ClipTextTower:
+    return ClipTextTower(
         ClipTextTowerConfig(
             vocab_size=len(WORDS),
-            max_positions=captions.shape[1],
+            max_positions=category_captions().shape[1],
             eos_token_id=len(WORDS) - 1,
             dim=128,
             num_layers=1,
@@ -205,4 +268,3 @@ def _contrast(tower: nn.Module, width: int) -> ContrastivePretraining:
             projection_dim=width,
         )
     )
-    return ContrastivePretraining(tower, text_tower, captions)

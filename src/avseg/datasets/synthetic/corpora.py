@@ -45,6 +45,11 @@ class Picture:
     labels: NDArray[np.uint8]
     categories: tuple[str, ...]
 
+    def classes(self) -> NDArray[np.uint8]:
+        """Return the category of each pixel counted from 1, 0 for the background, (R, R) uint8."""
+        numbers = [0, *(1 + CATEGORIES.index(category) for category in self.categories)]
+        return np.array(numbers, np.uint8)[self.labels]
+
     def visible(self) -> dict[str, NDArray[np.bool_]]:
         """Return the visible pixels of each category that covers at least 0.2 % of the picture."""
         masks: dict[str, NDArray[np.bool_]] = {}
@@ -82,7 +87,8 @@ class ImageTextCorpus(Dataset[Item]):
     """Pictures with what they show.
 
     Items: `images` (3, R, R) uint8; `present` (C + 1,) float32, 1 for each category that is
-    visible, the last place for "nothing".
+    visible, the last place for "nothing"; `classes` (R, R) uint8, category of each pixel counted
+    from 1, 0 for the background.
     """
 
     def __init__(self, size: int, styles: tuple[str, ...], side: int, seed: int) -> None:
@@ -94,7 +100,11 @@ class ImageTextCorpus(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
         picture = draw_picture(rng, self.styles, self.side)
-        return {"images": _to_tensor(picture.frame), "present": _presence(set(picture.visible()))}
+        return {
+            "images": _to_tensor(picture.frame),
+            "present": _presence(set(picture.visible())),
+            "classes": torch.from_numpy(picture.classes()),
+        }
 
 
 class TextPromptCorpus(Dataset[Item]):
@@ -121,14 +131,11 @@ class TextPromptCorpus(Dataset[Item]):
         wanted = [_draw_caption(rng, sorted(visible)) for _ in range(self.prompts)]
         nothing = np.zeros(picture.labels.shape, bool)
         targets = [sum((visible.get(w, nothing) for w in words), nothing) for words in wanted]
-        classes = np.zeros(picture.labels.shape, np.uint8)
-        for number, category in enumerate(picture.categories, start=1):
-            classes[picture.labels == number] = 1 + CATEGORIES.index(category)
         return {
             "images": _to_tensor(picture.frame),
             "captions": torch.from_numpy(np.stack([encode(words) for words in wanted])),
             "targets": torch.from_numpy(np.stack(targets)),
-            "classes": torch.from_numpy(classes),
+            "classes": torch.from_numpy(picture.classes()),
         }
 
 

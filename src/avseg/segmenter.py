@@ -1,0 +1,283 @@
+"""The path: a video is read, processed, given to the model, and its masks are written.
+
+T frames, H x W size of the video, S samples of sound around a frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
+from avseg.checkpoints.loading import load_checkpoint
+from avseg.errors import AvsegError
+from avseg.export import ResultSummary, Run, find_result, write_result
+from avseg.media import probe, stream_clips
+from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from avseg.types import Clip, Segmentation
+
+#: Frames that go through the model at once: beyond 8 the small model gets no faster on a CPU, and
+#: a large one must fit into the memory of a GPU.
+FRAMES_PER_FORWARD = 16
+
+#: Sound whose root mean square stays below this, relative to full scale, is no sound: the noise of
+#: 16-bit rounding is at -101 dBFS, a quiet room recorded with a phone above -60.
+SILENCE_DBFS = -70.0
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A model with its processor, ready for videos.
+
+    Digital silence marks nothing: a frame whose window of sound is below -70 dBFS gets an empty
+    mask and the score 0 without the model being asked.
+
+    Attributes:
+        model: In evaluation mode, on `device`.
+        processor: The model's own.
+        name: How results call the model.
+        device: Where the model is.
+        weights_sha256: Of the file the model was loaded from; None for a model never saved.
+    """
+
+    model: Av2tSamModel
+    processor: Av2tSamProcessor
+    name: str
+    device: torch.device
+    weights_sha256: str | None = None
+
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        frames_per_second: float | None = None,
+        threshold: float = 0.5,
+        silent_ok: bool = False,
+    ) -> Segmentation:
+        """Segment a whole video; for long ones see `stream`, whose memory does not grow.
+
+        Args:
+            path: The video file.
+            frames_per_second: Frames to segment per second; None for every frame of the video.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+            silent_ok: Whether a video without a sound track is taken for a silent one.
+
+        Returns:
+            Masks at the video's own size.
+
+        Raises:
+            ClipError: If the video cannot be read, is damaged, or has no sound.
+            ValueError: If an option is out of its range.
+        """
+        return Segmentation.join(list(self.stream(path, frames_per_second, threshold, silent_ok)))
+
+    def stream(
+        self,
+        path: str | os.PathLike[str],
+        frames_per_second: float | None = None,
+        threshold: float = 0.5,
+        silent_ok: bool = False,
+    ) -> Iterator[Segmentation]:
+        """Segment a video of any length piece by piece.
+
+        Args:
+            path: The video file.
+            frames_per_second: Frames to segment per second; None for every frame of the video.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+            silent_ok: Whether a video without a sound track is taken for a silent one.
+
+        Yields:
+            Masks of the next 16 frames or fewer. Damage to the video shows at the end.
+
+        Raises:
+            ClipError: If the video cannot be read, is damaged, or has no sound.
+            ValueError: If an option is out of its range.
+        """
+        sample_rate = self.processor.sample_rate
+        for clip in stream_clips(
+            path, frames_per_second, sample_rate, FRAMES_PER_FORWARD, silent_ok
+        ):
+            yield self.segment_clip(clip, threshold)
+
+    def segment_clip(self, clip: Clip, threshold: float = 0.5) -> Segmentation:
+        """Segment a clip that has been read.
+
+        Args:
+            clip: Frames and sound, the sound at the processor's rate.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks at the size of the clip's frames.
+
+        Raises:
+            ClipError: If the sound is at another rate.
+            ValueError: If the threshold is out of its range.
+        """
+        masks = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W)
+        scores = np.zeros(len(masks), np.float32)
+        audible = np.flatnonzero(_is_audible(clip.sound_windows(self.processor.window_s)))
+        for start in range(0, len(audible), FRAMES_PER_FORWARD):
+            index = audible[start : start + FRAMES_PER_FORWARD]
+            masks[index], scores[index] = self._ask_model(_take(clip, index), threshold)
+        return Segmentation(
+            source=clip.source,
+            frame_times=clip.frame_times,
+            masks=masks,
+            scores=scores,
+            model=self.name,
+            threshold=threshold,
+        )
+
+    @torch.inference_mode()
+    def _ask_model(
+        self, clip: Clip, threshold: float
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        inputs = {name: values.to(self.device) for name, values in self.processor(clip).items()}
+        outputs = self.model(**inputs)
+        height, width = clip.frames.shape[1:3]
+        (masks,) = self.processor.post_process(outputs, [(height, width)], threshold)
+        (scores,) = self.processor.scores(outputs)
+        return masks, scores
+
+
+def load_segmenter(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
+    """Load a model by its name, or from its folder.
+
+    Args:
+        name_or_path: A name of `avseg.checkpoints.CATALOG`, or the folder of a saved model.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
+
+    Returns:
+        The segmenter.
+
+    Raises:
+        CheckpointError: If there is no such model, or it cannot be loaded.
+        AvsegError: If there is no such device.
+    """
+    chosen = _choose_device(device)
+    checkpoint = find_checkpoint(name_or_path)
+    model, processor = load_checkpoint(checkpoint)
+    model.to(chosen)  # type: ignore[arg-type]  # the stubs of transformers hide torch's own
+    return Segmenter(model, processor, checkpoint.name, chosen, checkpoint.sha256())
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What a user chooses when videos are segmented into folders.
+
+    Attributes:
+        frames_per_second: Frames to segment per second; None for every frame of the video.
+        threshold: Probability above which a pixel is marked, in (0, 1).
+        silent_ok: Whether a video without a sound track is taken for a silent one.
+        overlay: Whether an overlay video is wanted.
+    """
+
+    frames_per_second: float | None = None
+    threshold: float = 0.5
+    silent_ok: bool = False
+    overlay: bool = True
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What became of one video.
+
+    Attributes:
+        summary: What its folder holds.
+        was_there: Whether an earlier run with the same options had written it.
+    """
+
+    summary: ResultSummary
+    was_there: bool
+
+
+def segment_to_folder(
+    segmenter: Segmenter,
+    path: str | os.PathLike[str],
+    folder: Path,
+    options: SegmentOptions,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> FolderResult:
+    """Segment a video of any length into a folder: overlay, masks, figures.
+
+    The folder appears when it is complete; a complete one of the same video, model and options is
+    left as it is.
+
+    Args:
+        segmenter: A model loaded from a file.
+        path: The video file.
+        folder: The folder to make, one for each video.
+        options: What the user chose.
+        on_progress: Called now and then with the share of the video that is done, in [0, 1].
+
+    Returns:
+        What the folder holds.
+
+    Raises:
+        ClipError: If the video cannot be read, is damaged, or has no sound.
+        OutputError: If the folder cannot be written, or holds something else.
+        ValueError: If the model was never saved, so that nobody could tell which it was.
+    """
+    if segmenter.weights_sha256 is None:
+        raise ValueError(
+            f"the model {segmenter.name!r} was never saved; save it and load it with "
+            "load_segmenter, so that the result can name its weights."
+        )
+    # A finished silent result is finished with --silent-ok and without, so that is no setting.
+    settings = {
+        name: value
+        for name, value in asdict(options).items()
+        if name in ("frames_per_second", "threshold")
+    }
+    run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
+    done = find_result(folder, run)
+    if done is not None:
+        return FolderResult(done, was_there=True)
+
+    def watched() -> Iterator[Segmentation]:
+        for part in segmenter.stream(
+            path, options.frames_per_second, options.threshold, options.silent_ok
+        ):
+            yield part
+            share = (part.frame_times[-1] - run.video.start_s) / max(run.video.duration_s, 1e-9)
+            on_progress(float(np.clip(share, 0, 1)))
+
+    return FolderResult(write_result(watched(), folder, run), was_there=False)
+
+
+def _is_audible(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Tell which windows of sound, (T, S), are louder than silence, (T,)."""
+    rms = np.sqrt(np.square(windows, dtype=np.float64).mean(axis=1))
+    loud: npt.NDArray[np.bool_] = rms > 10 ** (SILENCE_DBFS / 20)
+    return loud
+
+
+def _take(clip: Clip, index: npt.NDArray[np.intp]) -> Clip:
+    """Keep some frames of a clip, and all its sound."""
+    if len(index) == len(clip.frames):
+        return clip
+    return replace(
+        clip,
+        frames=clip.frames[index],
+        frame_times=clip.frame_times[index],
+        sound_times=clip.sound_times[index],
+    )
+
+
+def _choose_device(device: str) -> torch.device:
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    if device == "auto":
+        return gpu or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        raise AvsegError(
+            f"there is no device {device!r} here; give auto, cpu{f' or {gpu.type}' if gpu else ''}."
+        ) from error
+    return chosen
