@@ -1,8 +1,8 @@
 """Make the clip that `make demo` marks, and its true masks.
 
-A SynthAVS scene of three objects in an art style that no training scene shows, with sounds from
-parameters that no training sound has. They start and stop at whole seconds; the first and the last
-second are silent.
+A SynthAVS scene of two objects, with sounds from parameters that no training sound has. They start
+and stop at whole seconds; the first and the last second are silent. The scene was chosen among many
+as one that the model in the package marks well: it shows what is meant, not how good the model is.
 
     python tools/make_demo.py examples/
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avseg.datasets.synthetic.categories import UNSEEN_STYLES
+from avseg.datasets.synthetic.categories import SEEN_STYLES
 from avseg.datasets.synthetic.clips import Source, SyntheticClip, mix
 from avseg.datasets.synthetic.scenes import (
     MovingObject,
@@ -27,14 +27,13 @@ from avseg.datasets.synthetic.sprites import choose_sprite
 from avseg.datasets.synthetic.video import FRAMES_PER_SECOND, scene_time, write_video
 from avseg.export import encode_mask
 
-SEED = 7
+SEED = 2511
 SIDE = 320
 SECONDS = 9
 #: Category -> its place (x, y) in frame sides, and the seconds in which it sounds.
 CAST: dict[str, tuple[tuple[float, float], range]] = {
-    "guitar": ((0.24, 0.36), range(1, 3)),
-    "dog": ((0.72, 0.30), range(3, 6)),
-    "train": ((0.50, 0.74), range(5, 8)),
+    "violin": ((0.28, 0.40), range(1, 4)),
+    "rooster": ((0.72, 0.60), range(4, 8)),
 }
 
 
@@ -65,7 +64,7 @@ def make_demo() -> SyntheticClip:
     """Return the scene and its sound."""
     rng = np.random.default_rng(SEED)
     objects = tuple(
-        calm(place_object(rng, choose_sprite(rng, category, UNSEEN_STYLES), place, (0.36, 0.44)))
+        calm(place_object(rng, choose_sprite(rng, category, SEEN_STYLES), place, (0.44, 0.54)))
         for category, (place, _) in CAST.items()
     )
     scene = Scene(make_background(rng, SIDE), objects)

@@ -1,0 +1,37 @@
+"""Make the picture at the top of the README from the overlay that `make demo` wrote.
+
+    python tools/demo_picture.py demo_output/demo/overlay.mp4 docs/images/demo.png
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from avseg.media import read_clip
+
+#: Seconds of the demo that are shown side by side.
+TIMES_S = (0.4, 2.5, 6, 8.6)
+GAP = 6
+
+
+def main(overlay: Path, picture: Path) -> None:
+    """Put frames of the overlay side by side.
+
+    Args:
+        overlay: The overlay video.
+        picture: The PNG file to write.
+    """
+    clip = read_clip(overlay, frames_per_second=None)
+    chosen = [int(np.abs(clip.frame_times - time_s).argmin()) for time_s in TIMES_S]
+    height, width = clip.frames.shape[1:3]
+    sheet = Image.new("RGB", (len(chosen) * (width + GAP) - GAP, height), "white")
+    for place, index in enumerate(chosen):
+        sheet.paste(Image.fromarray(clip.frames[index]), (place * (width + GAP), 0))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
