@@ -1,6 +1,6 @@
 """Make the picture at the top of the README from the overlay that `make demo` wrote.
 
-    python tools/demo_picture.py demo_output/demo/overlay.mp4 docs/images/demo.png
+python tools/demo_picture.py demo_output/demo/overlay.mp4 docs/images/demo.png
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Put a trained model into the package, with its card.
 
-    python tools/package_model.py RUN CARD.md src/avseg/checkpoints/packaged/av2t-sam-small
+python tools/package_model.py RUN CARD.md src/avseg/checkpoints/packaged/av2t-sam-small
 """
 
 import sys
