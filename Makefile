@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 	$(BIN)/avseg segment examples/demo.mp4 -o $(DEMO)
 	@echo
 	@echo "Watch $(DEMO)/demo/overlay.mp4: what sounds lights up, while it sounds."
-	@echo "One mask for each second is in $(DEMO)/demo/masks/, the figures are in $(DEMO)/demo/result.json."
+	@echo "One mask for each frame is in $(DEMO)/demo/masks/, the figures are in $(DEMO)/demo/result.json."
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS)
