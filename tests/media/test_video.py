@@ -1,6 +1,7 @@
 """The picture: order, times, orientation, colour, damage."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,3 +220,10 @@ def test_a_raw_stream_has_no_times(tmp_path: Path) -> None:
     damage = damage_of(write(tmp_path / "raw.h264"))
     assert isinstance(damage, NotAVideoError)
     assert "put it into a container" in str(damage)
+
+
+def test_a_converted_frame_is_not_kept_in_memory(tmp_path: Path) -> None:
+    frame = decode(write(tmp_path / "a.mp4", [Picture(rotation=90)]))[0].frame
+    holders = sys.getrefcount(frame)
+    to_rgb(frame)
+    assert sys.getrefcount(frame) == holders

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -279,7 +280,9 @@ def _orientation(frame: VideoFrame) -> tuple[int, int, bool]:
 
     Returns the steps (1, or -1 to mirror) across and down, and whether x and y change places first.
     """
-    matrix = cast("Mapping[str, Any]", frame.side_data).get("DISPLAYMATRIX")
+    # Not `frame.side_data`, which the frame would keep: the two hold each other, and so the picture
+    # stays in memory until the garbage collector comes by, hundreds of frames later.
+    matrix = cast("Any", SideDataContainer)(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return 1, 1, False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
