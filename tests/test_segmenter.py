@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avseg.errors import AvsegError, NoAudioStreamError, NotAVideoError, TruncatedVideoError
+from avseg.errors import DeviceError, NoAudioStreamError, NotAVideoError, TruncatedVideoError
 from avseg.media import read_clip
 from avseg.segmenter import Segmenter, SegmentOptions, load_segmenter, segment_to_folder
 from tests.media.videos import Track, cut, level
@@ -122,7 +122,7 @@ def test_a_threshold_that_is_no_probability_is_refused(
 @pytest.mark.parametrize("device", ["cpus", "cuda:77"])
 def test_a_device_that_is_not_there_is_refused(device: str, segmenter: Segmenter) -> None:
     del segmenter
-    with pytest.raises(AvsegError, match=rf"no device '{device}' here; give auto, cpu"):
+    with pytest.raises(DeviceError, match=rf"no device '{device}' here; give auto, cpu"):
         load_segmenter(device=device)
 
 

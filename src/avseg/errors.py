@@ -9,6 +9,7 @@ AvsegError
 │   ├── EmptyVideoError        it has zero frames or zero length
 │   ├── TruncatedVideoError    it ends early, or has lost its index
 │   └── CorruptVideoError      it decodes to far fewer frames than it promises
+├── DeviceError                there is no such device here
 ├── OutputError                results cannot be written
 ├── CheckpointError            weights are missing, of another model, or changed
 ├── DatasetError               data on disk is not as its layout says
@@ -62,6 +63,10 @@ class TruncatedVideoError(ClipError):
 
 class CorruptVideoError(ClipError):
     """The file is all there, but decodes to less than its container promises."""
+
+
+class DeviceError(AvsegError):
+    """There is no such device here, or this PyTorch was built without it."""
 
 
 class OutputError(AvsegError):

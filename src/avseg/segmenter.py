@@ -16,7 +16,7 @@ import torch
 
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.errors import AvsegError
+from avseg.errors import DeviceError
 from avseg.export import ResultSummary, Run, find_result, write_result
 from avseg.media import probe, stream_clips
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
@@ -157,7 +157,7 @@ def load_segmenter(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto
 
     Raises:
         CheckpointError: If there is no such model, or it cannot be loaded.
-        AvsegError: If there is no such device.
+        DeviceError: If there is no such device.
     """
     chosen = _choose_device(device)
     checkpoint = find_checkpoint(name_or_path)
@@ -277,7 +277,7 @@ def _choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise AvsegError(
+        raise DeviceError(
             f"there is no device {device!r} here; give auto, cpu{f' or {gpu.type}' if gpu else ''}."
         ) from error
     return chosen

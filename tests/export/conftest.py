@@ -33,7 +33,7 @@ class VideoMaker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 -- one argument for each property of the file
         self,
         name: str = "video.mp4",
         *,
@@ -41,6 +41,7 @@ class VideoMaker:
         times_ms: Sequence[int] = range(0, 1000, 100),
         audio_codec: str | None = None,
         rotation: int = 0,
+        mirrored: bool = False,
         full_range: bool = False,
     ) -> VideoFile:
         """Make a video of a size (height, width) with pictures at some times."""
@@ -53,8 +54,8 @@ class VideoMaker:
             video.height, video.width = height, width
             video.pix_fmt = f"yuvj{pixels[3:]}" if full_range else pixels
             video.codec_context.time_base = MILLISECONDS
-            if rotation:
-                video.set_display_rotation(rotation)
+            if rotation or mirrored:
+                video.set_display_rotation(rotation, hflip=mirrored)
             audio: av.AudioStream | None = None
             if audio_codec is not None:
                 stream = output.add_stream(audio_codec, rate=SAMPLE_RATE, layout="stereo")

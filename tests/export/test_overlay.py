@@ -116,15 +116,17 @@ def test_odd_sizes_are_filled_up_to_even_ones(make_video: VideoMaker, tmp_path: 
     assert np.abs(difference).max() < 12
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_a_video_stored_rotated_is_drawn_upright(
-    make_video: VideoMaker, tmp_path: Path, rotation: int
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_video_stored_turned_or_mirrored_is_drawn_as_it_is_displayed(
+    make_video: VideoMaker, tmp_path: Path, rotation: int, mirrored: bool
 ) -> None:
-    video = make_video(rotation=rotation)
+    video = make_video(rotation=rotation, mirrored=mirrored)
     info = probe(video.path)
     silent = segment(type(video)(video.path, info.height, info.width), [0.0], sounding=[False])
     picture = luma(save_overlay(silent, tmp_path / "overlay.mp4").path)[0].astype(int)
     upright = np.rot90(luma(video.path)[0].astype(int), rotation // 90)
+    upright = upright[:, ::-1] if mirrored else upright
     assert picture.shape == upright.shape == (info.height, info.width)
     assert np.abs(picture - upright)[:-4].mean() < 3
 

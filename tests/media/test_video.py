@@ -13,8 +13,8 @@ import pytest
 
 from avseg.errors import CorruptVideoError, EmptyVideoError, NotAVideoError, TruncatedVideoError
 from avseg.media.container import choose_video_stream, open_media
+from avseg.media.video import Orientation, ShownFrame, average_rate, to_rgb
 from avseg.media.video import Picture as Decoded
-from avseg.media.video import ShownFrame, average_rate, displayed_rotation, to_rgb
 from tests.media.videos import Picture, Track, cut, grey, level, overwrite, write
 
 LETTERS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
@@ -117,7 +117,7 @@ def test_frames_are_turned_by_the_display_matrix(
     rgb = to_rgb(frame)
     assert rgb.shape == shape
     assert corners(rgb) == expected
-    assert displayed_rotation(frame) == rotation
+    assert Orientation.of(frame).rotation == rotation
     assert rgb.flags.c_contiguous
 
 

@@ -25,7 +25,7 @@ from avseg.export.partial import replace_when_complete
 from avseg.export.soundtrack import open_soundtrack
 from avseg.media import probe
 from avseg.media.container import choose_audio_stream, choose_video_stream, open_media
-from avseg.media.video import Picture, ShownFrame
+from avseg.media.video import Orientation, Picture, ShownFrame
 from avseg.types import Segmentation, VideoInfo
 
 _ENCODER_OPTIONS = {"crf": "20", "preset": "veryfast"}
@@ -225,9 +225,8 @@ def _add_h264(
 
 def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> None:
     """Put a decoded picture on the canvas: 8 bits, limited range, upright, even sides."""
-    height, width = video.height, video.width
-    if video.rotation % 180:
-        height, width = width, height
+    orientation = Orientation.of(frame)
+    height, width = orientation.size(video.height, video.width)
     i420 = frame.reformat(
         width=width,  # a stream may change its size on the way
         height=height,
@@ -238,7 +237,7 @@ def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> Non
         # Planes are buffers, though PyAV's type stubs do not say so.
         memory = np.frombuffer(cast("memoryview", plane), dtype=np.uint8)
         stored = memory.reshape(plane.height, plane.line_size)[:, : plane.width]
-        upright = np.rot90(stored, video.rotation // 90)
+        upright = orientation.upright(stored)
         height, width = upright.shape
         target[:height, :width] = upright
         target[height:, :width] = upright[-1:]

@@ -35,7 +35,7 @@ from avseg.media.container import (
     promised_file_end_s,
     promised_frames,
 )
-from avseg.media.video import Picture, ShownFrame, average_rate, displayed_rotation, to_rgb
+from avseg.media.video import Orientation, Picture, ShownFrame, average_rate, to_rgb
 from avseg.types import Clip, VideoInfo
 
 #: Where in its slot a frame is taken: AVSBench's frame of second i was on screen at
@@ -83,7 +83,7 @@ def probe(path: PathLike) -> VideoInfo:
             path=source,
             width=width,
             height=height,
-            rotation=displayed_rotation(first.frame),
+            rotation=Orientation.of(first.frame).rotation,
             start_s=first.start_s,
             duration_s=_duration_s(container, video, first.start_s),
             average_rate=average_rate(video),

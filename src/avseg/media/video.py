@@ -234,6 +234,64 @@ def average_rate(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is laid out for display.
+
+    Attributes:
+        across: Step along the rows, 1, or -1 to mirror left and right.
+        down: Step along the columns, 1, or -1 to mirror top and bottom.
+        turned: Whether rows and columns change places before that.
+    """
+
+    across: int
+    down: int
+    turned: bool
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Orientation:
+        """Read a frame's display matrix, which maps a stored point (x, y) to (ax + cy, bx + dy).
+
+        Args:
+            frame: The frame as decoded.
+
+        Returns:
+            Its orientation; as stored if it has no such matrix.
+        """
+        # Not `frame.side_data`, which the frame would keep: the two hold each other, and so the
+        # picture stays in memory until the garbage collector comes by, hundreds of frames later.
+        matrix = cast("Any", SideDataContainer)(frame).get("DISPLAYMATRIX")
+        if matrix is None:
+            return cls(1, 1, turned=False)
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        turned = abs(c) > abs(a)
+        across, down = (c, b) if turned else (a, d)
+        return cls(-1 if across < 0 else 1, -1 if down < 0 else 1, turned)
+
+    @property
+    def rotation(self) -> int:
+        """Degrees counter-clockwise: 0, 90, 180 or 270, before any mirroring left to right."""
+        if self.turned:
+            return 90 if self.down < 0 else 270
+        return 180 if self.down < 0 else 0
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Turn the stored height and width into those displayed, or these into those stored."""
+        return (width, height) if self.turned else (height, width)
+
+    def upright(self, stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Lay a stored plane or picture out for display.
+
+        Args:
+            stored: (H, W) or (H, W, C) uint8.
+
+        Returns:
+            A view of it, (H, W) or, if turned, (W, H), with C as before.
+        """
+        laid = stored.swapaxes(0, 1) if self.turned else stored
+        return laid[:: self.down, :: self.across]
+
+
 def to_rgb(frame: VideoFrame, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
     """Convert a frame to RGB and turn it upright by its display matrix.
 
@@ -248,44 +306,11 @@ def to_rgb(frame: VideoFrame, size: tuple[int, int] | None = None) -> npt.NDArra
     Returns:
         The picture as displayed, (H, W, 3) uint8 RGB in [0, 255].
     """
-    across, down, turned = _orientation(frame)
-    height, width = size or (frame.width, frame.height)[:: 1 if turned else -1]
-    stored_height, stored_width = (width, height) if turned else (height, width)
+    orientation = Orientation.of(frame)
+    height, width = size or orientation.size(frame.height, frame.width)
+    stored_height, stored_width = orientation.size(height, width)
     rgb = cast(
         "npt.NDArray[np.uint8]",
         frame.to_ndarray(format="rgb24", width=stored_width, height=stored_height),
     )
-    if turned:
-        rgb = rgb.swapaxes(0, 1)
-    return np.ascontiguousarray(rgb[::down, ::across])
-
-
-def displayed_rotation(frame: VideoFrame) -> int:
-    """Say by how much a frame is turned for display.
-
-    Args:
-        frame: The frame as decoded.
-
-    Returns:
-        Degrees counter-clockwise: 0, 90, 180 or 270, before any mirroring left to right.
-    """
-    _, down, turned = _orientation(frame)
-    if turned:
-        return 90 if down < 0 else 270
-    return 180 if down < 0 else 0
-
-
-def _orientation(frame: VideoFrame) -> tuple[int, int, bool]:
-    """Read the display matrix, which maps a stored point (x, y) to (ax + cy, bx + dy).
-
-    Returns the steps (1, or -1 to mirror) across and down, and whether x and y change places first.
-    """
-    # Not `frame.side_data`, which the frame would keep: the two hold each other, and so the picture
-    # stays in memory until the garbage collector comes by, hundreds of frames later.
-    matrix = cast("Any", SideDataContainer)(frame).get("DISPLAYMATRIX")
-    if matrix is None:
-        return 1, 1, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    turned = abs(c) > abs(a)
-    across, down = (c, b) if turned else (a, d)
-    return (-1 if across < 0 else 1), (-1 if down < 0 else 1), turned
+    return np.ascontiguousarray(orientation.upright(rgb))
