@@ -28,6 +28,10 @@ Kind = Literal["single", "multi"]
 #: AVSBench shows the frame at 15/16 of each second.
 FRAME_PHASE = 15 / 16
 
+#: Objects of a clip with several sources -> probabilities that 1, 2, ... of them sound. More sound
+#: at some time in a clip than at any one time: half of them do not sound for all of it.
+_SOUNDING = {1: (1.0,), 2: (0.7, 0.3), 3: (0.4, 0.45, 0.15), 4: (0.25, 0.5, 0.25)}
+
 
 @dataclass(frozen=True)
 class World:
@@ -109,8 +113,9 @@ def make_clip(
         rng: Source of chance; the same state gives the same clip.
         world: What it is made from.
         kind: "single" has one source for the whole clip, in three of ten clips beside a silent
-            object. "multi" has 2 to 4 objects, 1 to 3 of which sound, half of those for a run of
-            seconds; also two of a kind, sounds from off the screen, and clips without sound.
+            object. "multi" has 2 to 4 objects, of which about half are silent in any second: 1 to
+            3 sound, half of those for a run of seconds; also two of a kind, sounds from off the
+            screen, and a few clips without sound.
         side: R, in pixels.
         seconds: T.
 
@@ -197,10 +202,11 @@ def _draw_sources(
     if kind == "single":
         number = int(rng.integers(len(objects)))
         return (Source(objects[number].category, number + 1, np.ones(seconds, bool)),)
-    if rng.random() < 0.03:
+    if rng.random() < 0.015:
         return ()
-    count = len(objects) if rng.random() < 0.5 else int(rng.integers(1, len(objects) + 1))
-    heard = sorted({objects[i].category for i in rng.permutation(len(objects))[: min(count, 3)]})
+    odds = _SOUNDING[len(objects)]
+    count = int(rng.choice(np.arange(1, 1 + len(odds)), p=odds))
+    heard = sorted({objects[i].category for i in rng.permutation(len(objects))[:count]})
     runs = {category: _draw_run(rng, seconds) for category in heard}
     sources = [  # of two of a kind both sound: nothing in the sound could tell them apart
         Source(thing.category, number, runs[thing.category])
