@@ -5,6 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clip import ClipTextTower, ClipTextTowerConfig
 from avseg.models.pretraining import (
     ContrastivePretraining,
@@ -184,7 +185,38 @@ def test_a_mask_depends_on_its_own_caption_alone() -> None:
 
 def test_the_helping_heads_stay_out_of_the_segmenter() -> None:
     names = [name for name in segmenter().state_dict() if not name.startswith("segmenter.")]
-    assert {name.split(".")[0] for name in names} == {"class_heads", "pointing_head"}
+    assert {name.split(".")[0] for name in names} == {
+        "class_heads",
+        "placing_head",
+        "pointing_head",
+    }
+
+
+def test_patches_start_with_their_place_and_near_ones_alike() -> None:
+    beit3 = Beit3Config(image_size=128, patch_size=16, dim=32, num_layers=1, num_heads=2)
+    rows = TextPromptedPretraining(SAM2, beit3, CLASSES).segmenter.beit3.patch_positions
+    side = round(len(rows) ** 0.5)
+    alike = nn.functional.cosine_similarity(rows[None], rows[:, None], dim=-1)
+    assert rows.std() > 1  # as large as what the patches show, not lost in it
+    assert alike[0, 1] > alike[0, 2] > alike[0, -1]
+    assert alike[0, side] > alike[0, 2 * side] > alike[0, -1]
+
+
+def test_a_prompt_learns_where_its_things_are() -> None:
+    model, batch = segmenter(), prompted_pictures()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        captions = batch["captions"][:, :1].flatten(0, 1)
+        beit3 = model.segmenter.beit3
+        image_tokens = beit3.embed_images(batch["pixel_values_beit3"])
+        prompts = model.segmenter.text_prompts(image_tokens, beit3.embed_text(captions))
+        loss = model._placing_loss(prompts[:, 0], batch["targets"][:, 0].float())
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_a_position_is_judged_by_the_pixel_at_its_centre() -> None:
@@ -202,3 +234,15 @@ def test_a_missed_object_weighs_more_than_a_missed_background() -> None:
     all_background, all_object = torch.zeros(2, 1, 2, 2, 2).unbind()
     all_background[0, 0] = all_object[0, 1] = 5.0
     assert class_loss(all_background, classes) > 5 * class_loss(all_object, classes)
+
+
+def test_encoders_that_do_not_learn_stay_as_they_are() -> None:
+    torch.manual_seed(0)
+    model = TextPromptedPretraining(SAM2, BEIT3, CLASSES, learn_encoders=False).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    losses_of(model, prompted_pictures(), steps=1, rate=1e-2)
+    changed = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    encoders = ("segmenter.beit3.", "segmenter.sam.sam2.vision_encoder.")
+    assert not {name for name in changed if name.startswith(encoders)}
+    assert {name for name in changed if name.startswith("segmenter.sam.sam2.mask_decoder.")}
+    assert {name for name in changed if name.startswith("segmenter.text_hidden_fcs.")}

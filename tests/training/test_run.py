@@ -44,7 +44,7 @@ def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
         (changed(tiny.CLIP, "model", features="ears"), "(?s)model: .*ears"),
         (
             changed(tiny.CLIP, "start_from", ears="x"),
-            "'ears'; there are clap, clip, sam, segmenter",
+            "'ears'; there are clap, clip, model, sam, segmenter",
         ),
         (changed(tiny.CLIP, "start_from", clip="cilp"), "there is no run 'cilp'.*avseg train cilp"),
     ],
@@ -98,6 +98,25 @@ def test_the_bridge_starts_from_the_runs_beside_it_and_loads(runs: Path, data: P
     parts = json.loads((output / "environment.json").read_text())[0]["parts"]
     assert parts["clap"]["path"] == str(runs / "clap/model.safetensors")
     assert len(parts["clap"]["sha256"]) == 64
+
+
+def test_a_run_can_go_on_from_all_that_another_trained(runs: Path) -> None:
+    still = {"learning_rate": 0.0, "max_steps": 1}
+    recipe = replace(changed(tiny.SEGMENTER, "trainer", **still), start_from={"model": "segmenter"})
+    run_recipe(recipe, runs / "further")
+    before, after = (load_file(runs / n / "model.safetensors") for n in ("segmenter", "further"))
+    assert before.keys() == after.keys()
+    trained = {n for n in before if not n.endswith(("running_mean", "running_var", "_tracked"))}
+    assert all(torch.equal(before[n], after[n]) for n in trained)
+    parts = json.loads((runs / "further" / "environment.json").read_text())[0]["parts"]
+    assert parts["model"]["path"] == str(runs / "segmenter/model.safetensors")
+
+
+def test_all_of_a_run_takes_the_place_of_its_parts(runs: Path) -> None:
+    recipe = replace(tiny.SEGMENTER, start_from={"sam": "nowhere", "model": "segmenter"})
+    run_recipe(recipe, runs / "in_place_of_parts")
+    with pytest.raises(TrainingError, match=r"the weights \* do not fit.*trained with the same"):
+        run_recipe(replace(tiny.SEGMENTER, start_from={"model": "clip"}), runs / "of_another_task")
 
 
 def test_parts_that_the_features_leave_out_are_not_loaded(runs: Path, data: Path) -> None:

@@ -68,7 +68,12 @@ CLIP = Recipe(
 )
 CLAP = replace(CLIP, name="clap", task="audio-text", data=CLIP.data | {"recordings": 1})
 SAM = replace(CLIP, name="sam", task="image-class")
-SEGMENTER = replace(CLIP, name="segmenter", task="text-prompt", data=CLIP.data | {"prompts": 2})
+SEGMENTER = replace(
+    CLIP,
+    name="segmenter",
+    task="text-prompt",
+    data=CLIP.data | {"prompts": 2, "learn_encoders": True},
+)
 BRIDGE = replace(
     CLIP,
     name="bridge",

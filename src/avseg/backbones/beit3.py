@@ -250,6 +250,13 @@ class Beit3Model(nn.Module):
         self.apply(_initialise)
         nn.init.normal_(self.vision_embed.cls_token, std=0.02)
 
+    @property
+    def patch_positions(self) -> Tensor:
+        """Positions of an image's patches without the class token's, (V - 1, D); a view."""
+        table = self.encoder.embed_positions.get_submodule("A").weight
+        rows: Tensor = table[_FIRST_POSITION + 1 :]  # type: ignore[index]
+        return rows
+
     def embed_images(self, pixel_values: Tensor) -> Tensor:
         """Embed images, once for any number of texts.
 

@@ -7,6 +7,7 @@ N items, C captions, P prompts of a picture, R side of a picture, K masks of a p
 """
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam2 import ImageFeatures, PromptedSam2, PromptedSam2Config
 from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
 from avseg.models.outputs import ClassOutput, ContrastOutput, TextPromptOutput
+
+#: Cosines of each axis in the smooth maps of places.
+_WAVES = 4
 
 
 class ContrastivePretraining(nn.Module):
@@ -176,22 +180,43 @@ class TextPromptedPretraining(nn.Module):
     """EVF-SAM from scratch: masks of what captions name, with dense help for the encoders.
 
     Besides the masks, heads that are thrown away afterwards learn the category of each position
-    from SAM 2's features, and where the caption points from BEiT-3's image tokens; from the masks
-    alone the encoders learn to find objects, but for long not to tell them apart.
+    from SAM 2's features, and where the caption points from BEiT-3's image tokens and from the
+    prompt; from the masks alone the encoders learn to find objects, but for long not to tell them
+    apart.
 
     Args:
         sam2_config: Sizes of the image encoder and mask decoder.
         beit3_config: Sizes of the image-text encoder.
         num_classes: Categories, without the background.
+        learn_encoders: Whether SAM 2's image encoder and BEiT-3 learn too, or the mask decoder
+            alone, which then follows them sooner.
     """
 
     def __init__(
-        self, sam2_config: PromptedSam2Config, beit3_config: Beit3Config, num_classes: int
+        self,
+        sam2_config: PromptedSam2Config,
+        beit3_config: Beit3Config,
+        num_classes: int,
+        learn_encoders: bool = True,
     ) -> None:
         super().__init__()
         self.segmenter = TextPromptedSam(sam2_config, beit3_config)
+        self.frozen: tuple[nn.Module, ...] = ()
+        if not learn_encoders:
+            self.frozen = (self.segmenter.beit3, self.segmenter.sam.sam2.vision_encoder)
+            for encoder in self.frozen:
+                encoder.requires_grad_(False)
         self.class_heads = ClassHeads(sam2_config.prompt_dim, num_classes)
         self.pointing_head = nn.Linear(beit3_config.dim, 1)
+        self.placing_head = nn.Linear(sam2_config.prompt_dim, _WAVES**2)
+        self._start_positions()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch training mode, which frozen parts never enter."""
+        super().train(mode)
+        for encoder in self.frozen:
+            encoder.eval()
+        return self
 
     def forward(
         self,
@@ -230,7 +255,11 @@ class TextPromptedPretraining(nn.Module):
             iou_prediction_loss(logits, prediction.iou_predictions.float(), truth > 0.5).mean()
             + 0.2 * presence_loss(prediction.object_score_logits.float(), truth).mean()
         )
-        helpers = 0.5 * self.class_heads(features, classes) + self._pointing_loss(tokens, truth)
+        helpers = (
+            0.5 * self.class_heads(features, classes)
+            + self._pointing_loss(tokens, truth)
+            + self._placing_loss(sparse[:, 0], truth)
+        )
         return TextPromptOutput(
             loss=masks + 0.5 * estimates + helpers,
             mask_loss=masks.detach(),
@@ -238,8 +267,66 @@ class TextPromptedPretraining(nn.Module):
             mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
         )
 
+    @torch.no_grad()
+    def _share_places(self) -> None:
+        """Start BEiT-3's image positions from SAM 2's position encodings, turned at random.
+
+        From the small random numbers that they start from in BEiT-3, its class token does not learn
+        in any affordable time where in the picture the text's things are, though its image tokens
+        do; and a prompt without a place picks the wrong object.
+        """
+        side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size
+        places = F.adaptive_avg_pool2d(self._positions(), side).flatten(1).T  # (side^2, E)
+        rows = self.segmenter.beit3.patch_positions  # (side^2, D)
+        turned = places @ nn.init.orthogonal_(torch.empty(rows.shape[1], places.shape[1])).T
+        rows += turned / turned.std()
+
+    def _positions(self) -> Tensor:
+        """Return SAM 2's encoding of each place of the image embedding, (E, h, h)."""
+        positions: Tensor = self.segmenter.sam.sam2.get_image_wide_positional_embeddings()[0]
+        return positions.float()
+
     def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
         side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size
         logits = self.pointing_head(tokens[:, 1 : 1 + side**2]).float().squeeze(-1)
         share = F.adaptive_avg_pool2d(truth, side).flatten(1)
         return F.binary_cross_entropy_with_logits(logits, share)
+
+    def _placing_loss(self, prompts: Tensor, truth: Tensor) -> Tensor:
+        """Teach prompts to say where the things are that they ask for, as a smooth map."""
+        side = self._beit3_side
+        logits = self.placing_head(prompts).float() @ _smooth_maps(side) - 2
+        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
+        return F.binary_cross_entropy_with_logits(logits, share)
+
+    def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
+        """Teach image tokens whether they lie on what the caption names."""
+        side = self._beit3_side
+        logits = self.pointing_head(tokens[:, 1 : 1 + side**2]).float().squeeze(-1)
+        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
+        return F.binary_cross_entropy_with_logits(logits, share)
+
+    @property
+    def _beit3_side(self) -> int:
+        config = self.segmenter.beit3.config
+        return config.image_size // config.patch_size
+
+    @torch.no_grad()
+    def _start_positions(self) -> None:
+        """Start BEiT-3's image positions from smooth maps, as large as what patches show.
+
+        From the small random numbers that they start from in BEiT-3, its class token does not learn
+        in any affordable time where the things are that the text names, although its image tokens
+        do; and a prompt without a place picks the wrong object.
+        """
+        maps = _smooth_maps(self._beit3_side)[1:].T  # (V, _WAVES^2 - 1)
+        rows = self.segmenter.beit3.patch_positions  # (V, D)
+        turned = maps @ nn.init.orthogonal_(torch.empty(rows.shape[1], maps.shape[1])).T
+        rows += 2 * turned / turned.std()
+
+
+def _smooth_maps(side: int) -> Tensor:
+    """Return products of a row's and a column's first cosines, (_WAVES^2, side^2)."""
+    places = (torch.arange(side) + 0.5) / side
+    waves = torch.cos(math.pi * torch.arange(_WAVES)[:, None] * places)  # (_WAVES, side)
+    return torch.einsum("iy,jx->ijyx", waves, waves).flatten(0, 1).flatten(1)

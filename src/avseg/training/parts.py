@@ -11,6 +11,9 @@ from avseg.errors import TrainingError
 #: What a run leaves of the model it trained.
 WEIGHTS_FILE = "model.safetensors"
 
+#: In a recipe's `start_from`, all of what an earlier run of the same task trained.
+WHOLE = "model"
+
 #: Part of the model to what its names begin with in the run that trained it.
 PREFIXES = {
     "clip": "tower.",

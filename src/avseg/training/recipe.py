@@ -26,7 +26,8 @@ class Recipe:
         trainer: Options of Hugging Face's `TrainingArguments`.
         model: Options that differ from the small model's (`Av2tSamConfig.tiny`).
         start_from: Part of the model, a key of `parts.PREFIXES`, to the run that trained it: the
-            name of a folder beside the run's own output, or a path.
+            name of a folder beside the run's own output, or a path. `model` is all of it, from a
+            run of the same task, in place of the parts.
     """
 
     name: str

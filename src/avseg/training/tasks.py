@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower, ClipTextTower, ClipTextTowerConfig
@@ -80,18 +80,16 @@ class ImageText:
         side = config.image_size
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
-            batch: dict[str, Tensor] = default_collate(items)
-            return batch | {"inputs": normalise(batch.pop("images"), CLIP_STATISTICS)}
+            batch = default_collate(items)
+            inputs = normalise(batch["images"], CLIP_STATISTICS)
+            return {"inputs": inputs, "present": batch["present"], "classes": batch["classes"]}
 
         return Task(
             model=LocatedContrastivePretraining(
                 ClipImageTower(config), _text_tower(config.projection_dim), _captions()
             ),
             train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
-            measured={
-                name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
-                for name, styles in _EVALUATION_STYLES.items()
-            },
+            measured=_measured_pictures(self.measured_size, side),
             collate=collate,
             measure=measure_contrast,
         )
@@ -175,10 +173,7 @@ class ImageClass:
         return Task(
             model=ClassPretraining(config, len(CATEGORIES)),
             train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
-            measured={
-                name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
-                for name, styles in _EVALUATION_STYLES.items()
-            },
+            measured=_measured_pictures(self.measured_size, side),
             collate=collate,
             measure=measure_classes,
         )
@@ -193,12 +188,14 @@ class TextPrompt:
         seed: Of the training corpus.
         measured_size: Pictures in each evaluation corpus.
         prompts: Captions of each picture.
+        learn_encoders: Whether the image encoders learn too, or the mask decoder alone.
     """
 
     size: int
     seed: int
     measured_size: int
     prompts: int
+    learn_encoders: bool
 
     def build(self, materials: Materials) -> Task:
         """Build the task.
@@ -215,12 +212,11 @@ class TextPrompt:
         def collate(items: list[Any]) -> dict[str, Tensor]:
             batch: dict[str, Tensor] = default_collate(items)
             images = batch.pop("images")
-            return batch | {
-                "pixel_values_sam": normalise(images, SAM_STATISTICS),
-                "pixel_values_beit3": normalise(images, BEIT3_STATISTICS),
-            }
+            batch["pixel_values_sam"] = normalise(images, SAM_STATISTICS)
+            batch["pixel_values_beit3"] = normalise(images, BEIT3_STATISTICS)
+            return batch
 
-        model = TextPromptedPretraining(sam2, beit3, len(CATEGORIES))
+        model = TextPromptedPretraining(sam2, beit3, len(CATEGORIES), self.learn_encoders)
         modules = {
             "segmenter": model.segmenter,
             "sam": model.segmenter.sam,
@@ -249,6 +245,13 @@ TASKS: dict[str, type[TaskOptions]] = {
     "text-prompt": TextPrompt,
     "audio-visual": AudioVisual,
 }
+
+
+def _measured_pictures(size: int, side: int) -> dict[str, Dataset[Any]]:
+    return {
+        name: ImageTextCorpus(size, styles, side, _EVALUATION_SEED)
+        for name, styles in _EVALUATION_STYLES.items()
+    }
 
 
 def _captions() -> Tensor:

@@ -103,6 +103,25 @@ def test_the_heads_that_judge_masks_can_train_too(batch: dict[str, Tensor]) -> N
         assert all(p.grad is not None and p.grad.any() for p in head.parameters())
 
 
+def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
+    batch: dict[str, Tensor],
+) -> None:
+    plain = build()
+    careful = build(suppress_absent=True)
+    targets = torch.rand(2, 3, 64, 64) > 0.5
+    before = plain(**batch, targets=targets)
+    scores = before.object_score_logits
+    middle = scores.median()
+    for model in (plain, careful):  # so that some frames have nothing to mark and some have
+        model.segmenter.sam.sam2.mask_decoder.pred_obj_score_head.proj_out.bias.data -= middle
+    before, after = plain(**batch, targets=targets), careful(**batch, targets=targets)
+    absent = after.object_score_logits <= 0
+    assert 0 < absent.sum() < absent.numel()
+    assert (after.mask_logits[absent] == -1024).all()
+    torch.testing.assert_close(after.mask_logits[~absent], before.mask_logits[~absent])
+    torch.testing.assert_close(after.loss, before.loss)  # the mask of such a frame still learns
+
+
 def test_frozen_parts_stay_in_evaluation_mode(model: Av2tSamModel) -> None:
     model.train()
     training = {name for name, module in model.named_modules() if module.training}

@@ -31,6 +31,9 @@ class Av2tSamConfig(AvsegConfig):
             has none, so its estimate stays as pre-trained.
         presence_weight: Weight of a loss that trains the decoder's object score; the paper's code
             has none.
+        suppress_absent: Whether a frame gets no mask where the object score says that there is
+            nothing to mark, as in SAM 2 (arXiv:2408.00714, appendix D); the paper's code does not
+            ask. It needs a trained object score.
     """
 
     model_type = "avseg-av2t-sam"
@@ -53,6 +56,7 @@ class Av2tSamConfig(AvsegConfig):
     window_s: float = 1.0
     iou_head_weight: float = 0.0
     presence_weight: float = 0.0
+    suppress_absent: bool = False
 
     @classmethod
     def tiny(cls, **changes: Any) -> "Av2tSamConfig":

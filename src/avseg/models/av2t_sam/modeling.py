@@ -29,6 +29,9 @@ TRAINABLE = (
     "segmenter.sam.sam2.prompt_encoder.no_mask_embed.",
 )
 
+#: Mask logit of a frame in which there is nothing to mark, as in SAM 2.
+NOTHING_LOGIT = -1024.0
+
 
 class Av2tSamModel(PreTrainedModel):
     """Segments the objects that sound (Lee, Zhang, Duan 2025, arXiv:2502.16359).
@@ -141,6 +144,9 @@ class Av2tSamModel(PreTrainedModel):
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
         best_logits, best_iou = prediction.best()  # (N, h, w), (N,)
+        if self.config.suppress_absent:
+            is_absent = prediction.object_score_logits <= 0  # (N, 1)
+            best_logits = best_logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
         return AvsegOutput(
             loss=None if targets is None else self._loss(prediction, targets, annotated),
             mask_logits=best_logits.unflatten(0, shape),
