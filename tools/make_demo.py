@@ -1,8 +1,9 @@
 """Make the clip that `make demo` marks, and its true masks.
 
-A SynthAVS scene of two objects, with sounds from parameters that no training sound has. They start
-and stop at whole seconds; the first and the last second are silent. The scene was chosen among many
-as one that the model in the package marks well: it shows what is meant, not how good the model is.
+A SynthAVS scene of three objects in art styles, and with sounds from parameters, that training never
+showed. They start and stop at whole seconds; the first and the last second are silent. The scene was
+chosen among many as one that the model in the package marks well: it shows what is meant, not how
+good the model is.
 
     python tools/make_demo.py examples/
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avseg.datasets.synthetic.categories import SEEN_STYLES
+from avseg.datasets.synthetic.categories import UNSEEN_STYLES
 from avseg.datasets.synthetic.clips import Source, SyntheticClip, mix
 from avseg.datasets.synthetic.scenes import (
     MovingObject,
@@ -29,11 +30,14 @@ from avseg.export import encode_mask
 
 SEED = 2511
 SIDE = 320
-SECONDS = 9
+SECONDS = 10
+#: Range of an object's longer side, in frame sides.
+SIZES = (0.38, 0.46)
 #: Category -> its place (x, y) in frame sides, and the seconds in which it sounds.
 CAST: dict[str, tuple[tuple[float, float], range]] = {
-    "violin": ((0.28, 0.40), range(1, 4)),
-    "rooster": ((0.72, 0.60), range(4, 8)),
+    "violin": ((0.25, 0.32), range(1, 4)),
+    "rooster": ((0.75, 0.34), range(3, 6)),
+    "dog": ((0.48, 0.74), range(6, 9)),
 }
 
 
@@ -64,7 +68,7 @@ def make_demo() -> SyntheticClip:
     """Return the scene and its sound."""
     rng = np.random.default_rng(SEED)
     objects = tuple(
-        calm(place_object(rng, choose_sprite(rng, category, SEEN_STYLES), place, (0.44, 0.54)))
+        calm(place_object(rng, choose_sprite(rng, category, UNSEEN_STYLES), place, SIZES))
         for category, (place, _) in CAST.items()
     )
     scene = Scene(make_background(rng, SIDE), objects)

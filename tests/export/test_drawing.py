@@ -4,6 +4,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+import pytest
 
 from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline
 
@@ -37,6 +38,19 @@ def test_far_from_the_mask_the_picture_is_darkened_evenly() -> None:
     Look(mask).draw(canvas)
     corner = canvas.luma[:10, :10]
     assert corner.min() == corner.max() < 90
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 118), (88, 0), (88, 118)])
+def test_the_light_of_a_mask_ends_nowhere_in_a_step(corner: tuple[int, int]) -> None:
+    mask = np.zeros((90, 120), np.bool_)
+    row, column = corner
+    mask[row : row + 2, column : column + 2] = True
+    canvas = grey_canvas()
+    Look(mask).draw(canvas)
+    canvas.luma[max(0, row - 6) : row + 8, max(0, column - 6) : column + 8] = 0  # the mask itself
+    steps = np.abs(np.diff(canvas.luma.astype(int), axis=1))
+    steps[(canvas.luma[:, 1:] == 0) | (canvas.luma[:, :-1] == 0)] = 0
+    assert steps.max() <= 2
 
 
 def test_deep_inside_a_mask_the_picture_is_only_tinted() -> None:

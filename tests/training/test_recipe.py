@@ -7,7 +7,7 @@ import yaml
 
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig
-from avseg.training.parts import PREFIXES
+from avseg.training.parts import PREFIXES, WHOLE
 from avseg.training.recipe import (
     Recipe,
     change_recipe,
@@ -25,6 +25,7 @@ def test_the_package_has_a_recipe_for_each_part_and_one_for_the_whole() -> None:
         "clap_small",
         "clip_small",
         "evf_sam_small",
+        "mask_decoder_small",
         "sam2_small",
     ]
 
@@ -35,7 +36,7 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
     read_task_options(recipe)
     check_trainer_options(recipe)
     Av2tSamConfig.tiny(**recipe.model)
-    assert set(recipe.start_from) <= set(PREFIXES)
+    assert set(recipe.start_from) <= {WHOLE, *PREFIXES}
     assert set(recipe.start_from.values()) <= set(recipe_names())
 
 

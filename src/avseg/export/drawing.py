@@ -6,6 +6,7 @@ picture costs half of what it would in RGB.
 """
 
 from dataclasses import astuple, dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,9 @@ PAST = Colour.from_rgb(120, 120, 128)
 SHADE_OPACITY = 0.45
 LIGHT_OPACITY = 0.12
 GLOW_OPACITY = 0.55
+#: How far the light of a mask reaches, as the standard deviation of a blur, in 360ths of the
+#: picture's shorter side.
+GLOW_RADIUS = 14
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Look:
     """One mask, ready to be drawn on any number of pictures.
 
     The layers are flattened into a gain and an offset for each pixel, so that drawing is one
-    multiplication and one addition, however many pictures show the same mask.
+    multiplication and one addition, however many pictures show the same mask. Out of reach of the
+    mask there is only shade, the same for every pixel.
 
     Args:
         mask: The sounding objects, (H, W) bool, H and W even.
@@ -90,9 +95,10 @@ class Look:
     def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
         # Widths follow the picture's size, so that the look is the same in any resolution.
         unit = max(1.0, min(mask.shape) / 360)
-        solid = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+        self._near = _near(mask, reach=round(3 * GLOW_RADIUS * unit))
+        solid = Image.fromarray(mask[self._near].astype(np.uint8) * np.uint8(255))
         inside = _blurred(solid, 0.9 * unit)
-        glow = _blurred(solid, 14 * unit) * (1 - inside)
+        glow = _blurred(solid, GLOW_RADIUS * unit) * (1 - inside)
         layers = [
             (SHADE_OPACITY * (1 - inside), SHADE),
             (GLOW_OPACITY * glow, LIGHT),
@@ -111,9 +117,15 @@ class Look:
         Args:
             canvas: What to draw on.
         """
-        _blend(canvas.luma, *self._luma)
-        _blend(canvas.blue, *self._blue)
-        _blend(canvas.red, *self._red)
+        near_chroma = tuple(slice(side.start // 2, side.stop // 2) for side in self._near)
+        for plane, near, flat, shade in (
+            (canvas.luma, self._near, self._luma, SHADE.luma),
+            (canvas.blue, near_chroma, self._blue, SHADE.blue),
+            (canvas.red, near_chroma, self._red, SHADE.red),
+        ):
+            nearby = plane[near].copy()
+            np.take(_shaded(shade), plane, out=plane)
+            plane[near] = _blend(nearby, *flat)
 
 
 class Timeline:
@@ -158,6 +170,25 @@ class Timeline:
         canvas.red[-half_rows:] = self._COLOURS[half_columns, 2]
 
 
+def _near(mask: npt.NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
+    """Return the rows and columns, even, that hold a mask and what is within its reach."""
+    sides = []
+    for axis, length in enumerate(mask.shape):
+        where = np.flatnonzero(mask.any(axis=1 - axis))
+        if not len(where):
+            return slice(0, 0), slice(0, 0)
+        first, last = max(0, where[0] - reach), min(length, where[-1] + 1 + reach)
+        sides.append(slice(int(first) // 2 * 2, -(-int(last) // 2) * 2))
+    return sides[0], sides[1]
+
+
+@cache
+def _shaded(value: float) -> Plane:
+    """Return what becomes of each value of a plane under the shade alone, (256,) uint8."""
+    gain, offset = _flatten([(np.full(256, SHADE_OPACITY, np.float32), value)])
+    return _blend(np.arange(256, dtype=np.uint8), gain, offset)
+
+
 def _blurred(solid: Image.Image, radius: float) -> Map:
     blurred = solid.filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(blurred, dtype=np.float32) / np.float32(255)
@@ -185,5 +216,5 @@ def _flatten(layers: list[tuple[Map, float]]) -> tuple[Map, Map]:
     return gain, offset + np.float32(0.5)  # the half rounds when the sum is cut to uint8
 
 
-def _blend(plane: Plane, gain: Map, offset: Map) -> None:
-    np.add(plane * gain, offset, out=plane, casting="unsafe")
+def _blend(plane: Plane, gain: Map, offset: Map) -> Plane:
+    return (plane * gain + offset).astype(np.uint8)
