@@ -7,8 +7,8 @@ baselines that need no model: nothing is marked; all objects are marked.
 
     python benchmarks/features_and_adapters.py RUNS DATA [--seeds 3] [--kinds mul,clap,clip]
 
-RUNS holds the runs of `clip_small`, `clap_small` and `mask_decoder_small`; a run that is done is not
-done again. Prints a Markdown table and writes RUNS/features_and_adapters.json.
+RUNS holds the runs of `clip_small`, `clap_small` and `mask_decoder_small`; a run that is done
+is not done again. Prints a Markdown table and writes RUNS/features_and_adapters.json.
 """
 
 import argparse

@@ -4,7 +4,6 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-import pytest
 
 from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline
 
