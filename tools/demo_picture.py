@@ -12,7 +12,7 @@ from PIL import Image
 from avseg.media import read_clip
 
 #: Seconds of the demo that are shown side by side.
-TIMES_S = (0.4, 2.5, 6, 8.6)
+TIMES_S = (0.4, 2.0, 3.5, 7.5)
 GAP = 6
 
 
