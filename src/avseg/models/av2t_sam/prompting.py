@@ -5,6 +5,7 @@ B frames, A audio dim, V visual dim, D fused dim, K text tokens, E text dim, C_i
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,11 +27,23 @@ class Projector(nn.Module):
             self.audio_proj = _unit_variance_linear(config.clap_config.projection_dim, dim)
         if config.uses_clip:
             self.visual_proj = _unit_variance_linear(config.clip_config.projection_dim, dim)
+        if config.features == "mul":
+            self._start_from_sound()
         self.to_text_space = nn.Sequential(
             nn.Linear(dim, dim),
             nn.ReLU(),
             nn.Linear(dim, config.num_text_tokens * config.beit3_config.dim),
         )
+
+    @torch.no_grad()
+    def _start_from_sound(self) -> None:
+        """Start with a product that is the sound, more or less of it by what is seen.
+
+        A product of two random projections says little of either factor, and learning it took more
+        clips than there are; from here it is learned as fast as from sound alone.
+        """
+        self.visual_proj.weight.mul_(0.5)
+        nn.init.ones_(self.visual_proj.bias)
 
     def fuse(self, visual_embeddings: Tensor | None, audio_embeddings: Tensor | None) -> Tensor:
         """Multiply what is seen with what is heard, each of length 1 before its projection.
