@@ -267,31 +267,6 @@ class TextPromptedPretraining(nn.Module):
             mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
         )
 
-    @torch.no_grad()
-    def _share_places(self) -> None:
-        """Start BEiT-3's image positions from SAM 2's position encodings, turned at random.
-
-        From the small random numbers that they start from in BEiT-3, its class token does not learn
-        in any affordable time where in the picture the text's things are, though its image tokens
-        do; and a prompt without a place picks the wrong object.
-        """
-        side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size
-        places = F.adaptive_avg_pool2d(self._positions(), side).flatten(1).T  # (side^2, E)
-        rows = self.segmenter.beit3.patch_positions  # (side^2, D)
-        turned = places @ nn.init.orthogonal_(torch.empty(rows.shape[1], places.shape[1])).T
-        rows += turned / turned.std()
-
-    def _positions(self) -> Tensor:
-        """Return SAM 2's encoding of each place of the image embedding, (E, h, h)."""
-        positions: Tensor = self.segmenter.sam.sam2.get_image_wide_positional_embeddings()[0]
-        return positions.float()
-
-    def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
-        side = self.segmenter.beit3.config.image_size // self.segmenter.beit3.config.patch_size
-        logits = self.pointing_head(tokens[:, 1 : 1 + side**2]).float().squeeze(-1)
-        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
-        return F.binary_cross_entropy_with_logits(logits, share)
-
     def _placing_loss(self, prompts: Tensor, truth: Tensor) -> Tensor:
         """Teach prompts to say where the things are that they ask for, as a smooth map."""
         side = self._beit3_side
