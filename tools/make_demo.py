@@ -28,16 +28,16 @@ from avseg.datasets.synthetic.sprites import choose_sprite
 from avseg.datasets.synthetic.video import FRAMES_PER_SECOND, scene_time, write_video
 from avseg.export import encode_mask
 
-SEED = 2511
+SEED = 92866
 SIDE = 320
 SECONDS = 10
 #: Range of an object's longer side, in frame sides.
 SIZES = (0.38, 0.46)
 #: Category -> its place (x, y) in frame sides, and the seconds in which it sounds.
 CAST: dict[str, tuple[tuple[float, float], range]] = {
-    "violin": ((0.25, 0.32), range(1, 4)),
-    "rooster": ((0.75, 0.34), range(3, 6)),
-    "dog": ((0.48, 0.74), range(6, 9)),
+    "bus": ((0.25, 0.32), range(1, 4)),
+    "frog": ((0.75, 0.34), range(3, 6)),
+    "boat": ((0.48, 0.74), range(6, 9)),
 }
 
 
