@@ -60,7 +60,11 @@ def test_an_ended_run_leaves_nothing_that_looks_finished(
     video = make_video(tmp_path / "a.mp4", tone(120), seconds=120)
     out = tmp_path / "out"
     arguments = ["segment", str(video), "-o", str(out), "--model", str(model)]
-    with subprocess.Popen([*COMMAND, *arguments]) as process:  # noqa: S603 - our own interpreter
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [*COMMAND, *arguments],
+        # A job in the background of a shell ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
         while not list(out.glob(".a.partial-*/masks/*.png")):
             assert process.poll() is None, "it ended before it had begun"
             time.sleep(0.05)

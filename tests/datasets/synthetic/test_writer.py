@@ -210,7 +210,7 @@ def test_no_two_clips_of_a_data_set_are_alike(root: Path) -> None:
 
 def test_a_data_set_says_how_it_was_made(root: Path) -> None:
     made = json.loads((root / "Multi-sources/synthavs.json").read_text())
-    assert (made["subset"], made["seed"], made["generator_version"]) == ("ms3", 0, 1)
+    assert (made["subset"], made["seed"], made["generator_version"]) == ("ms3", 0, 2)
     assert made["clips"] == RECIPES["ms3"].counts()
 
 
