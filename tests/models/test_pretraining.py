@@ -202,6 +202,14 @@ def test_patches_start_with_their_place_and_near_ones_alike() -> None:
     assert alike[0, side] > alike[0, 2 * side] > alike[0, -1]
 
 
+def test_what_helps_goes_where_the_model_goes_and_is_not_saved() -> None:
+    model = segmenter().to("meta")
+    assert {tensor.device.type for tensor in model.buffers()} == {"meta"}
+    assert "smooth_maps" not in model.state_dict()
+    shares = model._shares(torch.zeros(2, 32, 32, device="meta"))
+    model._placing_loss(torch.zeros(2, SAM2.prompt_dim, device="meta"), shares)
+
+
 def test_a_prompt_learns_where_its_things_are() -> None:
     model, batch = segmenter(), prompted_pictures()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -212,7 +220,8 @@ def test_a_prompt_learns_where_its_things_are() -> None:
         beit3 = model.segmenter.beit3
         image_tokens = beit3.embed_images(batch["pixel_values_beit3"])
         prompts = model.segmenter.text_prompts(image_tokens, beit3.embed_text(captions))
-        loss = model._placing_loss(prompts[:, 0], batch["targets"][:, 0].float())
+        shares = model._shares(batch["targets"][:, 0].float())
+        loss = model._placing_loss(prompts[:, 0], shares)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))

@@ -35,6 +35,24 @@ def test_a_batch_of_embedded_clips_gives_the_masks_of_the_clip_itself(
     torch.testing.assert_close(embedded, direct, atol=1e-5 if adapters else 2e-2, rtol=0)
 
 
+def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
+    runs: Path, data: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    earlier = Av2tSamModel(config).train(False)
+    earlier.save_pretrained(tmp_path)
+    parts = {"model": tmp_path / "model.safetensors"}
+    options = AudioVisual(train=("ms3/train",), measured=("ms3/val",))
+    task = options.build(Materials(config, parts, data, runs / "sounds"))
+    clip = AVSBench(data, "ms3", "val")[0]
+    expected = embed_clip(earlier, Av2tSamProcessor.from_config(config), clip).embeddings
+    found = task.measured["ms3_val"][0].embeddings
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values)
+
+
 def test_targets_are_the_clips_masks(data: Path) -> None:
     model, processor = build()
     clip = AVSBench(data, "ms3", "val")[0]

@@ -7,7 +7,7 @@ import yaml
 
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig
-from avseg.training.parts import PREFIXES, WHOLE
+from avseg.training.parts import PREFIXES
 from avseg.training.recipe import (
     Recipe,
     change_recipe,
@@ -36,7 +36,7 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
     read_task_options(recipe)
     check_trainer_options(recipe)
     Av2tSamConfig.tiny(**recipe.model)
-    assert set(recipe.start_from) <= {WHOLE, *PREFIXES}
+    assert set(recipe.start_from) <= set(PREFIXES)
     assert set(recipe.start_from.values()) <= set(recipe_names())
 
 

@@ -192,6 +192,8 @@ class TextPromptedPretraining(nn.Module):
             alone, which then follows them sooner.
     """
 
+    smooth_maps: Tensor
+
     def __init__(
         self,
         sam2_config: PromptedSam2Config,
@@ -209,6 +211,8 @@ class TextPromptedPretraining(nn.Module):
         self.class_heads = ClassHeads(sam2_config.prompt_dim, num_classes)
         self.pointing_head = nn.Linear(beit3_config.dim, 1)
         self.placing_head = nn.Linear(sam2_config.prompt_dim, _WAVES**2)
+        side = beit3_config.image_size // beit3_config.patch_size
+        self.register_buffer("smooth_maps", _smooth_maps(side), persistent=False)
         self._start_positions()
 
     def train(self, mode: bool = True) -> Self:
@@ -255,10 +259,11 @@ class TextPromptedPretraining(nn.Module):
             iou_prediction_loss(logits, prediction.iou_predictions.float(), truth > 0.5).mean()
             + 0.2 * presence_loss(prediction.object_score_logits.float(), truth).mean()
         )
+        shares = self._shares(truth)
         helpers = (
             0.5 * self.class_heads(features, classes)
-            + self._pointing_loss(tokens, truth)
-            + self._placing_loss(sparse[:, 0], truth)
+            + self._pointing_loss(tokens, shares)
+            + self._placing_loss(sparse[:, 0], shares)
         )
         return TextPromptOutput(
             loss=masks + 0.5 * estimates + helpers,
@@ -267,24 +272,21 @@ class TextPromptedPretraining(nn.Module):
             mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
         )
 
-    def _placing_loss(self, prompts: Tensor, truth: Tensor) -> Tensor:
-        """Teach prompts to say where the things are that they ask for, as a smooth map."""
-        side = self._beit3_side
-        logits = self.placing_head(prompts).float() @ _smooth_maps(side) - 2
-        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
-        return F.binary_cross_entropy_with_logits(logits, share)
+    def _shares(self, truth: Tensor) -> Tensor:
+        """Return how much of each of BEiT-3's V patches the truth covers, (N * P, V)."""
+        side = math.isqrt(self.smooth_maps.shape[1])
+        return F.adaptive_avg_pool2d(truth, side).flatten(1)
 
-    def _pointing_loss(self, tokens: Tensor, truth: Tensor) -> Tensor:
+    def _pointing_loss(self, tokens: Tensor, shares: Tensor) -> Tensor:
         """Teach image tokens whether they lie on what the caption names."""
-        side = self._beit3_side
-        logits = self.pointing_head(tokens[:, 1 : 1 + side**2]).float().squeeze(-1)
-        share = F.adaptive_avg_pool2d(truth, side).flatten(1)
-        return F.binary_cross_entropy_with_logits(logits, share)
+        patches = tokens[:, 1 : 1 + shares.shape[1]]
+        logits = self.pointing_head(patches).float().squeeze(-1)
+        return F.binary_cross_entropy_with_logits(logits, shares)
 
-    @property
-    def _beit3_side(self) -> int:
-        config = self.segmenter.beit3.config
-        return config.image_size // config.patch_size
+    def _placing_loss(self, prompts: Tensor, shares: Tensor) -> Tensor:
+        """Teach prompts to say where the things are that they ask for, as a smooth map."""
+        logits = self.placing_head(prompts).float() @ self.smooth_maps - 2
+        return F.binary_cross_entropy_with_logits(logits, shares)
 
     @torch.no_grad()
     def _start_positions(self) -> None:
@@ -294,7 +296,7 @@ class TextPromptedPretraining(nn.Module):
         in any affordable time where the things are that the text names, although its image tokens
         do; and a prompt without a place picks the wrong object.
         """
-        maps = _smooth_maps(self._beit3_side)[1:].T  # (V, _WAVES^2 - 1)
+        maps = self.smooth_maps[1:].T  # (V, _WAVES^2 - 1)
         rows = self.segmenter.beit3.patch_positions  # (V, D)
         turned = maps @ nn.init.orthogonal_(torch.empty(rows.shape[1], maps.shape[1])).T
         rows += 2 * turned / turned.std()

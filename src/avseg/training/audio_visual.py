@@ -59,7 +59,12 @@ class AudioVisual:
         """
         splits = self._open(materials)
         model = Av2tSamModel(materials.config)
-        modules = {"clip": model.clip, "clap": model.clap, "segmenter": model.segmenter}
+        modules = {
+            "clip": model.clip,
+            "clap": model.clap,
+            "segmenter": model.segmenter,
+            "model": model,
+        }
         load_parts(modules, materials.parts)
         processor = Av2tSamProcessor.from_config(materials.config)
 

@@ -11,11 +11,12 @@ from avseg.errors import TrainingError
 #: What a run leaves of the model it trained.
 WEIGHTS_FILE = "model.safetensors"
 
-#: In a recipe's `start_from`, all of what an earlier run of the same task trained.
+#: The part that is all of what an earlier run of the same task trained.
 WHOLE = "model"
 
 #: Part of the model to what its names begin with in the run that trained it.
 PREFIXES = {
+    WHOLE: "",
     "clip": "tower.",
     "clap": "tower.",
     "stem": "tower.clip.vision_model.embeddings.patch_embedding.",

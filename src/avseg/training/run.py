@@ -17,7 +17,7 @@ from transformers import TrainingArguments, set_seed
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.training.environment import describe_environment, hash_file
-from avseg.training.parts import PREFIXES, WHOLE, find_weights, load_part
+from avseg.training.parts import PREFIXES, WHOLE, find_weights
 from avseg.training.recipe import Recipe
 from avseg.training.task import Materials, TaskOptions
 from avseg.training.tasks import TASKS
@@ -70,8 +70,6 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
     set_seed(arguments.seed)
     with arguments.main_process_first():  # the others then find the recordings it made
         task = options.build(materials)
-    if materials.whole is not None:
-        load_part(task.model, materials.whole, prefix="")
     trainer = AvsegTrainer(
         model=task.model,
         args=arguments,
@@ -138,16 +136,16 @@ def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials:
     Raises:
         TrainingError: If an option of the model is wrong, or a run is not there.
     """
-    _check_names(recipe, "start_from", {WHOLE: "", **PREFIXES})
+    _check_names(recipe, "start_from", PREFIXES)
     try:
         config = Av2tSamConfig.tiny(**recipe.model)
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise TrainingError(f"recipe {recipe.name}: model: {error}") from error
-    whole = recipe.start_from.get(WHOLE)
-    parts = {} if whole else recipe.start_from
+    parts = recipe.start_from
+    if WHOLE in parts:  # in place of the others
+        parts = {WHOLE: parts[WHOLE]}
     return Materials(
         config=config,
-        whole=find_weights(whole, runs) if whole else None,
         parts={part: find_weights(run, runs) for part, run in parts.items()},
         data=data,
         sounds=runs / _SOUNDS,
@@ -257,15 +255,12 @@ def _record_start(
     output.mkdir(parents=True, exist_ok=True)
     _write_json(output / RECIPE_FILE, asdict(recipe))
     starts = _loads(output / ENVIRONMENT_FILE) or []
-    started_from = dict(materials.parts)
-    if materials.whole is not None:
-        started_from[WHOLE] = materials.whole
     start = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "resumed_from": checkpoint and checkpoint.name,
         "parts": {
             part: {"path": str(path), "sha256": hash_file(path)}
-            for part, path in started_from.items()
+            for part, path in materials.parts.items()
         },
         "data": None if materials.data is None else str(materials.data),
     }

@@ -22,15 +22,12 @@ class Materials:
         parts: Part of the model, a key of `parts.PREFIXES`, to the weights that it starts from.
         data: Folder of the data sets; None if none was given.
         sounds: Folder that keeps synthesised recordings from run to run.
-        whole: Weights that all of the task's model starts from; None if it starts from parts, or
-            from random numbers.
     """
 
     config: Av2tSamConfig
     parts: Mapping[str, Path]
     data: Path | None
     sounds: Path
-    whole: Path | None = None
 
 
 @dataclass(frozen=True)

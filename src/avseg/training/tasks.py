@@ -84,10 +84,12 @@ class ImageText:
             inputs = normalise(batch["images"], CLIP_STATISTICS)
             return {"inputs": inputs, "present": batch["present"], "classes": batch["classes"]}
 
+        model = LocatedContrastivePretraining(
+            ClipImageTower(config), _text_tower(config.projection_dim), _captions()
+        )
+        load_parts({"model": model}, materials.parts)
         return Task(
-            model=LocatedContrastivePretraining(
-                ClipImageTower(config), _text_tower(config.projection_dim), _captions()
-            ),
+            model=model,
             train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
             measured=_measured_pictures(self.measured_size, side),
             collate=collate,
@@ -128,10 +130,12 @@ class AudioText:
             batch = default_collate(items)
             return {"inputs": batch["audio_values"], "present": batch["present"]}
 
+        model = ContrastivePretraining(
+            ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
+        )
+        load_parts({"model": model}, materials.parts)
         return Task(
-            model=ContrastivePretraining(
-                ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
-            ),
+            model=model,
             train=AudioTextCorpus(self.size, heard, self.seed),
             measured={"unseen": AudioTextCorpus(self.measured_size, unheard, _EVALUATION_SEED)},
             collate=collate,
@@ -170,8 +174,10 @@ class ImageClass:
             images = normalise(batch["images"], SAM_STATISTICS)
             return {"pixel_values_sam": images, "classes": batch["classes"]}
 
+        model = ClassPretraining(config, len(CATEGORIES))
+        load_parts({"model": model}, materials.parts)
         return Task(
-            model=ClassPretraining(config, len(CATEGORIES)),
+            model=model,
             train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
             measured=_measured_pictures(self.measured_size, side),
             collate=collate,
@@ -221,6 +227,7 @@ class TextPrompt:
             "segmenter": model.segmenter,
             "sam": model.segmenter.sam,
             "stem": model.segmenter.beit3.vision_embed.proj,
+            "model": model,
         }
         load_parts(modules, materials.parts)
         return Task(

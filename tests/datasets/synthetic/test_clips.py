@@ -28,7 +28,7 @@ def multi_clips() -> list[SyntheticClip]:
     """What they show and what sounds when; to be quick, their sources are mute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clips, "mix", lambda *_: np.zeros(5 * SAMPLE_RATE, np.float32))
-        return [make_clip(np.random.default_rng(i), WORLD, "multi", side=48) for i in range(150)]
+        return [make_clip(np.random.default_rng(i), WORLD, "multi", side=48) for i in range(400)]
 
 
 def active(*seconds: int, length: int = 5) -> NDArray[np.bool_]:
@@ -91,7 +91,7 @@ def test_multi_source_clips_have_two_to_four_objects(multi_clips: list[Synthetic
 
 def test_up_to_three_kinds_sound(multi_clips: list[SyntheticClip]) -> None:
     heard = [{s.category for s in clip.sources if s.object_number} for clip in multi_clips]
-    assert {1, 2, 3} <= {len(kinds) for kinds in heard} <= {0, 1, 2, 3}
+    assert {len(kinds) for kinds in heard} == {0, 1, 2, 3}
 
 
 def test_about_half_of_the_objects_are_silent_in_any_second(
