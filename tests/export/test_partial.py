@@ -1,5 +1,8 @@
 """Whatever has its final name is finished."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,26 @@ def test_a_parent_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         replace_when_complete(tmp_path / "file" / "sub" / "masks.txt"),
     ):
         pass
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    write = (
+        "import os, pathlib, sys\n"
+        "from avseg.export.partial import replace_when_complete\n"
+        "with replace_when_complete(pathlib.Path(sys.argv[1])) as partial:\n"
+        "    partial.mkdir()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    folder = tmp_path / "clip"
+    subprocess.run([sys.executable, "-c", write, str(folder)], check=False)  # noqa: S603
+    (left,) = tmp_path.iterdir()
+    of_a_live_process = left.with_name(left.name.rpartition("-")[0] + f"-{os.getppid()}")
+    of_another_output = tmp_path / left.name.replace(".clip.", ".clip2.")
+    of_another_host = tmp_path / ".clip.partial-elsewhere-1"
+    others = {of_a_live_process, of_another_output, of_another_host}
+    for path in others:
+        path.mkdir()
+    with replace_when_complete(folder) as partial:
+        assert set(tmp_path.iterdir()) == others
+        partial.mkdir()
+    assert set(tmp_path.iterdir()) == {folder, *others}

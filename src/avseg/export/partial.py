@@ -1,10 +1,12 @@
 """Outputs appear under their name only when they are complete.
 
-Work goes to a hidden sibling, `.NAME.partial-PID`, which is renamed at the end and removed when
-anything, Ctrl-C included, ends the work early. So whatever has its final name is finished.
+Work goes to a hidden sibling, `.NAME.partial-HOST-PID`, which is renamed at the end and removed
+when anything, Ctrl-C included, ends the work early. So whatever has its final name is finished. A
+killed process can remove nothing; the next one that writes the same output on this host does it.
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +31,8 @@ def replace_when_complete(destination: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the parent cannot be made, or the block wrote nothing.
     """
-    partial = destination.with_name(
-        f".{destination.stem}.partial-{os.getpid()}{destination.suffix}"
-    )
+    begin, end = f".{destination.stem}.partial-{platform.node()}-", destination.suffix
+    partial = destination.with_name(f"{begin}{os.getpid()}{end}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,6 +41,7 @@ def replace_when_complete(destination: Path) -> Iterator[Path]:
             "choose an output folder that can be written to."
         ) from error
     _remove(partial)
+    _remove_left_behind(destination.parent, begin, end)
     try:
         yield partial
         if not partial.exists():
@@ -64,6 +66,26 @@ def _move(partial: Path, destination: Path) -> None:
         old.rename(destination)
         raise
     _remove(old)
+
+
+def _remove_left_behind(folder: Path, begin: str, end: str) -> None:
+    """Remove what processes of this host left that were killed while they wrote."""
+    for path in folder.iterdir():
+        pid = path.name.removeprefix(begin).removesuffix(end)
+        if path.name == f"{begin}{pid}{end}" and pid.isdecimal() and not _is_running(int(pid)):
+            _remove(path)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name != "posix":  # where asking would interrupt it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

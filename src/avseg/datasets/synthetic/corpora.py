@@ -27,6 +27,7 @@ from avseg.datasets.synthetic.scenes import (
 )
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE, VoiceName, synthesize
 from avseg.datasets.synthetic.sprites import choose_sprite
+from avseg.export.partial import replace_when_complete
 
 Item = dict[str, Tensor]
 
@@ -195,7 +196,6 @@ def load_sound_bank(
     Returns:
         Category to its recordings, (count, seconds * SAMPLE_RATE) int16, mapped from disk.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     bank = {}
     for number, category in enumerate(CATEGORIES):
         path = folder / f"{category}_{voice}_{count}x{seconds}s.npy"
@@ -206,9 +206,8 @@ def load_sound_bank(
                     for i in range(count)
                 ]
             )
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, (recordings * 32767).astype(np.int16))
-            partial.replace(path)
+            with replace_when_complete(path) as partial:
+                np.save(partial, (recordings * 32767).astype(np.int16))
         bank[category] = np.load(path, mmap_mode="r")
     return bank
 
