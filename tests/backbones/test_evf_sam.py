@@ -3,16 +3,34 @@
 import pytest
 import torch
 
-from avseg.backbones.evf_sam import TextPromptedSam
-from tests.models.factories import BEIT3, SAM2, randomise
+from avseg.backbones.evf_sam import SamConfig, TextPromptedSam, as_sam_config
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
+from tests.models.factories import BEIT3, SAM1, SAM2, randomise
 
 
-@pytest.fixture(scope="module")
-def segmenter() -> TextPromptedSam:
+@pytest.fixture(scope="module", params=[SAM1, SAM2], ids=["sam1", "sam2"])
+def segmenter(request: pytest.FixtureRequest) -> TextPromptedSam:
     torch.manual_seed(0)
-    model = TextPromptedSam(SAM2, BEIT3).eval()
+    model = TextPromptedSam(request.param, BEIT3).eval()
     randomise(model)
     return model
+
+
+@pytest.mark.parametrize("config", [SAM1, SAM2], ids=["sam1", "sam2"])
+def test_the_options_of_a_sam_say_which_it_is(config: SamConfig) -> None:
+    assert as_sam_config(config.to_dict()).to_dict() == config.to_dict()
+
+
+def test_options_that_do_not_say_are_of_sam2() -> None:
+    assert as_sam_config({"prompt_dim": 64}) == PromptedSam2Config(prompt_dim=64)
+    assert as_sam_config(None) == PromptedSam2Config()
+    assert as_sam_config({"model_type": "avseg-prompted-sam1"}) == PromptedSam1Config()
+
+
+def test_another_sam_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be 'avseg-prompted-sam1' or .* got 'sam3'"):
+        as_sam_config({"model_type": "sam3"})
 
 
 def test_a_text_becomes_one_prompt_token(segmenter: TextPromptedSam) -> None:

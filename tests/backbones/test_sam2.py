@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from avseg.backbones.sam2 import MaskPrediction, PromptedSam2, PromptedSam2Config
+from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 from tests.models.factories import SAM2, randomise
 
 
@@ -46,8 +46,8 @@ def test_features_without_prompts_are_those_of_transformers(
 ) -> None:
     ours = sam.encode_images(pictures)
     levels = sam.sam2.vision_encoder(pictures).fpn_hidden_states
-    torch.testing.assert_close(ours.stride4, levels[0])
-    torch.testing.assert_close(ours.stride8, levels[1])
+    torch.testing.assert_close(ours.levels[2], levels[0])
+    torch.testing.assert_close(ours.levels[1], levels[1])
     no_memory = sam.sam2.no_memory_embedding.view(1, -1, 1, 1)
     torch.testing.assert_close(ours.embeddings, levels[2] + no_memory)
 
@@ -93,6 +93,7 @@ def test_masks_have_the_stride_of_the_patch_convolution(
     prediction = sam.decode_masks(sam.encode_images(pictures), torch.randn(2, 1, 32))
     assert prediction.mask_logits.shape == (2, 3, 16, 16)
     assert prediction.iou_predictions.shape == (2, 3)
+    assert prediction.object_score_logits is not None
     assert prediction.object_score_logits.shape == (2, 1)
 
 
@@ -106,16 +107,6 @@ def test_an_image_repeated_for_its_prompts_gives_what_each_prompt_gives_alone(
     for i, image in enumerate(index):
         alone = sam.decode_masks(features.repeat(image[None]), prompts[i : i + 1])
         torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=0)
-
-
-def test_the_best_mask_is_that_of_the_highest_predicted_iou() -> None:
-    logits = torch.arange(6.0).view(2, 3, 1, 1)
-    prediction = MaskPrediction(
-        logits, torch.tensor([[0.1, 0.9, 0.2], [0.5, 0.3, 0.4]]), torch.zeros(2, 1)
-    )
-    masks, ious = prediction.best()
-    assert masks.flatten().tolist() == [1.0, 3.0]
-    assert ious.tolist() == pytest.approx([0.9, 0.5])
 
 
 def test_an_image_size_that_windows_do_not_tile_is_refused() -> None:

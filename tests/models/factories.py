@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.av2t_sam import Av2tSamConfig
 
@@ -16,6 +17,20 @@ SAM2 = PromptedSam2Config(
     num_heads=[1, 2, 2, 4],
     window_sizes=[8, 4, 4, 2],
     global_blocks=[2],
+    prompt_dim=32,
+    decoder_heads=2,
+    decoder_mlp_dim=64,
+    iou_head_dim=32,
+)
+SAM1 = PromptedSam1Config(
+    image_size=64,
+    patch_size=8,
+    dim=24,
+    num_layers=3,
+    num_heads=2,
+    ffn_dim=48,
+    window_size=3,
+    global_blocks=[1],
     prompt_dim=32,
     decoder_heads=2,
     decoder_mlp_dim=64,
@@ -58,7 +73,7 @@ CLAP = ClapAudioTowerConfig(
     projection_dim=20,
 )
 CONFIG = Av2tSamConfig(
-    sam2_config=SAM2,
+    sam_config=SAM2,
     beit3_config=BEIT3,
     clip_config=CLIP,
     clap_config=CLAP,

@@ -7,13 +7,13 @@ from tests.models.factories import CONFIG
 
 
 def test_a_copy_differs_in_the_changed_options_only() -> None:
-    changed = CONFIG.replace(features="clip", sam2_config={"prompt_dim": 64})
+    changed = CONFIG.replace(features="clip", sam_config={"prompt_dim": 64})
     assert isinstance(changed, Av2tSamConfig)
     assert changed.features == "clip"
-    assert changed.sam2_config.prompt_dim == 64
+    assert changed.sam_config.prompt_dim == 64
     before, after = CONFIG.to_dict(), changed.to_dict()
     before["features"] = "clip"
-    before["sam2_config"]["prompt_dim"] = 64
+    before["sam_config"]["prompt_dim"] = 64
     assert after == before
 
 

@@ -7,7 +7,7 @@ from avseg.training.recipe import Recipe
 
 #: Sizes that differ from the small model's.
 MODEL: dict[str, Any] = {
-    "sam2_config": {
+    "sam_config": {
         "image_size": 64,
         "blocks_per_stage": [1, 2, 1, 1],
         "embed_dims": [16, 32, 48, 64],

@@ -14,7 +14,9 @@ from avseg.backbones.clip import (
     ClipTextTowerConfig,
 )
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam2 import ImageFeatures, MaskPrediction, PromptedSam2, PromptedSam2Config
+from avseg.backbones.sam import ImageFeatures, MaskPrediction, PromptedSam
+from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 
 __all__ = [
     "Beit3Config",
@@ -27,6 +29,9 @@ __all__ = [
     "ClipTextTowerConfig",
     "ImageFeatures",
     "MaskPrediction",
+    "PromptedSam",
+    "PromptedSam1",
+    "PromptedSam1Config",
     "PromptedSam2",
     "PromptedSam2Config",
     "TextPromptedSam",

@@ -5,28 +5,67 @@ AV2T-SAM uses the same model with pseudo text tokens in the text's place.
 N prompts, T text tokens, D width of BEiT-3, E prompt width of SAM.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from avseg.backbones.beit3 import Beit3Config, Beit3Model
-from avseg.backbones.sam2 import ImageFeatures, MaskPrediction, PromptedSam2, PromptedSam2Config
+from avseg.backbones.sam import ImageFeatures, MaskPrediction, PromptedSam
+from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
+
+#: Configuration of either SAM.
+SamConfig = PromptedSam1Config | PromptedSam2Config
+
+
+def as_sam_config(options: SamConfig | Mapping[str, Any] | None) -> SamConfig:
+    """Make the configuration of the SAM that the options are of.
+
+    Args:
+        options: A configuration, or its options, SAM 2's if their `model_type` does not say; None
+            for SAM 2's defaults.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: If `model_type` names neither SAM.
+    """
+    if isinstance(options, SamConfig):
+        return options
+    named = dict(options or {})
+    model_type = named.get("model_type", PromptedSam2Config.model_type)
+    for config_class in (PromptedSam1Config, PromptedSam2Config):
+        if model_type == config_class.model_type:
+            return config_class(**named)
+    raise ValueError(
+        f"model_type of a SAM must be {PromptedSam1Config.model_type!r} or "
+        f"{PromptedSam2Config.model_type!r}, got {model_type!r}."
+    )
+
+
+def build_sam(config: SamConfig) -> PromptedSam:
+    """Build the SAM that a configuration is of."""
+    return PromptedSam1(config) if isinstance(config, PromptedSam1Config) else PromptedSam2(config)
 
 
 class TextPromptedSam(nn.Module):
     """A segmenter that takes a text, or embeddings in its place.
 
     Args:
-        sam2_config: Sizes of the image encoder and the mask decoder.
+        sam_config: Sizes of the image encoder and the mask decoder.
         beit3_config: Sizes of the image-text encoder.
     """
 
-    def __init__(self, sam2_config: PromptedSam2Config, beit3_config: Beit3Config) -> None:
+    def __init__(self, sam_config: SamConfig, beit3_config: Beit3Config) -> None:
         super().__init__()
-        self.sam = PromptedSam2(sam2_config)
+        self.sam = build_sam(sam_config)
         self.beit3 = Beit3Model(beit3_config)
         self.text_hidden_fcs = nn.Sequential(
             nn.Linear(beit3_config.dim, beit3_config.dim),
             nn.ReLU(),
-            nn.Linear(beit3_config.dim, sam2_config.prompt_dim),
+            nn.Linear(beit3_config.dim, sam_config.prompt_dim),
         )
 
     def text_prompts(
@@ -59,7 +98,7 @@ class TextPromptedSam(nn.Module):
         """Segment what each text names in its image.
 
         Args:
-            features: From `sam.encode_images`, of each prompt's image.
+            features: From `sam.encode_images`, lined up with the prompts.
             image_tokens: From `beit3.embed_images`, of each prompt's image, (N, V, D).
             text_embeddings: From `beit3.embed_text`, or pseudo text tokens, (N, T, D).
             padding_mask: True where the text is padding, (N, T) bool; None masks nothing.

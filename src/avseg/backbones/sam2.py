@@ -3,17 +3,15 @@
 The modules are those of `transformers`; the loop over the encoder's blocks is ours, because an
 adapter's vector has to be added to the input of each block (AV2T-SAM, arXiv:2502.16359, eq. 1).
 
-N images or prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
+N images, M prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
 h = S / 16 with the published stride of 4.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
-import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from transformers import Sam2Config, Sam2Model
 from transformers.models.sam2.configuration_sam2 import (
     Sam2HieraDetConfig,
@@ -23,6 +21,12 @@ from transformers.models.sam2.configuration_sam2 import (
 )
 
 from avseg.backbones.config import StrictConfig
+from avseg.backbones.sam import (
+    ImageFeatures,
+    MaskPrediction,
+    check_encoder_inputs,
+    run_block,
+)
 
 #: Feature levels the top-down path of the neck reaches; finer levels are lateral only.
 _TOP_DOWN_LEVELS = (2, 3)
@@ -136,57 +140,6 @@ class PromptedSam2Config(StrictConfig):
         )
 
 
-@dataclass(frozen=True)
-class ImageFeatures:
-    """What the encoder knows of N images; nothing in it trains unless the encoder does.
-
-    Args:
-        embeddings: Coarsest level, (N, E, h, h).
-        stride8: Level of twice that resolution, (N, E, 2h, 2h).
-        stride4: Level of four times that resolution, (N, E, 4h, 4h).
-    """
-
-    embeddings: Tensor
-    stride8: Tensor
-    stride4: Tensor
-
-    def repeat(self, index: Tensor) -> "ImageFeatures":
-        """Line images up with prompts.
-
-        Args:
-            index: For each prompt the image it belongs to, (M,) int64.
-
-        Returns:
-            Features of M images.
-        """
-        return ImageFeatures(self.embeddings[index], self.stride8[index], self.stride4[index])
-
-
-@dataclass(frozen=True)
-class MaskPrediction:
-    """The mask decoder's answer to N prompts.
-
-    Args:
-        mask_logits: Three masks each, before the sigmoid, (N, 3, 4h, 4h).
-        iou_predictions: The decoder's estimate of each mask's IoU, (N, 3) in [0, 1].
-        object_score_logits: Whether there is such an object, before the sigmoid, (N, 1).
-    """
-
-    mask_logits: Tensor
-    iou_predictions: Tensor
-    object_score_logits: Tensor
-
-    def best(self) -> tuple[Tensor, Tensor]:
-        """Pick of the three masks the one with the highest predicted IoU.
-
-        Returns:
-            Mask logits (N, 4h, 4h) and predicted IoU (N,).
-        """
-        best = self.iou_predictions.argmax(dim=1)  # (N,)
-        rows = torch.arange(len(best), device=best.device)
-        return self.mask_logits[rows, best], self.iou_predictions[rows, best]
-
-
 class PromptedSam2(nn.Module):
     """SAM 2 that takes a vector for each encoder block and embeddings as prompts.
 
@@ -200,6 +153,12 @@ class PromptedSam2(nn.Module):
         self.sam2 = Sam2Model(config.to_transformers())
         #: Recompute each block in the backward pass instead of keeping its activations.
         self.gradient_checkpointing = False
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        """Hiera and the neck."""
+        encoder: nn.Module = self.sam2.vision_encoder
+        return encoder
 
     @property
     def block_dims(self) -> list[int]:
@@ -224,25 +183,22 @@ class PromptedSam2(nn.Module):
             Features of the images.
 
         Raises:
-            ValueError: If there is not one prompt for each block.
+            ValueError: If the images are of another size, or there is not one prompt for each
+                block.
         """
+        check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
         backbone = self.sam2.vision_encoder.backbone
-        if block_prompts is not None and len(block_prompts) != len(backbone.blocks):
-            raise ValueError(
-                f"the encoder has {len(backbone.blocks)} blocks, got {len(block_prompts)} block "
-                "prompts; give one for each block, of widths `block_dims`."
-            )
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
         hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
         stages = []
         for i, block in enumerate(backbone.blocks):
-            hidden = self._run_block(block, hidden, block_prompts[i] if block_prompts else None)
+            prompt = block_prompts[i] if block_prompts else None
+            hidden = run_block(block, hidden, prompt, self.gradient_checkpointing)
             if i in backbone.stage_ends:
                 stages.append(hidden)
         stride4, stride8, top = self._neck(stages)
-        return ImageFeatures(
-            top + self.sam2.no_memory_embedding.view(1, -1, 1, 1), stride8, stride4
-        )
+        embeddings = top + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
+        return ImageFeatures((embeddings, stride8, stride4))
 
     def decode_masks(
         self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
@@ -250,37 +206,28 @@ class PromptedSam2(nn.Module):
         """Decode three masks for each prompt.
 
         Args:
-            features: Of the image of each prompt, N images.
-            sparse_prompt_embeddings: Prompt tokens, (N, P, E).
+            features: Of the images, lined up with the prompts.
+            sparse_prompt_embeddings: Prompt tokens, (M, P, E).
 
         Returns:
-            The masks and what the decoder thinks of them.
+            The masks, of side 4h, and what the decoder thinks of them.
         """
         decoder = self.sam2.mask_decoder
-        embeddings = features.embeddings
+        embeddings, stride8, stride4 = features.levels
+        embeddings = features.per_prompt(embeddings)
         dense = self.sam2.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         positions = self.sam2.get_image_wide_positional_embeddings()  # (1, E, h, h)
+        # The two convolutions narrow the large levels 4 and 8 times: once an image, then repeated.
+        fine = [decoder.conv_s0(stride4), decoder.conv_s1(stride8)]
         masks, iou, _, object_scores = decoder(
             image_embeddings=embeddings,
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
             dense_prompt_embeddings=dense.expand_as(embeddings),
             multimask_output=True,
-            high_resolution_features=[
-                decoder.conv_s0(features.stride4),
-                decoder.conv_s1(features.stride8),
-            ],
+            high_resolution_features=[features.per_prompt(level) for level in fine],
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0])
-
-    def _run_block(self, block: nn.Module, hidden: Tensor, prompt: Tensor | None) -> Tensor:
-        if prompt is not None:
-            hidden = hidden + prompt[:, None, None, :]
-        if self.gradient_checkpointing and hidden.requires_grad:
-            out: Tensor = checkpoint(block, hidden, use_reentrant=False)
-        else:
-            out = block(hidden)
-        return out
 
     def _neck(self, stages: list[Tensor]) -> list[Tensor]:
         """Run the feature pyramid without its unused position encodings.

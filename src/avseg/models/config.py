@@ -17,14 +17,18 @@ class AvsegConfig(StrictConfig):
 
         Args:
             **changes: Options of this configuration; a backbone's options may be given as a
-                dictionary of those that change.
+                dictionary of those that change, or whole if it names another `model_type`.
 
         Returns:
             A new configuration of the same class.
         """
         options = self.to_dict()
         for name, value in changes.items():
-            is_partial = name in self.sub_configs_defaults and isinstance(value, dict)
+            is_partial = (
+                name in self.sub_configs_defaults
+                and isinstance(value, dict)
+                and value.get("model_type") in (None, options[name]["model_type"])
+            )
             options[name] = options[name] | value if is_partial else value
         options.pop("transformers_version", None)
         return type(self)(**options)

@@ -17,7 +17,8 @@ class AvsegOutput(ModelOutput):
         loss: Training loss, a scalar; None without targets.
         mask_logits: Mask of each frame before the sigmoid, at the model's size, (B, T, h, w).
         iou_predictions: The model's own estimate of each mask's IoU, (B, T) in [0, 1].
-        object_score_logits: Whether there is anything to mark, before the sigmoid, (B, T).
+        object_score_logits: Whether there is anything to mark, before the sigmoid, (B, T); None of
+            a model that does not say.
     """
 
     loss: Tensor | None = None

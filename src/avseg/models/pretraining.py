@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam2 import ImageFeatures, PromptedSam2, PromptedSam2Config
+from avseg.backbones.sam import ImageFeatures
+from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
 from avseg.models.outputs import ClassOutput, ContrastOutput, TextPromptOutput
 
@@ -121,7 +122,7 @@ class ClassHeads(nn.Module):
 
     def forward(self, features: ImageFeatures, classes: Tensor) -> Tensor:
         """Return the loss, a scalar, for the category of each pixel, (N, R, R)."""
-        levels = (features.stride8, features.embeddings)
+        levels = (features.levels[1], features.levels[0])
         losses = [
             class_loss(head(level).float(), classes)
             for head, level in zip(self.heads, levels, strict=True)
@@ -155,7 +156,7 @@ class ClassPretraining(nn.Module):
         features = self.sam.encode_images(pixel_values_sam)
         return ClassOutput(
             loss=self.class_heads(features, classes),
-            logits=self.class_heads.heads[0](features.stride8),
+            logits=self.class_heads.heads[0](features.levels[1]),
         )
 
 
@@ -185,7 +186,7 @@ class TextPromptedPretraining(nn.Module):
     apart.
 
     Args:
-        sam2_config: Sizes of the image encoder and mask decoder.
+        sam_config: Sizes of the image encoder and mask decoder.
         beit3_config: Sizes of the image-text encoder.
         num_classes: Categories, without the background.
         learn_encoders: Whether SAM 2's image encoder and BEiT-3 learn too, or the mask decoder
@@ -196,21 +197,21 @@ class TextPromptedPretraining(nn.Module):
 
     def __init__(
         self,
-        sam2_config: PromptedSam2Config,
+        sam_config: PromptedSam2Config,
         beit3_config: Beit3Config,
         num_classes: int,
         learn_encoders: bool = True,
     ) -> None:
         super().__init__()
-        self.segmenter = TextPromptedSam(sam2_config, beit3_config)
+        self.segmenter = TextPromptedSam(sam_config, beit3_config)
         self.frozen: tuple[nn.Module, ...] = ()
         if not learn_encoders:
-            self.frozen = (self.segmenter.beit3, self.segmenter.sam.sam2.vision_encoder)
+            self.frozen = (self.segmenter.beit3, self.segmenter.sam.image_encoder)
             for encoder in self.frozen:
                 encoder.requires_grad_(False)
-        self.class_heads = ClassHeads(sam2_config.prompt_dim, num_classes)
+        self.class_heads = ClassHeads(sam_config.prompt_dim, num_classes)
         self.pointing_head = nn.Linear(beit3_config.dim, 1)
-        self.placing_head = nn.Linear(sam2_config.prompt_dim, _WAVES**2)
+        self.placing_head = nn.Linear(sam_config.prompt_dim, _WAVES**2)
         side = beit3_config.image_size // beit3_config.patch_size
         self.register_buffer("smooth_maps", _smooth_maps(side), persistent=False)
         self._start_positions()
@@ -255,10 +256,12 @@ class TextPromptedPretraining(nn.Module):
         truth = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
         logits = prediction.mask_logits.float()
         masks = torch.stack([mask_loss(one, truth) for one in logits.unbind(1)]).mean()
-        estimates = (
-            iou_prediction_loss(logits, prediction.iou_predictions.float(), truth > 0.5).mean()
-            + 0.2 * presence_loss(prediction.object_score_logits.float(), truth).mean()
-        )
+        estimates = iou_prediction_loss(
+            logits, prediction.iou_predictions.float(), truth > 0.5
+        ).mean()
+        if prediction.object_score_logits is not None:
+            presence = prediction.object_score_logits.float()
+            estimates = estimates + 0.2 * presence_loss(presence, truth).mean()
         shares = self._shares(truth)
         helpers = (
             0.5 * self.class_heads(features, classes)

@@ -104,7 +104,7 @@ class EmbeddedClip:
         frames: (T, H, W, 3) uint8.
         masks: (T, H, W) bool.
         embeddings: `clip_embeddings` (T, V) and `clap_embeddings` (T, A), those that the model
-            uses; without adapters also `image_features`, its three levels in float16.
+            uses; without adapters also `image_features`, its levels in float16.
     """
 
     frames: NDArray[np.uint8]
@@ -182,8 +182,7 @@ def embed_clip(
     if model.adapters is None:
         pixels = processor.pictures(frames, ("sam",))["pixel_values_sam"]
         features = model.segmenter.sam.encode_images(pixels)
-        levels = (features.embeddings, features.stride8, features.stride4)
-        embeddings["image_features"] = tuple(level.half() for level in levels)
+        embeddings["image_features"] = tuple(level.half() for level in features.levels)
     return EmbeddedClip(frames, clip.masks[known], embeddings)
 
 

@@ -166,7 +166,7 @@ class ImageClass:
         Returns:
             The task.
         """
-        config = materials.config.sam2_config
+        config = materials.config.sam_config
         side = config.image_size
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
@@ -212,8 +212,8 @@ class TextPrompt:
         Returns:
             The task.
         """
-        sam2, beit3 = materials.config.sam2_config, materials.config.beit3_config
-        side = sam2.image_size
+        sam, beit3 = materials.config.sam_config, materials.config.beit3_config
+        side = sam.image_size
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
             batch: dict[str, Tensor] = default_collate(items)
@@ -222,10 +222,10 @@ class TextPrompt:
             batch["pixel_values_beit3"] = normalise(images, BEIT3_STATISTICS)
             return batch
 
-        model = TextPromptedPretraining(sam2, beit3, len(CATEGORIES), self.learn_encoders)
+        model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), self.learn_encoders)
         modules = {
             "segmenter": model.segmenter,
-            "sam": model.segmenter.sam,
+            "sam": model.segmenter.get_submodule("sam"),
             "stem": model.segmenter.beit3.vision_embed.proj,
             "model": model,
         }

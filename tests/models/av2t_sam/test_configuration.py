@@ -9,7 +9,7 @@ from avseg.models.av2t_sam import Av2tSamConfig
 
 def test_the_defaults_are_the_papers_sizes() -> None:
     config = Av2tSamConfig()
-    assert config.sam2_config.image_size == 1024
+    assert config.sam_config.image_size == 1024
     assert config.beit3_config.dim == 1024
     assert config.clip_config.projection_dim == 512
     assert config.clap_config.projection_dim == 1024

@@ -98,9 +98,11 @@ def test_exactly_the_trainable_parts_get_a_gradient(
 def test_the_heads_that_judge_masks_can_train_too(batch: dict[str, Tensor]) -> None:
     model = build(iou_head_weight=1.0, presence_weight=1.0).train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
-    decoder = model.segmenter.sam.sam2.mask_decoder
-    for head in (decoder.iou_prediction_head, decoder.pred_obj_score_head):
-        assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+    decoder = model.segmenter.get_submodule("sam.sam2.mask_decoder")
+    for name, parameter in decoder.named_parameters():
+        if name.startswith(("iou_prediction_head", "pred_obj_score_head")):
+            assert parameter.grad is not None, name
+            assert parameter.grad.any(), name
 
 
 def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
@@ -113,7 +115,9 @@ def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
     scores = before.object_score_logits
     middle = scores.median()
     for model in (plain, careful):  # so that some frames have nothing to mark and some have
-        model.segmenter.sam.sam2.mask_decoder.pred_obj_score_head.proj_out.bias.data -= middle
+        model.segmenter.get_parameter(
+            "sam.sam2.mask_decoder.pred_obj_score_head.proj_out.bias"
+        ).data -= middle
     before, after = plain(**batch, targets=targets), careful(**batch, targets=targets)
     absent = after.object_score_logits <= 0
     assert 0 < absent.sum() < absent.numel()
@@ -158,10 +162,7 @@ def test_embeddings_computed_before_give_the_same_masks(
 def test_image_features_computed_before_give_the_same_masks(batch: dict[str, Tensor]) -> None:
     model = build(adapters=False)
     features = model.segmenter.sam.encode_images(batch["pixel_values_sam"].flatten(0, 1))
-    levels = tuple(
-        level.unflatten(0, (2, 3))
-        for level in (features.embeddings, features.stride8, features.stride4)
-    )
+    levels = tuple(level.unflatten(0, (2, 3)) for level in features.levels)
     cached = {name: values for name, values in batch.items() if name != "pixel_values_sam"}
     outputs = model(**cached, image_features=levels)
     torch.testing.assert_close(outputs.mask_logits, model(**batch).mask_logits)

@@ -7,6 +7,8 @@ from huggingface_hub.dataclasses import strict
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.evf_sam import as_sam_config
+from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
 
@@ -16,7 +18,9 @@ class Av2tSamConfig(AvsegConfig):
     """Sizes of AV2T-SAM (Lee, Zhang, Duan 2025, arXiv:2502.16359); the defaults are the paper's.
 
     Args:
-        sam2_config: Image encoder and mask decoder, a `PromptedSam2Config`.
+        sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
+            `PromptedSam1Config`; in a dictionary, `model_type` says which, SAM 2
+            if it is not there.
         beit3_config: Image-text encoder, a `Beit3Config`.
         clip_config: Image tower, a `ClipImageTowerConfig`.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
@@ -33,18 +37,18 @@ class Av2tSamConfig(AvsegConfig):
             has none.
         suppress_absent: Whether a frame gets no mask where the object score says that there is
             nothing to mark, as in SAM 2 (arXiv:2408.00714, appendix D); the paper's code does not
-            ask. It needs a trained object score.
+            ask. It needs a trained object score. SAM 1 has none, so neither of these two options.
     """
 
     model_type = "avseg-av2t-sam"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {
-        "sam2_config": PromptedSam2Config,
+        "sam_config": PromptedSam2Config,
         "beit3_config": Beit3Config,
         "clip_config": ClipImageTowerConfig,
         "clap_config": ClapAudioTowerConfig,
     }
 
-    sam2_config: Any = None  # a configuration, or its options in a dictionary
+    sam_config: Any = None  # a configuration, or its options in a dictionary
     beit3_config: Any = None
     clip_config: Any = None
     clap_config: Any = None
@@ -57,6 +61,10 @@ class Av2tSamConfig(AvsegConfig):
     iou_head_weight: float = 0.0
     presence_weight: float = 0.0
     suppress_absent: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.sam_config = as_sam_config(self.sam_config)
+        super().__post_init__(**kwargs)
 
     @classmethod
     def tiny(cls, **changes: Any) -> "Av2tSamConfig":
@@ -86,6 +94,17 @@ class Av2tSamConfig(AvsegConfig):
         """Samples of the sound that belongs to a frame."""
         return round(self.window_s * self.clap_config.sample_rate)
 
+    def validate_object_score(self) -> None:
+        """Refuse options that ask SAM 1 whether there is an object."""
+        if isinstance(self.sam_config, PromptedSam1Config) and (
+            self.presence_weight or self.suppress_absent
+        ):
+            raise ValueError(
+                f"presence_weight {self.presence_weight} and suppress_absent "
+                f"{self.suppress_absent} need an object score, which SAM 1 has not; leave both "
+                "out, or take SAM 2."
+            )
+
     def validate_window(self) -> None:
         """Refuse a window of sound that the audio tower cannot hold."""
         clap = self.clap_config
@@ -98,7 +117,7 @@ class Av2tSamConfig(AvsegConfig):
 
 _STEM = [24, 48, 96, 160]
 _TINY = Av2tSamConfig(
-    sam2_config=PromptedSam2Config(
+    sam_config=PromptedSam2Config(
         image_size=128,
         blocks_per_stage=[1, 2, 3, 1],
         embed_dims=[48, 96, 192, 384],

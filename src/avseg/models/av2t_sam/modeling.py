@@ -1,6 +1,6 @@
 """AV2T-SAM, the whole model: frames and sound in, masks of what sounds out.
 
-B clips, T frames, N = B * T, S / s / c side of the pictures for SAM 2 / BEiT-3 / CLIP, h x w size
+B clips, T frames, N = B * T, S / s / c side of the pictures for SAM / BEiT-3 / CLIP, h x w size
 of the mask logits, H x W size of the true masks.
 """
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam2 import ImageFeatures, MaskPrediction
+from avseg.backbones.sam import ImageFeatures, MaskPrediction
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
@@ -25,6 +25,8 @@ TRAINABLE = (
     "projector.",
     "adapters.",
     "segmenter.text_hidden_fcs.",
+    "segmenter.sam.sam1.mask_decoder.",
+    "segmenter.sam.sam1.prompt_encoder.no_mask_embed.",
     "segmenter.sam.sam2.mask_decoder.",
     "segmenter.sam.sam2.prompt_encoder.no_mask_embed.",
 )
@@ -48,7 +50,7 @@ class Av2tSamModel(PreTrainedModel):
 
     def __init__(self, config: Av2tSamConfig) -> None:
         super().__init__(config)
-        self.segmenter = TextPromptedSam(config.sam2_config, config.beit3_config)
+        self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
         self.clip = ClipImageTower(config.clip_config) if config.uses_clip else None
         self.clap = ClapAudioTower(config.clap_config) if config.uses_clap else None
         self.projector = Projector(config)
@@ -93,7 +95,7 @@ class Av2tSamModel(PreTrainedModel):
     def train(self, mode: bool = True) -> Self:
         """Switch training mode, which the frozen parts never enter."""
         super().train(mode)
-        for frozen in (self.segmenter.beit3, self.segmenter.sam.sam2.vision_encoder):
+        for frozen in (self.segmenter.beit3, self.segmenter.sam.image_encoder):
             frozen.eval()
         for tower in (self.clip, self.clap):
             if tower is not None:
@@ -108,7 +110,7 @@ class Av2tSamModel(PreTrainedModel):
         audio_values: Tensor | None = None,
         clip_embeddings: Tensor | None = None,
         clap_embeddings: Tensor | None = None,
-        image_features: tuple[Tensor, Tensor, Tensor] | None = None,
+        image_features: tuple[Tensor, ...] | None = None,
         targets: Tensor | None = None,
         annotated: Tensor | None = None,
     ) -> AvsegOutput:
@@ -116,14 +118,14 @@ class Av2tSamModel(PreTrainedModel):
 
         Args:
             pixel_values_beit3: Frames for BEiT-3, (B, T, 3, s, s).
-            pixel_values_sam: Frames for SAM 2, (B, T, 3, S, S); not needed with `image_features`.
+            pixel_values_sam: Frames for SAM, (B, T, 3, S, S); not needed with `image_features`.
             pixel_values_clip: Frames for CLIP, (B, T, 3, c, c); not needed with
                 `clip_embeddings`, nor if the features are "clap".
             audio_values: Sound of each frame, (B, T, samples); not needed with
                 `clap_embeddings`, nor if the features are "clip".
             clip_embeddings: CLIP embeddings computed before, (B, T, V).
             clap_embeddings: CLAP embeddings computed before, (B, T, A).
-            image_features: The three levels of `ImageFeatures` computed before, each with
+            image_features: The levels of `ImageFeatures` computed before, each with
                 (B, T) in front; possible without adapters only.
             targets: True masks, (B, T, H, W) of 0 and 1.
             annotated: True for frames whose target counts, (B, T) bool; None counts all. AVSBench's
@@ -144,14 +146,15 @@ class Av2tSamModel(PreTrainedModel):
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
         best_logits, best_iou = prediction.best()  # (N, h, w), (N,)
-        if self.config.suppress_absent:
-            is_absent = prediction.object_score_logits <= 0  # (N, 1)
+        presence = prediction.object_score_logits  # (N, 1)
+        if self.config.suppress_absent and presence is not None:
+            is_absent = presence <= 0
             best_logits = best_logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
         return AvsegOutput(
             loss=None if targets is None else self._loss(prediction, targets, annotated),
             mask_logits=best_logits.unflatten(0, shape),
             iou_predictions=best_iou.unflatten(0, shape),
-            object_score_logits=prediction.object_score_logits.view(shape),
+            object_score_logits=None if presence is None else presence.view(shape),
         )
 
     def _freeze(self) -> None:
@@ -179,7 +182,7 @@ class Av2tSamModel(PreTrainedModel):
     def _image_features(
         self,
         pixel_values: Tensor | None,
-        levels: tuple[Tensor, Tensor, Tensor] | None,
+        levels: tuple[Tensor, ...] | None,
         fused: Tensor,
     ) -> ImageFeatures:
         if levels is not None:
@@ -188,7 +191,7 @@ class Av2tSamModel(PreTrainedModel):
                     "image_features cannot be given to a model with adapters, whose image encoder "
                     "sees the sound; give pixel_values_sam."
                 )
-            return ImageFeatures(*(level.flatten(0, 1) for level in levels))
+            return ImageFeatures(tuple(level.flatten(0, 1) for level in levels))
         if pixel_values is None:
             raise ValueError("pixel_values_sam is missing; give it, or image_features.")
         block_prompts = None if self.adapters is None else self.adapters(fused)
@@ -203,10 +206,9 @@ class Av2tSamModel(PreTrainedModel):
             losses = losses + self.config.iou_head_weight * iou_prediction_loss(
                 prediction.mask_logits, prediction.iou_predictions, targets
             )
-        if self.config.presence_weight:
-            losses = losses + self.config.presence_weight * presence_loss(
-                prediction.object_score_logits, targets
-            )
+        presence = prediction.object_score_logits
+        if self.config.presence_weight and presence is not None:
+            losses = losses + self.config.presence_weight * presence_loss(presence, targets)
         if annotated is None:
             return losses.mean()
         counts = annotated.flatten().to(losses)

@@ -1,6 +1,6 @@
 """AV2T-SAM's input and output: a clip to tensors, mask logits to masks of the video's own size.
 
-T frames, H x W size of the video, S / s / c side of the pictures for SAM 2 / BEiT-3 / CLIP.
+T frames, H x W size of the video, S / s / c side of the pictures for SAM / BEiT-3 / CLIP.
 """
 
 import json
@@ -38,7 +38,7 @@ class Av2tSamProcessor:
     """Turns clips into the model's inputs and its outputs into masks.
 
     Args:
-        sam_size: Side of the pictures for SAM 2, in pixels.
+        sam_size: Side of the pictures for SAM, in pixels.
         beit3_size: Side of the pictures for BEiT-3, in pixels.
         clip_size: Side of the pictures for CLIP, in pixels.
         sample_rate: Of the sound the model needs, in Hz.
@@ -62,7 +62,7 @@ class Av2tSamProcessor:
             The processor.
         """
         return cls(
-            sam_size=config.sam2_config.image_size,
+            sam_size=config.sam_config.image_size,
             beit3_size=config.beit3_config.image_size,
             clip_size=config.clip_config.image_size,
             sample_rate=config.clap_config.sample_rate,
@@ -195,12 +195,14 @@ class Av2tSamProcessor:
             outputs: Of the model, for B clips.
 
         Returns:
-            Predicted IoU times the probability that there is something to mark, (B, T) in [0, 1].
+            Predicted IoU times the probability that there is something to mark, if the model says,
+            (B, T) in [0, 1].
         """
-        iou = _required(outputs.iou_predictions, "iou_predictions")
-        presence = _required(outputs.object_score_logits, "object_score_logits").sigmoid()
-        scores: npt.NDArray[np.float32] = (iou * presence).detach().float().cpu().numpy()
-        return scores
+        scores = _required(outputs.iou_predictions, "iou_predictions")
+        if outputs.object_score_logits is not None:
+            scores = scores * outputs.object_score_logits.sigmoid()
+        array: npt.NDArray[np.float32] = scores.detach().float().cpu().numpy()
+        return array
 
 
 def _resize(pixels: Tensor, side: int, mode: str) -> Tensor:

@@ -1,0 +1,198 @@
+"""What every promptable SAM here does: the interface, and what passes through it.
+
+N images, M prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
+h side of the image embedding's grid, m side of the mask logits.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What an image encoder knows of N images, lined up with M prompts.
+
+    Args:
+        levels: The image embedding, (N, E, h, h); of SAM 2 also the levels of twice and four times
+            its resolution, (N, E, 2h, 2h) and (N, E, 4h, 4h).
+        image_index: For each prompt the image it belongs to, (M,) int64; None for one prompt an
+            image, in order.
+    """
+
+    levels: tuple[Tensor, ...]
+    image_index: Tensor | None = None
+
+    @property
+    def embeddings(self) -> Tensor:
+        """The image embedding, of each image once, (N, E, h, h)."""
+        return self.levels[0]
+
+    def repeat(self, index: Tensor) -> "ImageFeatures":
+        """Line images up with prompts; nothing is copied, so that work on an image is done once.
+
+        Args:
+            index: For each prompt the image it belongs to, (M,) int64.
+
+        Returns:
+            The same features for M prompts.
+        """
+        before = self.image_index
+        return ImageFeatures(self.levels, index if before is None else before[index])
+
+    def per_prompt(self, level: Tensor) -> Tensor:
+        """Repeat what was made of a level for each prompt, (N, ...) to (M, ...)."""
+        return level if self.image_index is None else level[self.image_index]
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """A mask decoder's answer to M prompts.
+
+    Args:
+        mask_logits: Three masks each, before the sigmoid, (M, 3, m, m).
+        iou_predictions: The decoder's estimate of each mask's IoU, (M, 3) in [0, 1].
+        object_score_logits: Whether there is such an object, before the sigmoid, (M, 1); None of
+            SAM 1, which does not say.
+        resized_to: Side to which masks are resized before all else, in pixels; None leaves them.
+    """
+
+    mask_logits: Tensor
+    iou_predictions: Tensor
+    object_score_logits: Tensor | None = None
+    resized_to: int | None = None
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Pick of the three masks the one with the highest predicted IoU.
+
+        Returns:
+            Mask logits, (M, m, m) or (M, resized_to, resized_to), and predicted IoU (M,).
+        """
+        best = self.iou_predictions.argmax(dim=1)  # (M,)
+        rows = torch.arange(len(best), device=best.device)
+        logits = self.mask_logits[rows, best]
+        if self.resized_to is not None:
+            side = (self.resized_to, self.resized_to)
+            logits = F.interpolate(logits.unsqueeze(1), side, mode="bilinear").squeeze(1)
+        return logits, self.iou_predictions[rows, best]
+
+
+class PromptedSamConfig(Protocol):
+    """What is asked of the sizes of a promptable SAM."""
+
+    image_size: int
+    prompt_dim: int
+
+    @property
+    def embedding_stride(self) -> int:
+        """Pixels per step of the image embedding's grid."""
+        ...
+
+
+class PromptedSam(Protocol):
+    """A SAM that takes a vector for each encoder block and embeddings as prompts."""
+
+    #: Recompute each block in the backward pass instead of keeping its activations.
+    gradient_checkpointing: bool
+
+    @property
+    def config(self) -> PromptedSamConfig:
+        """Sizes."""
+        ...
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        """The part that sees the image, which AV2T-SAM keeps frozen."""
+        ...
+
+    @property
+    def block_dims(self) -> list[int]:
+        """Input width C_i of every encoder block."""
+        ...
+
+    def encode_images(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> ImageFeatures:
+        """Encode images, with a vector added at every position of each block's input.
+
+        Args:
+            pixel_values: Normalised images, (N, 3, S, S).
+            block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
+
+        Returns:
+            Features of the images.
+
+        Raises:
+            ValueError: If the images are of another size, or there is not one prompt for each
+                block.
+        """
+        ...
+
+    def decode_masks(
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+    ) -> MaskPrediction:
+        """Decode three masks for each prompt.
+
+        Args:
+            features: Of the images, lined up with the prompts.
+            sparse_prompt_embeddings: Prompt tokens, (M, P, E).
+
+        Returns:
+            The masks and what the decoder thinks of them.
+        """
+        ...
+
+
+def run_block(block: nn.Module, hidden: Tensor, prompt: Tensor | None, recompute: bool) -> Tensor:
+    """Run an encoder's block on its input plus its prompt (arXiv:2502.16359, eq. 1).
+
+    Args:
+        block: From (N, h, w, C_i) to its output.
+        hidden: The block's input, (N, h, w, C_i).
+        prompt: Added at every position, (N, C_i); None adds nothing.
+        recompute: Keep only the block's input for the backward pass.
+
+    Returns:
+        The block's output.
+    """
+    if prompt is not None:
+        hidden = hidden + prompt[:, None, None, :]
+    if recompute and hidden.requires_grad:
+        out: Tensor = checkpoint(block, hidden, use_reentrant=False)
+    else:
+        out = block(hidden)
+    return out
+
+
+def check_encoder_inputs(
+    config: PromptedSamConfig,
+    block_dims: list[int],
+    pixel_values: Tensor,
+    block_prompts: list[Tensor] | None,
+) -> None:
+    """Refuse images that the position tables do not fit, and too few or too many prompts.
+
+    Args:
+        config: Sizes of the model.
+        block_dims: Input width of each block.
+        pixel_values: Images, (N, 3, S, S).
+        block_prompts: One (N, C_i) tensor for every block i, or None.
+
+    Raises:
+        ValueError: If the images are of another size, or there is not one prompt for each block.
+    """
+    height, width = pixel_values.shape[-2:]
+    if (height, width) != (config.image_size, config.image_size):
+        raise ValueError(
+            f"images are {height} x {width}, the model is configured for {config.image_size} x "
+            f"{config.image_size}; resize them, or change image_size in the configuration."
+        )
+    if block_prompts is not None and len(block_prompts) != len(block_dims):
+        raise ValueError(
+            f"the encoder has {len(block_dims)} blocks, got {len(block_prompts)} block prompts; "
+            "give one for each block, of widths `block_dims`."
+        )

@@ -1,0 +1,215 @@
+"""SAM's image encoder and mask decoder (Kirillov et al. 2023, arXiv:2304.02643).
+
+As with SAM 2, the modules are those of `transformers` and the loop over the encoder's blocks is
+ours, because an adapter's vector has to be added to the input of each block (AV2T-SAM,
+arXiv:2502.16359, eq. 1).
+
+N images, M prompts, S image side, C width of the encoder, E prompt width, P prompt tokens,
+h = S / 16 with the published patches.
+"""
+
+from dataclasses import field
+
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from transformers import (
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamModel,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
+
+from avseg.backbones.config import StrictConfig
+from avseg.backbones.sam import (
+    ImageFeatures,
+    MaskPrediction,
+    check_encoder_inputs,
+    run_block,
+)
+
+
+@strict
+class PromptedSam1Config(StrictConfig):
+    """Sizes of a SAM image encoder and mask decoder; the defaults are SAM ViT-H.
+
+    The position tables have a row for each patch of `image_size`, so weights fit one size only,
+    1024 if they are published ones.
+
+    Args:
+        image_size: Side of the square input, in pixels.
+        patch_size: Side of a patch, in pixels.
+        dim: Width C of the image encoder.
+        num_layers: Blocks of the image encoder.
+        num_heads: Attention heads of a block.
+        ffn_dim: Hidden width of a block's feed-forward network.
+        window_size: Side of the attention windows, in patches.
+        global_blocks: Blocks that attend over the whole image.
+        prompt_dim: Width E of the neck, the prompts and the mask decoder.
+        decoder_layers: Two-way layers of the mask decoder.
+        decoder_heads: Attention heads of the mask decoder.
+        decoder_mlp_dim: Hidden width of the mask decoder's layers.
+        iou_head_dim: Hidden width of the head that predicts each mask's IoU.
+    """
+
+    model_type = "avseg-prompted-sam1"
+
+    image_size: int = 1024
+    patch_size: int = 16
+    dim: int = 1280
+    num_layers: int = 32
+    num_heads: int = 16
+    ffn_dim: int = 5120
+    window_size: int = 14
+    global_blocks: list[int] = field(default_factory=lambda: [7, 15, 23, 31])
+    prompt_dim: int = 256
+    decoder_layers: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_head_dim: int = 256
+
+    def validate_image_size(self) -> None:
+        """Refuse an image that patches do not tile."""
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"image_size must be a multiple of patch_size {self.patch_size}, "
+                f"got {self.image_size}."
+            )
+
+    def validate_heads(self) -> None:
+        """Refuse a width that the heads do not divide."""
+        if self.dim % self.num_heads:
+            raise ValueError(
+                f"dim must be a multiple of num_heads {self.num_heads}, got {self.dim}."
+            )
+
+    def validate_global_blocks(self) -> None:
+        """Refuse blocks that there are not."""
+        wrong = sorted(i for i in self.global_blocks if not 0 <= i < self.num_layers)
+        if wrong:
+            raise ValueError(
+                f"global_blocks must name blocks from 0 to {self.num_layers - 1}, got {wrong}."
+            )
+
+    @property
+    def embedding_stride(self) -> int:
+        """Pixels per step of the image embedding's grid."""
+        return self.patch_size
+
+    def to_transformers(self) -> SamConfig:
+        """Spell the sizes in `transformers`' words."""
+        vision = SamVisionConfig(
+            hidden_size=self.dim,
+            output_channels=self.prompt_dim,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            window_size=self.window_size,
+            global_attn_indexes=self.global_blocks,
+            num_pos_feats=self.prompt_dim // 2,
+            mlp_dim=self.ffn_dim,
+        )
+        prompt_encoder = SamPromptEncoderConfig(
+            hidden_size=self.prompt_dim, image_size=self.image_size, patch_size=self.patch_size
+        )
+        mask_decoder = SamMaskDecoderConfig(
+            hidden_size=self.prompt_dim,
+            mlp_dim=self.decoder_mlp_dim,
+            num_hidden_layers=self.decoder_layers,
+            num_attention_heads=self.decoder_heads,
+            iou_head_hidden_dim=self.iou_head_dim,
+            # Published weights were trained with this; the default of transformers, 1e-6, moves
+            # mask logits by a tenth of their range.
+            layer_norm_eps=1e-5,
+        )
+        return SamConfig(
+            vision_config=vision,
+            prompt_encoder_config=prompt_encoder,
+            mask_decoder_config=mask_decoder,
+        )
+
+
+class PromptedSam1(nn.Module):
+    """SAM that takes a vector for each encoder block and embeddings as prompts.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: PromptedSam1Config) -> None:
+        super().__init__()
+        self.config = config
+        self.sam1 = SamModel(config.to_transformers())
+        for embedding in (
+            self.sam1.shared_image_embedding,
+            self.sam1.prompt_encoder.shared_embedding,
+        ):
+            # Random frequencies that never train: a buffer, as in SAM 2, not one shared parameter.
+            frequencies = embedding.positional_embedding.detach().clone()
+            del embedding.positional_embedding
+            embedding.register_buffer("positional_embedding", frequencies)
+        #: Recompute each block in the backward pass instead of keeping its activations.
+        self.gradient_checkpointing = False
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        """The vision transformer and the neck."""
+        encoder: nn.Module = self.sam1.vision_encoder
+        return encoder
+
+    @property
+    def block_dims(self) -> list[int]:
+        """Input width of every encoder block; all have width C."""
+        return [self.config.dim] * self.config.num_layers
+
+    def encode_images(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> ImageFeatures:
+        """Encode images, with a vector added at every position of each block's input.
+
+        Args:
+            pixel_values: Normalised images, (N, 3, S, S).
+            block_prompts: One (N, C) tensor for every block; None adds nothing.
+
+        Returns:
+            Features of the images, one level.
+
+        Raises:
+            ValueError: If the images are of another size, or there is not one prompt for each
+                block.
+        """
+        check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
+        encoder = self.sam1.vision_encoder
+        hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
+        for i, block in enumerate(encoder.layers):
+            prompt = block_prompts[i] if block_prompts else None
+            hidden = run_block(block, hidden, prompt, self.gradient_checkpointing)
+        return ImageFeatures((encoder.neck(hidden),))
+
+    def decode_masks(
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+    ) -> MaskPrediction:
+        """Decode three masks for each prompt.
+
+        SAM resizes its masks to the side of its input before any other size, and AV2T-SAM and
+        EVF-SAM score and train on the result; going to the video's size in one step differs.
+
+        Args:
+            features: Of the images, lined up with the prompts.
+            sparse_prompt_embeddings: Prompt tokens, (M, P, E).
+
+        Returns:
+            The masks, of side 4h and to be resized to S, and what the decoder thinks of them.
+        """
+        embeddings = features.per_prompt(features.embeddings)
+        dense = self.sam1.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        positions = self.sam1.get_image_wide_positional_embeddings()  # (1, E, h, h)
+        masks, iou = self.sam1.mask_decoder(
+            image_embeddings=embeddings,
+            image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
+            sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
+            dense_prompt_embeddings=dense.expand_as(embeddings),
+            multimask_output=True,
+        )
+        return MaskPrediction(masks[:, 0], iou[:, 0], resized_to=self.config.image_size)
