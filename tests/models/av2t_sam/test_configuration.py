@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.models.av2t_sam import Av2tSamConfig
 
 
@@ -16,7 +17,15 @@ def test_the_defaults_are_the_papers_sizes() -> None:
     assert config.window_samples == 44100
 
 
-@pytest.mark.parametrize("config", [Av2tSamConfig(), Av2tSamConfig.tiny()], ids=["paper", "tiny"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        Av2tSamConfig(),
+        Av2tSamConfig(sam_config=PromptedSam1Config(image_size=512)),
+        Av2tSamConfig.tiny(),
+    ],
+    ids=["paper", "sam1", "tiny"],
+)
 def test_a_saved_configuration_loads_as_the_same(tmp_path: Path, config: Av2tSamConfig) -> None:
     config.save_pretrained(tmp_path)
     assert Av2tSamConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
@@ -26,6 +35,17 @@ def test_the_small_model_takes_changes() -> None:
     config = Av2tSamConfig.tiny(features="clap", clap_config={"hop": 128}, window_s=2.0)
     assert (config.features, config.clap_config.hop, config.window_samples) == ("clap", 128, 32000)
     assert Av2tSamConfig.tiny().features == "mul"
+
+
+def test_a_copy_can_have_the_other_sam() -> None:
+    config = Av2tSamConfig().replace(sam_config={"model_type": PromptedSam1Config.model_type})
+    assert config.sam_config == PromptedSam1Config()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])
+def test_sam1_cannot_be_asked_whether_there_is_an_object(options: dict[str, object]) -> None:
+    with pytest.raises(Exception, match=r"need an object score, which SAM 1 has not; leave both"):
+        Av2tSamConfig(sam_config=PromptedSam1Config(), **options)  # type: ignore[arg-type]
 
 
 def test_unknown_features_are_refused() -> None:

@@ -7,12 +7,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from avseg.backbones.evf_sam import SamConfig
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.av2t_sam.modeling import TRAINABLE
-from tests.models.factories import CONFIG, inputs, randomise
+from tests.models.factories import CONFIG, SAM1, SAM2, inputs, randomise
 
 FEATURES = ["clip", "clap", "mul"]
+
+on_both_sams = pytest.mark.parametrize("sam_config", [SAM1, SAM2], ids=["sam1", "sam2"])
 
 
 def build(**changes: object) -> Av2tSamModel:
@@ -36,10 +41,29 @@ def batch() -> dict[str, Tensor]:
     return inputs(clips=2, frames=3)
 
 
-def test_the_published_size_trains_what_the_paper_trains() -> None:
+@pytest.mark.parametrize(
+    ("sam_config", "decoder", "adapters", "everything"),
+    [
+        (PromptedSam1Config(), 4_058_340 + 256, 9_061_632, 17_058_276),
+        (PromptedSam2Config(), 4_215_109 + 256, 26_126_064, 34_279_477),
+    ],
+    ids=["sam1", "sam2"],
+)
+def test_the_published_size_trains_what_the_paper_trains(
+    sam_config: SamConfig, decoder: int, adapters: int, everything: int
+) -> None:
     with torch.device("meta"):
-        model = Av2tSamModel(Av2tSamConfig())
-    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 34_279_477
+        model = Av2tSamModel(Av2tSamConfig(sam_config=sam_config))
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+
+    def count(prefix: str) -> int:
+        return sum(number for name, number in trained.items() if name.startswith(prefix))
+
+    assert count("segmenter.sam.") == decoder
+    assert count("segmenter.text_hidden_fcs.") == 1_312_000
+    assert count("projector.") == 2_626_048
+    assert count("adapters.") == adapters
+    assert sum(trained.values()) == everything
 
 
 def test_masks_and_scores_for_every_frame(model: Av2tSamModel, batch: dict[str, Tensor]) -> None:
@@ -48,6 +72,12 @@ def test_masks_and_scores_for_every_frame(model: Av2tSamModel, batch: dict[str, 
     assert outputs.iou_predictions.shape == (2, 3)
     assert outputs.object_score_logits.shape == (2, 3)
     assert outputs.loss is None
+
+
+def test_masks_of_sam1_have_its_image_side_and_no_object_score(batch: dict[str, Tensor]) -> None:
+    outputs = build(sam_config=SAM1)(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5)
+    assert outputs.mask_logits.shape == (2, 3, 64, 64)
+    assert outputs.object_score_logits is None
 
 
 def test_a_frame_is_segmented_alike_in_any_batch(
@@ -73,15 +103,16 @@ def test_masks_depend_on_the_inputs_that_the_features_name(
     assert (moved(other_sound), moved(other_picture)) == (features != "clip", features != "clap")
 
 
+@on_both_sams
 @pytest.mark.parametrize("features", FEATURES)
 @pytest.mark.parametrize("adapters", [True, False])
 def test_exactly_the_trainable_parts_get_a_gradient(
-    features: str, adapters: bool, batch: dict[str, Tensor]
+    sam_config: SamConfig, features: str, adapters: bool, batch: dict[str, Tensor]
 ) -> None:
-    model = build(features=features, adapters=adapters).train()
+    model = build(sam_config=sam_config, features=features, adapters=adapters).train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-    decoder = "segmenter.sam.sam2.mask_decoder."
+    decoder = f"segmenter.sam.{'sam1' if sam_config is SAM1 else 'sam2'}.mask_decoder."
     # As in the paper's code nothing trains the two heads that judge the masks.
     heads = (decoder + "iou_prediction_head.", decoder + "pred_obj_score_head.")
     for name, parameter in model.named_parameters():
@@ -126,14 +157,31 @@ def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
     torch.testing.assert_close(after.loss, before.loss)  # the mask of such a frame still learns
 
 
-def test_frozen_parts_stay_in_evaluation_mode(model: Av2tSamModel) -> None:
-    model.train()
+@on_both_sams
+def test_frozen_parts_stay_in_evaluation_mode(sam_config: SamConfig) -> None:
+    model = build(sam_config=sam_config).train()
     training = {name for name, module in model.named_modules() if module.training}
-    model.eval()
-    frozen = ("segmenter.beit3", "segmenter.sam.sam2.vision_encoder", "clip", "clap")
+    sam = f"segmenter.sam.{'sam1' if sam_config is SAM1 else 'sam2'}."
     assert "projector.to_text_space" in training
-    assert "segmenter.sam.sam2.mask_decoder" in training
+    assert sam + "mask_decoder" in training
+    frozen = ("segmenter.beit3", sam + "vision_encoder", "clip", "clap")
     assert not any(name.startswith(frozen) for name in training)
+
+
+def test_nothing_is_kept_for_a_backward_pass_through_what_no_gradient_reaches(
+    batch: dict[str, Tensor],
+) -> None:
+    model = build(adapters=False).train()
+    pictures = batch["pixel_values_sam"].flatten(0, 1)
+    assert model.clip is not None
+    assert model.clap is not None
+    frozen = [
+        model.clip(pictures),
+        model.clap(batch["audio_values"].flatten(0, 1)),
+        model.segmenter.beit3.embed_images(pictures),
+        *model.segmenter.sam.encode_images(pictures).levels,
+    ]
+    assert not any(values.requires_grad for values in frozen)
 
 
 def test_new_adapters_leave_the_encoder_as_it_is(batch: dict[str, Tensor]) -> None:
@@ -195,8 +243,11 @@ def test_a_batch_without_truth_costs_nothing(model: Av2tSamModel, batch: dict[st
     assert model(**batch, targets=torch.zeros(2, 3, 64, 64), annotated=none).loss == 0
 
 
-def test_checkpointing_activations_gives_the_same_gradients(batch: dict[str, Tensor]) -> None:
-    model = build().train()
+@on_both_sams
+def test_checkpointing_activations_gives_the_same_gradients(
+    sam_config: SamConfig, batch: dict[str, Tensor]
+) -> None:
+    model = build(sam_config=sam_config).train()
     targets = torch.rand(2, 3, 64, 64) > 0.5
     gradients = []
     for switch in (model.activation_checkpointing_disable, model.activation_checkpointing_enable):
@@ -225,11 +276,12 @@ def test_training_steps_lower_the_loss() -> None:
     assert min(losses) < 0.75 * losses[0]
 
 
+@on_both_sams
 @pytest.mark.parametrize("features", FEATURES)
 def test_a_saved_model_gives_the_same_outputs(
-    tmp_path: Path, features: str, batch: dict[str, Tensor]
+    tmp_path: Path, sam_config: SamConfig, features: str, batch: dict[str, Tensor]
 ) -> None:
-    model = build(features=features)
+    model = build(sam_config=sam_config, features=features)
     model.save_pretrained(tmp_path)
     loaded = Av2tSamModel.from_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").exists()

@@ -114,6 +114,11 @@ def test_the_score_is_predicted_iou_times_presence() -> None:
     np.testing.assert_allclose(PROCESSOR.scores(outputs), [[0.4, 0.8]])
 
 
+def test_a_model_without_an_object_score_is_as_sure_as_its_predicted_iou() -> None:
+    outputs = AvsegOutput(iou_predictions=torch.tensor([[0.8, 0.3]]))
+    np.testing.assert_allclose(PROCESSOR.scores(outputs), [[0.8, 0.3]])
+
+
 def test_outputs_without_masks_are_refused() -> None:
     with pytest.raises(TypeError, match="the outputs have no mask_logits"):
         PROCESSOR.post_process(AvsegOutput(), [])

@@ -1,0 +1,57 @@
+"""How many values train, part by part?
+
+    python benchmarks/trained_parameters.py
+
+Builds AV2T-SAM at published size without weights, for both backbones, each kind of features, with
+and without adapters, and prints a Markdown table. Nothing is downloaded; it takes a minute.
+"""
+
+import itertools
+from typing import Any
+
+import torch
+
+from avseg.backbones import PromptedSam1Config, PromptedSam2Config
+from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
+
+SAMS: dict[str, Any] = {
+    "SAM 2 Hiera-L": PromptedSam2Config(),
+    "SAM ViT-H": PromptedSam1Config(),
+}
+
+#: Name of a part, as a column of the table, and the prefix of its parameters' names.
+PARTS = {
+    "mask decoder, `no_mask_embed`": "segmenter.sam.",
+    "`text_hidden_fcs`": "segmenter.text_hidden_fcs.",
+    "projector": "projector.",
+    "adapters": "adapters.",
+}
+
+
+def count_trained(config: Av2tSamConfig) -> list[int]:
+    """Count the values that train, of each part and of the whole model."""
+    with torch.device("meta"):
+        model = Av2tSamModel(config)
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    counts = [
+        sum(number for name, number in trained.items() if name.startswith(prefix))
+        for prefix in PARTS.values()
+    ]
+    return [*counts, sum(trained.values())]
+
+
+def main() -> None:
+    """Print the table."""
+    header = ["backbone", "features", "adapters", *PARTS, "all"]
+    print("| " + " | ".join(header) + " |")
+    print("| " + " | ".join(["---"] * 3 + ["---:"] * (len(header) - 3)) + " |")
+    for (name, sam), features, adapters in itertools.product(
+        SAMS.items(), ("clip", "clap", "mul"), (False, True)
+    ):
+        config = Av2tSamConfig(sam_config=sam, features=features, adapters=adapters)  # type: ignore[arg-type]
+        counts = [f"{number:,}" for number in count_trained(config)]
+        print("| " + " | ".join([name, features, "yes" if adapters else "no", *counts]) + " |")
+
+
+if __name__ == "__main__":
+    main()
