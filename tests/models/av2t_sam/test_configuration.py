@@ -39,7 +39,7 @@ def test_the_small_model_takes_changes() -> None:
 
 def test_a_copy_can_have_the_other_sam() -> None:
     config = Av2tSamConfig().replace(sam_config={"model_type": PromptedSam1Config.model_type})
-    assert config.sam_config == PromptedSam1Config()  # type: ignore[attr-defined]
+    assert config.sam_config == PromptedSam1Config()
 
 
 @pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])

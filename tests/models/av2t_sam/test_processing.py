@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPImageProcessorPil
 
 from avseg.errors import CheckpointError, ClipError
 from avseg.models.av2t_sam import Av2tSamProcessor
-from avseg.models.av2t_sam.processing import normalise
+from avseg.models.av2t_sam.processing import CLIP_STATISTICS, normalise
 from avseg.models.outputs import AvsegOutput
 from avseg.types import Clip
 from tests.models.factories import CONFIG
 
 PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
+PUBLISHED = Av2tSamProcessor.from_config(CONFIG.replace(inputs="published"))  # type: ignore[arg-type]
 
 
 def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:
@@ -54,6 +56,45 @@ def test_sound_at_another_rate_is_refused() -> None:
         ClipError, match=r"^noise.mp4: sound is at 16000 Hz, the model needs 8000 Hz; read it with"
     ):
         PROCESSOR(clip(sample_rate=16000))
+
+
+def test_sounds_can_be_given_for_each_frame() -> None:
+    sounds = np.full((2, 100), 0.5, np.float32)
+    assert PROCESSOR(clip(), sounds)["audio_values"].tolist() == sounds[None].tolist()
+    with pytest.raises(ClipError, match=r"^noise.mp4: 3 sounds for 2 frames; give one for each"):
+        PROCESSOR(clip(), np.zeros((3, 100), np.float32))
+
+
+@pytest.mark.parametrize("size", [(48, 80), (90, 64), (64, 64), (64, 65)])
+def test_published_pictures_for_clip_are_clips_own(size: tuple[int, int]) -> None:
+    frames = clip(*size).frames
+    pixels = PUBLISHED.pictures(frames, ("clip",))["pixel_values_clip"]
+    own = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    torch.testing.assert_close(pixels, own(list(frames), return_tensors="pt")["pixel_values"])
+
+
+def test_the_middle_begins_at_the_even_row_or_column_of_two() -> None:
+    rows = np.arange(67, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 64, 3), np.uint8)
+    pixels = PUBLISHED.pictures(rows, ("clip",))["pixel_values_clip"][0, 0, :, 0]
+    first = (pixels[0] * CLIP_STATISTICS[1][0] + CLIP_STATISTICS[0][0]).item()
+    assert first == pytest.approx(2, abs=1e-3)  # of 1.5
+
+
+def test_published_pictures_for_beit3_are_not_antialiased() -> None:
+    frames = clip(128, 128).frames
+    pixels = PUBLISHED.pictures(frames, ("beit3",))["pixel_values_beit3"]
+    # At half size each value is made of the 4 nearest rows and columns, of cubics with a = -0.75.
+    nearest = np.array([-3, 19, 19, -3]) / 32
+    near = frames[0, 9:13, 19:23, 0].astype(np.float64)
+    expected = (nearest @ near @ nearest - 127.5) / 127.5
+    assert pixels[0, 0, 5, 10].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_pictures_of_the_backbones_sizes_are_the_same_in_both_ways() -> None:
+    frames = clip(64, 64).frames
+    published = PUBLISHED.pictures(frames)
+    for name, pixels in PROCESSOR.pictures(frames).items():
+        torch.testing.assert_close(pixels, published[name], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("side", [16, 200])

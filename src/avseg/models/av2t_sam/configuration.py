@@ -31,6 +31,10 @@ class Av2tSamConfig(AvsegConfig):
         fused_dim: Width of the space in which frame and sound are multiplied.
         adapter_dim: Hidden width of an adapter.
         window_s: Sound that belongs to a frame, in seconds.
+        inputs: How frames of another size are brought to a backbone's. With "whole_picture" each
+            sees the whole frame, squeezed to a square. "published" is as in the paper's code: CLIP
+            sees the middle square only, and BEiT-3's frame is resized without antialiasing. At
+            AVSBench's 224 x 224 the two are the same. (The paper's sound: `read_segments`.)
         iou_head_weight: Weight of a loss that trains the decoder's IoU estimate; the paper's code
             has none, so its estimate stays as pre-trained.
         presence_weight: Weight of a loss that trains the decoder's object score; the paper's code
@@ -58,6 +62,7 @@ class Av2tSamConfig(AvsegConfig):
     fused_dim: int = 512
     adapter_dim: int = 512
     window_s: float = 1.0
+    inputs: Literal["whole_picture", "published"] = "whole_picture"
     iou_head_weight: float = 0.0
     presence_weight: float = 0.0
     suppress_absent: bool = False

@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,6 +32,51 @@ CLIP_STATISTICS = (
     (122.7709383, 116.7460125, 104.09373615),
     (68.5005327, 66.6321579, 70.32316305),
 )
+_STATISTICS = {"sam": SAM_STATISTICS, "beit3": BEIT3_STATISTICS, "clip": CLIP_STATISTICS}
+
+
+def _squeeze(pixels: Tensor, side: int, mode: str) -> Tensor:
+    """Resize uint8 frames (T, 3, H, W) to a square, as Pillow does to one grey level."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, size=(side, side), mode=mode, antialias=True)
+
+
+def _bilinear(pixels: Tensor, side: int) -> Tensor:
+    return _squeeze(pixels, side, "bilinear")
+
+
+def _bicubic(pixels: Tensor, side: int) -> Tensor:
+    return _squeeze(pixels, side, "bicubic")
+
+
+def _sharp_bicubic(pixels: Tensor, side: int) -> Tensor:
+    """Resize frames (T, 3, H, W) to a square without antialiasing, overshoot and all, float32."""
+    return F.interpolate(pixels.float(), size=(side, side), mode="bicubic")
+
+
+def _middle_square(pixels: Tensor, side: int) -> Tensor:
+    """Resize the shorter side of frames (T, 3, H, W) and cut out the middle, with Pillow."""
+    height, width = pixels.shape[-2:]
+    shorter = min(height, width)
+    height, width = side * height // shorter, side * width // shorter
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    squares = [
+        np.asarray(
+            Image.fromarray(frame)
+            .resize((width, height), Image.Resampling.BICUBIC)
+            .crop((left, top, left + side, top + side))
+        )
+        for frame in pixels.permute(0, 2, 3, 1).numpy()
+    ]
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+
+
+#: How frames get to a backbone's side, for each value of `inputs`.
+_RESIZE = {
+    "whole_picture": {"sam": _bilinear, "beit3": _bicubic, "clip": _bicubic},
+    "published": {"sam": _bilinear, "beit3": _sharp_bicubic, "clip": _middle_square},
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +89,7 @@ class Av2tSamProcessor:
         clip_size: Side of the pictures for CLIP, in pixels.
         sample_rate: Of the sound the model needs, in Hz.
         window_s: Sound that belongs to a frame, in seconds.
+        inputs: How frames are brought to these sizes, as `Av2tSamConfig.inputs` says.
     """
 
     sam_size: int
@@ -50,6 +97,7 @@ class Av2tSamProcessor:
     clip_size: int
     sample_rate: int
     window_s: float
+    inputs: Literal["whole_picture", "published"]
 
     @classmethod
     def from_config(cls, config: Av2tSamConfig) -> Self:
@@ -67,6 +115,7 @@ class Av2tSamProcessor:
             clip_size=config.clip_config.image_size,
             sample_rate=config.clap_config.sample_rate,
             window_s=config.window_s,
+            inputs=config.inputs,
         )
 
     @classmethod
@@ -107,26 +156,35 @@ class Av2tSamProcessor:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
-    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+    def __call__(
+        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, Tensor]:
         """Prepare one clip.
 
         Args:
             clip: Frames and sound, the sound at `sample_rate`.
+            sounds: Sound of each frame, (T, samples), instead of the clip's own windows; for
+                comparing with published results, from `avseg.media.read_segments`.
 
         Returns:
             The model's inputs, each with a batch of one in front.
 
         Raises:
-            ClipError: If the sound is at another rate.
+            ClipError: If the sound is at another rate, or there is not one for each frame.
         """
+        if sounds is not None and len(sounds) != len(clip.frames):
+            raise ClipError(
+                clip.source,
+                f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
+            )
         if clip.sample_rate != self.sample_rate:
             raise ClipError(
                 clip.source,
                 f"sound is at {clip.sample_rate} Hz, the model needs {self.sample_rate} Hz; "
                 f"read it with sample_rate={self.sample_rate}.",
             )
-        windows = torch.from_numpy(clip.sound_windows(self.window_s))
-        inputs = self.pictures(clip.frames) | {"audio_values": windows}
+        windows = clip.sound_windows(self.window_s) if sounds is None else sounds
+        inputs = self.pictures(clip.frames) | {"audio_values": torch.from_numpy(windows)}
         return {name: values.unsqueeze(0) for name, values in inputs.items()}
 
     def pictures(
@@ -134,10 +192,7 @@ class Av2tSamProcessor:
         frames: npt.NDArray[np.uint8],
         backbones: Sequence[str] = ("sam", "beit3", "clip"),
     ) -> dict[str, Tensor]:
-        """Resize and normalise frames for each backbone.
-
-        Frames that are not square are squeezed to the square, so that all three backbones see the
-        whole picture.
+        """Bring frames to the size of each backbone, as `inputs` says, and normalise them.
 
         Args:
             frames: RGB, (T, H, W, 3) uint8.
@@ -148,15 +203,12 @@ class Av2tSamProcessor:
             `pixel_values_clip` (T, 3, c, c), float32, those that are wanted.
         """
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # (T, 3, H, W)
-        wanted = {
-            "sam": (self.sam_size, "bilinear", SAM_STATISTICS),
-            "beit3": (self.beit3_size, "bicubic", BEIT3_STATISTICS),
-            "clip": (self.clip_size, "bicubic", CLIP_STATISTICS),
-        }
+        sides = {"sam": self.sam_size, "beit3": self.beit3_size, "clip": self.clip_size}
         return {
-            f"pixel_values_{name}": normalise(_resize(pixels, side, mode), statistics)
-            for name, (side, mode, statistics) in wanted.items()
-            if name in backbones
+            f"pixel_values_{name}": normalise(
+                _RESIZE[self.inputs][name](pixels, sides[name]), _STATISTICS[name]
+            )
+            for name in backbones
         }
 
     def post_process(
@@ -203,13 +255,6 @@ class Av2tSamProcessor:
             scores = scores * outputs.object_score_logits.sigmoid()
         array: npt.NDArray[np.float32] = scores.detach().float().cpu().numpy()
         return array
-
-
-def _resize(pixels: Tensor, side: int, mode: str) -> Tensor:
-    """Resize uint8 frames (T, 3, H, W) to a square, as Pillow does to one grey level."""
-    if pixels.shape[-2:] == (side, side):
-        return pixels
-    return F.interpolate(pixels, size=(side, side), mode=mode, antialias=True)
 
 
 def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
