@@ -39,6 +39,13 @@ def test_silence_is_the_same_everywhere_in_the_spectrogram(tower: ClapAudioTower
     assert (tower.log_mel(torch.zeros(1, 2000)) == -100).all()
 
 
+def test_the_spectrogram_is_made_in_full_precision_under_autocast(tower: ClapAudioTower) -> None:
+    sound = 0.1 * torch.randn(1, 2000)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = tower.log_mel(sound)
+    torch.testing.assert_close(under_autocast, tower.log_mel(sound))
+
+
 def test_the_longest_sound_passes_and_one_sample_more_is_refused(tower: ClapAudioTower) -> None:
     longest = CLAP.max_samples
     tower(torch.zeros(1, longest))

@@ -97,16 +97,25 @@ def test_masks_have_the_stride_of_the_patch_convolution(
     assert prediction.object_score_logits.shape == (2, 1)
 
 
-def test_an_image_repeated_for_its_prompts_gives_what_each_prompt_gives_alone(
+def test_the_fine_levels_are_narrowed_once_an_image(
     sam: PromptedSam2, pictures: torch.Tensor
 ) -> None:
+    batches: list[int] = []
+    decoder = sam.sam2.mask_decoder
+    hooks = [
+        conv.register_forward_hook(lambda *args: batches.append(len(args[1][0])))
+        for conv in (decoder.conv_s0, decoder.conv_s1)
+    ]
     features = sam.encode_images(pictures)
-    prompts = torch.randn(3, 1, 32)
-    index = torch.tensor([0, 1, 1])
-    together = sam.decode_masks(features.repeat(index), prompts)
-    for i, image in enumerate(index):
-        alone = sam.decode_masks(features.repeat(image[None]), prompts[i : i + 1])
-        torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=0)
+    sam.decode_masks(features.repeat(torch.tensor([0, 1, 1, 1])), torch.randn(4, 1, 32))
+    for hook in hooks:
+        hook.remove()
+    assert batches == [2, 2]
+
+
+def test_images_of_another_size_are_refused(sam: PromptedSam2) -> None:
+    with pytest.raises(ValueError, match=r"images are 96 x 96, the model is configured for 64"):
+        sam.encode_images(torch.zeros(1, 3, 96, 96))
 
 
 def test_an_image_size_that_windows_do_not_tile_is_refused() -> None:

@@ -8,6 +8,7 @@ N sounds, S samples, T spectrogram columns, M mel bands, D embedding width.
 
 from dataclasses import field
 
+import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -148,10 +149,12 @@ class ClapAudioTower(nn.Module):
             audio_values: Mono sound in [-1, 1] at the configuration's rate, (N, S).
 
         Returns:
-            Decibels, (N, T, M).
+            Decibels, (N, T, M) float32.
         """
-        power = power_spectrogram(audio_values, self.config.n_fft, self.config.hop)
-        return decibels(power @ self.mel_bank)
+        # Autocast would sum powers over ten orders of magnitude with 8 bits.
+        with torch.autocast(audio_values.device.type, enabled=False):
+            power = power_spectrogram(audio_values, self.config.n_fft, self.config.hop)
+            return decibels(power @ self.mel_bank)
 
     def forward(self, audio_values: Tensor) -> Tensor:
         """Embed sounds.

@@ -259,6 +259,20 @@ def test_checkpointing_activations_gives_the_same_gradients(
     torch.testing.assert_close(*gradients)
 
 
+@on_both_sams
+def test_bfloat16_gives_nearly_the_same_masks(
+    sam_config: SamConfig, batch: dict[str, Tensor]
+) -> None:
+    model = build(sam_config=sam_config)
+    with torch.no_grad():
+        exact = model(**batch).mask_logits
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(**batch).mask_logits.float()
+    assert (exact - rough).abs().max() < 0.03 * exact.abs().max()
+    marked, also = exact > exact.median(), rough > exact.median()
+    assert (marked & also).sum() / (marked | also).sum() > 0.95
+
+
 def test_training_steps_lower_the_loss() -> None:
     torch.manual_seed(0)
     model = Av2tSamModel(CONFIG).train()
