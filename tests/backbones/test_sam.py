@@ -50,7 +50,7 @@ def test_attention_is_torchs_own(sam: PromptedSam, monkeypatch: pytest.MonkeyPat
     calls: list[int] = []
     attend = F.scaled_dot_product_attention
 
-    def counted(*args: Tensor, **options: Any) -> Tensor:
+    def counted(*args: Any, **options: Any) -> Tensor:
         calls.append(1)
         return attend(*args, **options)
 

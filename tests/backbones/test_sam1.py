@@ -1,8 +1,11 @@
 """SAM with block prompts, against transformers' own forward pass."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
 from tests.models.factories import SAM1, randomise
@@ -40,6 +43,39 @@ def test_a_point_prompt_gives_the_masks_of_transformers(
     torch.testing.assert_close(ours.mask_logits, theirs.pred_masks[:, 0])
     torch.testing.assert_close(ours.iou_predictions, theirs.iou_scores[:, 0])
     assert ours.object_score_logits is None
+
+
+def test_attention_over_the_whole_image_is_that_of_transformers(
+    sam: PromptedSam1, pictures: Tensor
+) -> None:
+    blocks: Any = sam.sam1.vision_encoder.layers
+    assert [block.window_size for block in blocks] == [3, 0, 3]
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    hooks = [
+        blocks[1].layer_norm1.register_forward_pre_hook(lambda _, args: inputs.append(args[0])),
+        blocks[2].register_forward_pre_hook(lambda _, args: outputs.append(args[0])),
+    ]
+    sam.encode_images(pictures)
+    for hook in hooks:
+        hook.remove()
+    torch.testing.assert_close(outputs[0], blocks[1](inputs[0]), atol=1e-6, rtol=1e-5)
+
+
+def test_attention_over_the_whole_image_has_no_bias_and_can_be_fused(
+    sam: PromptedSam1, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[bool, int]] = []
+    attend = F.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        biased = options.get("attn_mask") is not None
+        calls.append((biased, len({query.shape, key.shape, value.shape})))
+        return attend(query, key, value, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    sam.encode_images(pictures)
+    assert calls == [(True, 1), (False, 1), (True, 1)]
 
 
 def test_masks_have_a_quarter_of_the_patch_side_and_go_to_the_image_side(

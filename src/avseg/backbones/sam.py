@@ -4,6 +4,7 @@ N images, M prompts, S image side, C_i input width of block i, E prompt width, P
 h side of the image embedding's grid, m side of the mask logits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -147,7 +148,9 @@ class PromptedSam(Protocol):
         ...
 
 
-def run_block(block: nn.Module, hidden: Tensor, prompt: Tensor | None, recompute: bool) -> Tensor:
+def run_block(
+    block: Callable[[Tensor], Tensor], hidden: Tensor, prompt: Tensor | None, recompute: bool
+) -> Tensor:
     """Run an encoder's block on its input plus its prompt (arXiv:2502.16359, eq. 1).
 
     Args:

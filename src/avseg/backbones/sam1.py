@@ -2,16 +2,20 @@
 
 As with SAM 2, the modules are those of `transformers` and the loop over the encoder's blocks is
 ours, because an adapter's vector has to be added to the input of each block (AV2T-SAM,
-arXiv:2502.16359, eq. 1).
+arXiv:2502.16359, eq. 1); so is the attention over the whole image, which would take gigabytes.
 
 N images, M prompts, S image side, C width of the encoder, E prompt width, P prompt tokens,
 h = S / 16 with the published patches.
 """
 
 from dataclasses import field
+from functools import partial
+from typing import Any
 
+import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import (
     SamConfig,
     SamMaskDecoderConfig,
@@ -19,6 +23,7 @@ from transformers import (
     SamPromptEncoderConfig,
     SamVisionConfig,
 )
+from transformers.models.sam.modeling_sam import SamVisionAttention
 
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.sam import (
@@ -184,7 +189,8 @@ class PromptedSam1(nn.Module):
         hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
         for i, block in enumerate(encoder.layers):
             prompt = block_prompts[i] if block_prompts else None
-            hidden = run_block(block, hidden, prompt, self.gradient_checkpointing)
+            run = partial(_global_block, block) if i in self.config.global_blocks else block
+            hidden = run_block(run, hidden, prompt, self.gradient_checkpointing)
         return ImageFeatures((encoder.neck(hidden),))
 
     def decode_masks(
@@ -213,3 +219,46 @@ class PromptedSam1(nn.Module):
             multimask_output=True,
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], resized_to=self.config.image_size)
+
+
+def _global_block(block: nn.Module, hidden: Tensor) -> Tensor:
+    """Run a block that attends over the whole image, (N, h, h, C), in little memory."""
+    layers: Any = block
+    hidden = hidden + _attend_globally(layers.attn, layers.layer_norm1(hidden))
+    out: Tensor = hidden + layers.mlp(layers.layer_norm2(hidden))
+    return out
+
+
+def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
+    """Attend with relative positions, without a bias for every pair of positions.
+
+    The bias of a query at a key is what the query gives for the key's row plus what it gives for
+    the key's column. So it is a part of their product: the query is lengthened by what it gives
+    for every row and column, the key by a 1 at its own row and its own column. At 64 x 64 positions
+    and 16 heads a bias takes 1.07 GB an image, in `transformers` as in the published code.
+
+    Args:
+        attention: Its layers, of G heads of width d.
+        hidden: Normalised input, (N, h, h, C).
+
+    Returns:
+        What is gathered, (N, h, h, C).
+    """
+    images, side, _, width = hidden.shape
+    qkv = attention.qkv(hidden).view(images, side, side, 3, attention.num_attention_heads, -1)
+    query, key, value = qkv.permute(3, 0, 4, 1, 2, 5)  # (N, G, h, h, d)
+    rows = attention.get_rel_pos(side, side, attention.rel_pos_h)  # (h, h, d)
+    columns = attention.get_rel_pos(side, side, attention.rel_pos_w)
+    by_row = torch.einsum("ngyxd,ykd->ngyxk", query, rows)  # (N, G, h, h, h)
+    by_column = torch.einsum("ngyxd,xkd->ngyxk", query, columns)
+    one = torch.eye(side, dtype=key.dtype, device=key.device)
+    own_row = one[:, None].expand(*key.shape[:2], side, side, side)
+    own_column = one[None].expand_as(own_row)
+    long_query = torch.cat([query * attention.scale, by_row, by_column], dim=-1).flatten(2, 3)
+    long_key = torch.cat([key, own_row, own_column], dim=-1).flatten(2, 3)
+    # Fused attention wants values as wide as keys.
+    long_value = F.pad(value, (0, 2 * side)).flatten(2, 3)
+    gathered = F.scaled_dot_product_attention(long_query, long_key, long_value, scale=1.0)
+    gathered = gathered[..., : value.shape[-1]].transpose(1, 2)  # (N, h * h, G, d)
+    out: Tensor = attention.proj(gathered.reshape(images, side, side, width))
+    return out
