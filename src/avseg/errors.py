@@ -13,6 +13,7 @@ AvsegError
 ├── OutputError                results cannot be written
 ├── CheckpointError            weights are missing, of another model, or changed
 ├── DatasetError               data on disk is not as its layout says
+├── PromptError                a text to look for is missing, or the model cannot take it
 └── TrainingError              a training recipe is wrong
 ```
 """
@@ -79,6 +80,10 @@ class CheckpointError(AvsegError):
 
 class DatasetError(AvsegError):
     """Data on disk is not as its layout says."""
+
+
+class PromptError(AvsegError):
+    """A text to look for is missing, or the model cannot take it."""
 
 
 class TrainingError(AvsegError):

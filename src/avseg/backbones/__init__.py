@@ -17,6 +17,12 @@ from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures, MaskPrediction, PromptedSam
 from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
+from avseg.backbones.tokenizing import (
+    SentencePieceTokenizer,
+    TextTokenizer,
+    WordTokenizer,
+    load_tokenizer,
+)
 
 __all__ = [
     "Beit3Config",
@@ -34,5 +40,9 @@ __all__ = [
     "PromptedSam1Config",
     "PromptedSam2",
     "PromptedSam2Config",
+    "SentencePieceTokenizer",
     "TextPromptedSam",
+    "TextTokenizer",
+    "WordTokenizer",
+    "load_tokenizer",
 ]

@@ -1,0 +1,144 @@
+"""Texts become the ids of XLM-RoBERTa, by the sentencepiece library; or word numbers."""
+
+import io
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+
+from avseg.backbones.tokenizing import SentencePieceTokenizer, WordTokenizer, load_tokenizer
+from avseg.errors import CheckpointError, PromptError
+
+SENTENCES = (
+    "the dog on the left",
+    "a man who plays the violin beside the tree",
+    "two black cats",
+    "ﬁne naïve café Ⅳ",
+)
+#: As BEiT-3's model was made, apart from the size.
+DEFAULTS: dict[str, Any] = {
+    "model_type": "unigram",
+    "normalization_rule_name": "nmt_nfkc",
+    "vocab_size": 60,
+}
+WORDS = WordTokenizer(("<pad>", "nothing", "dog", "bus", "<end>"))
+
+
+@cache
+def trained(**options: Any) -> bytes:
+    """Train a SentencePiece model on a few sentences."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES * 3),
+        model_writer=model,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+        **(DEFAULTS | options),
+    )
+    return model.getvalue()
+
+
+def xlm_roberta_ids(model: bytes, text: str) -> list[int]:
+    """Ids by the sentencepiece library, one further on; <s> = 0, </s> = 2, <unk> = 3."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return [0, *(number + 1 if number else 3 for number in processor.encode(text)), 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *SENTENCES,
+        "  the  dog\ton the\nleft ",
+        "a zebra, top-left!",  # letters that no sentence had
+        "日本 dog 日本語",
+        "\uff21\u3000\uff44\uff4f\uff47",  # wide letters
+        "cafe\u0301",  # the accent by itself
+        "a\u200bb\u00a0dog",
+        "<s> dog </s> <unk> <pad>",
+        "x▁y",
+    ],
+)
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "identity"])
+def test_ids_are_the_sentencepiece_librarys_one_further_on(text: str, rule: str) -> None:
+    model = trained(normalization_rule_name=rule)
+    assert SentencePieceTokenizer(model).encode(text) == xlm_roberta_ids(model, text)
+
+
+def test_pieces_that_were_asked_for_are_kept_whole() -> None:
+    model = trained(user_defined_symbols="[semantic]")
+    for text in ("[semantic] dog", "the[semantic]dog"):
+        assert SentencePieceTokenizer(model).encode(text) == xlm_roberta_ids(model, text)
+
+
+def test_the_table_needs_a_row_for_each_piece_and_for_padding() -> None:
+    count = sentencepiece.SentencePieceProcessor(model_proto=trained()).get_piece_size()
+    assert len(SentencePieceTokenizer(trained())) == count + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model_type": "bpe"}, "not of the unigram kind"),
+        ({"byte_fallback": True, "vocab_size": 300}, "not of the unigram kind"),
+        ({"add_dummy_prefix": False}, "usual treatment of spaces"),
+        ({"bos_id": 2, "eos_id": 1, "unk_id": 3}, "does not begin with <unk>, <s>, </s>"),
+    ],
+    ids=str,
+)
+def test_a_model_of_another_kind_is_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        SentencePieceTokenizer(trained(**options))
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", trained()[:-100]])
+def test_a_damaged_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "beit3.spm"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"beit3.spm: is no SentencePiece.*copy it again"):
+        SentencePieceTokenizer.from_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [("dog", [2]), ("Bus dog", [3, 2]), ("a dog and the bus.", [2, 3]), ("nothing", [1])],
+)
+def test_words_are_numbered(text: str, ids: list[int]) -> None:
+    assert WORDS.encode(text) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("the cat", "cat"),
+        ("dog on the left", "on, left"),
+        ("the", "what is meant"),
+        ("<pad>", "pad"),
+    ],
+)
+def test_a_text_that_is_not_understood_is_refused_with_the_words_there_are(
+    text: str, what: str
+) -> None:
+    with pytest.raises(PromptError, match=f"does not know {what}; its words are nothing, dog, bus"):
+        WORDS.encode(text)
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [SentencePieceTokenizer(trained()), WORDS], ids=["spm", "words"]
+)
+def test_a_saved_tokenizer_loads_as_the_same(
+    tokenizer: SentencePieceTokenizer | WordTokenizer, tmp_path: Path
+) -> None:
+    tokenizer.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert loaded == tokenizer
+    assert loaded.encode("the dog") == tokenizer.encode("the dog")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"neither sentencepiece.bpe.model nor words.txt; save the processor"
+    ):
+        load_tokenizer(tmp_path)
