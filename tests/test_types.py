@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avseg.types import Clip, Segmentation
+from avseg.types import Clip, NamedSource, Segmentation
 
 RATE = 10
 
@@ -35,6 +35,20 @@ def segmentation(first_s: float = 0.0, **changes: Any) -> Segmentation:
         "threshold": 0.5,
     }
     return Segmentation(**(facts | changes))
+
+
+def named(name: str, *pixels: tuple[int, int, int], **changes: Any) -> NamedSource:
+    """A source in two frames, at some (frame, row, column)."""
+    masks = np.zeros((2, 2, 4), np.bool_)
+    for pixel in pixels:
+        masks[pixel] = True
+    facts: dict[str, Any] = {"masks": masks, "scores": masks.any((1, 2)).astype(np.float32)}
+    return NamedSource(name, **(facts | changes))
+
+
+def with_sources(first_s: float, *sources: NamedSource) -> Segmentation:
+    masks = np.logical_or.reduce([np.zeros((2, 2, 4), np.bool_), *(s.masks for s in sources)])
+    return segmentation(first_s, masks=masks, sources=sources)
 
 
 def test_a_sound_window_is_centred_on_its_sound_time() -> None:
@@ -107,6 +121,57 @@ def test_parts_of_different_videos_are_not_joined() -> None:
     other = replace(segmentation(2.0), source="beach.mp4")
     with pytest.raises(ValueError, match=r"beach\.mp4"):
         Segmentation.join([segmentation(), other])
+
+
+def test_a_source_that_a_part_does_not_name_is_silent_in_it() -> None:
+    parts = [with_sources(0.0, named("dog", (1, 0, 0))), with_sources(2.0, named("cat", (0, 1, 3)))]
+    joined = Segmentation.join([*parts, with_sources(4.0)])
+    assert joined.sources is not None
+    dog, cat = joined.sources
+    assert (dog.name, cat.name) == ("dog", "cat")
+    assert np.argwhere(dog.masks).tolist() == [[1, 0, 0]]
+    assert np.argwhere(cat.masks).tolist() == [[2, 1, 3]]
+    assert dog.scores.tolist() == [0, 1, 0, 0, 0, 0]
+    assert cat.scores.tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_parts_with_and_without_names_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="all with named sources or none"):
+        Segmentation.join([segmentation(0.0), with_sources(2.0)])
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ((named("dog"), named("dog")), r"called \['dog', 'dog'\]; each name .* once"),
+        ((named("dog", (0, 0, 0)),), r"marks 0 pixels, its sources \['dog'\] mark 1"),
+        (
+            (NamedSource("dog", np.zeros((2, 3, 4), np.bool_), np.zeros(2, np.float32)),),
+            r"'dog': \(2, 3, 4\)",
+        ),
+    ],
+)
+def test_sources_that_do_not_fit_the_whole_are_refused(
+    sources: tuple[NamedSource, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        segmentation(sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        (" ", {}, "name is ' '"),
+        ("dog", {"masks": np.zeros((2, 2, 4))}, "masks is float64"),
+        ("dog", {"scores": np.array([0, 2], np.float32)}, "scores goes from 0.0 to 2.0"),
+        ("dog", {"scores": np.zeros(3, np.float32)}, "3 values for 2 masks"),
+    ],
+)
+def test_a_source_that_breaks_its_promise_is_refused(
+    name: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        named(name, **changes)
 
 
 def test_parts_out_of_order_are_not_joined() -> None:

@@ -131,6 +131,30 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
+class NamedSource:
+    """One thing that sounds in a video, by its name.
+
+    Args:
+        name: What it is called, such as "dog".
+        masks: Its pixels in each frame, (T, H, W) bool; empty where it does not sound.
+        scores: The model's confidence that it sounds and is visible, (T,) float32 in [0, 1].
+
+    Raises:
+        ValueError: If the name is blank, or a shape, dtype or range is not as above.
+    """
+
+    name: str
+    masks: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError(f"name is {self.name!r}; a source needs a name that can be read.")
+        _check_array("masks", self.masks, np.bool_, "THW")
+        _check_scores(self.scores, len(self.masks))
+
+
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """Masks of the sounding objects in the frames of one video.
 
@@ -142,9 +166,12 @@ class Segmentation:
             of the mask's IoU times the probability of presence, (T,) float32 in [0, 1].
         model: Name of the model.
         threshold: Mask probability from which a pixel counts as marked, in [0, 1].
+        sources: What sounds, each by its name; `masks` is their union. They may overlap. None for
+            a model that does not tell sources apart.
 
     Raises:
-        ValueError: If a shape, dtype, order or range is not as above.
+        ValueError: If a shape, dtype, order or range is not as above, two sources share a name, or
+            `masks` is not the union of theirs.
     """
 
     source: str
@@ -153,16 +180,32 @@ class Segmentation:
     scores: npt.NDArray[np.float32]
     model: str
     threshold: float
+    sources: tuple[NamedSource, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_array("masks", self.masks, np.bool_, "THW")
         _check_times("frame_times", self.frame_times, len(self.masks))
-        _check_array("scores", self.scores, np.float32, "T")
-        _check_range("scores", self.scores, 0.0, 1.0)
-        if len(self.scores) != len(self.masks):
-            raise ValueError(f"scores has {len(self.scores)} values for {len(self.masks)} masks.")
+        _check_scores(self.scores, len(self.masks))
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it must be in [0, 1].")
+        if self.sources is not None:
+            self._check_sources(self.sources)
+
+    def _check_sources(self, sources: tuple[NamedSource, ...]) -> None:
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"sources are called {names}; each name must be there once.")
+        shapes = {source.name: source.masks.shape for source in sources}
+        if set(shapes.values()) - {self.masks.shape}:
+            raise ValueError(f"sources have masks of {shapes}, the whole has {self.masks.shape}.")
+        union = np.zeros_like(self.masks)
+        for source in sources:
+            union |= source.masks
+        if not np.array_equal(union, self.masks):
+            raise ValueError(
+                f"masks marks {self.masks.sum()} pixels, its sources {names} mark {union.sum()} "
+                "or others; it must be their union."
+            )
 
     @staticmethod
     def join(parts: Sequence[Segmentation]) -> Segmentation:
@@ -172,7 +215,8 @@ class Segmentation:
             parts: In the order of time, all of one video, model and threshold.
 
         Returns:
-            One segmentation with all their frames.
+            One segmentation with all their frames, and with every source that one of them names: in
+            the frames of the others it has empty masks and the score 0.
 
         Raises:
             ValueError: If there are no parts, or they differ in more than their frames.
@@ -180,10 +224,14 @@ class Segmentation:
         if not parts:
             raise ValueError("There is nothing to join; pass at least one segmentation.")
         first = parts[0]
-        kinds = {(p.source, p.model, p.threshold, p.masks.shape[1:]) for p in parts}
+        kinds = {
+            (p.source, p.model, p.threshold, p.masks.shape[1:], p.sources is not None)
+            for p in parts
+        }
         if len(kinds) > 1:
             raise ValueError(
-                f"Only parts of one video, model, threshold and size can be joined; got {kinds}."
+                "Only parts of one video, model, threshold and size, all with named sources or "
+                f"none, can be joined; got {kinds}."
             )
         return Segmentation(
             source=first.source,
@@ -192,7 +240,27 @@ class Segmentation:
             scores=np.concatenate([p.scores for p in parts]),
             model=first.model,
             threshold=first.threshold,
+            sources=None if first.sources is None else _join_sources(parts),
         )
+
+
+def _join_sources(parts: Sequence[Segmentation]) -> tuple[NamedSource, ...]:
+    """Join the masks and scores of each source, in the order in which the parts name them."""
+    by_name = [{source.name: source for source in part.sources or ()} for part in parts]
+    names = dict.fromkeys(name for sources in by_name for name in sources)
+    joined = []
+    for name in names:
+        found = [sources.get(name) for sources in by_name]
+        masks = [
+            np.zeros_like(part.masks) if source is None else source.masks
+            for part, source in zip(parts, found, strict=True)
+        ]
+        scores = [
+            np.zeros_like(part.scores) if source is None else source.scores
+            for part, source in zip(parts, found, strict=True)
+        ]
+        joined.append(NamedSource(name, np.concatenate(masks), np.concatenate(scores)))
+    return tuple(joined)
 
 
 def _check_array(name: str, array: npt.NDArray[Any], dtype: type, axes: str) -> None:
@@ -202,6 +270,14 @@ def _check_array(name: str, array: npt.NDArray[Any], dtype: type, axes: str) -> 
             f"{name} is {array.dtype} of shape {array.shape}; "
             f"it must be {np.dtype(dtype).name} of shape ({', '.join(axes)})."
         )
+
+
+def _check_scores(scores: npt.NDArray[np.float32], count: int) -> None:
+    """Refuse scores that are not one for each mask, in [0, 1]."""
+    _check_array("scores", scores, np.float32, "T")
+    _check_range("scores", scores, 0.0, 1.0)
+    if len(scores) != count:
+        raise ValueError(f"scores has {len(scores)} values for {count} masks.")
 
 
 def _check_range(name: str, array: npt.NDArray[np.float32], low: float, high: float) -> None:

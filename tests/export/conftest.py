@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from avseg.types import Segmentation
+from avseg.types import NamedSource, Segmentation
 
 SAMPLE_RATE = 48000
 MILLISECONDS = Fraction(1, 1000)
@@ -114,16 +114,42 @@ def segment(
     )
 
 
+def segment_named(
+    video: VideoFile,
+    times_s: Sequence[float],
+    **sources: tuple[tuple[slice, slice], Sequence[float]],
+) -> Segmentation:
+    """Mark a box for each name, with a score for each frame; 0 where it does not sound."""
+    named = []
+    for name, (box, scores) in sources.items():
+        masks = np.zeros((len(times_s), video.height, video.width), np.bool_)
+        masks[np.array(scores) > 0, *box] = True
+        named.append(NamedSource(name, masks, np.array(scores, np.float32)))
+    return Segmentation(
+        source=str(video.path),
+        frame_times=np.array(times_s, np.float64),
+        masks=np.logical_or.reduce([source.masks for source in named]),
+        scores=np.max([source.scores for source in named], axis=0),
+        model="drawn",
+        threshold=0.5,
+        sources=tuple(named),
+    )
+
+
 def parts_of(segmentation: Segmentation) -> list[Segmentation]:
-    """Cut a segmentation into chunks of one frame."""
+    """Cut a segmentation into chunks of one frame, with the sources that are marked in each."""
     return [
-        Segmentation(
-            source=segmentation.source,
+        replace(
+            segmentation,
             frame_times=segmentation.frame_times[k : k + 1],
             masks=segmentation.masks[k : k + 1],
             scores=segmentation.scores[k : k + 1],
-            model=segmentation.model,
-            threshold=segmentation.threshold,
+            sources=segmentation.sources
+            and tuple(
+                NamedSource(s.name, s.masks[k : k + 1], s.scores[k : k + 1])
+                for s in segmentation.sources
+                if s.masks[k].any()
+            ),
         )
         for k in range(len(segmentation.masks))
     ]

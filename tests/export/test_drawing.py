@@ -5,7 +5,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline
+from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline, tint_of
 
 
 def grey_canvas(height: int = 90, width: int = 120) -> Canvas:
@@ -58,6 +58,30 @@ def test_deep_inside_a_mask_the_picture_is_only_tinted() -> None:
     luma, blue = canvas.luma[45, 60], canvas.blue[22, 30]
     assert 128 < luma < 140
     assert 110 < blue < 128  # a little yellow
+
+
+def test_each_source_is_tinted_in_its_own_colour() -> None:
+    labels = np.ones((90, 120), np.uint8)
+    labels[:, 60:] = 2
+    canvas = grey_canvas()
+    Look(labels).draw(canvas)
+    amber, sky = canvas.blue[22, 10], canvas.blue[22, 50]
+    assert amber < 128 < sky
+
+
+def test_a_source_alone_looks_like_what_sounds_without_a_name() -> None:
+    mask = np.zeros((90, 120), np.bool_)
+    mask[30:60, 30:60] = True
+    plain, numbered = grey_canvas(), grey_canvas()
+    Look(mask).draw(plain)
+    Look(mask.astype(np.uint8)).draw(numbered)
+    np.testing.assert_array_equal(plain.packed, numbered.packed)
+
+
+def test_neighbouring_numbers_never_share_a_colour() -> None:
+    tints = [tint_of(number) for number in range(1, 20)]
+    assert all(tints[k] not in tints[k + 1 : k + 8] for k in range(10))
+    assert tints[0] == tints[8]
 
 
 def test_the_same_look_can_be_drawn_again_and_again() -> None:

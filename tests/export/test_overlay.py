@@ -15,6 +15,7 @@ from tests.export.conftest import (
     parts_of,
     picture_times,
     segment,
+    segment_named,
     sound_packets,
 )
 
@@ -166,6 +167,17 @@ def test_a_picture_shows_the_mask_that_is_nearest_in_time(
     dimmed = drawn[:, :6, :6].mean(axis=(1, 2)) < 0.75 * luma(video.path)[:, :6, :6].mean()
     # The middles are 0.725 s and 1.475 s.
     assert dimmed.tolist() == [True] * 8 + [False] * 7 + [True] * 5
+
+
+def test_a_legend_names_what_is_marked_while_it_is_marked(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video = make_video(size=(96, 128), times_ms=range(0, 2000, 100))
+    box = (slice(60, 80), slice(80, 110))
+    masks = segment_named(video, [0.5, 1.5], dog=(box, [0.5, 0.0]))
+    drawn = luma(save_overlay(masks, tmp_path / "overlay.mp4").path)
+    corner = drawn[:, 4:20, 4:40].astype(int)
+    assert (corner.max(axis=(1, 2)) > 180).tolist() == [True] * 11 + [False] * 9
 
 
 def test_the_strip_at_the_bottom_shows_where_something_sounded(

@@ -10,7 +10,7 @@ from avseg.errors import OutputError
 from avseg.export import MaskWriter, save_masks
 from avseg.export.png import davis_palette
 from avseg.types import Segmentation
-from tests.export.conftest import VideoFile, parts_of, segment
+from tests.export.conftest import VideoFile, parts_of, segment, segment_named
 
 
 @pytest.fixture
@@ -18,6 +18,12 @@ def segmentation() -> Segmentation:
     """Three frames of a video that need not exist."""
     video = VideoFile(Path("video.mp4"), height=6, width=9)
     return segment(video, [0.0, 1.0, 2.0], sounding=[True, False, True])
+
+
+def read_rows(path: Path) -> list[list[int]]:
+    with Image.open(path) as image:
+        rows: list[list[int]] = np.asarray(image).tolist()
+    return rows
 
 
 def test_the_palette_begins_with_the_colours_of_davis() -> None:
@@ -52,6 +58,16 @@ def test_the_marked_pixels_are_dark_red(segmentation: Segmentation, tmp_path: Pa
     with Image.open(tmp_path / "masks" / "000000.png") as image:
         colours = np.asarray(image.convert("RGB"))[segmentation.masks[0]]
     assert np.unique(colours, axis=0).tolist() == [[128, 0, 0]]
+
+
+def test_a_named_source_has_its_own_value(tmp_path: Path) -> None:
+    video = VideoFile(Path("video.mp4"), height=2, width=4)
+    left, right = (slice(None), slice(0, 3)), (slice(None), slice(2, 4))
+    scene = segment_named(video, [0.0, 1.0], dog=(left, [0.5, 0.9]), cat=(right, [0.6, 0.8]))
+    save_masks(scene, tmp_path / "masks")
+    # The cat is the surer one when both are first marked, so it is 1; the surer one is on top.
+    assert read_rows(tmp_path / "masks" / "000000.png") == [[2, 2, 1, 1]] * 2
+    assert read_rows(tmp_path / "masks" / "000001.png") == [[2, 2, 2, 1]] * 2
 
 
 def test_chunks_are_numbered_on(segmentation: Segmentation, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.export.conftest import (
     parts_of,
     picture_times,
     segment,
+    segment_named,
     sound_packets,
 )
 
@@ -130,6 +132,58 @@ def test_the_summary_counts_seconds_and_averages_where_something_sounds(
     assert summary.duration_s == pytest.approx(1.0, abs=0.01)
     assert summary.sounding_s == pytest.approx(0.75 * summary.duration_s)
     assert summary.sound == "copied (aac)"
+
+
+def named(video: VideoFile) -> Segmentation:
+    """A dog on the left all the time, a surer cat on the right in the second half."""
+    left, right = (slice(None), slice(0, 40)), (slice(None), slice(32, 64))
+    return segment_named(
+        video, TIMES_S, dog=(left, [0.5, 0.5, 0.5, 0.5]), cat=(right, [0, 0, 0.75, 0.75])
+    )
+
+
+def test_each_frame_says_which_sources_are_marked(video: VideoFile, tmp_path: Path) -> None:
+    whole = named(video)
+    write_result(parts_of(whole), tmp_path / "out", run_of(video))
+    first, *_, last = read_json(tmp_path / "out")["frames"]
+    assert [source["name"] for source in first["sources"]] == ["dog"]
+    cat, dog = last["sources"]
+    assert whole.sources is not None
+    np.testing.assert_array_equal(decode_mask(dog.pop("rle")), whole.sources[0].masks[3])
+    assert dog == {
+        "name": "dog",
+        "value": 1,
+        "score": 0.5,
+        "area": 0.625,
+        "area_pixels": 1920,
+        "box": [0, 0, 40, 48],
+    }
+    assert (cat["name"], cat["value"], cat["box"]) == ("cat", 2, [32, 0, 32, 48])
+    with Image.open(tmp_path / "out" / "masks" / "000003.png") as image:
+        assert np.asarray(image)[0, [0, 31, 32, 63]].tolist() == [1, 1, 2, 2]
+
+
+def test_the_summary_says_for_how_long_each_source_is_marked(
+    video: VideoFile, tmp_path: Path
+) -> None:
+    run = run_of(video)
+    summary = write_result(parts_of(named(video)), tmp_path / "out", run)
+    assert summary.sources == pytest.approx({"dog": 1.0, "cat": 0.5}, abs=0.01)
+    assert find_result(tmp_path / "out", run) == summary
+
+
+def test_where_nothing_can_be_named_nothing_is_said_of_sources(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    assert "sources" not in (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
+
+
+def test_a_model_that_names_nothing_today_says_so(video: VideoFile, tmp_path: Path) -> None:
+    silent = replace(segment(video, [0.1], sounding=[False]), sources=())
+    summary = write_result([silent], tmp_path / "out", run_of(video))
+    assert summary.sources == {}
+    assert read_json(tmp_path / "out")["frames"][0]["sources"] == []
 
 
 def test_a_silent_video_has_a_summary_of_zeros(video: VideoFile, tmp_path: Path) -> None:

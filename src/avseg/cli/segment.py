@@ -87,10 +87,16 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
 def _summary(folders: list[Path], outcomes: "list[FolderResult | AvsegError]") -> Table:
     """Put what became of each video into a row."""
     columns = (Column("result", overflow="fold"), "frames", "sounding", "area", "score")
-    table = Table(*columns, "what happened")
+    named = any(
+        outcome.summary.sources is not None
+        for outcome in outcomes
+        if not isinstance(outcome, AvsegError)
+    )
+    table = Table(*columns, *["what sounds"] * named, "what happened")
     for folder, outcome in zip(folders, outcomes, strict=True):
         if isinstance(outcome, AvsegError):
-            table.add_row(Text(folder.name), "", "", "", "", Text(type(outcome).__name__, "red"))
+            empty = [""] * (len(table.columns) - 2)
+            table.add_row(Text(folder.name), *empty, Text(type(outcome).__name__, "red"))
             continue
         summary = outcome.summary
         table.add_row(
@@ -99,6 +105,13 @@ def _summary(folders: list[Path], outcomes: "list[FolderResult | AvsegError]") -
             f"{summary.sounding_s:.1f} of {summary.duration_s:.1f} s",
             f"{summary.area:.1%}",
             f"{summary.score:.2f}",
+            *[_names(summary.sources)] * named,
             "was there" if outcome.was_there else "written",
         )
     return table
+
+
+def _names(sources: dict[str, float] | None) -> Text:
+    """List what sounds and for how long, the longest first."""
+    longest_first = sorted((sources or {}).items(), key=lambda item: -item[1])
+    return Text(", ".join(f"{name} {seconds:.1f} s" for name, seconds in longest_first))

@@ -5,6 +5,7 @@ So a pixel that nothing is drawn on keeps its value, whatever the video's colour
 picture costs half of what it would in RGB.
 """
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 
@@ -14,6 +15,8 @@ from PIL import Image, ImageFilter
 
 Plane = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
+#: Rows and columns of a picture.
+Part = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,32 @@ class Colour:
         )
 
 
+@dataclass(frozen=True)
+class Tint:
+    """The colours of one source: of the light on it and around it, and of its outline."""
+
+    light: Colour
+    line: Colour
+
+
 SHADE = Colour.from_rgb(8, 10, 20)
 LIGHT = Colour.from_rgb(255, 196, 64)
-LINE = Colour.from_rgb(255, 226, 130)
 EDGE = Colour.from_rgb(30, 16, 0)
 TRACK = Colour.from_rgb(24, 24, 28)
 PAST = Colour.from_rgb(120, 120, 128)
+
+#: Of source 1, 2, ..., and again from the first; what sounds without a name has the first. Told
+#: apart by most colour-blind eyes too (after Okabe and Ito), and bright enough to light a picture.
+TINTS = (
+    Tint(LIGHT, Colour.from_rgb(255, 226, 130)),
+    Tint(Colour.from_rgb(70, 180, 255), Colour.from_rgb(160, 218, 255)),
+    Tint(Colour.from_rgb(255, 110, 190), Colour.from_rgb(255, 178, 222)),
+    Tint(Colour.from_rgb(40, 220, 150), Colour.from_rgb(150, 240, 205)),
+    Tint(Colour.from_rgb(255, 110, 50), Colour.from_rgb(255, 180, 145)),
+    Tint(Colour.from_rgb(175, 130, 255), Colour.from_rgb(212, 188, 255)),
+    Tint(Colour.from_rgb(240, 240, 90), Colour.from_rgb(250, 250, 180)),
+    Tint(Colour.from_rgb(235, 235, 245), Colour.from_rgb(255, 255, 255)),
+)
 
 #: How much of each colour covers the picture where it is strongest.
 SHADE_OPACITY = 0.45
@@ -81,51 +104,90 @@ class Canvas:
         )
 
 
-class Look:
-    """One mask, ready to be drawn on any number of pictures.
-
-    The layers are flattened into a gain and an offset for each pixel, so that drawing is one
-    multiplication and one addition, however many pictures show the same mask. Out of reach of the
-    mask there is only shade, the same for every pixel.
+class Overprint:
+    """Layers of colour flattened into a gain and an offset for each pixel of a part of a picture.
 
     Args:
-        mask: The sounding objects, (H, W) bool, H and W even.
+        layers: How much of which colour lies where, (h, w) in [0, 1], from the bottom up; h and w
+            even.
     """
 
-    def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
-        # Widths follow the picture's size, so that the look is the same in any resolution.
-        unit = max(1.0, min(mask.shape) / 360)
-        self._near = _near(mask, reach=round(3 * GLOW_RADIUS * unit))
-        solid = Image.fromarray(mask[self._near].astype(np.uint8) * np.uint8(255))
-        inside = _blurred(solid, 0.9 * unit)
-        glow = _blurred(solid, GLOW_RADIUS * unit) * (1 - inside)
-        layers = [
-            (SHADE_OPACITY * (1 - inside), SHADE),
-            (GLOW_OPACITY * glow, LIGHT),
-            (LIGHT_OPACITY * inside, LIGHT),
-            (0.5 * _contour(_blurred(solid, 2.2 * unit)), EDGE),
-            (_contour(inside), LINE),
-        ]
+    def __init__(self, layers: Sequence[tuple[Map, Colour]]) -> None:
         halved = [(_halve(opacity), colour) for opacity, colour in layers]
         self._luma = _flatten([(opacity, colour.luma) for opacity, colour in layers])
         self._blue = _flatten([(opacity, colour.blue) for opacity, colour in halved])
         self._red = _flatten([(opacity, colour.red) for opacity, colour in halved])
 
+    def draw(self, canvas: Canvas, part: Part) -> None:
+        """Draw the layers on a part of a picture, in place.
+
+        Args:
+            canvas: What to draw on.
+            part: Rows and columns, of the layers' size, with even bounds.
+        """
+        half = _chroma(part)
+        canvas.luma[part] = _blend(canvas.luma[part], *self._luma)
+        canvas.blue[half] = _blend(canvas.blue[half], *self._blue)
+        canvas.red[half] = _blend(canvas.red[half], *self._red)
+
+
+def tint_of(number: int) -> Tint:
+    """Return the colours of a source by its number, from 1."""
+    return TINTS[(number - 1) % len(TINTS)]
+
+
+class Look:
+    """The masks of one frame, ready to be drawn on any number of pictures.
+
+    The layers are flattened into a gain and an offset for each pixel, so that drawing is one
+    multiplication and one addition, however many pictures show the same masks. Out of reach of the
+    masks there is only shade, the same for every pixel.
+
+    Args:
+        labels: The sounding objects, (H, W) bool, or the number of each, uint8; H and W even.
+    """
+
+    def __init__(self, labels: npt.NDArray[np.bool_ | np.uint8]) -> None:
+        # Widths follow the picture's size, so that the look is the same in any resolution.
+        unit = max(1.0, min(labels.shape) / 360)
+        self._near = _near(labels, reach=round(3 * GLOW_RADIUS * unit))
+        self._print = Overprint(_layers(labels[self._near].astype(np.uint8), unit))
+
     def draw(self, canvas: Canvas) -> None:
-        """Draw the mask on a picture of its size, in place.
+        """Draw the masks on a picture of their size, in place.
 
         Args:
             canvas: What to draw on.
         """
-        near_chroma = tuple(slice(side.start // 2, side.stop // 2) for side in self._near)
-        for plane, near, flat, shade in (
-            (canvas.luma, self._near, self._luma, SHADE.luma),
-            (canvas.blue, near_chroma, self._blue, SHADE.blue),
-            (canvas.red, near_chroma, self._red, SHADE.red),
+        half = _chroma(self._near)
+        for plane, near, shade in (
+            (canvas.luma, self._near, SHADE.luma),
+            (canvas.blue, half, SHADE.blue),
+            (canvas.red, half, SHADE.red),
         ):
             nearby = plane[near].copy()
             np.take(_shaded(shade), plane, out=plane)
-            plane[near] = _blend(nearby, *flat)
+            plane[near] = nearby
+        self._print.draw(canvas, self._near)
+
+
+def _layers(labels: Plane, unit: float) -> list[tuple[Map, Colour]]:
+    """Return how much of which colour lies where, from the bottom up."""
+    numbers = np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1
+    solids = [
+        Image.fromarray((labels == number).astype(np.uint8) * np.uint8(255)) for number in numbers
+    ]
+    tints = [tint_of(number) for number in numbers.tolist()]
+    insides = [_blurred(solid, 0.9 * unit) for solid in solids]
+    outside = 1 - np.maximum.reduce(insides)
+    layers = [(SHADE_OPACITY * outside, SHADE)]
+    for solid, tint in zip(solids, tints, strict=True):
+        layers.append((GLOW_OPACITY * (_blurred(solid, GLOW_RADIUS * unit) * outside), tint.light))
+    for solid, inside, tint in zip(solids, insides, tints, strict=True):
+        layers.append((LIGHT_OPACITY * inside, tint.light))
+        layers.append((0.5 * _contour(_blurred(solid, 2.2 * unit)), EDGE))
+        layers.append((_contour(inside), tint.line))
+    return layers
 
 
 class Timeline:
@@ -170,7 +232,13 @@ class Timeline:
         canvas.red[-half_rows:] = self._COLOURS[half_columns, 2]
 
 
-def _near(mask: npt.NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
+def _chroma(part: Part) -> Part:
+    """Return the rows and columns of a part in planes of half the size."""
+    rows, columns = (slice(side.start // 2, side.stop // 2) for side in part)
+    return rows, columns
+
+
+def _near(mask: npt.NDArray[np.bool_ | np.uint8], reach: int) -> Part:
     """Return the rows and columns, even, that hold a mask and what is within its reach."""
     sides = []
     for axis, length in enumerate(mask.shape):
@@ -206,7 +274,7 @@ def _halve(opacity: Map) -> Map:
     return halved
 
 
-def _flatten(layers: list[tuple[Map, float]]) -> tuple[Map, Map]:
+def _flatten(layers: Sequence[tuple[Map, float]]) -> tuple[Map, Map]:
     gain: Map = np.ones_like(layers[0][0])
     offset: Map = np.zeros_like(gain)
     for opacity, value in layers:  # from the bottom up

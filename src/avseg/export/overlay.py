@@ -21,6 +21,8 @@ from av.video.stream import VideoStream
 
 from avseg.errors import OutputError
 from avseg.export.drawing import Canvas, Look, Timeline
+from avseg.export.labels import SourceNumbers
+from avseg.export.legend import Legend
 from avseg.export.partial import replace_when_complete
 from avseg.export.soundtrack import open_soundtrack
 from avseg.media import probe
@@ -98,7 +100,8 @@ class OverlayWriter:
     A picture shows the mask whose time is nearest to its own: at the video's full rate its own
     mask; at 1 fps the mask changes half-way between two segmented frames. Every picture of the
     video is in the overlay at its own time, upright if the video is stored rotated, with one
-    more row or column where height or width are odd (h264 needs even ones).
+    more row or column where height or width are odd (h264 needs even ones). Named sources have a
+    colour each, and a legend in the corner names those that are marked.
 
     Args:
         picture: The original, opened for its picture alone.
@@ -131,6 +134,8 @@ class OverlayWriter:
         self._soundtrack = open_soundtrack(output, sound, _sound_stream(sound, video))
         self._mask_time_s = -inf
         self._look: Look | None = None
+        self._numbers = SourceNumbers()
+        self._legend: Legend | None = None
         self.frame_count = 0
         self.sound = self._soundtrack.description
 
@@ -146,10 +151,12 @@ class OverlayWriter:
         """
         self._check(segmentation)
         room = ((0, self._video.height % 2), (0, self._video.width % 2))
-        for time, mask in zip(segmentation.frame_times, segmentation.masks, strict=True):
+        frames = self._numbers.label(segmentation)
+        for time, (labels, marked) in zip(segmentation.frame_times, frames, strict=True):
             self._draw_until((self._mask_time_s + float(time)) / 2)
             self._mask_time_s = float(time)
-            self._look = Look(np.pad(mask, room, mode="edge")) if mask.any() else None
+            self._look = Look(np.pad(labels, room, mode="edge")) if labels.any() else None
+            self._name({self._numbers.of[source.name]: source.name for source in marked})
 
     def finish(self) -> None:
         """Draw the pictures that are left with the last mask, and complete the file.
@@ -164,6 +171,13 @@ class OverlayWriter:
             self._soundtrack.finish()
             self._output.mux(self._encoder.encode(None))
             self._output.close()
+
+    def _name(self, names: dict[int, str]) -> None:
+        """Make the legend of the marked sources, unless it is the same as before."""
+        if not names:
+            self._legend = None
+        elif self._legend is None or self._legend.names != names:
+            self._legend = Legend(names, *self._canvas.luma.shape)
 
     def _check(self, segmentation: Segmentation) -> None:
         expected, size = (self._video.height, self._video.width), segmentation.masks.shape[1:]
@@ -192,6 +206,8 @@ class OverlayWriter:
         _copy_upright(shown.frame, self._video, self._canvas)
         if self._look is not None:
             self._look.draw(self._canvas)
+        if self._legend is not None:
+            self._legend.draw(self._canvas)
         progress = (shown.end_s - self._video.start_s) / self._video.duration_s
         self._timeline.advance(progress, sounding=self._look is not None)
         self._timeline.draw(self._canvas)

@@ -8,11 +8,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from avseg.errors import OutputError
+from avseg.export.labels import SourceNumbers
 from avseg.export.partial import replace_when_complete
 from avseg.types import Segmentation
-
-#: Index of the pixels of sounding objects; everything else is 0.
-SOUNDING = 1
 
 
 def davis_palette() -> bytes:
@@ -38,7 +36,9 @@ _PALETTE = davis_palette()
 class MaskWriter:
     """Writes masks as `000000.png`, `000001.png`, ... chunk after chunk, one in memory at a time.
 
-    The files carry no times; those are in `Segmentation.frame_times` and in `result.json`.
+    What sounds is 1, or with named sources 1, 2, ... in the order in which they are first marked,
+    and everything else 0. The files carry no times and no names; those are in the segmentation and
+    in `result.json`.
 
     Args:
         folder: Where the files go; made if it is not there.
@@ -50,6 +50,7 @@ class MaskWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.frame_count = 0
+        self._numbers = SourceNumbers()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -65,12 +66,12 @@ class MaskWriter:
             segmentation: The masks that follow those written so far.
 
         Raises:
-            OutputError: If a file cannot be written.
+            OutputError: If a file cannot be written, or there are more sources than colours.
         """
-        for mask in segmentation.masks:
+        for labels, _ in self._numbers.label(segmentation):
             path = self.folder / f"{self.frame_count:06d}.png"
             try:
-                save_mask(mask, path)
+                save_mask(labels, path)
             except OSError as error:
                 raise OutputError(
                     f"{path}: cannot be written ({error.strerror}); is the disk full?"
@@ -78,14 +79,14 @@ class MaskWriter:
             self.frame_count += 1
 
 
-def save_mask(mask: npt.NDArray[np.bool_], path: Path) -> None:
-    """Save one mask as an indexed PNG: 0 background, 1 the sounding objects.
+def save_mask(mask: npt.NDArray[np.bool_ | np.uint8], path: Path) -> None:
+    """Save one mask as an indexed PNG: 0 background, 1 the sounding objects, or a number for each.
 
     Args:
-        mask: (H, W) bool.
+        mask: (H, W) bool, or numbers of sources, uint8.
         path: The file to write.
     """
-    image = Image.fromarray(mask.astype(np.uint8) * np.uint8(SOUNDING))
+    image = Image.fromarray(mask.astype(np.uint8))
     image.putpalette(_PALETTE)  # turns grey values into indices
     image.save(path)
 
@@ -99,7 +100,8 @@ def save_masks(segmentation: Segmentation, folder: str | Path) -> None:
             files, and only when all are written.
 
     Raises:
-        OutputError: If the folder holds other files, or cannot be written.
+        OutputError: If the folder holds other files, or cannot be written, or there are more
+            sources than colours.
     """
     folder = Path(folder)
     if folder.exists():

@@ -12,7 +12,12 @@ written frame by frame, so the length of the video does not matter; each frame i
 
 `area` is the marked share of the picture; `box` is in pixels from the top left corner, null
 when nothing is marked; `rle` is COCO's, at the video's own size; `index` is also the number of
-the mask's PNG.
+the mask's PNG. A model that names what sounds adds to each frame the sources that are marked in it,
+the best score first, and `value` is what their pixels hold in the PNG unless a better one covers
+them:
+
+      "sources": [{"name": "dog", "value": 1, "score": 0.9, "area": ..., "area_pixels": ...,
+                   "box": ..., "rle": ...}]
 """
 
 import hashlib
@@ -28,10 +33,11 @@ import numpy.typing as npt
 
 from avseg.errors import OutputError
 from avseg.export import rle
+from avseg.export.labels import SourceNumbers
 from avseg.export.overlay import open_overlay
 from avseg.export.partial import replace_when_complete
 from avseg.export.png import MaskWriter
-from avseg.types import Segmentation, VideoInfo
+from avseg.types import NamedSource, Segmentation, VideoInfo
 
 SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"
@@ -96,6 +102,8 @@ class ResultSummary:
         area: Mean share of the picture that is marked, over the frames in which something is.
         score: Mean score of these frames; like the area 0 when there are none.
         sound: What happened to the sound in the overlay ("copied (aac)", ...); None without one.
+        sources: For how many seconds each named source is marked, in the order of their values in
+            the masks; None if the model names nothing.
     """
 
     frame_count: int
@@ -104,6 +112,7 @@ class ResultSummary:
     area: float
     score: float
     sound: str | None
+    sources: dict[str, float] | None = None
 
 
 def write_result(
@@ -177,12 +186,16 @@ def find_result(folder: str | Path, run: Run) -> ResultSummary | None:
 class _Record:
     """Writes `result.json` line by line, and keeps two numbers of each frame."""
 
+    #: Marked frames of each source so far, None if the model names nothing.
+    _source_frames: dict[str, int] | None = None
+
     def __init__(self, path: Path, run: Run) -> None:
         self._run = run
         self._fingerprint = run.fingerprint()
         self._file = path.open("w", encoding="utf-8")
         self._scores: list[float] = []
         self._areas: list[float] = []
+        self._numbers = SourceNumbers()
 
     def __enter__(self) -> "_Record":
         return self
@@ -191,10 +204,11 @@ class _Record:
         self._file.close()
 
     def write(self, segmentation: Segmentation) -> None:
-        frames = zip(segmentation.frame_times, segmentation.masks, segmentation.scores, strict=True)
-        for time, mask, score in frames:
+        for k, (_, marked) in enumerate(self._numbers.label(segmentation)):
             before = ",\n" if self._areas else self._head(segmentation.model)
-            line = self._frame(float(time), mask, float(score))
+            line = self._frame(segmentation, k)
+            if segmentation.sources is not None:
+                line["sources"] = self._sources(marked, k)
             self._file.write(before + json.dumps(line, allow_nan=False))
 
     def finish(self, sound: str | None) -> ResultSummary:
@@ -203,7 +217,10 @@ class _Record:
                 f"{self._run.video.path}: the segmentation has no frames, so there is no result."
             )
         summary = self._summarise(sound)
-        tail = {"summary": asdict(summary), "status": "complete"}
+        facts = asdict(summary)
+        if summary.sources is None:
+            del facts["sources"]
+        tail = {"summary": facts, "status": "complete"}
         self._file.write(f"\n], {json.dumps(tail, allow_nan=False)[1:]}\n")
         return summary
 
@@ -217,21 +234,22 @@ class _Record:
         }
         return f'{json.dumps(head, allow_nan=False)[:-1]}, "frames": [\n'
 
-    def _frame(self, time_s: float, mask: npt.NDArray[np.bool_], score: float) -> dict[str, Any]:
-        encoded = rle.encode_mask(mask)
-        pixels = rle.area(encoded)
+    def _frame(self, segmentation: Segmentation, k: int) -> dict[str, Any]:
+        facts = _describe(segmentation.masks[k], segmentation.scores[k])
         index = len(self._areas)
-        self._scores.append(score)
-        self._areas.append(pixels / mask.size)
-        return {
-            "index": index,
-            "time_s": round(time_s, 6),
-            "score": round(score, 6),
-            "area": round(pixels / mask.size, 6),
-            "area_pixels": pixels,
-            "box": rle.bounding_box(encoded),
-            "rle": encoded,
-        }
+        self._scores.append(float(segmentation.scores[k]))
+        self._areas.append(facts["area_pixels"] / segmentation.masks[k].size)
+        return {"index": index, "time_s": round(float(segmentation.frame_times[k]), 6)} | facts
+
+    def _sources(self, marked: list[NamedSource], k: int) -> list[dict[str, Any]]:
+        frames = self._source_frames = self._source_frames or {}
+        for source in marked:
+            frames[source.name] = frames.get(source.name, 0) + 1
+        return [
+            {"name": source.name, "value": self._numbers.of[source.name]}
+            | _describe(source.masks[k], source.scores[k])
+            for source in marked
+        ]
 
     def _summarise(self, sound: str | None) -> ResultSummary:
         video = self._run.video
@@ -244,7 +262,26 @@ class _Record:
             area=round(float(areas[sounding].mean()), 6) if sounding.any() else 0.0,
             score=round(float(scores[sounding].mean()), 6) if sounding.any() else 0.0,
             sound=sound,
+            sources=self._summarise_sources(),
         )
+
+    def _summarise_sources(self) -> dict[str, float] | None:
+        if self._source_frames is None:
+            return None
+        per_frame_s = self._run.video.duration_s / len(self._areas)
+        return {name: round(n * per_frame_s, 6) for name, n in self._source_frames.items()}
+
+
+def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:
+    encoded = rle.encode_mask(mask)
+    pixels = rle.area(encoded)
+    return {
+        "score": round(float(score), 6),
+        "area": round(pixels / mask.size, 6),
+        "area_pixels": pixels,
+        "box": rle.bounding_box(encoded),
+        "rle": encoded,
+    }
 
 
 def _refuse_foreign_files(folder: Path) -> None:

@@ -1,0 +1,52 @@
+"""Sources are numbered in the order in which they are first marked."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.errors import OutputError
+from avseg.export.labels import MAX_SOURCES, SourceNumbers
+from avseg.types import Segmentation
+from tests.export.conftest import VideoFile, parts_of, segment, segment_named
+
+VIDEO = VideoFile(Path("video.mp4"), height=2, width=4)
+EVERYWHERE = (slice(None), slice(None))
+
+
+def number(*parts: Segmentation) -> dict[str, int]:
+    numbers = SourceNumbers()
+    for part in parts:
+        list(numbers.label(part))
+    return numbers.of
+
+
+def test_without_names_what_sounds_is_one() -> None:
+    (labels, marked), (nothing, _) = SourceNumbers().label(
+        segment(VideoFile(Path("video.mp4"), 4, 4), [0.0, 1.0], sounding=[True, False])
+    )
+    assert (labels.max(), labels.sum()) == (1, 4)
+    assert not nothing.any()
+    assert marked == []
+
+
+def test_the_first_to_be_marked_is_one_and_of_two_at_once_the_surer() -> None:
+    scene = segment_named(
+        VIDEO,
+        [0.0, 1.0],
+        a=(EVERYWHERE, [0, 0.9]),
+        b=(EVERYWHERE, [0.1, 0]),
+        c=(EVERYWHERE, [0.2, 0]),
+    )
+    assert number(scene) == {"c": 1, "b": 2, "a": 3}
+    assert number(*parts_of(scene)) == number(scene)
+
+
+def test_a_source_that_is_never_marked_takes_no_number() -> None:
+    scene = segment_named(VIDEO, [0.0], heard=(EVERYWHERE, [0.0]), seen=(EVERYWHERE, [0.5]))
+    assert number(scene) == {"seen": 1}
+
+
+def test_more_sources_than_a_picture_can_number_are_refused() -> None:
+    names = {f"thing {k}": (EVERYWHERE, [0.5]) for k in range(MAX_SOURCES + 1)}
+    with pytest.raises(OutputError, match=r"video.mp4: .* source number 256, .* at most 255"):
+        number(segment_named(VIDEO, [0.0], **names))
