@@ -59,3 +59,15 @@ def test_an_image_with_two_texts_is_encoded_once(segmenter: TextPromptedSam) -> 
     for i in range(2):
         alone = segmenter(features, tokens, text[i : i + 1])
         torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=0)
+
+
+def test_one_mask_can_be_decoded_in_place_of_three(segmenter: TextPromptedSam) -> None:
+    pictures = torch.randn(2, 3, 64, 64)
+    features = segmenter.sam.encode_images(pictures)
+    tokens = segmenter.beit3.embed_images(pictures)
+    text = segmenter.beit3.embed_text(torch.tensor([[3, 4], [5, 6]]))
+    counts = {
+        multimask: segmenter(features, tokens, text, multimask=multimask).mask_logits.shape[1]
+        for multimask in (True, False)
+    }
+    assert counts == {True: 3, False: 1}

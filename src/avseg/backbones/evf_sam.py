@@ -94,6 +94,7 @@ class TextPromptedSam(nn.Module):
         image_tokens: Tensor,
         text_embeddings: Tensor,
         padding_mask: Tensor | None = None,
+        multimask: bool = True,
     ) -> MaskPrediction:
         """Segment what each text names in its image.
 
@@ -102,9 +103,10 @@ class TextPromptedSam(nn.Module):
             image_tokens: From `beit3.embed_images`, of each prompt's image, (N, V, D).
             text_embeddings: From `beit3.embed_text`, or pseudo text tokens, (N, T, D).
             padding_mask: True where the text is padding, (N, T) bool; None masks nothing.
+            multimask: Three masks for each prompt, or one.
 
         Returns:
-            Three masks for each prompt.
+            The masks of each prompt.
         """
         prompts = self.text_prompts(image_tokens, text_embeddings, padding_mask)
-        return self.sam.decode_masks(features, prompts)
+        return self.sam.decode_masks(features, prompts, multimask)

@@ -55,8 +55,8 @@ class MaskPrediction:
     """A mask decoder's answer to M prompts.
 
     Args:
-        mask_logits: Three masks each, before the sigmoid, (M, 3, m, m).
-        iou_predictions: The decoder's estimate of each mask's IoU, (M, 3) in [0, 1].
+        mask_logits: K masks each, before the sigmoid, (M, K, m, m), K = 3 or 1.
+        iou_predictions: The decoder's estimate of each mask's IoU, (M, K) in [0, 1].
         object_score_logits: Whether there is such an object, before the sigmoid, (M, 1); None of
             SAM 1, which does not say.
         resized_to: Side to which masks are resized before all else, in pixels; None leaves them.
@@ -68,7 +68,7 @@ class MaskPrediction:
     resized_to: int | None = None
 
     def best(self) -> tuple[Tensor, Tensor]:
-        """Pick of the three masks the one with the highest predicted IoU.
+        """Pick of the K masks the one with the highest predicted IoU.
 
         Returns:
             Mask logits, (M, m, m) or (M, resized_to, resized_to), and predicted IoU (M,).
@@ -134,13 +134,14 @@ class PromptedSam(Protocol):
         ...
 
     def decode_masks(
-        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor, multimask: bool = True
     ) -> MaskPrediction:
-        """Decode three masks for each prompt.
+        """Decode the masks of each prompt.
 
         Args:
             features: Of the images, lined up with the prompts.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
+            multimask: Three masks for a prompt that may mean several things, or one.
 
         Returns:
             The masks and what the decoder thinks of them.

@@ -194,9 +194,9 @@ class PromptedSam1(nn.Module):
         return ImageFeatures((encoder.neck(hidden),))
 
     def decode_masks(
-        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor, multimask: bool = True
     ) -> MaskPrediction:
-        """Decode three masks for each prompt.
+        """Decode the masks of each prompt.
 
         SAM resizes its masks to the side of its input before any other size, and AV2T-SAM and
         EVF-SAM score and train on the result; going to the video's size in one step differs.
@@ -204,6 +204,7 @@ class PromptedSam1(nn.Module):
         Args:
             features: Of the images, lined up with the prompts.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
+            multimask: Three masks for a prompt that may mean several things, or one.
 
         Returns:
             The masks, of side 4h and to be resized to S, and what the decoder thinks of them.
@@ -216,7 +217,7 @@ class PromptedSam1(nn.Module):
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
             dense_prompt_embeddings=dense.expand_as(embeddings),
-            multimask_output=True,
+            multimask_output=multimask,
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], resized_to=self.config.image_size)
 

@@ -201,13 +201,15 @@ class PromptedSam2(nn.Module):
         return ImageFeatures((embeddings, stride8, stride4))
 
     def decode_masks(
-        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor
+        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor, multimask: bool = True
     ) -> MaskPrediction:
-        """Decode three masks for each prompt.
+        """Decode the masks of each prompt.
 
         Args:
             features: Of the images, lined up with the prompts.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
+            multimask: Three masks for a prompt that may mean several things, or one; where that is
+                unstable, SAM 2 gives the best of the three for it, except in training.
 
         Returns:
             The masks, of side 4h, and what the decoder thinks of them.
@@ -224,7 +226,7 @@ class PromptedSam2(nn.Module):
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
             dense_prompt_embeddings=dense.expand_as(embeddings),
-            multimask_output=True,
+            multimask_output=multimask,
             high_resolution_features=[features.per_prompt(level) for level in fine],
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0])

@@ -26,7 +26,7 @@ from avseg.datasets.synthetic.corpora import (
     TextPromptCorpus,
     load_sound_bank,
 )
-from avseg.models.av2t_sam.processing import (
+from avseg.models.pictures import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
     SAM_STATISTICS,

@@ -11,8 +11,8 @@ from transformers import CLIPImageProcessorPil
 
 from avseg.errors import CheckpointError, ClipError
 from avseg.models.av2t_sam import Av2tSamProcessor
-from avseg.models.av2t_sam.processing import CLIP_STATISTICS, normalise
 from avseg.models.outputs import AvsegOutput
+from avseg.models.pictures import CLIP_STATISTICS
 from avseg.types import Clip
 from tests.models.factories import CONFIG
 
@@ -112,12 +112,6 @@ def test_each_backbone_has_its_own_range() -> None:
     assert highest == pytest.approx(
         {"pixel_values_sam": 2.64, "pixel_values_beit3": 1.0, "pixel_values_clip": 2.1459}, abs=1e-3
     )
-
-
-def test_normalising_is_subtracting_and_dividing() -> None:
-    pixels = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
-    normalised = normalise(pixels, ((1.0, 1.0, 1.0), (1.0, 2.0, 4.0)))
-    assert normalised.flatten().tolist() == [0.0, 0.5, 0.5]
 
 
 def test_masks_come_back_at_each_videos_own_size() -> None:

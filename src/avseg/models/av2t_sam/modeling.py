@@ -6,18 +6,16 @@ of the mask logits, H x W size of the true masks.
 
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures, MaskPrediction
-from avseg.errors import CheckpointError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
 from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
+from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 
 #: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
@@ -35,7 +33,7 @@ TRAINABLE = (
 NOTHING_LOGIT = -1024.0
 
 
-class Av2tSamModel(PreTrainedModel):
+class Av2tSamModel(AvsegModel):
     """Segments the objects that sound (Lee, Zhang, Duan 2025, arXiv:2502.16359).
 
     Args:
@@ -77,18 +75,7 @@ class Av2tSamModel(PreTrainedModel):
         Raises:
             CheckpointError: If keys are missing, unknown or of another shape.
         """
-        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
-        model, info = loaded
-        wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
-        if wrong:
-            summary = "; ".join(
-                f"{len(keys)} {kind.replace('_', ' ')}, first {keys[0]}"
-                for kind, keys in wrong.items()
-            )
-            raise CheckpointError(
-                f"{path}: the weights do not fit {cls.__name__}: {summary}. "
-                "Load a folder that its save_pretrained wrote."
-            )
+        model = super().from_pretrained(path, *args, **kwargs)
         model._freeze()  # loading makes new parameters, which all train
         return model
 
@@ -213,7 +200,3 @@ class Av2tSamModel(PreTrainedModel):
             return losses.mean()
         counts = annotated.flatten().to(losses)
         return (losses * counts).sum() / counts.sum().clamp(min=1)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Leave modules as their constructors initialise them; backbones of transformers differ."""

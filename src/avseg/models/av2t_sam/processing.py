@@ -3,11 +3,10 @@
 T frames, H x W size of the video, S / s / c side of the pictures for SAM / BEiT-3 / CLIP.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,38 +15,35 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from avseg.errors import CheckpointError, ClipError
+from avseg.errors import ClipError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.losses import resize_logits
 from avseg.models.outputs import AvsegOutput
+from avseg.models.pictures import (
+    BEIT3_STATISTICS,
+    CLIP_STATISTICS,
+    SAM_STATISTICS,
+    as_pixels,
+    normalise,
+    resize,
+)
+from avseg.models.processor import (
+    confidence,
+    read_options,
+    required,
+    threshold_masks,
+    write_options,
+)
 from avseg.types import Clip
 
-#: Name of the file beside a saved model.
-PROCESSOR_FILE = "processor_config.json"
-
-#: Mean and standard deviation of red, green and blue over 0..255, as each backbone was trained.
-SAM_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-BEIT3_STATISTICS = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-CLIP_STATISTICS = (
-    (122.7709383, 116.7460125, 104.09373615),
-    (68.5005327, 66.6321579, 70.32316305),
-)
 _STATISTICS = {"sam": SAM_STATISTICS, "beit3": BEIT3_STATISTICS, "clip": CLIP_STATISTICS}
 
 
-def _squeeze(pixels: Tensor, side: int, mode: str) -> Tensor:
-    """Resize uint8 frames (T, 3, H, W) to a square, as Pillow does to one grey level."""
-    if pixels.shape[-2:] == (side, side):
-        return pixels
-    return F.interpolate(pixels, size=(side, side), mode=mode, antialias=True)
-
-
 def _bilinear(pixels: Tensor, side: int) -> Tensor:
-    return _squeeze(pixels, side, "bilinear")
+    return resize(pixels, (side, side), "bilinear")
 
 
 def _bicubic(pixels: Tensor, side: int) -> Tensor:
-    return _squeeze(pixels, side, "bicubic")
+    return resize(pixels, (side, side), "bicubic")
 
 
 def _sharp_bicubic(pixels: Tensor, side: int) -> Tensor:
@@ -131,20 +127,7 @@ class Av2tSamProcessor:
         Raises:
             CheckpointError: If there is no such file, or its options are not the processor's.
         """
-        path = Path(folder) / PROCESSOR_FILE
-        try:
-            options = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"{path} does not exist; give a folder that save_pretrained wrote."
-            ) from error
-        names = {field.name for field in fields(cls)}
-        if set(options) != names:
-            raise CheckpointError(
-                f"{path} has the options {sorted(options)}, {cls.__name__} has {sorted(names)}; "
-                "save the processor again with this version."
-            )
-        return cls(**options)
+        return cls(**read_options(folder, (field.name for field in fields(cls))))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the options as JSON beside the model.
@@ -152,9 +135,7 @@ class Av2tSamProcessor:
         Args:
             folder: Made if it is missing.
         """
-        path = Path(folder) / PROCESSOR_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_options(folder, asdict(self))
 
     def __call__(
         self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
@@ -202,7 +183,7 @@ class Av2tSamProcessor:
             `pixel_values_sam` (T, 3, S, S), `pixel_values_beit3` (T, 3, s, s) and
             `pixel_values_clip` (T, 3, c, c), float32, those that are wanted.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # (T, 3, H, W)
+        pixels = as_pixels(frames)
         sides = {"sam": self.sam_size, "beit3": self.beit3_size, "clip": self.clip_size}
         return {
             f"pixel_values_{name}": normalise(
@@ -227,18 +208,13 @@ class Av2tSamProcessor:
         Raises:
             ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
         """
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
-        logits = _required(outputs.mask_logits, "mask_logits")
+        logits = required(outputs.mask_logits, "mask_logits")
         if len(sizes) != len(logits):
             raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
-        cut = float(np.log(threshold / (1 - threshold)))
-        masks = []
-        for clip_logits, size in zip(logits.detach().float(), sizes, strict=True):
-            # A frame at a time: at the video's own size the logits of a clip are large.
-            frames = [resize_logits(frame[None], size)[0] > cut for frame in clip_logits]
-            masks.append(torch.stack(frames).cpu().numpy())
-        return masks
+        return [
+            threshold_masks(clip_logits, size, threshold)
+            for clip_logits, size in zip(logits, sizes, strict=True)
+        ]
 
     def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
         """Say how sure the model is of each frame's mask.
@@ -250,28 +226,4 @@ class Av2tSamProcessor:
             Predicted IoU times the probability that there is something to mark, if the model says,
             (B, T) in [0, 1].
         """
-        scores = _required(outputs.iou_predictions, "iou_predictions")
-        if outputs.object_score_logits is not None:
-            scores = scores * outputs.object_score_logits.sigmoid()
-        array: npt.NDArray[np.float32] = scores.detach().float().cpu().numpy()
-        return array
-
-
-def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Subtract a backbone's mean and divide by its standard deviation.
-
-    Args:
-        pixels: RGB in [0, 255], (T, 3, H, W), of any dtype and on any device.
-        statistics: Mean and standard deviation of red, green and blue, over 0..255.
-
-    Returns:
-        Normalised pixels, (T, 3, H, W) float32.
-    """
-    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in statistics)
-    return (pixels.float() - mean) / std
-
-
-def _required(values: Any, name: str) -> Tensor:
-    if not isinstance(values, Tensor):
-        raise TypeError(f"the outputs have no {name}; give the outputs of the model.")
-    return values
+        return confidence(outputs)

@@ -1,0 +1,46 @@
+"""The model class under those of the model families."""
+
+from typing import Any, Self
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from avseg.errors import CheckpointError
+
+
+class AvsegModel(PreTrainedModel):
+    """A model of a family: loads weights that fit it exactly, and no others."""
+
+    @classmethod
+    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Load a saved model, and refuse weights that do not fit it exactly.
+
+        Args:
+            path: Folder or hub repository.
+            *args: As for `transformers`.
+            **kwargs: As for `transformers`.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            CheckpointError: If keys are missing, unknown or of another shape.
+        """
+        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
+        wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
+        if wrong:
+            summary = "; ".join(
+                f"{len(keys)} {kind.replace('_', ' ')}, first {keys[0]}"
+                for kind, keys in wrong.items()
+            )
+            raise CheckpointError(
+                f"{path}: the weights do not fit {cls.__name__}: {summary}. "
+                "Load a folder that its save_pretrained wrote."
+            )
+        return model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave modules as their constructors initialise them; backbones of transformers differ."""

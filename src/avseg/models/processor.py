@@ -1,0 +1,168 @@
+"""What a segmenter asks of the processor beside a model, and what processors have in common.
+
+T frames of H x W pixels, h x w size of the mask logits.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from avseg.errors import CheckpointError
+from avseg.models.losses import resize_logits
+from avseg.models.outputs import AvsegOutput
+from avseg.types import Clip
+
+#: Name of the file beside a saved model.
+PROCESSOR_FILE = "processor_config.json"
+
+
+class ClipProcessor(Protocol):
+    """Turns clips into a model's inputs and its outputs into masks."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound that clips carry, in Hz."""
+        ...
+
+    @property
+    def window_s(self) -> float | None:
+        """Sound that belongs to a frame, in seconds; None of a model that does not listen."""
+        ...
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """Make the processor that fits a model."""
+        ...
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor saved beside its model."""
+        ...
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Save the processor beside its model."""
+        ...
+
+    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+        """Prepare one clip."""
+        ...
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks, (T, H, W) bool for each size."""
+        ...
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Say how sure the model is of each mask, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class TextProcessor(ClipProcessor, Protocol):
+    """A processor for a model that is prompted by texts."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is looked for; there are masks and a score for each."""
+        ...
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """Make the same processor look for other texts."""
+        ...
+
+
+def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
+    """Read the options of a processor.
+
+    Args:
+        folder: Where `write_options` wrote.
+        names: The options it must have.
+
+    Returns:
+        The options by name.
+
+    Raises:
+        CheckpointError: If there is no such file, or its options are others.
+    """
+    path = Path(folder) / PROCESSOR_FILE
+    try:
+        options: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} does not exist; give a folder that save_pretrained wrote."
+        ) from error
+    wanted = sorted(names)
+    if sorted(options) != wanted:
+        raise CheckpointError(
+            f"{path} has the options {sorted(options)}, this processor has {wanted}; "
+            "save the processor again with this version."
+        )
+    return options
+
+
+def write_options(folder: str | Path, options: Mapping[str, Any]) -> None:
+    """Write the options of a processor as JSON.
+
+    Args:
+        folder: Made if it is missing.
+        options: The options by name.
+    """
+    path = Path(folder) / PROCESSOR_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+
+
+def threshold_masks(
+    mask_logits: Tensor, size: tuple[int, int], threshold: float
+) -> npt.NDArray[np.bool_]:
+    """Resize the mask logits of a clip's frames and mark what lies above the threshold.
+
+    Args:
+        mask_logits: Before the sigmoid, (T, h, w).
+        size: Height and width of the frames, in pixels.
+        threshold: Probability above which a pixel is marked, in (0, 1).
+
+    Returns:
+        Masks, (T, H, W).
+
+    Raises:
+        ValueError: If the threshold is not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
+    cut = float(np.log(threshold / (1 - threshold)))
+    logits = mask_logits.detach().float()
+    # A frame at a time: at the video's own size the logits of a clip are large.
+    masks = torch.stack([resize_logits(frame[None], size)[0] > cut for frame in logits])
+    return masks.cpu().numpy()
+
+
+def confidence(outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+    """Say how sure the model is of each mask.
+
+    Args:
+        outputs: Of the model.
+
+    Returns:
+        Predicted IoU times the probability that there is something to mark, if the model says, in
+        [0, 1], of the outputs' shape.
+    """
+    scores = required(outputs.iou_predictions, "iou_predictions")
+    if outputs.object_score_logits is not None:
+        scores = scores * outputs.object_score_logits.sigmoid()
+    array: npt.NDArray[np.float32] = scores.detach().float().cpu().numpy()
+    return array
+
+
+def required(values: Any, name: str) -> Tensor:
+    """Return what the outputs must have, or raise a TypeError that names it."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"the outputs have no {name}; give the outputs of the model.")
+    return values
