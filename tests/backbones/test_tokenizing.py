@@ -78,6 +78,16 @@ def test_the_table_needs_a_row_for_each_piece_and_for_padding() -> None:
     assert len(SentencePieceTokenizer(trained())) == count + 1
 
 
+def test_added_tokens_are_matched_before_all_else(tmp_path: Path) -> None:
+    model = trained()
+    SentencePieceTokenizer(model, {"[semantic]": 70}).save(tmp_path)
+    tokenizer = SentencePieceTokenizer.from_file(tmp_path / SentencePieceTokenizer.FILE)
+    dog = xlm_roberta_ids(model, "the dog")[1:-1]
+    assert tokenizer.encode("[semantic] the dog") == [0, 70, *dog, 2]
+    assert tokenizer.encode("the dog[semantic]") == [0, *dog, 70, 2]
+    assert len(tokenizer) == 71
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -91,6 +101,13 @@ def test_the_table_needs_a_row_for_each_piece_and_for_padding() -> None:
 def test_a_model_of_another_kind_is_refused(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         SentencePieceTokenizer(trained(**options))
+
+
+def test_damaged_added_tokens_are_refused(tmp_path: Path) -> None:
+    SentencePieceTokenizer(trained()).save(tmp_path)
+    (tmp_path / "added_tokens.json").write_text('["[semantic]"]')
+    with pytest.raises(CheckpointError, match=r"added_tokens.json if there is one"):
+        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", trained()[:-100]])

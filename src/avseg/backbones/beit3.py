@@ -70,6 +70,11 @@ class Beit3Config(StrictConfig):
             )
 
     @property
+    def max_text_tokens(self) -> int:
+        """Longest text that has positions, in tokens."""
+        return self.max_text_positions - _FIRST_POSITION
+
+    @property
     def num_patches(self) -> int:
         """Patches of an image."""
         return (self.image_size // self.patch_size) ** 2
@@ -301,7 +306,7 @@ class Beit3Model(nn.Module):
         Raises:
             ValueError: If the text is longer than the position table.
         """
-        longest = self.config.max_text_positions - _FIRST_POSITION
+        longest = self.config.max_text_tokens
         if text_embeddings.shape[1] > longest:
             raise ValueError(
                 f"the text has {text_embeddings.shape[1]} tokens, the model holds {longest}; "

@@ -4,9 +4,10 @@ One interface, `TextTokenizer`, two tokenizers. Each is one file beside the mode
 `load_tokenizer` knows it.
 """
 
+import json
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,8 +54,12 @@ class SentencePieceTokenizer:
     any other piece has its number in the file plus 1. The sentencepiece library gives the same ids;
     where several accents stand on one letter, and there alone, it may join them otherwise.
 
+    A repository may add tokens, in a file beside the model, that are matched before all else:
+    EVF-SAM's multitask models have "[semantic]".
+
     Args:
         model: Content of the SentencePiece model file.
+        added: Ids of tokens that are not in it.
 
     Raises:
         ValueError: If it is no such file, or one that needs what is not computed here.
@@ -62,16 +67,18 @@ class SentencePieceTokenizer:
 
     FILE: ClassVar[str] = "sentencepiece.bpe.model"  # as XLM-RoBERTa's is called in repositories
     PAD_ID: ClassVar[int] = 1
+    _ADDED_FILE: ClassVar[str] = "added_tokens.json"
     _START, _END, _UNKNOWN_ID, _OFFSET = 0, 2, 3, 1
 
     model: bytes = field(repr=False)
+    added: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._unigram  # noqa: B018 - a damaged file is to be noticed now
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read a SentencePiece model.
+        """Read a SentencePiece model, and `added_tokens.json` beside it if that is there.
 
         Args:
             path: The file.
@@ -82,16 +89,19 @@ class SentencePieceTokenizer:
         Raises:
             CheckpointError: If it cannot be read or used.
         """
+        beside = path.with_name(cls._ADDED_FILE)
         try:
-            return cls(path.read_bytes())
-        except (OSError, ValueError) as error:
+            added = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+            return cls(path.read_bytes(), {str(token): int(added[token]) for token in added})
+        except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(
                 f"{path}: is no SentencePiece model that can be used ({error}); copy it again from "
-                "where the model's weights come from."
+                f"where the model's weights come from, with {cls._ADDED_FILE} if there is one."
             ) from error
 
     def __len__(self) -> int:
-        return self._unigram.get_vocab_size() + self._OFFSET
+        highest = self._unigram.get_vocab_size() - 1 + self._OFFSET
+        return max([highest, *self.added.values()]) + 1
 
     def encode(self, text: str) -> list[int]:
         """Turn a text into token ids.
@@ -102,9 +112,14 @@ class SentencePieceTokenizer:
         Returns:
             Ids, those of the start and the end included; unknown characters are id 3.
         """
-        numbers = self._unigram.encode(text).ids
-        pieces = [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
-        return [self._START, *pieces, self._END]
+        ids = [self._START]
+        for part in self._split(text):
+            if part in self.added:
+                ids.append(self.added[part])
+                continue
+            numbers = self._unigram.encode(part).ids
+            ids += [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
+        return [*ids, self._END]
 
     def save(self, folder: Path) -> None:
         """Write the model file.
@@ -113,6 +128,14 @@ class SentencePieceTokenizer:
             folder: A folder that is there.
         """
         (folder / self.FILE).write_bytes(self.model)
+        if self.added:
+            (folder / self._ADDED_FILE).write_text(json.dumps(dict(self.added)), encoding="utf-8")
+
+    def _split(self, text: str) -> list[str]:
+        """Cut added tokens out of the text between them."""
+        if not self.added:
+            return [text]
+        return re.split(f"({'|'.join(map(re.escape, self.added))})", text)
 
     @cached_property
     def _unigram(self) -> Tokenizer:
