@@ -8,7 +8,9 @@ from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.backbones.tokenizing import WordTokenizer
 from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.evf_sam import EvfSamConfig
 
 SAM2 = PromptedSam2Config(
     image_size=64,
@@ -81,6 +83,8 @@ CONFIG = Av2tSamConfig(
     adapter_dim=8,
     window_s=0.25,
 )
+EVF_CONFIG = EvfSamConfig(sam_config=SAM2, beit3_config=BEIT3, max_text_tokens=3)
+WORDS = WordTokenizer(("<pad>", "nothing", "dog", "cat", "bus"))
 
 
 def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:

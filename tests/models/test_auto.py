@@ -18,7 +18,7 @@ def test_every_family_is_under_the_name_its_configuration_carries() -> None:
 
 def test_every_family_builds_its_processor_from_its_configuration() -> None:
     for family in FAMILIES.values():
-        processor = family.processor.from_config(family.config())  # type: ignore[arg-type]
+        processor = family.processor.from_config(family.config())
         assert isinstance(processor, family.processor)
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -17,7 +16,8 @@ from avseg.checkpoints.catalog import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Chec
 from avseg.errors import CheckpointError
 from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES, Family
-from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from avseg.models.model import AvsegModel
+from avseg.models.processor import ClipProcessor
 
 #: Largest weights that may go into the package, in bytes.
 MAX_PACKAGED_BYTES = 30_000_000
@@ -26,7 +26,7 @@ MAX_PACKAGED_BYTES = 30_000_000
 _DAMAGE = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
-def load_checkpoint(checkpoint: Checkpoint) -> tuple[Av2tSamModel, Av2tSamProcessor]:
+def load_checkpoint(checkpoint: Checkpoint) -> tuple[AvsegModel, ClipProcessor]:
     """Load a model and its processor.
 
     Args:
@@ -44,7 +44,7 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[Av2tSamModel, Av2tSamProces
     family = _family(folder)
     try:
         with _without_progress_bar():
-            loaded = family.model.from_pretrained(
+            model = family.model.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -57,7 +57,6 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[Av2tSamModel, Av2tSamProces
             f"{folder}: the model cannot be loaded ({error}); copy it again, or save it with this "
             "version of avseg."
         ) from error
-    model = cast("Av2tSamModel", loaded)
     expected = family.processor.from_config(model.config)
     if processor != expected:
         raise CheckpointError(
@@ -69,7 +68,7 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[Av2tSamModel, Av2tSamProces
 
 def save_packaged(
     model: PreTrainedModel,
-    processor: Av2tSamProcessor,
+    processor: ClipProcessor,
     folder: Path,
     card: str,
     dtype: torch.dtype = torch.float16,

@@ -2,23 +2,27 @@
 
 from typing import NamedTuple
 
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel
 
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.config import AvsegConfig
+from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
+from avseg.models.model import AvsegModel
+from avseg.models.processor import ClipProcessor
 
 
 class Family(NamedTuple):
     """The three classes that make a model family."""
 
     config: type[AvsegConfig]
-    model: type[PreTrainedModel]
-    processor: type[Av2tSamProcessor]
+    model: type[AvsegModel]
+    processor: type[ClipProcessor]
 
 
 #: All model families, by the `model_type` their configuration files carry.
 FAMILIES: dict[str, Family] = {
     "avseg-av2t-sam": Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
+    "avseg-evf-sam": Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
 }
 
 for _name, _family in FAMILIES.items():

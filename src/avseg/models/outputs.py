@@ -1,6 +1,7 @@
 """What every model of the package returns.
 
-B clips, T frames, h x w size of the mask logits.
+B clips, T frames, h x w size of the mask logits. A model prompted by texts has P prompts in the
+place of (B, T).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from transformers.utils.generic import ModelOutput
 
 @dataclass
 class AvsegOutput(ModelOutput):
-    """Masks of the sounding objects in every frame.
+    """Masks of the sounding objects in every frame, or of what texts name.
 
     Args:
         loss: Training loss, a scalar; None without targets.

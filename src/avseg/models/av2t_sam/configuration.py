@@ -11,6 +11,7 @@ from avseg.backbones.evf_sam import as_sam_config
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
+from avseg.models.tiny import TINY_BEIT3, TINY_SAM, TINY_STEM
 
 
 @strict
@@ -120,33 +121,13 @@ class Av2tSamConfig(AvsegConfig):
             )
 
 
-_STEM = [24, 48, 96, 160]
 _TINY = Av2tSamConfig(
-    sam_config=PromptedSam2Config(
-        image_size=128,
-        blocks_per_stage=[1, 2, 3, 1],
-        embed_dims=[48, 96, 192, 384],
-        num_heads=[1, 2, 4, 8],
-        window_sizes=[8, 4, 8, 4],
-        global_blocks=[],
-        prompt_dim=128,
-        decoder_mlp_dim=256,
-        iou_head_dim=128,
-    ),
-    beit3_config=Beit3Config(
-        image_size=128,
-        stem_channels=_STEM,
-        dim=160,
-        num_layers=3,
-        num_heads=5,
-        ffn_dim=480,
-        vocab_size=256,
-        max_text_positions=34,
-    ),
+    sam_config=TINY_SAM,
+    beit3_config=TINY_BEIT3,
     clip_config=ClipImageTowerConfig(
         image_size=128,
         patch_size=16,
-        stem_channels=_STEM,
+        stem_channels=TINY_STEM,
         dim=160,
         num_layers=2,
         num_heads=5,

@@ -1,0 +1,262 @@
+"""EVF-SAM's input and output: clip and texts to tensors, mask logits to masks of the video's size.
+
+T frames, H x W size of the video, K texts, P = K * T prompts, L tokens of the longest text, S / s
+side of the pictures for SAM / BEiT-3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
+from avseg.errors import PromptError
+from avseg.models.evf_sam.configuration import EvfSamConfig
+from avseg.models.losses import resize_logits
+from avseg.models.outputs import AvsegOutput
+from avseg.models.pictures import (
+    BEIT3_STATISTICS,
+    SAM_STATISTICS,
+    as_pixels,
+    fitted_size,
+    normalise,
+    resize,
+)
+from avseg.models.processor import (
+    confidence,
+    read_options,
+    required,
+    threshold_masks,
+    write_options,
+)
+from avseg.types import Clip
+
+
+@dataclass(frozen=True)
+class EvfSamProcessor:
+    """Turns clips and texts into the model's inputs and its outputs into masks.
+
+    Two processors are equal if their options are; vocabulary and texts do not count.
+
+    Args:
+        sam_size: Side of the pictures for SAM, in pixels.
+        beit3_size: Side of the pictures for BEiT-3, in pixels.
+        keep_proportions: Whether SAM sees frames in their own proportions, filled up to a square.
+        vocab_size: Rows of the model's text table.
+        max_text_tokens: Longest text, in tokens.
+        tokenizer: The model's own; None cannot read texts.
+        texts: What is looked for.
+
+    Raises:
+        ValueError: If the tokenizer has more tokens than the model.
+    """
+
+    #: Of the sound that clips carry, in Hz; the model does not listen to it.
+    sample_rate: ClassVar[int] = 16000
+    window_s: ClassVar[None] = None
+
+    sam_size: int
+    beit3_size: int
+    keep_proportions: bool
+    vocab_size: int
+    max_text_tokens: int
+    tokenizer: TextTokenizer | None = field(default=None, compare=False)
+    texts: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.tokenizer is not None and len(self.tokenizer) > self.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {len(self.tokenizer)} tokens, the model {self.vocab_size}; "
+                "give the tokenizer that the model was trained with."
+            )
+
+    @classmethod
+    def from_config(cls, config: EvfSamConfig, tokenizer: TextTokenizer | None = None) -> Self:
+        """Make the processor that fits a model.
+
+        Args:
+            config: The model's configuration.
+            tokenizer: The model's tokenizer, which a configuration does not hold.
+
+        Returns:
+            The processor.
+        """
+        return cls(
+            sam_size=config.sam_config.image_size,
+            beit3_size=config.beit3_config.image_size,
+            keep_proportions=config.keep_proportions,
+            vocab_size=config.beit3_config.vocab_size,
+            max_text_tokens=config.max_text_tokens,
+            tokenizer=tokenizer,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor and its tokenizer, saved beside their model.
+
+        Args:
+            folder: Where `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or its options are not the
+                processor's.
+        """
+        options = read_options(folder, _option_names())
+        return cls(**options, tokenizer=load_tokenizer(Path(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the options as JSON, and the tokenizer's file, beside the model.
+
+        Args:
+            folder: Made if it is missing.
+
+        Raises:
+            ValueError: If the processor has no tokenizer, and so would not load.
+        """
+        if self.tokenizer is None:
+            raise ValueError(
+                "the processor has no tokenizer; make it with from_config(config, tokenizer)."
+            )
+        write_options(folder, {name: getattr(self, name) for name in _option_names()})
+        self.tokenizer.save(Path(folder))
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """Make the same processor look for other texts.
+
+        A multitask model (hustvl/EVF-SAM) takes a text after "[semantic] " for all that is of that
+        kind, parts and background included; without it, for one object.
+
+        Args:
+            texts: What to look for, each different.
+
+        Returns:
+            The processor.
+
+        Raises:
+            PromptError: If there is no text, one is blank, twice there, too long or unknown.
+        """
+        if not texts:
+            raise PromptError("there is no text; say what to look for.")
+        if len(set(texts)) < len(texts):
+            raise PromptError(f"the texts are {', '.join(texts)}; give each once.")
+        for text in texts:
+            self._encode(text)
+        return replace(self, texts=tuple(texts))
+
+    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+        """Prepare one clip: each frame once, and each text for each frame, text after text.
+
+        Args:
+            clip: Frames; the sound does not matter.
+
+        Returns:
+            The model's inputs.
+
+        Raises:
+            PromptError: If it is not known what to look for.
+        """
+        if not self.texts:
+            raise PromptError("there is no text; say what to look for, with with_texts(...).")
+        pixels = as_pixels(clip.frames)
+        ids = [torch.tensor(self._encode(text)) for text in self.texts]
+        lengths = torch.tensor([len(numbers) for numbers in ids])
+        input_ids = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.PAD_ID)
+        attention_mask = torch.arange(input_ids.shape[1]) < lengths[:, None]  # (K, L)
+        count = len(pixels)
+        return {
+            "pixel_values_sam": self._for_sam(pixels),
+            "pixel_values_beit3": normalise(
+                resize(pixels, (self.beit3_size, self.beit3_size), "bicubic"), BEIT3_STATISTICS
+            ),
+            "input_ids": input_ids.repeat_interleave(count, dim=0),
+            "attention_mask": attention_mask.repeat_interleave(count, dim=0),
+            "image_index": torch.arange(count).repeat(len(ids)),
+        }
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks.
+
+        Args:
+            outputs: Of the model, for the prompts of one clip, text after text.
+            sizes: Height and width of the video, once for each text, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks of each text, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1, or the prompts are not equally many
+                for each size.
+        """
+        logits = required(outputs.mask_logits, "mask_logits")  # (P, h, w)
+        if not sizes or len(logits) % len(sizes):
+            raise ValueError(
+                f"{len(logits)} prompts are not {len(sizes)} texts for the same number of frames; "
+                "give the size once for each text."
+            )
+        return [
+            threshold_masks(self._without_filling(of_text, size), size, threshold)
+            for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
+        ]
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Say how sure the model is of each mask.
+
+        Args:
+            outputs: Of the model, for P prompts.
+
+        Returns:
+            Predicted IoU times the probability that what is named is there, if the model says, (P,)
+            in [0, 1].
+        """
+        return confidence(outputs)
+
+    @property
+    def _tokenizer(self) -> TextTokenizer:
+        if self.tokenizer is None:
+            raise PromptError("the processor has no tokenizer, so it cannot read texts.")
+        return self.tokenizer
+
+    def _encode(self, text: str) -> list[int]:
+        if not text.strip():
+            raise PromptError(f"text {text!r} is empty; say what to look for.")
+        ids = self._tokenizer.encode(text)
+        if len(ids) > self.max_text_tokens:
+            raise PromptError(
+                f"text {text!r} has {len(ids)} tokens, the model takes {self.max_text_tokens}; "
+                "shorten it."
+            )
+        return ids
+
+    def _for_sam(self, pixels: Tensor) -> Tensor:
+        """Resize and normalise frames (T, 3, H, W) for SAM, (T, 3, S, S)."""
+        side = self.sam_size
+        size = (side, side)
+        if self.keep_proportions:
+            size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
+        resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
+        return F.pad(resized, (0, side - size[1], 0, side - size[0]))
+
+    def _without_filling(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Cut off what lies beyond the frame in SAM's square, from logits (T, h, w)."""
+        if not self.keep_proportions:
+            return logits
+        height, width = fitted_size(size, self.sam_size)
+        return resize_logits(logits, (self.sam_size, self.sam_size))[:, :height, :width]
+
+
+def _option_names() -> list[str]:
+    """Name the options that are saved: all that count when two processors are compared."""
+    return [each.name for each in fields(EvfSamProcessor) if each.compare]
