@@ -81,7 +81,7 @@ class AudioVisual:
             measured={name.replace("/", "_"): Clips(read([name])) for name in self.measured},
             collate=lambda clips: collate(clips, processor, needs_sam=materials.config.adapters),
             measure=measure_masks,
-            processor=processor,
+            finish=processor.save_pretrained,
         )
 
     def _open(self, materials: Materials) -> dict[str, AVSBench]:

@@ -50,7 +50,8 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
     Args:
         recipe: The recipe.
         output: Folder of the run: `checkpoint-*` on the way; at the end `model.safetensors`, for a
-            whole model also its configuration and processor, and `metrics.json`. `recipe.json` and
+            whole model also its configuration and processor, and `metrics.json`; of a text-prompted
+            model the usable part is in the folder `evf_sam`. `recipe.json` and
             `environment.json` say what was run, and with what. Runs that `start_from` names, and
             synthesised recordings, lie beside it.
         data: Folder of the data sets, for tasks that read some.
@@ -88,8 +89,8 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
     trainer.save_state()
     if trainer.is_world_process_zero():
         (output / _PICKLED_ARGUMENTS).unlink(missing_ok=True)
-        if task.processor is not None:
-            task.processor.save_pretrained(output)
+        if task.finish is not None:
+            task.finish(output)
         _write_json(output / METRICS_FILE, metrics)
     return metrics
 

@@ -9,7 +9,6 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.av2t_sam.processing import Av2tSamProcessor
 from avseg.training.trainer import Measure
 
 
@@ -40,7 +39,8 @@ class Task:
         measured: Evaluation data by name.
         collate: Items to a batch of the model's inputs.
         measure: Model and batches to numbers.
-        processor: Saved beside the model; None for parts of a model, which have none.
+        finish: Called with the run's folder when the weights lie in it, to make of it what can be
+            loaded and used; None for parts that are of no use by themselves.
     """
 
     model: nn.Module
@@ -48,7 +48,7 @@ class Task:
     measured: dict[str, Dataset[Any]]
     collate: Callable[[list[Any]], dict[str, Any]]
     measure: Measure
-    processor: Av2tSamProcessor | None = None
+    finish: Callable[[Path], None] | None = None
 
 
 class TaskOptions(Protocol):

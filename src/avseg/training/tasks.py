@@ -5,6 +5,7 @@ the bridge between sound and picture, AV2T-SAM itself.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset, default_collate
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower, ClipTextTower, ClipTextTowerConfig
+from avseg.backbones.tokenizing import WordTokenizer
 from avseg.datasets.synthetic.captions import WORDS, category_captions
 from avseg.datasets.synthetic.categories import (
     CATEGORIES,
@@ -26,6 +28,8 @@ from avseg.datasets.synthetic.corpora import (
     TextPromptCorpus,
     load_sound_bank,
 )
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
@@ -40,7 +44,7 @@ from avseg.models.pretraining import (
 )
 from avseg.training.audio_visual import AudioVisual
 from avseg.training.measures import measure_classes, measure_contrast, measure_text_prompts
-from avseg.training.parts import load_parts
+from avseg.training.parts import PREFIXES, WEIGHTS_FILE, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
@@ -48,6 +52,9 @@ _EVALUATION_SEED = 990_000
 
 #: Recordings of each category in the evaluation corpus.
 _EVALUATION_RECORDINGS = 12
+
+#: Folder of a text-prompted run for the model that can be loaded and used.
+EVF_SAM = "evf_sam"
 
 #: Art styles of each evaluation corpus.
 _EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
@@ -241,7 +248,26 @@ class TextPrompt:
             },
             collate=collate,
             measure=measure_text_prompts,
+            finish=lambda run: save_evf_sam(materials.config, run / WEIGHTS_FILE, run / EVF_SAM),
         )
+
+
+def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
+    """Save the EVF-SAM inside a run of text-prompted pre-training, without the helping heads.
+
+    Args:
+        config: Sizes of the run's model.
+        weights: The run's weights.
+        folder: Where the model goes, with its processor and the words of the captions.
+
+    Raises:
+        TrainingError: If the run trained a model of other sizes.
+    """
+    evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
+    model = EvfSamModel(evf_sam)
+    load_part(model.segmenter, weights, PREFIXES["segmenter"])
+    model.save_pretrained(folder)
+    EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(folder)
 
 
 #: Name of a task, as recipes give it, to the class of its options.
