@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
 from tests.media.videos import Picture, Track, level, write
-from tests.models.factories import CONFIG, randomise
+from tests.models.factories import CONFIG, EVF_CONFIG, WORDS, randomise
 
 
 def save_random_model(folder: Path) -> Path:
@@ -17,6 +18,16 @@ def save_random_model(folder: Path) -> Path:
     randomise(model)
     model.save_pretrained(folder)
     Av2tSamProcessor.from_config(CONFIG).save_pretrained(folder)
+    return folder
+
+
+def save_random_text_model(folder: Path) -> Path:
+    """Save a model that is prompted by the words dog, cat and bus."""
+    torch.manual_seed(0)
+    model = EvfSamModel(EVF_CONFIG)
+    randomise(model)
+    model.save_pretrained(folder)
+    EvfSamProcessor.from_config(EVF_CONFIG, WORDS).save_pretrained(folder)
     return folder
 
 

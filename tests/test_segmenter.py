@@ -9,11 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from avseg.errors import DeviceError, NoAudioStreamError, NotAVideoError, TruncatedVideoError
+from avseg.errors import (
+    CheckpointError,
+    DeviceError,
+    NoAudioStreamError,
+    NotAVideoError,
+    PromptError,
+    TruncatedVideoError,
+)
 from avseg.media import read_clip
 from avseg.segmenter import Segmenter, SegmentOptions, load_segmenter, segment_to_folder
 from tests.media.videos import Track, cut, level
-from tests.segmenters import make_video, save_random_model, silence, tone
+from tests.models.factories import EVF_CONFIG
+from tests.segmenters import (
+    make_video,
+    save_random_model,
+    save_random_text_model,
+    silence,
+    tone,
+)
 
 OPTIONS = SegmentOptions(frames_per_second=5)
 
@@ -22,6 +36,13 @@ OPTIONS = SegmentOptions(frames_per_second=5)
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
     """A segmenter with random weights, which needs a quarter second of sound for a frame."""
     return load_segmenter(save_random_model(tmp_path_factory.mktemp("models") / "random"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def by_text(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A segmenter with random weights that is prompted by texts."""
+    folder = save_random_text_model(tmp_path_factory.mktemp("models") / "random_text")
+    return load_segmenter(folder, "cpu")
 
 
 @pytest.fixture
@@ -126,6 +147,70 @@ def test_a_device_that_is_not_there_is_refused(device: str, segmenter: Segmenter
         load_segmenter(device=device)
 
 
+def test_texts_are_marked_in_a_video_without_sound(by_text: Segmenter, tmp_path: Path) -> None:
+    segmentation = by_text.with_texts("a dog", "the bus")(make_video(tmp_path / "mute.mp4"))
+    assert segmentation.masks.shape == (20, 48, 64)
+    assert (segmentation.scores > 0).all()
+    dog, bus = segmentation.sources or ()
+    assert (dog.name, bus.name) == ("a dog", "the bus")
+    assert dog.masks.any()
+    np.testing.assert_array_equal(segmentation.masks, dog.masks | bus.masks)
+    np.testing.assert_array_equal(segmentation.scores, np.maximum(dog.scores, bus.scores))
+
+
+def test_silence_does_not_hide_what_a_text_names(by_text: Segmenter, tmp_path: Path) -> None:
+    dog = by_text.with_texts("dog")
+    quiet, loud = (
+        dog(make_video(tmp_path / name, sound), frames_per_second=1)
+        for name, sound in (("quiet.mp4", silence(2)), ("loud.mp4", tone(2)))
+    )
+    assert quiet.masks.any()
+    np.testing.assert_array_equal(quiet.masks, loud.masks)
+
+
+def test_a_text_gets_the_same_mask_beside_another(by_text: Segmenter, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "mute.mp4")
+    alone = by_text.with_texts("bus")(video, 1)
+    _, bus = by_text.with_texts("dog and cat", "bus")(video, 1).sources or ()
+    np.testing.assert_allclose(bus.scores, alone.scores, atol=1e-5)
+
+
+def test_many_texts_do_not_make_a_batch_larger(
+    by_text: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts: list[int] = []
+    forward = by_text.model.forward
+
+    def watched(**inputs: torch.Tensor) -> object:
+        prompts.append(len(inputs["image_index"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(by_text.model, "forward", watched)
+    by_text.with_texts("dog", "cat", "bus")(make_video(tmp_path / "mute.mp4"))
+    assert prompts == [15, 15, 15, 3, 12]  # of pieces of 16 and 4 frames
+
+
+def test_a_model_that_listens_takes_no_text(segmenter: Segmenter) -> None:
+    assert segmenter.with_texts() is segmenter
+    with pytest.raises(PromptError, match=r"random marks what sounds and takes no text, got 'dog'"):
+        segmenter.with_texts("dog")
+
+
+def test_a_model_that_takes_texts_needs_one(by_text: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="there is no text"):
+        by_text.with_texts()
+    with pytest.raises(PromptError, match="there is no text"):
+        by_text(make_video(tmp_path / "a.mp4"))
+
+
+def test_the_parts_of_two_models_are_refused(by_text: Segmenter, tmp_path: Path) -> None:
+    folder = save_random_text_model(tmp_path / "mixed")
+    larger = replace(by_text.processor, sam_size=2 * EVF_CONFIG.sam_config.image_size)  # type: ignore[type-var]
+    larger.save_pretrained(folder)
+    with pytest.raises(CheckpointError, match=r"the processor is .*sam_size=128.*sam_size=64"):
+        load_segmenter(folder)
+
+
 def test_a_loaded_segmenter_knows_the_hash_of_its_weights(segmenter: Segmenter) -> None:
     assert segmenter.weights_sha256 is not None
     assert len(segmenter.weights_sha256) == 64
@@ -150,6 +235,16 @@ def test_other_options_write_it_again(
     segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
     options = replace(OPTIONS, **changed)
     assert not segment_to_folder(segmenter, video, tmp_path / "out", options).was_there
+
+
+def test_other_texts_write_it_again(by_text: Segmenter, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4")
+    dog, bus = (by_text.with_texts(text) for text in ("dog", "bus"))
+    done = [
+        segment_to_folder(one, video, tmp_path / "out", OPTIONS).was_there
+        for one in (dog, dog, bus)
+    ]
+    assert done == [False, True, False]
 
 
 def test_a_finished_silent_video_is_finished_without_silent_ok_too(

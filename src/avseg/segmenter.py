@@ -1,6 +1,6 @@
 """The path: a video is read, processed, given to the model, and its masks are written.
 
-T frames, H x W size of the video, S samples of sound around a frame.
+T frames, H x W size of the video, S samples of sound around a frame, K texts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import torch
 
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.errors import DeviceError
-from avseg.export import ResultSummary, Run, find_result, write_result
+from avseg.errors import DeviceError, PromptError
+from avseg.export import ResultSummary, Run, Setting, find_result, write_result
 from avseg.media import probe, stream_clips
-from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
-from avseg.types import Clip, Segmentation
+from avseg.models.model import AvsegModel
+from avseg.models.processor import ClipProcessor, TextProcessor
+from avseg.types import Clip, NamedSource, Segmentation
 
 #: Frames that go through the model at once: beyond 8 the small model gets no faster on a CPU, and
 #: a large one must fit into the memory of a GPU.
@@ -35,8 +36,9 @@ SILENCE_DBFS = -70.0
 class Segmenter:
     """A model with its processor, ready for videos.
 
-    Digital silence marks nothing: a frame whose window of sound is below -70 dBFS gets an empty
-    mask and the score 0 without the model being asked.
+    To a model that listens, digital silence marks nothing: a frame whose window of sound is below
+    -70 dBFS gets an empty mask and the score 0 without the model being asked. A model that is
+    prompted by texts does not listen; `with_texts` says what it looks for.
 
     Attributes:
         model: In evaluation mode, on `device`.
@@ -46,11 +48,39 @@ class Segmenter:
         weights_sha256: Of the file the model was loaded from; None for a model never saved.
     """
 
-    model: Av2tSamModel
-    processor: Av2tSamProcessor
+    model: AvsegModel
+    processor: ClipProcessor
     name: str
     device: torch.device
     weights_sha256: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is looked for, each a named source of the result; empty if the sound decides."""
+        return self.processor.texts if isinstance(self.processor, TextProcessor) else ()
+
+    def with_texts(self, *texts: str) -> Segmenter:
+        """Say what to look for, to a model that is prompted by texts.
+
+        Args:
+            *texts: One text for each source, such as "the dog on the left"; none for a model that
+                listens.
+
+        Returns:
+            The segmenter that looks for it.
+
+        Raises:
+            PromptError: If the model listens and there is a text, or it takes texts and there is
+                none, or one that is blank, too long, or not understood.
+        """
+        if isinstance(self.processor, TextProcessor):
+            return replace(self, processor=self.processor.with_texts(texts))
+        if texts:
+            raise PromptError(
+                f"{self.name} marks what sounds and takes no text, got {texts[0]!r}; leave the "
+                "text out, or take a model of the family avseg-evf-sam."
+            )
+        return self
 
     def __call__(
         self,
@@ -72,6 +102,7 @@ class Segmenter:
 
         Raises:
             ClipError: If the video cannot be read, is damaged, or has no sound.
+            PromptError: If the model takes texts and has none.
             ValueError: If an option is out of its range.
         """
         return Segmentation.join(list(self.stream(path, frames_per_second, threshold, silent_ok)))
@@ -96,11 +127,13 @@ class Segmenter:
 
         Raises:
             ClipError: If the video cannot be read, is damaged, or has no sound.
+            PromptError: If the model takes texts and has none.
             ValueError: If an option is out of its range.
         """
         sample_rate = self.processor.sample_rate
+        soundless_ok = silent_ok or self.processor.window_s is None
         for clip in stream_clips(
-            path, frames_per_second, sample_rate, FRAMES_PER_FORWARD, silent_ok
+            path, frames_per_second, sample_rate, FRAMES_PER_FORWARD, soundless_ok
         ):
             yield self.segment_clip(clip, threshold)
 
@@ -116,22 +149,34 @@ class Segmenter:
 
         Raises:
             ClipError: If the sound is at another rate.
+            PromptError: If the model takes texts and has none.
             ValueError: If the threshold is out of its range.
         """
-        masks = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W)
-        scores = np.zeros(len(masks), np.float32)
-        audible = np.flatnonzero(_is_audible(clip.sound_windows(self.processor.window_s)))
-        for start in range(0, len(audible), FRAMES_PER_FORWARD):
-            index = audible[start : start + FRAMES_PER_FORWARD]
-            masks[index], scores[index] = self._ask_model(_take(clip, index), threshold)
+        count = max(1, len(self.texts))
+        masks = np.zeros((count, *clip.frames.shape[:3]), np.bool_)  # (K, T, H, W)
+        scores = np.zeros((count, len(clip.frames)), np.float32)
+        worth_asking = self._worth_asking(clip)
+        step = max(1, FRAMES_PER_FORWARD // count)
+        for start in range(0, len(worth_asking), step):
+            index = worth_asking[start : start + step]
+            masks[:, index], scores[:, index] = self._ask_model(_take(clip, index), threshold)
+        sources = tuple(map(NamedSource, self.texts, masks, scores))
         return Segmentation(
             source=clip.source,
             frame_times=clip.frame_times,
-            masks=masks,
-            scores=scores,
+            masks=np.logical_or.reduce(masks),
+            scores=scores.max(axis=0),
             model=self.name,
             threshold=threshold,
+            sources=sources or None,
         )
+
+    def _worth_asking(self, clip: Clip) -> npt.NDArray[np.intp]:
+        """Number the frames in which the model may find something."""
+        window_s = self.processor.window_s
+        if window_s is None:
+            return np.arange(len(clip.frames))
+        return np.flatnonzero(_is_audible(clip.sound_windows(window_s)))
 
     @torch.inference_mode()
     def _ask_model(
@@ -140,9 +185,10 @@ class Segmenter:
         inputs = {name: values.to(self.device) for name, values in self.processor(clip).items()}
         outputs = self.model(**inputs)
         height, width = clip.frames.shape[1:3]
-        (masks,) = self.processor.post_process(outputs, [(height, width)], threshold)
-        (scores,) = self.processor.scores(outputs)
-        return masks, scores
+        sizes = [(height, width)] * max(1, len(self.texts))
+        masks = self.processor.post_process(outputs, sizes, threshold)
+        scores = self.processor.scores(outputs).reshape(len(sizes), -1)
+        return np.stack(masks), scores
 
 
 def load_segmenter(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
@@ -173,7 +219,8 @@ class SegmentOptions:
     Attributes:
         frames_per_second: Frames to segment per second; None for every frame of the video.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        silent_ok: Whether a video without a sound track is taken for a silent one.
+        silent_ok: Whether a video without a sound track is taken for a silent one; a model that
+            takes texts never minds.
         overlay: Whether an overlay video is wanted.
     """
 
@@ -220,6 +267,7 @@ def segment_to_folder(
 
     Raises:
         ClipError: If the video cannot be read, is damaged, or has no sound.
+        PromptError: If the model takes texts and has none.
         OutputError: If the folder cannot be written, or holds something else.
         ValueError: If the model was never saved, so that nobody could tell which it was.
     """
@@ -229,11 +277,13 @@ def segment_to_folder(
             "load_segmenter, so that the result can name its weights."
         )
     # A finished silent result is finished with --silent-ok and without, so that is no setting.
-    settings = {
+    settings: dict[str, Setting] = {
         name: value
         for name, value in asdict(options).items()
         if name in ("frames_per_second", "threshold")
     }
+    if segmenter.texts:
+        settings["texts"] = list(segmenter.texts)
     run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
     done = find_result(folder, run)
     if done is not None:

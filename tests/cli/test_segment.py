@@ -1,12 +1,19 @@
 """`avseg segment`: what it writes, shows, and with which code it ends."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from avseg.checkpoints import CATALOG, Checkpoint
 from avseg.cli.main import app, run
-from tests.segmenters import make_video, save_random_model, silence, tone
+from tests.segmenters import (
+    make_video,
+    save_random_model,
+    save_random_text_model,
+    silence,
+    tone,
+)
 from tests.test_public_api import HEAVY, modules_loaded_by
 
 
@@ -14,6 +21,12 @@ from tests.test_public_api import HEAVY, modules_loaded_by
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random model."""
     return save_random_model(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model that is prompted by the words dog, cat and bus."""
+    return save_random_text_model(tmp_path_factory.mktemp("models") / "random_text")
 
 
 def segment(*arguments: object) -> int:
@@ -34,7 +47,7 @@ def test_asking_for_help_loads_nothing_heavy() -> None:
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert segment("--help") == 0
     shown = capsys.readouterr().out
-    for option in ("-o", "--model", "--device", "--threshold", "--frames-per-second"):
+    for option in ("-o", "--model", "--device", "--threshold", "--frames-per-second", "--text"):
         assert option in shown
     assert "--no-overlay" in shown
     assert "--silent-ok" in shown
@@ -91,6 +104,47 @@ def test_silent_ok_takes_a_video_without_sound_for_a_silent_one(
 ) -> None:
     video = make_video(tmp_path / "mute.mp4")
     assert segment(video, "-o", tmp_path / "out", "--model", model, "--silent-ok") == 0
+
+
+def test_each_text_is_a_named_source(
+    text_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = make_video(tmp_path / "mute.mp4", seconds=1)
+    arguments = ("-o", tmp_path / "out", "--model", text_model, "--no-overlay")
+    assert segment(video, *arguments, "--text", "a dog", "--text", "bus") == 0
+    result = json.loads((tmp_path / "out" / "mute" / "result.json").read_text())
+    assert result["settings"]["texts"] == ["a dog", "bus"]
+    assert set(result["summary"]["sources"]) <= {"a dog", "bus"}
+    assert rows(capsys.readouterr().out)[0][:2] == ["mute", "10"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "there is no text; say what to look for"),
+        (["--text", ""], "text '' is empty"),
+        (["--text", "the zebra"], "does not know zebra; its words are nothing, dog, cat, bus"),
+        (["--text", "dog cat bus dog"], "has 4 tokens, the model takes 3; shorten it"),
+    ],
+)
+def test_a_text_that_the_model_cannot_take_ends_before_any_work(
+    options: list[str],
+    message: str,
+    text_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert segment(tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", text_model, *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_text_for_a_model_that_listens_is_an_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", model, "--text", "dog")
+    assert segment(*arguments) == 1
+    assert "random marks what sounds and takes no text, got 'dog'" in capsys.readouterr().err
 
 
 def test_a_second_run_passes_over_what_is_done(

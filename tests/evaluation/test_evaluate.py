@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from avseg.datasets import AVSBench
+from avseg.errors import CheckpointError
 from avseg.evaluation import evaluate
 from avseg.evaluation.contents import find_generated
 from avseg.evaluation.prediction import predict
 from avseg.evaluation.report import Report
-from avseg.segmenter import Segmenter
+from avseg.segmenter import Segmenter, load_segmenter
 from avseg.types import Clip
+from tests.segmenters import save_random_text_model
 
 #: The package has a function of the module's name.
 MODULE: ModuleType = importlib.import_module("avseg.evaluation.evaluate")
@@ -115,6 +118,12 @@ def test_probabilities_have_the_size_of_the_frames(split: AVSBench, segmenter: S
     probs = predict(segmenter, split[0].clip)
     assert probs.shape == (5, 64, 64)
     assert 0 <= float(probs.min()) <= float(probs.max()) <= 1
+
+
+def test_a_model_that_does_not_listen_is_refused(split: AVSBench, tmp_path: Path) -> None:
+    by_text = load_segmenter(save_random_text_model(tmp_path), "cpu")
+    with pytest.raises(CheckpointError, match="is prompted by texts and does not listen"):
+        evaluate(by_text, split)
 
 
 def test_without_sound_the_model_itself_is_asked(split: AVSBench, segmenter: Segmenter) -> None:

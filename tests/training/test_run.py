@@ -19,6 +19,7 @@ from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
 from avseg.training.recipe import Recipe, change_recipe
 from avseg.training.run import find_checkpoint, run_recipe
+from tests.segmenters import make_video
 from tests.training import tiny
 
 
@@ -73,6 +74,18 @@ def test_a_run_leaves_weights_measures_and_what_made_them(runs: Path) -> None:
     assert {"commit", "device", "started"} <= set(start)
     metrics = json.loads((runs / "clip" / "metrics.json").read_text())
     assert {"eval_seen_top1", "eval_unseen_top1"} <= set(metrics)
+
+
+def test_a_text_prompted_run_leaves_a_model_for_texts(runs: Path, tmp_path: Path) -> None:
+    folder = runs / "segmenter" / "evf_sam"
+    segmenter = load_segmenter(folder, "cpu").with_texts("a dog and a cat", "the bus")
+    whole, part = (
+        load_file(runs / "segmenter" / "model.safetensors"),
+        load_file(folder / "model.safetensors"),
+    )
+    assert part.keys() == {name for name in whole if name.startswith("segmenter.")}
+    assert all(torch.equal(part[name], whole[name]) for name in part)
+    assert segmenter(make_video(tmp_path / "a.mp4"), 1).masks.shape == (2, 48, 64)
 
 
 def test_recordings_are_kept_beside_the_runs(runs: Path) -> None:

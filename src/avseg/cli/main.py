@@ -25,7 +25,7 @@ app = App(
 app.command(
     "avseg.cli.segment:segment",
     name="segment",
-    help="Mark the sounding objects of videos: overlay video, masks, figures.",
+    help="Mark the sounding objects of videos, or what texts name: overlay video, masks, figures.",
 )
 app.command(
     "avseg.cli.evaluate:evaluate",

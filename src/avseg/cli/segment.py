@@ -1,5 +1,6 @@
 """`avseg segment`: mark the sounding objects of videos."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,22 +28,26 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     model: str = DEFAULT_MODEL,
+    text: Annotated[Sequence[str], Parameter(negative="")] = (),
     device: str = "auto",
     threshold: Threshold = 0.5,
     frames_per_second: Rate | None = None,
     overlay: bool = True,
     silent_ok: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Mark the sounding objects of videos: overlay video, masks, figures.
+    """Mark the sounding objects of videos, or what texts name: overlay video, masks, figures.
 
     Each video gets a folder, OUTPUT/NAME, with overlay.mp4, masks/000000.png ... and result.json;
     it appears when it is complete. Videos that were segmented before with the same options are
-    passed over. Digital silence marks nothing.
+    passed over. Digital silence marks nothing, unless texts say what to mark.
 
     Args:
         video: Video files, and folders with video files in them.
         output: Folder for the results.
         model: Name of a model, or the folder of a saved one.
+        text: What to mark, for a model that is prompted by texts (EVF-SAM), such as "the dog on the
+            left"; may be given several times, each text is a source of its own. Sound plays no
+            part.
         device: auto, cpu, cuda, cuda:1, mps.
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
@@ -61,7 +66,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
 
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
-    segmenter = load_segmenter(model, device)
+    segmenter = load_segmenter(model, device).with_texts(*text)
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[FolderResult | AvsegError] = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
@@ -86,13 +91,13 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
 
 def _summary(folders: list[Path], outcomes: "list[FolderResult | AvsegError]") -> Table:
     """Put what became of each video into a row."""
-    columns = (Column("result", overflow="fold"), "frames", "sounding", "area", "score")
+    columns = (Column("result", overflow="fold"), "frames", "marked", "area", "score")
     named = any(
         outcome.summary.sources is not None
         for outcome in outcomes
         if not isinstance(outcome, AvsegError)
     )
-    table = Table(*columns, *["what sounds"] * named, "what happened")
+    table = Table(*columns, *["sources"] * named, "what happened")
     for folder, outcome in zip(folders, outcomes, strict=True):
         if isinstance(outcome, AvsegError):
             empty = [""] * (len(table.columns) - 2)
@@ -112,6 +117,6 @@ def _summary(folders: list[Path], outcomes: "list[FolderResult | AvsegError]") -
 
 
 def _names(sources: dict[str, float] | None) -> Text:
-    """List what sounds and for how long, the longest first."""
+    """List what is marked and for how long, the longest first."""
     longest_first = sorted((sources or {}).items(), key=lambda item: -item[1])
     return Text(", ".join(f"{name} {seconds:.1f} s" for name, seconds in longest_first))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+from avseg.errors import CheckpointError
 from avseg.evaluation.contents import Contents, Generated, find_generated, read_contents
 from avseg.evaluation.listening import measure_following
 from avseg.evaluation.perturb import drown_in_noise, dub, mute
@@ -46,12 +47,18 @@ def evaluate(
         The report.
 
     Raises:
+        CheckpointError: If the model does not listen.
         ClipError: If the sound is at another rate than the processor's.
         DatasetError: If a file is missing or damaged.
         ValueError: If the threshold is out of its range.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
+    if segmenter.processor.window_s is None:
+        raise CheckpointError(
+            f"{segmenter.name} is prompted by texts and does not listen; evaluate a model of the "
+            "family avseg-av2t-sam."
+        )
     start = time.monotonic()
     generated = find_generated(split)
     tally = _Tally(threshold)

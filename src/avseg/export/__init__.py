@@ -2,7 +2,7 @@
 
 from avseg.export.overlay import OverlayReport, OverlayWriter, open_overlay, save_overlay
 from avseg.export.png import MaskWriter, save_mask, save_masks
-from avseg.export.result import ResultSummary, Run, find_result, write_result
+from avseg.export.result import ResultSummary, Run, Setting, find_result, write_result
 from avseg.export.rle import CocoRle, decode_mask, encode_mask
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "OverlayWriter",
     "ResultSummary",
     "Run",
+    "Setting",
     "decode_mask",
     "encode_mask",
     "find_result",

@@ -44,7 +44,7 @@ RESULT_NAME = "result.json"
 OVERLAY_NAME = "overlay.mp4"
 MASKS_NAME = "masks"
 
-Setting = str | int | float | bool | None
+Setting = str | int | float | bool | list[str] | None
 
 
 @dataclass(frozen=True)
