@@ -1,10 +1,60 @@
-"""Published checkpoints into a folder that this package loads."""
+"""Published checkpoints into a folder that this package loads.
 
-from collections.abc import Mapping, Sequence
+Besides what every model has, the folder gets `source.json`, which says what it was made of, and
+`unused.safetensors`: what the published file of the trained system holds and nothing here computes
+with, so that the file can be written again as it was (`exporting.py`).
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from avseg.checkpoints.catalog import Checkpoint
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
+from avseg.checkpoints.published.keymap import Converted, KeyMap
+from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS, System
+from avseg.checkpoints.reading import PublishedFile, file_sha256, read_published
+from avseg.errors import CheckpointError, OutputError
+from avseg.export.partial import replace_when_complete
+from avseg.models.auto import FAMILIES
+from avseg.models.config import AvsegConfig
+
+SOURCE_FILE = "source.json"
+UNUSED_FILE = "unused.safetensors"
+
+Features = Literal["clip", "clap", "mul"]
+
+#: What reading a configuration raises on files that are none.
+_NO_CONFIGURATION = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
+
+#: Largest difference of a file's mel filters from those computed here; both are float32.
+_MEL_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published file and what it is.
+
+    Attributes:
+        file: The file.
+        format: Its format.
+    """
+
+    file: PublishedFile
+    format: Format
 
 
 def import_checkpoint(
@@ -12,23 +62,267 @@ def import_checkpoint(
     output: Path,
     *,
     config: Path | None = None,
-    features: Literal["clip", "clap", "mul"] | None = None,
+    features: Features | None = None,
     trained_with: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Put published files together into a model's folder.
 
     Each file's format is recognised by its keys. An AV2T-SAM file with the files of the CLAP and
-    CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file becomes an EVF-SAM.
+    CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file becomes an EVF-SAM. Tensors keep the
+    dtype they were published in, and stay on disk while they are converted.
 
     Args:
         files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones.
-        output: The folder to make or to replace; it appears when it is complete.
+        output: The folder to make, or an imported one to replace; it appears when it is complete.
         config: A config.json with the sizes, for a checkpoint that has not the published ones.
-        features: What becomes the prompt; None reads it off the checkpoint.
+        features: What becomes AV2T-SAM's prompt. None reads it off the checkpoint: a projection
+            whose bias is zero throughout was never trained, so its tower takes no part.
         trained_with: SHA-256 of the file of the "clap" and of the "clip" tower that the adapters
-            were trained on; another file is refused. None takes any.
+            were trained on; another file is refused. None takes those that the checkpoint itself
+            names, any if it names none.
 
     Returns:
         The imported model.
+
+    Raises:
+        CheckpointError: If a file is damaged, of an unknown format, has other tensors than its
+            format, or is one too many or too few; if a tower is not the one trained with.
+        OutputError: If the folder cannot be written, or holds something else.
     """
-    raise NotImplementedError(files, output, config, features, trained_with)
+    _check_output(output, files)
+    sources = _by_role([read_published(Path(file)) for file in files])
+    trained = sources["system"]
+    system = SYSTEMS[trained.format.name]
+    sizes = _configuration(system, trained, config, features)
+    _check_towers(system.towers(sizes), sources)
+    hashes = {source.format.role: _hashes(source) for source in sources.values()}
+    _check_trained_with(trained_with or trained.file.trained_with, hashes, sources)
+    converted = _convert(system, sizes, sources)
+    with (
+        writing(output, converted.tensors | converted.unused),
+        replace_when_complete(output) as folder,
+    ):
+        folder.mkdir()
+        _save(converted, folder)
+        sizes.save_pretrained(folder)
+        FAMILIES[sizes.model_type].processor.from_config(sizes).save_pretrained(folder)
+        described = _describe(sources, hashes, converted)
+        (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
+
+
+def _check_output(output: Path, files: Sequence[Path]) -> None:
+    """Refuse to replace a folder that this function has not written."""
+    if output.exists() and not (output / SOURCE_FILE).is_file() and not _is_empty(output):
+        raise OutputError(
+            f"{output}: is there already and no imported model, so it is not replaced; choose "
+            "another folder."
+        )
+    inside = [file for file in files if output.resolve() in Path(file).resolve().parents]
+    if inside:
+        raise OutputError(
+            f"{output}: will be replaced, and {inside[0]} is in it; choose another folder."
+        )
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _by_role(files: Sequence[PublishedFile]) -> dict[str, Source]:
+    """Recognise each file and refuse those that make no model together."""
+    sources: dict[str, Source] = {}
+    for file in files:
+        found = detect_format(file.tensors)
+        if found is None:
+            raise CheckpointError(
+                f"{file.path}: its keys ({', '.join(list(file.tensors)[:2])}, ...) are of no "
+                f"format known here ({', '.join(known.title for known in FORMATS)}); give the "
+                "file that the model's authors published."
+            )
+        if found.role == "part":
+            raise CheckpointError(
+                f"{file.path}: is {found.title}, which is a part of EVF-SAM and AV2T-SAM, "
+                "contained in their files; give one of those."
+            )
+        if found.role in sources:
+            raise CheckpointError(
+                f"{file.path}: is {found.title}, and {sources[found.role].file.path} is "
+                f"{sources[found.role].format.title}; give one of the two."
+            )
+        sources[found.role] = Source(file, found)
+    if "system" not in sources:
+        given = ", ".join(source.format.title for source in sources.values()) or "nothing"
+        raise CheckpointError(
+            f"there is no trained system among the files ({given}); give an AV2T-SAM or an "
+            "EVF-SAM file too."
+        )
+    return sources
+
+
+def _configuration(
+    system: System, trained: Source, config: Path | None, features: Features | None
+) -> AvsegConfig:
+    """Read off the checkpoint what it says; the rest is as published, or as the file has it."""
+    options = system.options(trained.file.tensors)
+    if features is not None:
+        if "features" not in options:
+            raise CheckpointError(
+                f"{trained.file.path}: is {trained.format.title}, which is prompted with text; "
+                f"leave features={features!r} out."
+            )
+        options["features"] = features
+    config_class = FAMILIES[system.model_type].config
+    if config is None:
+        return config_class(**options)
+    try:
+        given: Any = config_class.from_json_file(config)
+    except _NO_CONFIGURATION as error:
+        raise CheckpointError(
+            f"{config}: is no configuration of {trained.format.title} ({error}); give a "
+            "config.json as avseg writes it beside a model."
+        ) from error
+    if isinstance(given.sam_config, type(options["sam_config"])):
+        del options["sam_config"]  # the right SAM, with sizes of its own
+    replaced: AvsegConfig = given.replace(**options)
+    return replaced
+
+
+def _check_towers(needed: Sequence[str], sources: Mapping[str, Source]) -> None:
+    titles = {role: _title(role) for role in TOWERS}
+    for role in TOWERS:
+        if role in needed and role not in sources:
+            raise CheckpointError(
+                f"{sources['system'].file.path}: this {sources['system'].format.title} needs "
+                f"{titles[role]}, which its file does not contain; give that file too."
+            )
+        if role in sources and role not in needed:
+            raise CheckpointError(
+                f"{sources[role].file.path}: is {sources[role].format.title}, which this "
+                f"{sources['system'].format.title} does not use; leave it out."
+            )
+
+
+def _title(role: str) -> str:
+    return next(known.title for known in FORMATS if known.role == role)
+
+
+def _hashes(source: Source) -> dict[str, str]:
+    return {part.name: file_sha256(part) for part in source.file.parts}
+
+
+def _check_trained_with(
+    expected: Mapping[str, str],
+    hashes: Mapping[str, Mapping[str, str]],
+    sources: Mapping[str, Source],
+) -> None:
+    for role, sha256 in expected.items():
+        if role in hashes and sha256 not in hashes[role].values():
+            actual = ", ".join(hashes[role].values())
+            raise CheckpointError(
+                f"{sources[role].file.path}: is not the {sources[role].format.title} that the "
+                f"checkpoint was trained with (SHA-256 {actual}, should be {sha256}); download "
+                "that one."
+            )
+
+
+def _convert(system: System, sizes: AvsegConfig, sources: Mapping[str, Source]) -> Converted:
+    """Bring all files under the model's names; of the model itself only shapes are made."""
+    with torch.device("meta"):
+        state = FAMILIES[sizes.model_type].model(sizes).state_dict()
+    tensors: dict[str, Tensor] = {}
+    for role, prefix in TOWERS.items():
+        expected = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+        if role in sources:
+            source = sources[role]
+            tensors |= _fit(source, TOWER_TABLES[source.format.name], expected).tensors
+            _check_mel_bank(source, tensors, expected)
+    trained = _fit(sources["system"], system.table(sizes), state)
+    return Converted(tensors | trained.tensors, trained.unused)
+
+
+def _fit(source: Source, table: KeyMap, expected: Mapping[str, Tensor]) -> Converted:
+    try:
+        return table.fit(source.file.tensors, expected)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{source.file.path}: does not fit the model's {source.format.title}: {error}. Is it "
+            "the right file, and complete? For sizes that are not the published ones, give a "
+            "configuration file."
+        ) from error
+
+
+def _check_mel_bank(
+    source: Source, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Refuse mel filters that are not those of the configuration; the file's are used."""
+    name = TOWERS["clap"] + "mel_bank"
+    if name not in expected:
+        return
+    difference = (tensors[name].float() - expected[name]).abs().max().item()
+    if difference > _MEL_TOLERANCE:
+        raise CheckpointError(
+            f"{source.file.path}: its mel filters differ by {difference:.1e} from those of the "
+            f"configuration, at most {_MEL_TOLERANCE:.0e} is rounding; give MS-CLAP 2023's file, "
+            "or a configuration with its sample rate and frequencies."
+        )
+
+
+def _save(converted: Converted, folder: Path) -> None:
+    for name, tensors in ((WEIGHTS_FILE, converted.tensors), (UNUSED_FILE, converted.unused)):
+        if tensors:
+            contiguous = {key: values.contiguous() for key, values in tensors.items()}
+            save_file(contiguous, folder / name, metadata={"format": "pt"})
+            (folder / name).chmod(0o644)  # safetensors makes it readable by its owner only
+
+
+def _describe(
+    sources: Mapping[str, Source], hashes: Mapping[str, Mapping[str, str]], converted: Converted
+) -> dict[str, Any]:
+    """Say what the model was made of, for `source.json`."""
+    return {
+        "imported": datetime.now(UTC).date().isoformat(),
+        "sources": [
+            {
+                "role": role,
+                "format": source.format.name,
+                "file": part.name,
+                "sha256": hashes[role][part.name],
+                "date": datetime.fromtimestamp(part.stat().st_mtime, UTC).date().isoformat(),
+                "licence": source.format.licence,
+            }
+            for role, source in sources.items()
+            for part in source.file.parts
+        ],
+        "unused": sorted(converted.unused),
+    }
+
+
+@contextmanager
+def writing(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Turn a full or unwritable disk into an error with a next step.
+
+    Args:
+        output: Where something is written.
+        tensors: What is written; it is not begun where the disk has no room for it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: If there is no room, or writing fails.
+    """
+    needed = sum(values.nbytes for values in tensors.values())
+    try:
+        if shutil.disk_usage(_existing_parent(output)).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the system
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{output}: cannot be written ({error}); it needs {needed / 1e9:.2f} GB. Make room, or "
+            "choose another folder."
+        ) from error
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.resolve().parents if parent.exists())

@@ -37,6 +37,11 @@ app.command(
     name="train",
     help="Train a model from a recipe.",
 )
+app.command(
+    "avseg.cli.import_checkpoint:import_checkpoint",
+    name="import-checkpoint",
+    help="Put published checkpoints together into a model's folder.",
+)
 
 data = App(name="data", help="Make data sets.")
 data.command(

@@ -1,0 +1,40 @@
+"""`avseg import-checkpoint`: published files into a model's folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def import_checkpoint(
+    file: Annotated[list[Path], Parameter(negative="")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    features: Literal["clip", "clap", "mul"] | None = None,
+    config: Path | None = None,
+) -> None:
+    """Put published checkpoints together into a folder that --model takes.
+
+    What each file is, is read off its keys: AV2T-SAM with the CLAP and CLIP files it needs, or
+    EVF-SAM by itself. Nothing in a file is run: pickles are read as tensors only.
+
+    Args:
+        file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones.
+        output: The model's folder; it appears when it is complete.
+        features: What becomes AV2T-SAM's prompt; by default what the checkpoint was trained with.
+        config: A config.json with the sizes, where they are not the published ones.
+    """
+    from avseg.checkpoints import importing  # loads torch
+
+    checkpoint = importing.import_checkpoint(file, output, config=config, features=features)
+    path = checkpoint.folder / importing.SOURCE_FILE
+    table = Table("file", "format", "licence", "SHA-256")
+    for source in json.loads(path.read_text(encoding="utf-8"))["sources"]:
+        licence = source["licence"] or "none stated"
+        table.add_row(Text(source["file"]), source["format"], licence, source["sha256"][:12])
+    Console().print(table, Text(f"The model is in {output}; give it as --model."))
