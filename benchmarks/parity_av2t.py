@@ -2,11 +2,11 @@
 
     python benchmarks/parity_av2t.py --recorded FILE.npz --shapes FILE.json --seed N --frames T
 
-`--shapes` has the published state dict's names and shapes. Weights and inputs are made from names,
-shapes and the seed by the rule below, so that no weight has to be at hand. The file may hold a
-training step: then the loss and the gradients are compared too. Prints, for every recorded tensor,
-the largest absolute difference, the scale (largest absolute recorded value) and the tolerance; exits
-with 1 if any is above it.
+`--shapes` has the names and shapes of the published state dict. Weights and inputs are made from
+names, shapes and the seed by the rule below, so that no weight has to be at hand. The file may hold
+a training step: then the loss and the gradients are compared too. Prints for every recorded tensor
+the largest absolute difference, the scale (the largest absolute recorded value) and the tolerance;
+exits with 1 if any is above it.
 """
 
 import argparse

@@ -98,14 +98,14 @@ def import_checkpoint(
     hashes = {source.format.role: _hashes(source) for source in sources.values()}
     _check_trained_with(trained_with or trained.file.trained_with, hashes, sources)
     converted = _convert(system, sizes, sources)
-    with (
-        writing(output, converted.tensors | converted.unused),
-        replace_when_complete(output) as folder,
-    ):
+    family: Any = FAMILIES[sizes.model_type]
+    processor = family.processor.from_config(sizes)
+    everything = converted.tensors | converted.unused
+    with writing(output, everything), replace_when_complete(output) as folder:
         folder.mkdir()
         _save(converted, folder)
         sizes.save_pretrained(folder)
-        FAMILIES[sizes.model_type].processor.from_config(sizes).save_pretrained(folder)
+        processor.save_pretrained(folder)
         described = _describe(sources, hashes, converted)
         (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,9 @@ def _unpickle(path: Path) -> Any:
     """Load a pickle that may hold tensors and plain containers, and nothing that runs."""
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"  # files in the form of before PyTorch 1.6 cannot be mapped
-    return torch.load(path, weights_only=True, mmap=is_zip, map_location="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that are refused with an error of ours
+        return torch.load(path, weights_only=True, mmap=is_zip, map_location="cpu")
 
 
 def _explain(path: Path, error: Exception) -> str:

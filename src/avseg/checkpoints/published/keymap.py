@@ -203,8 +203,8 @@ class KeyMap:
         return self.to_ours(published)
 
     def _is_unused(self, name: str) -> bool:
-        row = _row(name, self.rows, to_ours=True)
-        return row is not None and not row[0].ours
+        match = _row(name, self.rows, to_ours=True)
+        return match is not None and not match[0].ours
 
     def _applications(
         self, names: Iterable[str], to_ours: bool
@@ -214,11 +214,11 @@ class KeyMap:
         found: dict[tuple[int, tuple[tuple[str, str], ...]], Row] = {}
         unknown = []
         for name in names:
-            row = _row(name, self.rows, to_ours)
-            if row is None:
+            match = _row(name, self.rows, to_ours)
+            if match is None:
                 unknown.append(name)
             else:
-                found[id(row[0]), tuple(sorted(row[1].items()))] = row[0]
+                found[id(match[0]), tuple(sorted(match[1].items()))] = match[0]
         if unknown:
             raise CheckpointError(
                 f"{len(unknown)} keys are unexpected: {', '.join(unknown[:_NAMED_KEYS])}"

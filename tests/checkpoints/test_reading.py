@@ -1,0 +1,140 @@
+"""Weight files are opened without running anything, and say what is wrong with them."""
+
+import argparse
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from avseg.checkpoints.reading import file_sha256, read_published
+from avseg.errors import CheckpointError
+
+STATE = {"layer.weight": torch.arange(2000.0), "layer.bias": torch.zeros(3)}
+
+
+class Attack:
+    """What a malicious pickle holds: a call that its reader makes."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return Path.touch, (Path(os.environ["ATTACKED"]),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
+def test_every_kind_of_file_gives_its_tensors(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    save_file(STATE, path) if suffix == ".safetensors" else torch.save(STATE, path)
+    read = read_published(path)
+    assert read.tensors.keys() == STATE.keys()
+    assert all(torch.equal(read.tensors[name], values) for name, values in STATE.items())
+    assert read.parts == (path,)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+def test_a_wrapped_state_dict_is_unwrapped(wrapper: str, tmp_path: Path) -> None:
+    torch.save({wrapper: STATE, "epoch": 3}, tmp_path / "w.pth")
+    assert read_published(tmp_path / "w.pth").tensors.keys() == STATE.keys()
+
+
+def test_the_old_form_of_pickles_is_read_too(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    assert read_published(tmp_path / "w.pth").tensors.keys() == STATE.keys()
+
+
+def test_a_folder_with_one_weight_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    save_file(STATE, tmp_path / "model.safetensors")
+    assert read_published(tmp_path).parts == (tmp_path / "model.safetensors",)
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"it has model\.safetensors, pytorch_model\.bin\."):
+        read_published(tmp_path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_pickle_is_refused_and_never_runs(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTACKED", str(tmp_path / "attacked"))
+    state = STATE | {"extra": Attack()}
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"w\.pth: holds \S+ besides tensors, .*never runs"):
+        read_published(tmp_path / "w.pth")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_objects_besides_tensors_are_refused(tmp_path: Path) -> None:
+    torch.save({"model": STATE, "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace besides tensors"):
+        read_published(tmp_path / "w.pth")
+
+
+def test_values_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="is no checkpoint of names and tensors"):
+        read_published(tmp_path / "w.pth")
+
+
+def test_a_torchscript_archive_is_refused_with_what_to_take_instead(tmp_path: Path) -> None:
+    """As `ViT-B-32.pt` is published; made by hand, since torch deprecates its own way."""
+    path = tmp_path / "w.pt"
+    torch.save(STATE, path)
+    import zipfile
+
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("w/constants.pkl", pickle.dumps(()))
+    with pytest.raises(CheckpointError, match=r"TorchScript.*openai/clip-vit-base-patch32"):
+        read_published(path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_html(path: Path) -> None:
+    path.write_text("<html>404")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"a": 1}))
+
+
+@pytest.mark.parametrize("damage", [cut, write_html, empty])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_damaged_file_is_refused(
+    damage: Callable[[Path], None], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"w{suffix}"
+    save_file(STATE, path) if suffix == ".safetensors" else torch.save(STATE, path)
+    damage(path)
+    with pytest.raises(CheckpointError, match=r"is damaged or no weight file \(.+\); download it"):
+        read_published(path)
+
+
+def test_an_old_pickle_that_ends_early_is_refused(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    cut(tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_published(tmp_path / "w.pth")
+
+
+def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
+    foreign_pickle(tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="does not begin as tensors saved by PyTorch do"):
+        read_published(tmp_path / "w.pth")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):
+        read_published(tmp_path / "none.pth")
+
+
+def test_a_file_is_hashed_with_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "w").startswith("ba7816bf8f01cfea")

@@ -1,0 +1,143 @@
+"""Tiny checkpoints in every published format, made by reading the tables from right to left."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS
+from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
+from tests.models.factories import CONFIG, randomise
+
+#: The published models have no convolutional stems.
+SAM2_CONFIG: Any = CONFIG.replace(
+    beit3_config={"stem_channels": []}, clip_config={"stem_channels": []}
+)
+SAM1_CONFIG: Any = SAM2_CONFIG.replace(
+    sam_config=PromptedSam1Config(
+        image_size=64,
+        dim=16,
+        num_layers=2,
+        num_heads=2,
+        ffn_dim=32,
+        window_size=3,
+        global_blocks=[1],
+        prompt_dim=32,
+        decoder_heads=2,
+        decoder_mlp_dim=64,
+        iou_head_dim=32,
+    )
+)
+
+#: Published tensors that nothing here computes with, and their shapes at a tiny size.
+UNUSED_OF_SAM2 = {
+    "maskmem_tpos_enc": (7, 1, 1, 8),
+    "no_mem_pos_enc": (1, 1, 32),
+    "no_obj_ptr": (1, 32),
+    "memory_attention.layers.0.self_attn.q_proj.weight": (32, 32),
+    "memory_attention.layers.0.linear1.bias": (64,),
+    "memory_attention.norm.weight": (32,),
+    "memory_encoder.mask_downsampler.encoder.12.bias": (32,),
+    "memory_encoder.fuser.layers.0.weight": (32,),
+    "memory_encoder.fuser.layers.0.dwconv.weight": (32, 1, 7, 7),
+    "memory_encoder.pix_feat_proj.weight": (32, 32, 1, 1),
+    "obj_ptr_proj.layers.2.bias": (32,),
+    "mask_downsample.weight": (1, 1, 4, 4),
+}
+UNUSED_OF_CLAP = {
+    "audio_encoder.base.htsat.spectrogram_extractor.stft.conv_real.weight": (4, 1, 8),
+    "audio_encoder.base.htsat.layers.0.blocks.0.attn_mask": (4, 16, 16),
+    "audio_encoder.base.htsat.tscam_conv.weight": (4, 32, 2, 3),
+    "audio_encoder.base.htsat.head.bias": (4,),
+    "caption_encoder.base.wte.weight": (4, 8),
+    "logit_scale": (),
+}
+UNUSED_OF_CLIP = {
+    "vision_model.embeddings.position_ids": (1, 17),
+    "text_model.final_layer_norm.weight": (8,),
+    "text_projection.weight": (24, 8),
+    "logit_scale": (),
+}
+UNUSED_OF_CLIP_OPENAI = {
+    "token_embedding.weight": (9, 8),
+    "positional_embedding": (7, 8),
+    "transformer.resblocks.0.ln_1.weight": (8,),
+    "ln_final.weight": (8,),
+    "text_projection": (8, 24),
+    "logit_scale": (),
+    "input_resolution": (),
+    "context_length": (),
+    "vocab_size": (),
+}
+_UNUSED_OF_TOWERS = {
+    "clap-2023": UNUSED_OF_CLAP,
+    "clip": UNUSED_OF_CLIP,
+    "clip-openai": UNUSED_OF_CLIP_OPENAI,
+}
+
+
+def make_model(config: Av2tSamConfig = SAM2_CONFIG, seed: int = 0) -> Av2tSamModel:
+    """A model whose every weight is random."""
+    torch.manual_seed(seed)
+    model = Av2tSamModel(config)
+    randomise(model, seed)
+    # Two copies of one published constant.
+    state = model.state_dict()
+    first, second = (values for name, values in state.items() if "positional_embedding" in name)
+    second.copy_(first)
+    return model.train(mode=False)
+
+
+def some(shapes: dict[str, tuple[int, ...]], prefix: str = "") -> dict[str, Tensor]:
+    """Random tensors under the names."""
+    return {prefix + name: torch.randn(shape) for name, shape in shapes.items()}
+
+
+def published_system(model: Av2tSamModel) -> dict[str, Tensor]:
+    """The state dict that AV2T-SAM's authors would save of a model."""
+    config: Any = model.config
+    state = {
+        name: values
+        for name, values in model.state_dict().items()
+        if not name.startswith(tuple(TOWERS.values()))
+    }
+    published = SYSTEMS["av2t-sam"].table(config).to_published(state)
+    if not isinstance(config.sam_config, PromptedSam1Config):
+        published |= some(UNUSED_OF_SAM2, "model.visual_model.")
+    mask_token = torch.randn(1, 1, config.beit3_config.dim)
+    published["model.mm_extractor.beit3.vision_embed.mask_token"] = mask_token
+    for name, width in (("audio_proj", 20), ("vision_proj", 24)):
+        if f"projector.{name}.weight" not in published:  # theirs has it, and never trains it
+            published[f"projector.{name}.weight"] = torch.randn(config.fused_dim, width)
+            published[f"projector.{name}.bias"] = torch.zeros(config.fused_dim)
+    return published
+
+
+def published_tower(model: Av2tSamModel, file_format: str) -> dict[str, Tensor]:
+    """The state dict of a model's tower in a published format ("clap-2023", "clip", ...)."""
+    prefix = TOWERS[file_format[:4]]
+    state = {name: values for name, values in model.state_dict().items() if name.startswith(prefix)}
+    published = TOWER_TABLES[file_format].to_published(state)
+    return published | some(_UNUSED_OF_TOWERS[file_format])
+
+
+def write_published(model: Av2tSamModel, folder: Path) -> list[Path]:
+    """Write a model as the three files it would be published in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    system, clap, clip = (folder / name for name in ("av2t.pth", "clap.pth", "clip.bin"))
+    torch.save(published_system(model), system)
+    torch.save({"model": published_tower(model, "clap-2023")}, clap)
+    torch.save(published_tower(model, "clip"), clip)
+    files = {"clap": [clap], "clip": [clip]}
+    towers = SYSTEMS["av2t-sam"].towers(model.config)
+    return [system, *(path for role in towers for path in files[role])]
+
+
+def write_config(config: Av2tSamConfig, folder: Path) -> Path:
+    """Write the sizes, which tiny files do not have from the published models."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    config.to_json_file(path)
+    return path
