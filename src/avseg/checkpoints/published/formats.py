@@ -28,7 +28,7 @@ class Format:
 FORMATS = (
     Format("av2t-sam", "AV2T-SAM", "system", None, ("model.visual_model.", "projector.")),
     Format("evf-sam", "EVF-SAM", "system", "Apache-2.0", ("visual_model.", "mm_extractor.")),
-    Format("clap-2023", "MS-CLAP 2023", "clap", "MIT", ("audio_encoder.base.htsat.",)),
+    Format("clap-2023", "MS-CLAP 2023", "clap", "MS-PL", ("audio_encoder.base.htsat.",)),
     Format("clip", "CLIP (transformers)", "clip", "MIT", ("vision_model.", "visual_projection.")),
     Format("clip-openai", "CLIP (OpenAI)", "clip", "MIT", ("visual.transformer.resblocks.",)),
     Format("sam2", "SAM 2", "part", "Apache-2.0", ("image_encoder.trunk.",)),

@@ -1,0 +1,140 @@
+"""Recorded cases: what is in them, and the rule that makes their weights and inputs.
+
+The `.npz` files beside this hold what the authors' code (github.com/bok-bok/AV2T-SAM at d7cac49,
+with its SAM, SAM 2 and BEiT-3, and torchscale 0.2.0) computes at a tiny size in float64, in
+evaluation mode on a CPU with torch 2.13.0: features, masks, the loss of a training step and the
+gradients' norms, and the names and shapes of its state dict. Weights depend only on name, shape and
+seed, inputs only on the seed.
+
+Changed for the recording: fixed sizes (text of 3 x 32 in place of 3 x 1024, masks scored at 24 in
+place of 224, widths of adapters), no video memory, and four places that compute in float32 whatever
+they are given (BEiT-3's GELU and softmax, the neck's upsampling, the resizing of masks), so that
+float64 is float64 throughout.
+"""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.checkpoints.published.av2t_sam import av2t_sam
+from avseg.checkpoints.published.keymap import KeyMap
+from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
+
+_SAMS = {
+    1: PromptedSam1Config(
+        image_size=64,
+        dim=16,
+        num_layers=2,
+        num_heads=2,
+        ffn_dim=64,
+        window_size=3,
+        global_blocks=[1],
+        prompt_dim=32,
+        decoder_heads=2,
+        decoder_mlp_dim=64,
+        iou_head_dim=32,
+    ),
+    2: PromptedSam2Config(
+        image_size=64,
+        blocks_per_stage=[1, 2, 1, 1],
+        embed_dims=[8, 16, 32, 64],
+        num_heads=[1, 2, 4, 8],
+        window_sizes=[8, 4, 4, 2],
+        global_blocks=[2],
+        prompt_dim=32,
+    ),
+}
+
+
+class Case:
+    """A recorded case and our model with the same weights.
+
+    Args:
+        name: Of the file, without its suffix.
+        sam: 1 or 2.
+        features: "clip", "clap" or "mul".
+        adapters: Whether there are adapters.
+        seed: Of weights and inputs.
+    """
+
+    def __init__(self, name: str, sam: int, features: Any, adapters: bool, seed: int) -> None:
+        with np.load(Path(__file__).parent / f"{name}.npz") as recorded:
+            self.recorded = {key: recorded[key] for key in recorded.files}
+        self.seed = seed
+        self.shapes: dict[str, list[int]] = json.loads(str(self.recorded["shapes"]))
+        self.config = _config(sam, features, adapters)
+        self.table: KeyMap = av2t_sam(sam, features)
+
+    @property
+    def published(self) -> dict[str, Tensor]:
+        """The published state dict."""
+        return {name: _weight(name, shape, self.seed) for name, shape in self.shapes.items()}
+
+    def model(self) -> Av2tSamModel:
+        """Our model with these weights, in float64 and evaluation mode, without its towers."""
+        model = Av2tSamModel(self.config)
+        model.clip = model.clip and torch.nn.Identity()  # type: ignore[assignment]
+        model.clap = model.clap and torch.nn.Identity()  # type: ignore[assignment]
+        model.load_state_dict(self.table.fit(self.published, model.state_dict()).tensors)
+        return model.double().train(mode=False)
+
+    def inputs(self) -> dict[str, Tensor]:
+        """One frame with its embeddings, and its true mask, (1, 1, ...) float64."""
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(1, 1, *shape, generator=generator).double()
+
+        inputs = {
+            "pixel_values_sam": normal(3, 64, 64),
+            "pixel_values_beit3": normal(3, 32, 32).clamp(-1, 1),
+            "clip_embeddings": normal(24),
+            "clap_embeddings": normal(20),
+        }
+        targets = torch.rand(1, 1, 24, 24, generator=generator) > 0.7
+        return inputs | {"targets": targets.double()}
+
+
+def _config(sam: int, features: Any, adapters: bool) -> Av2tSamConfig:
+    return Av2tSamConfig(
+        sam_config=_SAMS[sam],
+        beit3_config=Beit3Config(
+            image_size=32,
+            dim=32,
+            num_layers=2,
+            num_heads=2,
+            ffn_dim=48,
+            vocab_size=20,
+            max_text_positions=8,
+        ),
+        clip_config=ClipImageTowerConfig(
+            dim=8, num_layers=1, num_heads=1, ffn_dim=8, projection_dim=24
+        ),
+        clap_config=ClapAudioTowerConfig(
+            depths=[1, 1], num_heads=[1, 1], embed_dim=8, projection_dim=20
+        ),
+        features=features,
+        adapters=adapters,
+        fused_dim=16,
+        adapter_dim=12,
+    )
+
+
+def _weight(name: str, shape: list[int], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+    values = torch.randn(shape, generator=generator)
+    if name.endswith("weight") and len(shape) == 1:
+        return 1 + 0.2 * values
+    if name.endswith("weight"):
+        return values * 0.8 / values[0].numel() ** 0.5
+    return 0.2 * values
