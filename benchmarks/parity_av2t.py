@@ -126,8 +126,8 @@ class Record:
     def _watch(self, owner: Any, name: str, keep: Any) -> None:
         method = getattr(owner, name)
 
-        def watched(*args: Any) -> Any:
-            out = method(*args)
+        def watched(*args: Any, **options: Any) -> Any:
+            out = method(*args, **options)
             keep(args, out)
             return out
 

@@ -3,33 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import torch
 from torch import Tensor
 
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
-from tests.models.factories import CONFIG, randomise
+from avseg.models.evf_sam import EvfSamModel
+from tests.models.factories import CONFIG, SAM1, randomise
 
 #: The published models have no convolutional stems.
 SAM2_CONFIG: Any = CONFIG.replace(
     beit3_config={"stem_channels": []}, clip_config={"stem_channels": []}
 )
-SAM1_CONFIG: Any = SAM2_CONFIG.replace(
-    sam_config=PromptedSam1Config(
-        image_size=64,
-        dim=16,
-        num_layers=2,
-        num_heads=2,
-        ffn_dim=32,
-        window_size=3,
-        global_blocks=[1],
-        prompt_dim=32,
-        decoder_heads=2,
-        decoder_mlp_dim=64,
-        iou_head_dim=32,
-    )
-)
+SAM1_CONFIG: Any = SAM2_CONFIG.replace(sam_config=SAM1)
 
 #: Published tensors that nothing here computes with, and their shapes at a tiny size.
 UNUSED_OF_SAM2 = {
@@ -140,4 +128,30 @@ def write_config(config: Av2tSamConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     config.to_json_file(path)
+    return path
+
+
+def published_evf_sam(model: EvfSamModel) -> dict[str, Tensor]:
+    """The state dict that EVF-SAM's authors would save of a model."""
+    config: Any = model.config
+    published = SYSTEMS["evf-sam"].table(config).to_published(model.state_dict())
+    mask_token = torch.randn(1, 1, config.beit3_config.dim)
+    return published | {"mm_extractor.beit3.vision_embed.mask_token": mask_token}
+
+
+def write_tokenizer(folder: Path) -> Path:
+    """Write a SentencePiece model of a few words, as it is published beside EVF-SAM's weights."""
+    path = folder / "sentencepiece.bpe.model"
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["the dog on the left", "two black cats"] * 3),
+            model_writer=file,
+            model_type="unigram",
+            normalization_rule_name="nmt_nfkc",
+            vocab_size=40,
+            hard_vocab_limit=False,
+            num_threads=1,
+            minloglevel=2,
+        )
     return path

@@ -16,7 +16,7 @@ from avseg.checkpoints import find_checkpoint, importing
 from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.errors import CheckpointError, OutputError
-from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamProcessor
 from tests.models.factories import inputs
 from tests.published import (
     SAM1_CONFIG,
@@ -73,7 +73,7 @@ def test_an_imported_model_computes_the_same_masks(config: Any, tmp_path: Path) 
     torch.testing.assert_close(*masks, atol=1e-6, rtol=0)
     assert loaded.config.features == config.features
     assert (loaded.adapters is None) == (model.adapters is None)
-    assert processor.sam_size == 64
+    assert processor == Av2tSamProcessor.from_config(loaded.config)
 
 
 def test_clip_may_come_as_openai_names_it(files: list[Path], config: Path, tmp_path: Path) -> None:
@@ -297,3 +297,12 @@ def test_half_precision_stays_on_disk(config: Path, tmp_path: Path) -> None:
 
 def test_the_default_sizes_are_the_published_ones() -> None:
     assert Av2tSamConfig().sam_config.image_size == 1024
+
+
+def test_a_tokenizer_is_refused_where_no_text_is_read(
+    files: list[Path], config: Path, tmp_path: Path
+) -> None:
+    tokenizer = tmp_path / "beit3.spm"
+    tokenizer.touch()
+    with pytest.raises(CheckpointError, match=r"beit3\.spm: is of a tokenizer, and AV2T-SAM reads"):
+        import_checkpoint([*files, tokenizer], tmp_path / "model", config=config)

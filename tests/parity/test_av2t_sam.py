@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,8 +90,8 @@ def test_the_mask_decoder_is_the_authors(case: Case) -> None:
     predictions: list[MaskPrediction] = []
     decode = model.segmenter.sam.decode_masks
 
-    def keep(*args: object) -> MaskPrediction:
-        predictions.append(decode(*args))  # type: ignore[arg-type]
+    def keep(*args: Any, **options: Any) -> MaskPrediction:
+        predictions.append(decode(*args, **options))
         return predictions[-1]
 
     model.segmenter.sam.decode_masks = keep  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
 from avseg.checkpoints.published.keymap import Converted, KeyMap
@@ -39,6 +40,9 @@ Features = Literal["clip", "clap", "mul"]
 
 #: What reading a configuration raises on files that are none.
 _NO_CONFIGURATION = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
+
+_SENTENCEPIECE = (".model", ".spm")
+_ADDED_TOKENS = "added_tokens.json"
 
 #: Largest difference of a file's mel filters from those computed here; both are float32.
 _MEL_TOLERANCE = 1e-6
@@ -68,11 +72,13 @@ def import_checkpoint(
     """Put published files together into a model's folder.
 
     Each file's format is recognised by its keys. An AV2T-SAM file with the files of the CLAP and
-    CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file becomes an EVF-SAM. Tensors keep the
-    dtype they were published in, and stay on disk while they are converted.
+    CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file with those of its tokenizer becomes an
+    EVF-SAM. Tensors keep the dtype they were published in, and stay on disk while they are
+    converted.
 
     Args:
-        files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones.
+        files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones; and of a
+            tokenizer, the SentencePiece model and `added_tokens.json`, if there is one, beside it.
         output: The folder to make, or an imported one to replace; it appears when it is complete.
         config: A config.json with the sizes, for a checkpoint that has not the published ones.
         features: What becomes AV2T-SAM's prompt. None reads it off the checkpoint: a projection
@@ -90,23 +96,24 @@ def import_checkpoint(
         OutputError: If the folder cannot be written, or holds something else.
     """
     _check_output(output, files)
-    sources = _by_role([read_published(Path(file)) for file in files])
+    tokenizers = [Path(file) for file in files if _is_tokenizer(Path(file))]
+    weights = [Path(file) for file in files if not _is_tokenizer(Path(file))]
+    sources = _by_role([read_published(file) for file in weights])
     trained = sources["system"]
     system = SYSTEMS[trained.format.name]
     sizes = _configuration(system, trained, config, features)
     _check_towers(system.towers(sizes), sources)
     hashes = {source.format.role: _hashes(source) for source in sources.values()}
     _check_trained_with(trained_with or trained.file.trained_with, hashes, sources)
+    processor = _processor(system, sizes, sources["system"], tokenizers)
     converted = _convert(system, sizes, sources)
-    family: Any = FAMILIES[sizes.model_type]
-    processor = family.processor.from_config(sizes)
     everything = converted.tensors | converted.unused
     with writing(output, everything), replace_when_complete(output) as folder:
         folder.mkdir()
         _save(converted, folder)
         sizes.save_pretrained(folder)
         processor.save_pretrained(folder)
-        described = _describe(sources, hashes, converted)
+        described = _describe(sources, hashes, converted, tokenizers)
         (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
 
@@ -207,6 +214,33 @@ def _title(role: str) -> str:
     return next(known.title for known in FORMATS if known.role == role)
 
 
+def _is_tokenizer(path: Path) -> bool:
+    return path.suffix in _SENTENCEPIECE or path.name == _ADDED_TOKENS
+
+
+def _processor(
+    system: System, sizes: AvsegConfig, trained: Source, tokenizers: Sequence[Path]
+) -> Any:
+    """Make the processor, with its tokenizer if the system reads text."""
+    processor: Any = FAMILIES[sizes.model_type].processor
+    models = [path for path in tokenizers if path.suffix in _SENTENCEPIECE]
+    if not system.reads_text:
+        if tokenizers:
+            raise CheckpointError(
+                f"{tokenizers[0]}: is of a tokenizer, and {trained.format.title} reads no text; "
+                "leave it out."
+            )
+        return processor.from_config(sizes)
+    if len(models) != 1 or any(path.parent != models[0].parent for path in tokenizers):
+        given = ", ".join(map(str, tokenizers)) or "none"
+        raise CheckpointError(
+            f"{trained.file.path}: {trained.format.title} needs its tokenizer, one SentencePiece "
+            f"model ({SentencePieceTokenizer.FILE}) with {_ADDED_TOKENS}, if it has one, in the "
+            f"same folder; got {given}. Give the files that are published beside the weights."
+        )
+    return processor.from_config(sizes, SentencePieceTokenizer.from_file(models[0]))
+
+
 def _hashes(source: Source) -> dict[str, str]:
     return {part.name: file_sha256(part) for part in source.file.parts}
 
@@ -277,22 +311,31 @@ def _save(converted: Converted, folder: Path) -> None:
 
 
 def _describe(
-    sources: Mapping[str, Source], hashes: Mapping[str, Mapping[str, str]], converted: Converted
+    sources: Mapping[str, Source],
+    hashes: Mapping[str, Mapping[str, str]],
+    converted: Converted,
+    tokenizers: Sequence[Path],
 ) -> dict[str, Any]:
     """Say what the model was made of, for `source.json`."""
+    files = [
+        (path, role, source.format.name, source.format.licence, hashes[role][path.name])
+        for role, source in sources.items()
+        for path in source.file.parts
+    ]
+    licence = sources["system"].format.licence
+    files += [(p, "tokenizer", "sentencepiece", licence, file_sha256(p)) for p in tokenizers]
     return {
         "imported": datetime.now(UTC).date().isoformat(),
         "sources": [
             {
                 "role": role,
-                "format": source.format.name,
-                "file": part.name,
-                "sha256": hashes[role][part.name],
-                "date": datetime.fromtimestamp(part.stat().st_mtime, UTC).date().isoformat(),
-                "licence": source.format.licence,
+                "format": name,
+                "file": path.name,
+                "sha256": sha256,
+                "date": datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
+                "licence": licence,
             }
-            for role, source in sources.items()
-            for part in source.file.parts
+            for path, role, name, licence, sha256 in files
         ],
         "unused": sorted(converted.unused),
     }

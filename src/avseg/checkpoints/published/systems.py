@@ -36,12 +36,14 @@ class System:
         options: Options of its configuration that a file's tensors decide.
         table: Table of its names for a configuration.
         towers: Roles of the files it needs besides its own, for a configuration.
+        reads_text: Whether it needs its tokenizer's files too.
     """
 
     model_type: str
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     table: Callable[[AvsegConfig], KeyMap]
     towers: Callable[[AvsegConfig], tuple[str, ...]]
+    reads_text: bool
 
 
 def _sam_config(names: Iterable[str], prefix: str) -> SamConfig:
@@ -59,6 +61,14 @@ def _av2t_sam_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "adapters": any(name.startswith("audio_prompt_generator.") for name in tensors),
         "features": _features(tensors),
     }
+
+
+def _evf_sam_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    sam_config = _sam_config(tensors, "visual_model.")
+    if isinstance(sam_config, PromptedSam2Config):
+        return {"sam_config": sam_config}
+    # All that are published on SAM 1 were trained so.
+    return {"sam_config": sam_config, "multimask": False, "keep_proportions": True}
 
 
 def _features(tensors: Mapping[str, Tensor]) -> str:
@@ -85,11 +95,13 @@ SYSTEMS = {
         _av2t_sam_options,
         lambda config: av2t_sam(_sam(config), config.features),
         _av2t_sam_towers,
+        reads_text=False,
     ),
     "evf-sam": System(
         "avseg-evf-sam",
-        lambda tensors: {"sam_config": _sam_config(tensors, "visual_model.")},
+        _evf_sam_options,
         lambda config: evf_sam(_sam(config)).under("", "segmenter."),
         lambda _: (),
+        reads_text=True,
     ),
 }
