@@ -13,6 +13,7 @@ float64 is float64 throughout.
 """
 
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -136,5 +137,5 @@ def _weight(name: str, shape: list[int], seed: int) -> Tensor:
     if name.endswith("weight") and len(shape) == 1:
         return 1 + 0.2 * values
     if name.endswith("weight"):
-        return values * (0.8 / float(values[0].numel()) ** 0.5)
+        return values * 0.8 / math.sqrt(values[0].numel())
     return 0.2 * values
