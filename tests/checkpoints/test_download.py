@@ -1,0 +1,252 @@
+"""Published files come from the Hub once, whole, and with the right hash, or an error says why."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from huggingface_hub import constants, hf_hub_download
+
+from avseg.checkpoints.download import download, find_downloaded
+from avseg.checkpoints.releases import Part
+from avseg.errors import CheckpointError
+from tests.checkpoints.hub import LocalHub
+
+PART = Part("someone/weights", "model.safetensors", "this test", "MIT")
+CONTENT = bytes(range(256)) * 400
+Usage = namedtuple("Usage", "total used free")
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names of the files below a folder, locks aside."""
+    names = (path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if not name.endswith(".lock"))
+
+
+def test_a_file_is_downloaded_into_the_cache(hub: LocalHub, cache: Path) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    path = download(PART, endpoint=hub.endpoint)
+    assert path == cache / "downloads" / "someone--weights" / "model.safetensors"
+    assert path.read_bytes() == CONTENT
+    assert files_in(cache) == ["model.safetensors"]
+
+
+def test_the_variable_hf_endpoint_names_the_hub(hub: LocalHub, cache: Path) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    code = (
+        "from avseg.checkpoints.download import download\n"
+        "from avseg.checkpoints.releases import Part\n"
+        f"download({PART!r})"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)  # noqa: S603 - ours
+    assert files_in(cache) == [PART.file]
+
+
+def test_the_revision_is_the_parts_own(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    download(replace(PART, revision="v2"), endpoint=hub.endpoint)
+    assert hub.requests[0][:2] == ("HEAD", "/someone/weights/resolve/v2/model.safetensors")
+
+
+def test_a_file_that_is_here_needs_no_server(cache: Path) -> None:
+    hub = LocalHub()
+    hub.add(PART.repository, PART.file, CONTENT)
+    with hub.running():
+        first = download(PART, endpoint=hub.endpoint)
+    asked = len(hub.requests)
+    assert download(PART, endpoint=hub.endpoint) == first == find_downloaded(PART)
+    assert len(hub.requests) == asked
+    assert cache in first.parents
+
+
+def test_a_file_in_the_hubs_own_cache_is_used(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    with_hub = hf_hub_download(PART.repository, PART.file, endpoint=hub.endpoint)
+    asked = len(hub.requests)
+    assert download(PART, endpoint=hub.endpoint).resolve() == Path(with_hub).resolve()
+    assert len(hub.requests) == asked
+
+
+def test_offline_a_file_that_is_here_is_used(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    first = download(PART, endpoint=hub.endpoint)
+    assert download(PART, endpoint=hub.endpoint, offline=True) == first
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_offline_a_file_that_is_not_here_is_refused_without_asking(
+    by_variable: bool, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", by_variable)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is not on this machine.*go onli"):
+        download(PART, endpoint=hub.endpoint, offline=not by_variable)
+    assert not hub.requests
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke_off(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    hub.cut_once_after = 70_000
+    assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
+    assert hub.gets() == [None, "bytes=70000-"]
+
+
+def test_the_next_attempt_goes_on_where_a_failed_one_ended(hub: LocalHub, cache: Path) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    download_and_give_up(hub, sent=10_000)
+    (partial,) = files_in(cache)
+    assert partial.startswith(".model.safetensors.")
+    assert partial.endswith(".incomplete")
+    assert find_downloaded(PART) is None
+    before = len(hub.gets())
+    assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
+    assert hub.gets()[before:] == ["bytes=10000-"]
+    assert files_in(cache) == ["model.safetensors"]
+
+
+def download_and_give_up(hub: LocalHub, sent: int) -> None:
+    """Let the Hub send some bytes and then nothing more, until the download fails."""
+    hub.budget = sent
+    with pytest.raises(CheckpointError, match=r"cannot be reached.*what has come is kept"):
+        download(PART, endpoint=hub.endpoint)
+    hub.budget = None
+
+
+def test_a_newer_version_of_the_file_is_not_appended_to_the_older(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    download_and_give_up(hub, sent=10_000)
+    hub.add(PART.repository, PART.file, CONTENT[::-1])
+    assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT[::-1]
+
+
+def test_another_file_than_the_known_one_is_refused_before_it_is_fetched(
+    hub: LocalHub, cache: Path
+) -> None:
+    known = "0" * 64
+    found = hub.add(PART.repository, PART.file, CONTENT)
+    with pytest.raises(CheckpointError, match=rf"SHA-256 is {found}, it should be {known}.*import"):
+        download(replace(PART, sha256=known), endpoint=hub.endpoint)
+    assert not hub.gets()
+    assert files_in(cache) == []
+
+
+def test_a_file_damaged_on_its_way_is_refused_and_removed(hub: LocalHub, cache: Path) -> None:
+    published = hub.add(PART.repository, PART.file, CONTENT)
+    damaged = b"\xff" + CONTENT[1:]
+    (cache / "downloads" / "someone--weights").mkdir(parents=True)
+    partial = cache / f"downloads/someone--weights/.model.safetensors.{published[:16]}.incomplete"
+    partial.write_bytes(damaged[:50_000])
+    with pytest.raises(CheckpointError, match=rf"it should be {published}; nothing of it was kept"):
+        download(PART, endpoint=hub.endpoint)
+    assert files_in(cache) == []
+    assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
+
+
+def test_a_file_that_was_changed_here_is_refused(hub: LocalHub) -> None:
+    part = replace(PART, sha256=hub.add(PART.repository, PART.file, CONTENT))
+    download(part, endpoint=hub.endpoint).write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=rf"it should be {part.sha256}"):
+        download(part, endpoint=hub.endpoint)
+
+
+def test_a_pattern_means_the_one_file_that_fits(hub: LocalHub) -> None:
+    hub.add(PART.repository, "run7_mul_s4_best.pth", CONTENT)
+    hub.add(PART.repository, "run7_mul_ms3_best.pth", b"other")
+    part = replace(PART, file="*mul_s4_best.pth")
+    path = download(part, endpoint=hub.endpoint)
+    assert path.name == "run7_mul_s4_best.pth"
+    assert find_downloaded(part) == path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [("*_best.pth", "a_best.pth, b_best.pth;"), ("*_last.pth", "a_best.pth, b_best.pth, c.txt;")],
+)
+def test_a_pattern_that_fits_none_or_several_names_the_files(
+    pattern: str, named: str, hub: LocalHub
+) -> None:
+    for name in ("b_best.pth", "a_best.pth", "c.txt"):
+        hub.add(PART.repository, name, CONTENT)
+    with pytest.raises(CheckpointError, match=rf"not exactly one file.*{named}.*import-checkpoint"):
+        download(replace(PART, file=pattern), endpoint=hub.endpoint)
+
+
+def test_a_file_that_is_not_there_names_those_that_are(hub: LocalHub, cache: Path) -> None:
+    hub.add(PART.repository, "weights.bin", CONTENT)
+    with pytest.raises(CheckpointError, match=r"^someone/weights: .*but weights.bin; if one of"):
+        download(PART, endpoint=hub.endpoint)
+    assert files_in(cache) == []
+
+
+def test_a_gated_repository_asks_for_a_login(hub: LocalHub) -> None:
+    hub.gated.add(PART.repository)
+    with pytest.raises(CheckpointError, match=r"let in only who asks.*hf auth login"):
+        download(PART, endpoint=hub.endpoint)
+
+
+def test_a_repository_that_is_not_there_or_private_is_said(hub: LocalHub) -> None:
+    with pytest.raises(CheckpointError, match=rf"private; look at {hub.endpoint}/someone/weights;"):
+        download(PART, endpoint=hub.endpoint)
+
+
+def test_without_network_the_address_and_the_next_step_are_named(cache: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"http://127.0.0.1:9 cannot be reached.*HF_ENDPOINT"):
+        download(PART)
+    assert files_in(cache) == []
+
+
+def test_a_server_that_is_no_hub_is_said(monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    monkeypatch.setattr("tests.checkpoints.hub.COMMIT", "")
+    with pytest.raises(CheckpointError, match=r"this is no Hub; check HF_ENDPOINT"):
+        download(PART, endpoint=hub.endpoint)
+
+
+def test_a_disk_too_small_is_said_before_anything_is_fetched(
+    hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000, 900, 100))
+    with pytest.raises(
+        CheckpointError, match=r"is full \(102400 bytes are missing, 100 are free\)"
+    ):
+        download(PART, endpoint=hub.endpoint)
+    assert not hub.gets()
+    assert files_in(cache) == []
+
+
+def test_a_disk_that_becomes_full_is_given_back_its_space(
+    hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_fail(_: str, file: BinaryIO, **__: object) -> None:
+        file.write(CONTENT[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hub.add(PART.repository, PART.file, CONTENT)
+    monkeypatch.setattr("avseg.checkpoints.download.http_get", write_and_fail)
+    with pytest.raises(CheckpointError, match=r"is full \(No space left on device\).*AVSEG_CACHE"):
+        download(PART, endpoint=hub.endpoint)
+    assert files_in(cache) == []
+
+
+def test_a_cache_that_cannot_be_made_is_said(hub: LocalHub, cache: Path) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(CheckpointError, match=r"cannot be written to.*AVSEG_CACHE"):
+        download(PART, endpoint=hub.endpoint)
+
+
+def test_two_at_once_fetch_the_file_once(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: download(PART, endpoint=hub.endpoint), range(2)))
+    assert [path.read_bytes() for path in paths] == [CONTENT, CONTENT]
+    assert hub.gets() == [None]
