@@ -191,22 +191,26 @@ class Segmenter:
         return np.stack(masks), scores
 
 
-def load_segmenter(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
+def load_segmenter(
+    name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", *, offline: bool = False
+) -> Segmenter:
     """Load a model by its name, or from its folder.
 
     Args:
-        name_or_path: A name of `avseg.checkpoints.CATALOG`, or the folder of a saved model.
+        name_or_path: A name that `avseg models` shows, or the folder of a saved model. A published
+            model is downloaded and imported the first time; the log says what, and on which terms.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
+        offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
         The segmenter.
 
     Raises:
-        CheckpointError: If there is no such model, or it cannot be loaded.
+        CheckpointError: If there is no such model, or it cannot be downloaded or loaded.
         DeviceError: If there is no such device.
     """
     chosen = _choose_device(device)
-    checkpoint = find_checkpoint(name_or_path)
+    checkpoint = find_checkpoint(name_or_path, offline=offline)
     model, processor = load_checkpoint(checkpoint)
     model.to(chosen)  # type: ignore[arg-type]  # the stubs of transformers hide torch's own
     return Segmenter(model, processor, checkpoint.name, chosen, checkpoint.sha256())

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from avseg.checkpoints import CATALOG, DEFAULT_MODEL, Checkpoint, find_checkpoint
+from avseg.checkpoints import (
+    CATALOG,
+    DEFAULT_MODEL,
+    Checkpoint,
+    find_checkpoint,
+    list_models,
+)
+from avseg.checkpoints.releases import RELEASES, Release
 from avseg.errors import CheckpointError
 
 FILES = ("config.json", "model.safetensors", "processor_config.json")
@@ -34,11 +41,38 @@ def test_a_folder_is_found_and_called_by_its_name(tmp_path: Path) -> None:
     assert find_checkpoint(str(folder)).folder == folder
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("av2t-sam-smal", "av2t-sam-small"), ("evf-sam3", "evf-sam2")]
+)
+def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str, nearest: str) -> None:
     with pytest.raises(
-        CheckpointError, match=r"^av2t-sam-huge: there is no such folder.*av2t-sam-small.*give one"
+        CheckpointError,
+        match=rf"^{name}: there is no such folder.*\(nearest: .*{nearest}.*`avseg models` lists",
     ):
-        find_checkpoint("av2t-sam-huge")
+        find_checkpoint(name)
+
+
+def test_a_name_like_no_other_is_refused_with_all() -> None:
+    with pytest.raises(CheckpointError, match=r"nearest: av2t-sam-small, .*, evf-sam;"):
+        find_checkpoint("tavis")
+
+
+def test_a_published_name_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def obtain(release: Release, *, offline: bool) -> Checkpoint:
+        asked.append((release.name, offline))
+        return Checkpoint(release.name, tmp_path)
+
+    monkeypatch.setattr("avseg.checkpoints.catalog.obtain", obtain)
+    assert find_checkpoint("av2t-sam2-s4") == Checkpoint("av2t-sam2-s4", tmp_path)
+    find_checkpoint("evf-sam", offline=True)
+    assert asked == [("av2t-sam2-s4", False), ("evf-sam", True)]
+
+
+def test_the_list_has_every_name_once() -> None:
+    assert [listing.name for listing in list_models()] == [*CATALOG, *RELEASES]
+    assert not CATALOG.keys() & RELEASES.keys()
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,19 @@
 """Weights: which model a name means, where it is, what it knows. `loading.py` needs torch."""
 
-from avseg.checkpoints.catalog import CATALOG, DEFAULT_MODEL, Checkpoint, find_checkpoint
+from avseg.checkpoints.catalog import (
+    CATALOG,
+    DEFAULT_MODEL,
+    Listing,
+    find_checkpoint,
+    list_models,
+)
+from avseg.checkpoints.layout import Checkpoint
 
-__all__ = ["CATALOG", "DEFAULT_MODEL", "Checkpoint", "find_checkpoint"]
+__all__ = [
+    "CATALOG",
+    "DEFAULT_MODEL",
+    "Checkpoint",
+    "Listing",
+    "find_checkpoint",
+    "list_models",
+]

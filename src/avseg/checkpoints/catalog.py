@@ -1,72 +1,27 @@
-"""Which model a name means. The models in the package lie in `packaged/<name>/`.
+"""Which model a name means: one in the package, in `packaged/<name>/`, or a published one."""
 
-A model is a folder: its configuration, its weights, its processor's configuration, and a model card
-for readers.
-"""
-
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
+from avseg.checkpoints.imported import find_imported, obtain
+from avseg.checkpoints.layout import (
+    CONFIG_FILE,
+    PROCESSOR_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    missing_files,
+)
+from avseg.checkpoints.releases import RELEASES
 from avseg.errors import CheckpointError
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-PROCESSOR_FILE = "processor_config.json"
-CARD_FILE = "README.md"
 
 DEFAULT_MODEL = "av2t-sam-small"
 
 _PACKAGED = Path(__file__).parent / "packaged"
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A saved model.
-
-    Attributes:
-        name: How results call it.
-        folder: Where its files are.
-        licence: SPDX identifier of the licence of its weights; None where nobody has said.
-        world: What it was taught and therefore knows, to be read after "this model knows"; None
-            where nobody has said.
-    """
-
-    name: str
-    folder: Path
-    licence: str | None = None
-    world: str | None = None
-
-    @property
-    def notice(self) -> str | None:
-        """What a user should know before looking at results, None if there is nothing to say."""
-        if self.world is None:
-            return None
-        return (
-            f"{self.name}: this model knows {self.world} only; on other videos expect wrong masks "
-            "or none. Next step: train on your own clips (AVSBench's layout) with `avseg train`, "
-            "and give the folder of that run as --model."
-        )
-
-    def sha256(self) -> str:
-        """Compute the hash of the weights; computed once for each version of the file.
-
-        Returns:
-            64 hexadecimal digits.
-
-        Raises:
-            CheckpointError: If the weights are not there (any more).
-        """
-        path = self.folder / WEIGHTS_FILE
-        try:
-            facts = path.stat()
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-        return _sha256(path, facts.st_mtime_ns, facts.st_size)
-
-
-#: The models that a name is enough for.
+#: The models in the package.
 CATALOG: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -80,30 +35,68 @@ CATALOG: dict[str, Checkpoint] = {
 }
 
 
-def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
+@dataclass(frozen=True)
+class Listing:
+    """What is known of a model before it is loaded.
+
+    Attributes:
+        name: What to give as --model.
+        what: What it is, in a few words.
+        state: Whether it is in the package, was imported before, or would be downloaded.
+        folder: Where it is; None if it would be downloaded.
+        licence: SPDX expression for its weights; None where their owners state none.
+        known_bytes: Size of its files, as far as known.
+        size_is_known: Whether that is the size of all of them.
+        figures: Measure to value, as published.
+        figures_from: Where the figures are published.
+        files: What would be downloaded: repository/file@revision, and how the name is known.
+    """
+
+    name: str
+    what: str
+    state: Literal["packaged", "imported", "downloadable"]
+    folder: Path | None
+    licence: str | None
+    known_bytes: int
+    size_is_known: bool
+    figures: Mapping[str, float]
+    figures_from: str | None
+    files: Mapping[str, str]
+
+
+def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Checkpoint:
     """Find a model by its name, or by the path of its folder.
 
+    A published model is downloaded and imported the first time, which may take minutes; it is
+    logged what is downloaded, and on which terms.
+
     Args:
-        name_or_path: A name of `CATALOG`, or a folder as `save_pretrained` writes it. A folder is
-            meant where the text is no name.
+        name_or_path: A name that `list_models` knows, or a folder as `save_pretrained` writes it. A
+            folder is meant where the text is no name.
+        offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
         The model, which is all there; whether it fits together shows when it is loaded.
 
     Raises:
-        CheckpointError: If it is neither, or files are missing.
+        CheckpointError: If it is neither, files are missing, or it cannot be downloaded.
     """
-    known = CATALOG.get(str(name_or_path))
-    if known is not None:
-        _check_files(known.folder, "the package is incomplete; install avseg again.")
-        return known
+    name = str(name_or_path)
+    if name in CATALOG:
+        packaged = CATALOG[name]
+        _check_files(packaged.folder, "the package is incomplete; install avseg again.")
+        return packaged
+    if name in RELEASES:
+        return obtain(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "there is no such folder"
+        names = [*CATALOG, *RELEASES]
+        nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
         raise CheckpointError(
-            f"{name_or_path}: {what}, and no model has that name (there is {', '.join(CATALOG)}); "
-            f"give one of these names, or a folder with {CONFIG_FILE}, {WEIGHTS_FILE} and "
-            f"{PROCESSOR_FILE}."
+            f"{name}: {what}, and no model has that name (nearest: {', '.join(nearest)}; "
+            f"`avseg models` lists all); give a name, or a folder with {CONFIG_FILE}, "
+            f"{WEIGHTS_FILE} and {PROCESSOR_FILE}."
         )
     _check_files(
         folder, "give a folder into which a model and its processor were saved (save_pretrained)."
@@ -111,16 +104,54 @@ def find_checkpoint(name_or_path: str | Path) -> Checkpoint:
     return Checkpoint(name=folder.resolve().name, folder=folder)
 
 
+def list_models() -> list[Listing]:
+    """List the models that a name is enough for; without network, and without loading any.
+
+    Returns:
+        Those in the package first, then the published ones.
+    """
+    return [*map(_list_packaged, CATALOG.values()), *map(_list_release, RELEASES)]
+
+
+def _list_packaged(checkpoint: Checkpoint) -> Listing:
+    weights = checkpoint.folder / WEIGHTS_FILE
+    return Listing(
+        name=checkpoint.name,
+        what=f"AV2T-SAM, small; knows {checkpoint.world}",
+        state="packaged",
+        folder=checkpoint.folder,
+        licence=checkpoint.licence,
+        known_bytes=weights.stat().st_size if weights.is_file() else 0,
+        size_is_known=weights.is_file(),
+        figures={},
+        figures_from=None,
+        files={},
+    )
+
+
+def _list_release(name: str) -> Listing:
+    release = RELEASES[name]
+    here = find_imported(release)
+    return Listing(
+        name=name,
+        what=release.what,
+        state="imported" if here else "downloadable",
+        folder=here.folder if here else None,
+        licence=release.licence,
+        known_bytes=release.known_bytes,
+        size_is_known=release.size_is_known,
+        figures=release.figures,
+        figures_from=release.figures_from,
+        files={
+            f"{part.repository}/{part.file}@{part.revision}": part.name_from
+            for part in release.parts
+        },
+    )
+
+
 def _check_files(folder: Path, next_step: str) -> None:
-    needed = (CONFIG_FILE, WEIGHTS_FILE, PROCESSOR_FILE)
-    missing = [name for name in needed if not (folder / name).is_file()]
+    missing = missing_files(folder)
     if missing:
         raise CheckpointError(
             f"{folder}: is no complete model, {', '.join(missing)} is missing; {next_step}"
         )
-
-
-@lru_cache(maxsize=16)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

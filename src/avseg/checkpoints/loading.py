@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from avseg.checkpoints.catalog import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.errors import CheckpointError
 from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES, Family

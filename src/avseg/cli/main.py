@@ -42,6 +42,11 @@ app.command(
     name="import-checkpoint",
     help="Put published checkpoints together into a model's folder.",
 )
+app.command(
+    "avseg.cli.models:models",
+    name="models",
+    help="List the models: what they are, their licences and figures, and which are here.",
+)
 
 data = App(name="data", help="Make data sets.")
 data.command(

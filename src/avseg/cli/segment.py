@@ -34,6 +34,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     frames_per_second: Rate | None = None,
     overlay: bool = True,
     silent_ok: Annotated[bool, Parameter(negative="")] = False,
+    offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Mark the sounding objects of videos, or what texts name: overlay video, masks, figures.
 
@@ -44,7 +45,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     Args:
         video: Video files, and folders with video files in them.
         output: Folder for the results.
-        model: Name of a model, or the folder of a saved one.
+        model: Name of a model (`avseg models` lists them), or the folder of a saved one.
         text: What to mark, for a model that is prompted by texts (EVF-SAM), such as "the dog on the
             left"; may be given several times, each text is a source of its own. Sound plays no
             part.
@@ -53,20 +54,21 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         frames_per_second: Frames to segment per second; by default every frame of the video.
         overlay: Write the overlay video.
         silent_ok: Take a video without a sound track for a silent one.
+        offline: Download nothing: the model has to be on this machine.
 
     Returns:
         0 if all went well, 1 if a video could not be segmented.
     """
     videos = find_videos(video)
     folders = result_folders(videos, output)
-    checkpoint = find_checkpoint(model)
+    checkpoint = find_checkpoint(model, offline=offline)
     console = Console(stderr=True)
     if checkpoint.notice is not None:
         console.print(Text(checkpoint.notice, "yellow"), soft_wrap=True)
 
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
-    segmenter = load_segmenter(model, device).with_texts(*text)
+    segmenter = load_segmenter(model, device, offline=offline).with_texts(*text)
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[FolderResult | AvsegError] = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())

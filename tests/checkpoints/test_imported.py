@@ -1,0 +1,141 @@
+"""A published model is downloaded and imported once, and found again without the Hub."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avseg.checkpoints import imported
+from avseg.checkpoints.imported import find_imported, obtain
+from avseg.checkpoints.layout import Checkpoint
+from avseg.checkpoints.releases import Part, Release
+from avseg.errors import CheckpointError
+from avseg.export.partial import replace_when_complete
+from tests.checkpoints.hub import LocalHub
+
+RELEASE = Release(
+    name="toy",
+    what="A toy",
+    parts=(
+        Part("someone/toy", "*_best.pth", "this test", None),
+        Part("someone/tower", "tower.pth", "this test", "MIT", size_bytes=690_000_000),
+    ),
+)
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that the importer was asked for; one that only copies the files stands in for it."""
+    asked: list[Path] = []
+
+    def copy(files: Sequence[Path], output: Path) -> Checkpoint:
+        asked.append(output)
+        with replace_when_complete(output) as partial:
+            partial.mkdir()
+            for name, source in zip(("config.json", "model.safetensors"), files, strict=True):
+                (partial / name).write_bytes(source.read_bytes())
+            (partial / "processor_config.json").touch()
+        return Checkpoint(output.name, output)
+
+    monkeypatch.setattr("avseg.checkpoints.importing.import_checkpoint", copy)
+    return asked
+
+
+@pytest.fixture
+def toy_hub(hub: LocalHub) -> LocalHub:
+    """A Hub that has the toy."""
+    hub.add("someone/toy", "run_best.pth", b"weights")
+    hub.add("someone/tower", "tower.pth", b"tower")
+    return hub
+
+
+def test_a_model_is_downloaded_and_imported_into_the_cache(
+    toy_hub: LocalHub, cache: Path, imports: list[Path]
+) -> None:
+    checkpoint = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert checkpoint == Checkpoint("toy", imports[0], licence=None)
+    assert (checkpoint.folder / "config.json").read_bytes() == b"weights"
+    assert (checkpoint.folder / "model.safetensors").read_bytes() == b"tower"
+    assert checkpoint.folder.parent == cache / "models" / "toy"
+
+
+def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
+    toy_hub: LocalHub, cache: Path, imports: list[Path]
+) -> None:
+    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    asked = len(toy_hub.requests)
+    (cache / "downloads").rename(cache / "thrown away")
+    assert obtain(RELEASE, offline=True) == first == find_imported(RELEASE)
+    assert len(toy_hub.requests) == asked
+    assert len(imports) == 1
+
+
+@pytest.mark.usefixtures("imports")
+def test_what_is_downloaded_is_said_with_sizes_and_licences(
+    toy_hub: LocalHub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    ours = [record for record in caplog.records if record.name == imported.__name__]
+    assert [record.levelno for record in ours] == [logging.WARNING]
+    assert ours[0].getMessage() == (
+        "toy is not on this machine yet; downloading "
+        "*_best.pth of someone/toy (size not known, licence not stated: ask its owners), "
+        f"tower.pth of someone/tower (690 MB, licence MIT) to {cache}."
+    )
+    caplog.clear()
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("cache")
+def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(CheckpointError, match=r"someone/toy: .* is not on this machine"):
+        obtain(RELEASE, offline=True)
+    assert not caplog.records
+
+
+def test_an_import_that_fails_leaves_no_model(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(files: Sequence[Path], output: Path) -> Checkpoint:
+        raise CheckpointError(f"{output}: of no known format ({len(files)} files).")
+
+    monkeypatch.setattr("avseg.checkpoints.importing.import_checkpoint", fail)
+    with pytest.raises(CheckpointError, match="of no known format"):
+        obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert find_imported(RELEASE) is None
+
+
+@pytest.mark.usefixtures("imports")
+def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
+    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert find_imported(replace(RELEASE, parts=RELEASE.parts[::-1])) is None
+    toy_hub.add("someone/toy", "run_best.pth", b"better weights")
+    for path in (first.folder, cache / "downloads"):
+        path.rename(path.with_name("thrown away"))
+    second = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert (second.folder / "config.json").read_bytes() == b"better weights"
+    assert second.folder != first.folder
+
+
+def test_another_importer_imports_anew_from_what_is_here(
+    toy_hub: LocalHub, imports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    asked = len(toy_hub.requests)
+    monkeypatch.setattr(imported, "IMPORT_VERSION", 1_000)
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert len(set(imports)) == 2
+    assert len(toy_hub.requests) == asked
+
+
+def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: obtain(RELEASE, endpoint=toy_hub.endpoint), range(2))
+    assert first == second
+    assert len(imports) == 1
