@@ -23,11 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from avseg.backbones.tokenizing import SentencePieceTokenizer
-from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.cache import file_sha256
+from avseg.checkpoints.layout import WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
 from avseg.checkpoints.published.keymap import Converted, KeyMap
 from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS, System
-from avseg.checkpoints.reading import PublishedFile, file_sha256, read_published
+from avseg.checkpoints.reading import PublishedFile, read_published
 from avseg.errors import CheckpointError, OutputError
 from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES

@@ -1,6 +1,5 @@
 """Published weight files into tensors: nothing in a file is run, little of it is in memory."""
 
-import hashlib
 import json
 import pickle
 import re
@@ -64,19 +63,6 @@ def read_published(path: Path) -> PublishedFile:
     for part in parts:
         tensors |= _tensors(part)
     return PublishedFile(path, parts, tensors, _trained_with(parts[0]))
-
-
-def file_sha256(path: Path) -> str:
-    """Compute the hash of a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
