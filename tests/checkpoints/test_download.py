@@ -50,6 +50,12 @@ def test_the_variable_hf_endpoint_names_the_hub(hub: LocalHub, cache: Path) -> N
     assert files_in(cache) == [PART.file]
 
 
+def test_a_small_file_that_the_hub_serves_itself_is_downloaded(hub: LocalHub) -> None:
+    hub.add(PART.repository, "added_tokens.json", b'{"[semantic]": 64002}')
+    path = download(replace(PART, file="added_tokens.json"), endpoint=hub.endpoint)
+    assert path.read_bytes() == b'{"[semantic]": 64002}'
+
+
 def test_the_revision_is_the_parts_own(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     download(replace(PART, revision="v2"), endpoint=hub.endpoint)

@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from avseg.checkpoints import imported
+from avseg.checkpoints import imported, importing
 from avseg.checkpoints.imported import find_imported, obtain
+from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.layout import Checkpoint
-from avseg.checkpoints.releases import Part, Release
+from avseg.checkpoints.releases import RELEASES, Part, Release
 from avseg.errors import CheckpointError
 from avseg.export.partial import replace_when_complete
+from avseg.segmenter import load_segmenter
 from tests.checkpoints.hub import LocalHub
+from tests.published import SAM2_CONFIG, make_model, write_config, write_published
 
 RELEASE = Release(
     name="toy",
@@ -31,16 +35,16 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Folders that the importer was asked for; one that only copies the files stands in for it."""
     asked: list[Path] = []
 
-    def copy(files: Sequence[Path], output: Path) -> Checkpoint:
+    def copy(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
         asked.append(output)
-        with replace_when_complete(output) as partial:
-            partial.mkdir()
+        with replace_when_complete(output) as folder:
+            folder.mkdir()
             for name, source in zip(("config.json", "model.safetensors"), files, strict=True):
-                (partial / name).write_bytes(source.read_bytes())
-            (partial / "processor_config.json").touch()
+                (folder / name).write_bytes(source.read_bytes())
+            (folder / "processor_config.json").write_text(config.read_text() if config else "")
         return Checkpoint(output.name, output)
 
-    monkeypatch.setattr("avseg.checkpoints.importing.import_checkpoint", copy)
+    monkeypatch.setattr(importing, "import_checkpoint", copy)
     return asked
 
 
@@ -99,13 +103,21 @@ def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
     assert not caplog.records
 
 
+@pytest.mark.usefixtures("imports")
+def test_what_the_files_do_not_tell_comes_from_the_catalog(toy_hub: LocalHub) -> None:
+    release = replace(RELEASE, options={"multimask": False})
+    folder = obtain(release, endpoint=toy_hub.endpoint).folder
+    assert (folder / "processor_config.json").read_text() == '{"multimask": false}'
+    assert find_imported(RELEASE) is None
+
+
 def test_an_import_that_fails_leaves_no_model(
     toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(files: Sequence[Path], output: Path) -> Checkpoint:
-        raise CheckpointError(f"{output}: of no known format ({len(files)} files).")
+    def fail(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
+        raise CheckpointError(f"{output}: of no known format ({len(files)} files, {config}).")
 
-    monkeypatch.setattr("avseg.checkpoints.importing.import_checkpoint", fail)
+    monkeypatch.setattr(importing, "import_checkpoint", fail)
     with pytest.raises(CheckpointError, match="of no known format"):
         obtain(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(RELEASE) is None
@@ -139,3 +151,33 @@ def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None
         first, second = pool.map(lambda _: obtain(RELEASE, endpoint=toy_hub.endpoint), range(2))
     assert first == second
     assert len(imports) == 1
+
+
+def test_a_published_system_is_loaded_by_its_name(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    repositories = ("someone/system", "someone/clap", "someone/clip")
+    files = write_published(model, tmp_path / "published")
+    parts = []
+    for repository, path in zip(repositories, files, strict=True):
+        hub.add(repository, path.name, path.read_bytes())
+        parts.append(Part(repository, path.name, "this test", "MIT"))
+    monkeypatch.setitem(RELEASES, "tiny", Release("tiny", "A tiny system", tuple(parts)))
+    sizes = write_config(SAM2_CONFIG, tmp_path / "sizes")
+    monkeypatch.setattr(
+        importing,
+        "import_checkpoint",
+        lambda files, output, config: import_checkpoint(files, output, config=config or sizes),
+    )
+
+    segmenter = load_segmenter("tiny", "cpu")
+    assert segmenter.name == "tiny"
+    loaded = dict(segmenter.model.named_parameters())
+    assert loaded.keys() == dict(model.named_parameters()).keys()
+    assert all(torch.equal(loaded[name], values) for name, values in model.named_parameters())
+
+    asked = len(hub.requests)
+    again = load_segmenter("tiny", "cpu", offline=True)
+    assert again.weights_sha256 == segmenter.weights_sha256
+    assert len(hub.requests) == asked

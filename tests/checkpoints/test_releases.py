@@ -34,6 +34,12 @@ def test_the_figures_are_those_of_table_1() -> None:
     assert RELEASES["av2t-sam2-ms3"].figures == {"MS3 mIoU": 69.65, "MS3 F": 0.777}
 
 
+def test_only_multitask_models_have_words_of_their_own() -> None:
+    files = {name: [part.file for part in release.parts] for name, release in RELEASES.items()}
+    assert files["evf-sam"] == ["pytorch_model.bin", "sentencepiece.bpe.model"]
+    assert files["evf-sam-multitask"] == [*files["evf-sam"], "added_tokens.json"]
+
+
 def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:
     assert RELEASES["av2t-sam2-s4"].licence is None
     assert RELEASES["evf-sam2"].licence == "Apache-2.0"
@@ -52,7 +58,12 @@ def test_a_size_is_known_when_that_of_every_part_is() -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "words"),
-    [(3_150_000_000, "3.15 GB"), (690_000_000, "690 MB"), (None, "size not known")],
+    [
+        (3_150_000_000, "3.15 GB"),
+        (690_000_000, "690 MB"),
+        (26, "26 bytes"),
+        (None, "size not known"),
+    ],
 )
 def test_a_size_is_written_for_people(size_bytes: int | None, words: str) -> None:
     assert describe_size(size_bytes) == words

@@ -29,7 +29,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, arguments) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("segment", "evaluate", "train", "data"))
+    assert all(command in shown for command in ("segment", "evaluate", "train", "models", "data"))
 
 
 def test_help_of_data_names_synthesize(capsys: pytest.CaptureFixture[str]) -> None:

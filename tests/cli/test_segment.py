@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from avseg.checkpoints import CATALOG, Checkpoint
 from avseg.cli.main import app, run
@@ -51,6 +52,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in shown
     assert "--no-overlay" in shown
     assert "--silent-ok" in shown
+    assert "--offline" in shown
     assert "--no-silent-ok" not in shown
 
 
@@ -173,6 +175,18 @@ def test_a_packaged_model_says_what_it_knows(
     video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
     assert segment(video, "-o", tmp_path / "out", "--model", "known", "--no-overlay") == 0
     assert "known: this model knows a world of its own only" in capsys.readouterr().err
+
+
+def test_offline_a_published_model_that_is_not_here_ends_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AVSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    video = tmp_path / "a.mp4"
+    video.touch()
+    assert segment(video, "-o", tmp_path / "out", "--model", "av2t-sam2-s4", "--offline") == 1
+    assert "Kyungbok/AV2T-SAM: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Published models as folders of avseg: downloaded and imported once, and found again."""
 
 import hashlib
+import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
-from avseg.checkpoints.layout import Checkpoint, missing_files
+from avseg.checkpoints.layout import CONFIG_FILE, Checkpoint, missing_files
 from avseg.checkpoints.releases import Release, describe_size
 
 #: Raised when `import_checkpoint` makes other folders from the same files than before.
@@ -58,10 +61,17 @@ def obtain(release: Release, *, endpoint: str | None = None, offline: bool = Fal
     folder = _home(release) / f"{_edition(release)}-{_digest(*map(file_sha256, files))}"
     with one_at_a_time(folder):
         if missing_files(folder):
-            from avseg.checkpoints.importing import import_checkpoint  # loads torch
-
-            import_checkpoint(files, folder)
+            _import(release, files, folder)
     return Checkpoint(release.name, folder, release.licence)
+
+
+def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
+    from avseg.checkpoints.importing import import_checkpoint  # loads torch
+
+    with TemporaryDirectory() as temporary:
+        config = Path(temporary) / CONFIG_FILE
+        config.write_text(json.dumps(dict(release.options)), encoding="utf-8")
+        import_checkpoint(files, folder, config=config if release.options else None)
 
 
 def _home(release: Release) -> Path:
@@ -71,7 +81,7 @@ def _home(release: Release) -> Path:
 def _edition(release: Release) -> str:
     """Name what the catalog and the importer of this version say; the files' hashes follow it."""
     parts = ((part.repository, part.file, part.revision, part.sha256) for part in release.parts)
-    return _digest(str(IMPORT_VERSION), *map(repr, parts))
+    return _digest(str(IMPORT_VERSION), str(dict(release.options)), *map(repr, parts))
 
 
 def _digest(*texts: str) -> str:

@@ -41,6 +41,8 @@ class Release:
         parts: Its files.
         figures: Measure to value, as published.
         figures_from: Where the figures are published.
+        options: Of its configuration here, those that differ from the default and that its files
+            do not tell.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Release:
     parts: tuple[Part, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_from: str | None = None
+    options: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def licence(self) -> str | None:
@@ -98,6 +101,8 @@ _TOKENIZER = Part(
     licence="Apache-2.0",
     size_bytes=1_360_000,
 )
+#: Of the multitask models: the word "[semantic]".
+_ADDED_TOKENS = replace(_TOKENIZER, file="added_tokens.json", size_bytes=26)
 
 _TABLE_1 = "arXiv:2502.16359, Table 1, rows with adapters (F: see docs/models.md)"
 _EVF_README = "RES score, the reference score in the README of github.com/hustvl/EVF-SAM"
@@ -115,20 +120,18 @@ def _av2t_sam(sam: int, subset: str, miou: float, f_score: float) -> Release:
     )
 
 
-def _evf_sam(name: str, what: str, weights: Part, score: float) -> Release:
-    repository = f"YxZhang/{name}"
-    tokenizer = replace(
-        _TOKENIZER,
-        repository=repository,
-        name_from=weights.name_from,
-        size_bytes=weights.size_bytes and _TOKENIZER.size_bytes,
-    )
+def _evf_sam(name: str, what: str, weights: Part, score: float, **options: bool) -> Release:
+    tokenizer = [_TOKENIZER, _ADDED_TOKENS] if name.endswith("multitask") else [_TOKENIZER]
     return Release(
         name=name,
         what=f"EVF-SAM on {what}; text prompts",
-        parts=(replace(weights, repository=repository), tokenizer),
+        parts=tuple(
+            replace(part, repository=f"YxZhang/{name}", name_from=weights.name_from)
+            for part in (weights, *tokenizer)
+        ),
         figures={"RES score": score},
         figures_from=_EVF_README,
+        options=options,
     )
 
 
@@ -141,6 +144,9 @@ _EVF_SAM_1 = Part(
 )
 _EVF_SAM_2 = replace(_EVF_SAM_1, file="model.safetensors", size_bytes=3_150_000_000)
 _EVF_SAM_2_UNSEEN = replace(_EVF_SAM_2, name_from="as in YxZhang/evf-sam2", size_bytes=None)
+#: The authors' code takes the first mask and pads the frame with SAM 1, and took the first mask
+#: with SAM 2 before the multitask models.
+_SAM_1_OPTIONS = {"multimask": False, "keep_proportions": True}
 
 #: The published models, by name.
 RELEASES: dict[str, Release] = {
@@ -151,9 +157,9 @@ RELEASES: dict[str, Release] = {
         _av2t_sam(1, "s4", 85.78, 0.919),
         _av2t_sam(1, "ms3", 65.76, 0.738),
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L, multitask", _EVF_SAM_2_UNSEEN, 83.2),
-        _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6),
-        _evf_sam("evf-sam-multitask", "SAM ViT-H, multitask", _EVF_SAM_1, 84.2),
-        _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7),
+        _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6, multimask=False),
+        _evf_sam("evf-sam-multitask", "SAM ViT-H, multitask", _EVF_SAM_1, 84.2, **_SAM_1_OPTIONS),
+        _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7, **_SAM_1_OPTIONS),
     )
 }
 
@@ -169,6 +175,6 @@ def describe_size(size_bytes: int | None) -> str:
     """
     if size_bytes is None:
         return "size not known"
-    if size_bytes >= 1e9:
-        return f"{size_bytes / 1e9:.3g} GB"
-    return f"{size_bytes / 1e6:.3g} MB"
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes"))
+    scale, unit = next((scale, unit) for scale, unit in units if size_bytes >= scale or scale == 1)
+    return f"{size_bytes / scale:.3g} {unit}"
