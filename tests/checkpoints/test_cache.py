@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from avseg.checkpoints.cache import cache_folder, one_at_a_time
+from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
 from avseg.errors import CheckpointError
 
 
@@ -58,3 +58,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         one_at_a_time(tmp_path / "file" / "sub" / "model"),
     ):
         pass
+
+
+def test_a_file_is_hashed_with_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "w").startswith("ba7816bf8f01cfea")

@@ -33,7 +33,7 @@ def files_in(folder: Path) -> list[str]:
 def test_a_file_is_downloaded_into_the_cache(hub: LocalHub, cache: Path) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     path = download(PART, endpoint=hub.endpoint)
-    assert path == cache / "downloads" / "someone--weights" / "model.safetensors"
+    assert path == cache / "downloads/someone--weights/main/model.safetensors"
     assert path.read_bytes() == CONTENT
     assert files_in(cache) == ["model.safetensors"]
 
@@ -146,21 +146,44 @@ def test_another_file_than_the_known_one_is_refused_before_it_is_fetched(
 
 def test_a_file_damaged_on_its_way_is_refused_and_removed(hub: LocalHub, cache: Path) -> None:
     published = hub.add(PART.repository, PART.file, CONTENT)
-    damaged = b"\xff" + CONTENT[1:]
-    (cache / "downloads" / "someone--weights").mkdir(parents=True)
-    partial = cache / f"downloads/someone--weights/.model.safetensors.{published[:16]}.incomplete"
-    partial.write_bytes(damaged[:50_000])
-    with pytest.raises(CheckpointError, match=rf"it should be {published}; nothing of it was kept"):
+    partial = make_partial(cache, published, b"\xff" + CONTENT[1:50_000])
+    with pytest.raises(
+        CheckpointError, match=rf"it should be {published}, .* is deleted; try agai"
+    ):
         download(PART, endpoint=hub.endpoint)
-    assert files_in(cache) == []
+    assert not partial.exists()
     assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
 
 
-def test_a_file_that_was_changed_here_is_refused(hub: LocalHub) -> None:
+def make_partial(cache: Path, sha256: str, content: bytes) -> Path:
+    """Leave what an earlier attempt would have left."""
+    partial = cache / f"downloads/someone--weights/main/.model.safetensors.{sha256[:16]}.incomplete"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(content)
+    return partial
+
+
+def test_a_partial_file_longer_than_the_whole_is_begun_anew(hub: LocalHub, cache: Path) -> None:
+    make_partial(cache, hub.add(PART.repository, PART.file, CONTENT), CONTENT + b"more")
+    assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
+
+
+def test_a_file_that_was_changed_here_is_refused_and_fetched_again(hub: LocalHub) -> None:
     part = replace(PART, sha256=hub.add(PART.repository, PART.file, CONTENT))
-    download(part, endpoint=hub.endpoint).write_bytes(b"something else")
+    path = download(part, endpoint=hub.endpoint)
+    path.write_bytes(b"something else")
     with pytest.raises(CheckpointError, match=rf"it should be {part.sha256}"):
         download(part, endpoint=hub.endpoint)
+    assert not path.exists()
+    assert download(part, endpoint=hub.endpoint).read_bytes() == CONTENT
+
+
+def test_a_wrong_file_in_the_hubs_own_cache_is_refused_and_left_there(hub: LocalHub) -> None:
+    hub.add(PART.repository, PART.file, CONTENT)
+    path = Path(hf_hub_download(PART.repository, PART.file, endpoint=hub.endpoint))
+    with pytest.raises(CheckpointError, match=r"so it is not used.*delete it where it is stored"):
+        download(replace(PART, sha256="0" * 64), endpoint=hub.endpoint)
+    assert path.exists()
 
 
 def test_a_pattern_means_the_one_file_that_fits(hub: LocalHub) -> None:

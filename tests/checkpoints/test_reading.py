@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from avseg.checkpoints.reading import file_sha256, read_published
+from avseg.checkpoints.reading import read_published
 from avseg.errors import CheckpointError
 
 STATE = {"layer.weight": torch.arange(2000.0), "layer.bias": torch.zeros(3)}
@@ -133,8 +133,3 @@ def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):
         read_published(tmp_path / "none.pth")
-
-
-def test_a_file_is_hashed_with_sha_256(tmp_path: Path) -> None:
-    (tmp_path / "w").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "w").startswith("ba7816bf8f01cfea")

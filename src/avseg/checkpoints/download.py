@@ -1,9 +1,9 @@
 """Published files from the Hugging Face Hub, each once.
 
-A file lies in `downloads/OWNER--NAME/` of the cache when it is complete and its hash is right.
-Until then it is a hidden `.incomplete` beside that name, which the next attempt goes on with, in
-another process too; `hf_hub_download` begins anew there since huggingface_hub 2.4. What `hf
-download` has put into the Hub's own cache is used as well.
+A file lies in `downloads/OWNER--NAME/REVISION/` of the cache when it is complete and its hash is
+right. Until then it is a hidden `.incomplete` beside that name, which the next attempt goes on
+with, in another process too; `hf_hub_download` begins anew there since huggingface_hub 2.4. What
+`hf download` has put into the Hub's own cache is used as well.
 """
 
 import errno
@@ -102,7 +102,7 @@ def find_downloaded(part: Part) -> Path | None:
 
 
 def _folder(part: Part) -> Path:
-    return cache_folder() / "downloads" / part.repository.replace("/", "--")
+    return cache_folder() / "downloads" / part.repository.replace("/", "--") / part.revision
 
 
 def _find_name(part: Part, endpoint: str) -> str:
@@ -145,11 +145,7 @@ def _fetch(part: Part, url: str, destination: Path) -> Path:
         if not destination.is_file():
             partial = destination.with_name(f".{destination.name}.{facts.etag[:16]}.incomplete")
             _get(url, facts, partial)
-            try:
-                _check_sha256(part, url, file_sha256(partial), part.sha256 or published)
-            except CheckpointError:
-                partial.unlink()
-                raise
+            _check_sha256(part, partial, file_sha256(partial), part.sha256 or published)
             partial.replace(destination)
     return destination
 
@@ -158,6 +154,9 @@ def _get(url: str, facts: HfFileMetadata, partial: Path) -> None:
     """Download what is missing of a file."""
     resume_size = partial.stat().st_size if partial.is_file() else 0
     if facts.size is not None:
+        if resume_size > facts.size:  # two have written to it, where locks do not work
+            partial.unlink()
+            resume_size = 0
         missing, free = facts.size - resume_size, shutil.disk_usage(partial.parent).free
         if missing > free:
             raise OSError(errno.ENOSPC, f"{missing} bytes are missing, {free} are free")
@@ -178,11 +177,16 @@ def _get(url: str, facts: HfFileMetadata, partial: Path) -> None:
 
 
 def _check_sha256(part: Part, where: Path | str, found: str | None, known: str | None) -> None:
+    """Refuse a file that is not the known one, and delete it if it is avseg's own."""
     if found is None or known is None or found == known:
         return
+    is_ours = isinstance(where, Path) and cache_folder() in where.parents
+    if is_ours:
+        Path(where).unlink()
+    again = "it is deleted; try again" if is_ours else "delete it where it is stored and try again"
     raise CheckpointError(
-        f"{where}: the file's SHA-256 is {found}, it should be {known}; nothing of it was kept or "
-        "used. If it was damaged on its way, try again. If its owners have replaced it (see "
+        f"{where}: the file's SHA-256 is {found}, it should be {known}, so it is not used. If it "
+        f"was damaged, {again}. If its owners have replaced it (see "
         f"{part.repository} on the Hub), download it yourself, and when you trust it, turn it into "
         "a model with `avseg import-checkpoint`."
     )
