@@ -1,10 +1,12 @@
 """What is said of published models is whole, and says where it is known from."""
 
 import re
+from typing import Any
 
 import pytest
 
 from avseg.checkpoints.releases import RELEASES, Part, Release, describe_size
+from avseg.models.evf_sam import EvfSamConfig
 
 PARTS = {part for release in RELEASES.values() for part in release.parts}
 
@@ -38,6 +40,23 @@ def test_only_multitask_models_have_words_of_their_own() -> None:
     files = {name: [part.file for part in release.parts] for name, release in RELEASES.items()}
     assert files["evf-sam"] == ["pytorch_model.bin", "sentencepiece.bpe.model"]
     assert files["evf-sam-multitask"] == [*files["evf-sam"], "added_tokens.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "multimask", "keep_proportions"),
+    [
+        ("evf-sam2-multitask", True, False),
+        ("evf-sam2", False, False),
+        ("evf-sam-multitask", False, True),
+        ("evf-sam", False, True),
+    ],
+)
+def test_evf_sams_answer_and_see_as_they_were_trained(
+    name: str, multimask: bool, keep_proportions: bool
+) -> None:
+    options: dict[str, Any] = dict(RELEASES[name].options)
+    config = EvfSamConfig(**options)
+    assert (config.multimask, config.keep_proportions) == (multimask, keep_proportions)
 
 
 def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:
