@@ -1,5 +1,6 @@
 """A published model is downloaded and imported once, and found again without the Hub."""
 
+import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from avseg.errors import CheckpointError
 from avseg.export.partial import replace_when_complete
 from avseg.segmenter import load_segmenter
 from tests.checkpoints.hub import LocalHub
+from tests.checkpoints.test_importing_evf_sam import make_files
+from tests.models.factories import SAM2
 from tests.published import SAM2_CONFIG, make_model, write_config, write_published
 
 RELEASE = Release(
@@ -153,31 +156,58 @@ def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None
     assert len(imports) == 1
 
 
-def test_a_published_system_is_loaded_by_its_name(
+def publish(
+    files: Sequence[Path],
+    sizes: Path,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    **options: bool,
+) -> None:
+    """Publish tiny files as the model `tiny`; what the sizes are, no published file can tell."""
+    parts = []
+    for path in files:
+        repository = f"someone/{path.parent.name}"
+        hub.add(repository, path.name, path.read_bytes())
+        parts.append(Part(repository, path.name, "this test", "MIT"))
+    release = Release("tiny", "A tiny system", tuple(parts), options=options)
+    monkeypatch.setitem(RELEASES, "tiny", release)
+
+    def with_sizes(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
+        told = json.loads(config.read_text()) if config else {}
+        sizes.write_text(json.dumps(json.loads(sizes.read_text()) | told))
+        return import_checkpoint(files, output, config=sizes)
+
+    monkeypatch.setattr(importing, "import_checkpoint", with_sizes)
+
+
+def test_a_published_av2t_sam_is_loaded_by_its_name(
     hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model()
-    repositories = ("someone/system", "someone/clap", "someone/clip")
     files = write_published(model, tmp_path / "published")
-    parts = []
-    for repository, path in zip(repositories, files, strict=True):
-        hub.add(repository, path.name, path.read_bytes())
-        parts.append(Part(repository, path.name, "this test", "MIT"))
-    monkeypatch.setitem(RELEASES, "tiny", Release("tiny", "A tiny system", tuple(parts)))
-    sizes = write_config(SAM2_CONFIG, tmp_path / "sizes")
-    monkeypatch.setattr(
-        importing,
-        "import_checkpoint",
-        lambda files, output, config: import_checkpoint(files, output, config=config or sizes),
-    )
+    publish(files, write_config(SAM2_CONFIG, tmp_path / "sizes"), hub, monkeypatch)
 
     segmenter = load_segmenter("tiny", "cpu")
     assert segmenter.name == "tiny"
-    loaded = dict(segmenter.model.named_parameters())
-    assert loaded.keys() == dict(model.named_parameters()).keys()
-    assert all(torch.equal(loaded[name], values) for name, values in model.named_parameters())
+    loaded = segmenter.model.state_dict()
+    assert all(torch.equal(loaded[name], values) for name, values in model.state_dict().items())
 
     asked = len(hub.requests)
     again = load_segmenter("tiny", "cpu", offline=True)
     assert again.weights_sha256 == segmenter.weights_sha256
     assert len(hub.requests) == asked
+
+
+def test_a_published_evf_sam_is_loaded_by_its_name_with_its_tokenizer(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, files, sizes = make_files(SAM2, tmp_path)
+    words = files[0].with_name("added_tokens.json")
+    words.write_text('{"[semantic]": 60}')
+    publish([*files, words], sizes, hub, monkeypatch, multimask=False)
+
+    segmenter = load_segmenter("tiny", "cpu").with_texts("[semantic] dog")
+    loaded = segmenter.model.state_dict()
+    assert all(torch.equal(loaded[name], values) for name, values in model.state_dict().items())
+    assert not segmenter.model.config.multimask
+    assert 60 in vars(segmenter.processor)["tokenizer"].encode("[semantic] dog")

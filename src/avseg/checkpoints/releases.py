@@ -144,10 +144,6 @@ _EVF_SAM_1 = Part(
 )
 _EVF_SAM_2 = replace(_EVF_SAM_1, file="model.safetensors", size_bytes=3_150_000_000)
 _EVF_SAM_2_UNSEEN = replace(_EVF_SAM_2, name_from="as in YxZhang/evf-sam2", size_bytes=None)
-#: The authors' code takes the first mask and pads the frame with SAM 1, and took the first mask
-#: with SAM 2 before the multitask models.
-_SAM_1_OPTIONS = {"multimask": False, "keep_proportions": True}
-
 #: The published models, by name.
 RELEASES: dict[str, Release] = {
     release.name: release
@@ -157,9 +153,10 @@ RELEASES: dict[str, Release] = {
         _av2t_sam(1, "s4", 85.78, 0.919),
         _av2t_sam(1, "ms3", 65.76, 0.738),
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L, multitask", _EVF_SAM_2_UNSEEN, 83.2),
+        # Trained before the multitask models, on the single mask; its file does not tell.
         _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6, multimask=False),
-        _evf_sam("evf-sam-multitask", "SAM ViT-H, multitask", _EVF_SAM_1, 84.2, **_SAM_1_OPTIONS),
-        _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7, **_SAM_1_OPTIONS),
+        _evf_sam("evf-sam-multitask", "SAM ViT-H, multitask", _EVF_SAM_1, 84.2),
+        _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7),
     )
 }
 
