@@ -7,6 +7,7 @@ the published size by default; a small model is the same class with smaller numb
 
 from avseg.backbones.beit3 import Beit3Config, Beit3Model
 from avseg.backbones.clap import ClapAudioTower, ClapAudioTowerConfig
+from avseg.backbones.clap_text import ClapTextTower, ClapTextTowerConfig, ClapTokenizer
 from avseg.backbones.clip import (
     ClipImageTower,
     ClipImageTowerConfig,
@@ -29,6 +30,9 @@ __all__ = [
     "Beit3Model",
     "ClapAudioTower",
     "ClapAudioTowerConfig",
+    "ClapTextTower",
+    "ClapTextTowerConfig",
+    "ClapTokenizer",
     "ClipImageTower",
     "ClipImageTowerConfig",
     "ClipTextTower",

@@ -1,0 +1,221 @@
+"""MS-CLAP 2023's text tower (Elizalde et al. 2023, arXiv:2309.05767): text to an embedding.
+
+GPT-2 is `transformers`' `GPT2Model`; the state of the token that ends the text goes through the
+same kind of projection as the sound. Both embeddings share a space: their cosine, times exp of the
+model's logit scale, is the logit of "this text is true of this sound".
+
+N texts, L tokens, D embedding width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from huggingface_hub.dataclasses import strict
+from tokenizers import AddedToken, Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GPT2Config, GPT2Model
+
+from avseg.backbones.clap import ClapProjection
+from avseg.backbones.config import StrictConfig
+from avseg.errors import CheckpointError, PromptError
+
+#: Ends every text.
+_END = "<|endoftext|>"
+
+
+@strict
+class ClapTextTowerConfig(StrictConfig):
+    """Sizes of a CLAP text tower; the defaults are MS-CLAP 2023.
+
+    Args:
+        vocab_size: Rows of the token table.
+        max_positions: Rows of the position table.
+        max_tokens: Longest text the tower was trained with, its end token included.
+        end_token_id: Token whose state becomes the embedding; every text needs one.
+        dim: Width of the transformer.
+        num_layers: Transformer layers.
+        num_heads: Attention heads of a layer.
+        dropout: After attention and feed-forward, in training.
+        projection_dim: Width D of the embedding.
+    """
+
+    model_type = "avseg-clap-text-tower"
+
+    vocab_size: int = 50257
+    max_positions: int = 1024
+    max_tokens: int = 77
+    end_token_id: int = 50256
+    dim: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    dropout: float = 0.1
+    projection_dim: int = 1024
+
+    def to_transformers(self) -> GPT2Config:
+        """Spell the sizes in `transformers`' words."""
+        return GPT2Config(
+            vocab_size=self.vocab_size,
+            n_positions=self.max_positions,
+            n_embd=self.dim,
+            n_layer=self.num_layers,
+            n_head=self.num_heads,
+            resid_pdrop=self.dropout,
+            embd_pdrop=self.dropout,
+            attn_pdrop=self.dropout,
+            bos_token_id=self.end_token_id,
+            eos_token_id=self.end_token_id,
+        )
+
+
+class ClapTextTower(nn.Module):
+    """Texts in, embeddings in the audio tower's space out.
+
+    The published code counts the tokens that are not "!", its padding, to find the last; so a "!"
+    on its own in a text makes it take an earlier token's state. Here it is always the end token's.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: ClapTextTowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gpt2 = GPT2Model(config.to_transformers())
+        self.projection = ClapProjection(config.dim, config.projection_dim, config.dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Embed texts; what follows the end token is ignored, as attention looks back only.
+
+        Args:
+            input_ids: Token ids with an end token each, (N, L) int64.
+
+        Returns:
+            Embeddings, not normalised, (N, D).
+
+        Raises:
+            ValueError: If a text is too long, or does not end.
+        """
+        if input_ids.shape[-1] > self.config.max_tokens:
+            raise ValueError(
+                f"texts have {input_ids.shape[-1]} tokens, the model was trained with at most "
+                f"{self.config.max_tokens}; shorten them."
+            )
+        is_end = input_ids == self.config.end_token_id
+        if not is_end.any(dim=-1).all():
+            raise ValueError(
+                f"each text needs the end token {self.config.end_token_id}, {input_ids.tolist()} "
+                "do not all have it; encode them with ClapTokenizer."
+            )
+        states = self.gpt2(input_ids=input_ids).last_hidden_state  # (N, L, W)
+        rows = torch.arange(len(states), device=states.device)
+        embeddings: Tensor = self.projection(states[rows, is_end.int().argmax(dim=-1)])
+        return embeddings
+
+
+@dataclass(frozen=True)
+class ClapTokenizer:
+    """Text to the token ids of a text tower, closed by the end token.
+
+    Args:
+        content: A tokenizer as the library `tokenizers` saves it, such as GPT-2's
+            `tokenizer.json`; it has the special token "<|endoftext|>", which ends every text. As
+            in the published model's code there is a space before it.
+
+    Raises:
+        ValueError: If the content is no tokenizer, or has no such token.
+    """
+
+    FILE: ClassVar[str] = "clap_tokenizer.json"
+
+    content: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._end  # noqa: B018 - a wrong file is to be noticed now
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Self:
+        """Make a tokenizer of whole words, for a small model that knows few.
+
+        Args:
+            words: Every word by its id; the end token gets the next one.
+
+        Returns:
+            The tokenizer.
+        """
+        numbers = {word: number for number, word in enumerate([*words, _END])}
+        tokenizer = Tokenizer(WordLevel(numbers, unk_token=_END))  # found in no text's midst
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        tokenizer.add_special_tokens([AddedToken(_END, special=True)])
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a tokenizer.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            CheckpointError: If it cannot be read or used.
+        """
+        try:
+            return cls(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: is no tokenizer that can be used ({error}); for MS-CLAP it is "
+                "tokenizer.json of the repository openai-community/gpt2."
+            ) from error
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into token ids.
+
+        Args:
+            texts: At least one.
+
+        Returns:
+            Ids with the end token after each text, filled up with 0, (N, L) int64.
+
+        Raises:
+            PromptError: If a text is blank, or holds a word the tokenizer does not know.
+        """
+        rows = []
+        for text in texts:
+            ids = self._tokenizer.encode(f"{text.strip()} {_END}").ids
+            if ids.count(self._end) != 1 or not text.strip():
+                raise PromptError(
+                    f"{text!r} cannot be listened for: it is blank, or this model does not know a "
+                    "word of it; use words it was trained with."
+                )
+            rows.append(torch.tensor(ids))
+        return pad_sequence(rows, batch_first=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer.
+
+        Args:
+            folder: A folder that is there.
+        """
+        (folder / self.FILE).write_text(self.content, encoding="utf-8")
+
+    @cached_property
+    def _end(self) -> int:
+        number = self._tokenizer.token_to_id(_END)
+        if number is None:
+            raise ValueError(f"it has no token {_END!r}")
+        return number
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        try:
+            return Tokenizer.from_str(self.content)
+        except Exception as error:  # the library raises no narrower class
+            raise ValueError(str(error)) from error
