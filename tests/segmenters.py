@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from avseg.models.cascade import CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
 from tests.media.videos import Picture, Track, level, write
-from tests.models.factories import CONFIG, EVF_CONFIG, WORDS, randomise
+from tests.models.factories import CASCADE, CLAP_WORDS, CONFIG, EVF_CONFIG, WORDS, randomise
 
 
 def save_random_model(folder: Path) -> Path:
@@ -28,6 +29,17 @@ def save_random_text_model(folder: Path) -> Path:
     randomise(model)
     model.save_pretrained(folder)
     EvfSamProcessor.from_config(EVF_CONFIG, WORDS).save_pretrained(folder)
+    return folder
+
+
+def save_random_cascade(folder: Path) -> Path:
+    """Save a model that names at most two of dog, cat and bus in whatever it hears."""
+    torch.manual_seed(0)
+    model = CascadeModel(CASCADE)
+    randomise(model)
+    model.save_pretrained(folder)
+    processor = CascadeProcessor.from_config(CASCADE, CLAP_WORDS, WORDS)
+    processor.with_vocabulary(["dog", "cat", "bus"]).save_pretrained(folder)
     return folder
 
 

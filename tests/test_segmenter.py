@@ -23,6 +23,7 @@ from tests.media.videos import Track, cut, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
     make_video,
+    save_random_cascade,
     save_random_model,
     save_random_text_model,
     silence,
@@ -201,6 +202,49 @@ def test_a_model_that_takes_texts_needs_one(by_text: Segmenter, tmp_path: Path) 
         by_text.with_texts()
     with pytest.raises(PromptError, match="there is no text"):
         by_text(make_video(tmp_path / "a.mp4"))
+
+
+@pytest.fixture(scope="module")
+def naming(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A segmenter with random weights that names what sounds: dog, cat, bus."""
+    return load_segmenter(save_random_cascade(tmp_path_factory.mktemp("models") / "naming"), "cpu")
+
+
+def test_what_sounds_is_named(naming: Segmenter, tmp_path: Path) -> None:
+    segmentation = naming(make_video(tmp_path / "a.mp4", tone(2)))
+    sources = segmentation.sources or ()
+    assert 2 <= len(sources) <= 3
+    assert {source.name for source in sources} <= {"dog", "cat", "bus"}
+    assert np.sum([source.scores > 0 for source in sources], axis=0).tolist() == [2] * 20
+    best = np.max([source.scores for source in sources], axis=0)
+    np.testing.assert_array_equal(segmentation.scores, best)
+
+
+def test_silence_has_no_name(naming: Segmenter, tmp_path: Path) -> None:
+    segmentation = naming(make_video(tmp_path / "a.mp4", silence(2)))
+    assert segmentation.sources == ()
+    assert not segmentation.masks.any()
+
+
+def test_another_vocabulary_gives_other_names(naming: Segmenter, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(2))
+    (bus,) = naming.with_vocabulary("bus")(video, 1).sources or ()
+    assert bus.name == "bus"
+    assert naming.with_vocabulary() is naming
+
+
+def test_another_vocabulary_writes_the_result_again(naming: Segmenter, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", silence(2))
+    done = [
+        segment_to_folder(one, video, tmp_path / "out", OPTIONS).was_there
+        for one in (naming, naming, naming.with_vocabulary("bus"))
+    ]
+    assert done == [False, True, False]
+
+
+def test_a_model_that_names_nothing_takes_no_vocabulary(segmenter: Segmenter) -> None:
+    with pytest.raises(PromptError, match="random does not name what sounds"):
+        segmenter.with_vocabulary("dog")
 
 
 def test_the_parts_of_two_models_are_refused(by_text: Segmenter, tmp_path: Path) -> None:

@@ -20,12 +20,15 @@ from avseg.errors import DeviceError, PromptError
 from avseg.export import ResultSummary, Run, Setting, find_result, write_result
 from avseg.media import probe, stream_clips
 from avseg.models.model import AvsegModel
-from avseg.models.processor import ClipProcessor, TextProcessor
+from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
 from avseg.types import Clip, NamedSource, Segmentation
 
 #: Frames that go through the model at once: beyond 8 the small model gets no faster on a CPU, and
 #: a large one must fit into the memory of a GPU.
 FRAMES_PER_FORWARD = 16
+
+#: A name, or None for what has none, its masks (T, H, W) and its scores (T,).
+Marked = tuple[str | None, npt.NDArray[np.bool_], npt.NDArray[np.float32]]
 
 #: Sound whose root mean square stays below this, relative to full scale, is no sound: the noise of
 #: 16-bit rounding is at -101 dBFS, a quiet room recorded with a phone above -60.
@@ -38,7 +41,8 @@ class Segmenter:
 
     To a model that listens, digital silence marks nothing: a frame whose window of sound is below
     -70 dBFS gets an empty mask and the score 0 without the model being asked. A model that is
-    prompted by texts does not listen; `with_texts` says what it looks for.
+    prompted by texts does not listen; `with_texts` says what it looks for. A model that names what
+    sounds chooses among the names of a vocabulary; `with_vocabulary` gives it another.
 
     Attributes:
         model: In evaluation mode, on `device`.
@@ -58,6 +62,33 @@ class Segmenter:
     def texts(self) -> tuple[str, ...]:
         """What is looked for, each a named source of the result; empty if the sound decides."""
         return self.processor.texts if isinstance(self.processor, TextProcessor) else ()
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The names that a model which names what sounds chooses among; empty for any other."""
+        return self.processor.vocabulary if isinstance(self.processor, NamingProcessor) else ()
+
+    def with_vocabulary(self, *names: str) -> Segmenter:
+        """Let a model that names what sounds choose among other names.
+
+        Args:
+            *names: The names; none leaves the model's own.
+
+        Returns:
+            The segmenter that chooses among them.
+
+        Raises:
+            PromptError: If the model names nothing, or a name is blank, twice there, too long, or
+                not understood.
+        """
+        if not names:
+            return self
+        if not isinstance(self.processor, NamingProcessor):
+            raise PromptError(
+                f"{self.name} does not name what sounds, so it takes no vocabulary; leave it out, "
+                "or take a model of the family avseg-cascade."
+            )
+        return replace(self, processor=self.processor.with_vocabulary(names))
 
     def with_texts(self, *texts: str) -> Segmenter:
         """Say what to look for, to a model that is prompted by texts.
@@ -152,23 +183,29 @@ class Segmenter:
             PromptError: If the model takes texts and has none.
             ValueError: If the threshold is out of its range.
         """
-        count = max(1, len(self.texts))
-        masks = np.zeros((count, *clip.frames.shape[:3]), np.bool_)  # (K, T, H, W)
-        scores = np.zeros((count, len(clip.frames)), np.float32)
+        union = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W)
+        best = np.zeros(len(union), np.float32)
+        sources: dict[str, NamedSource] = {}
         worth_asking = self._worth_asking(clip)
-        step = max(1, FRAMES_PER_FORWARD // count)
+        step = max(1, FRAMES_PER_FORWARD // max(1, len(self.texts)))
         for start in range(0, len(worth_asking), step):
             index = worth_asking[start : start + step]
-            masks[:, index], scores[:, index] = self._ask_model(_take(clip, index), threshold)
-        sources = tuple(map(NamedSource, self.texts, masks, scores))
+            for name, masks, scores in self._ask_model(_take(clip, index), threshold):
+                union[index] |= masks
+                best[index] = np.maximum(best[index], scores)
+                if name is None:
+                    continue
+                if name not in sources:
+                    sources[name] = NamedSource(name, np.zeros_like(union), np.zeros_like(best))
+                sources[name].masks[index], sources[name].scores[index] = masks, scores
         return Segmentation(
             source=clip.source,
             frame_times=clip.frame_times,
-            masks=np.logical_or.reduce(masks),
-            scores=scores.max(axis=0),
+            masks=union,
+            scores=best,
             model=self.name,
             threshold=threshold,
-            sources=sources or None,
+            sources=tuple(sources.values()) if self.texts or self.vocabulary else None,
         )
 
     def _worth_asking(self, clip: Clip) -> npt.NDArray[np.intp]:
@@ -179,16 +216,18 @@ class Segmenter:
         return np.flatnonzero(_is_audible(clip.sound_windows(window_s)))
 
     @torch.inference_mode()
-    def _ask_model(
-        self, clip: Clip, threshold: float
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    def _ask_model(self, clip: Clip, threshold: float) -> list[Marked]:
+        """Give masks and scores of each name, or of all that sounds without one."""
         inputs = {name: values.to(self.device) for name, values in self.processor(clip).items()}
         outputs = self.model(**inputs)
         height, width = clip.frames.shape[1:3]
-        sizes = [(height, width)] * max(1, len(self.texts))
-        masks = self.processor.post_process(outputs, sizes, threshold)
-        scores = self.processor.scores(outputs).reshape(len(sizes), -1)
-        return np.stack(masks), scores
+        if isinstance(self.processor, NamingProcessor):
+            sources = self.processor.sources(outputs, (height, width), threshold)
+            return [(source.name, source.masks, source.scores) for source in sources]
+        names = self.texts or (None,)
+        masks = self.processor.post_process(outputs, [(height, width)] * len(names), threshold)
+        scores = self.processor.scores(outputs).reshape(len(names), -1)
+        return list(zip(names, masks, scores, strict=True))
 
 
 def load_segmenter(
@@ -288,6 +327,8 @@ def segment_to_folder(
     }
     if segmenter.texts:
         settings["texts"] = list(segmenter.texts)
+    if segmenter.vocabulary:
+        settings["vocabulary"] = list(segmenter.vocabulary)
     run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
     done = find_result(folder, run)
     if done is not None:

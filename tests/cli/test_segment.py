@@ -10,6 +10,7 @@ from avseg.checkpoints import CATALOG, Checkpoint
 from avseg.cli.main import app, run
 from tests.segmenters import (
     make_video,
+    save_random_cascade,
     save_random_model,
     save_random_text_model,
     silence,
@@ -147,6 +148,22 @@ def test_a_text_for_a_model_that_listens_is_an_error(
     arguments = (tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", model, "--text", "dog")
     assert segment(*arguments) == 1
     assert "random marks what sounds and takes no text, got 'dog'" in capsys.readouterr().err
+
+
+def test_names_of_what_sounds_are_in_the_result_and_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cascade = save_random_cascade(tmp_path / "cascade")
+    video = make_video(tmp_path / "loud.mp4", tone(1), seconds=1)
+    arguments = ("-o", tmp_path / "out", "--model", cascade, "--no-overlay")
+    assert segment(video, *arguments, "--vocabulary", "dog, bus") == 0
+    result = json.loads((tmp_path / "out" / "loud" / "result.json").read_text())
+    assert result["settings"]["vocabulary"] == ["dog", "bus"]
+    marked = result["summary"]["sources"]
+    assert marked.keys() <= {"dog", "bus"}
+    shown = capsys.readouterr().out
+    assert "sources" in shown
+    assert all(name in shown for name in marked)
 
 
 def test_a_second_run_passes_over_what_is_done(

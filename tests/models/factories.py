@@ -5,11 +5,13 @@ from torch import Tensor, nn
 
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clap_text import ClapTextTowerConfig, ClapTokenizer
 from avseg.backbones.clip import ClipImageTowerConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.tokenizing import WordTokenizer
 from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.cascade import CascadeConfig
 from avseg.models.evf_sam import EvfSamConfig
 
 SAM2 = PromptedSam2Config(
@@ -83,8 +85,30 @@ CONFIG = Av2tSamConfig(
     adapter_dim=8,
     window_s=0.25,
 )
+TEXT = ClapTextTowerConfig(
+    vocab_size=6,
+    max_positions=8,
+    max_tokens=4,
+    end_token_id=5,
+    dim=16,
+    num_layers=1,
+    num_heads=2,
+    projection_dim=20,
+)
+CASCADE = CascadeConfig(
+    sam_config=SAM2,
+    beit3_config=BEIT3,
+    clap_config=CLAP,
+    text_config=TEXT,
+    window_s=0.25,
+    sound_prompt="{name}",
+    min_similarity=-1.0,  # random weights give any similarity
+    min_probability=0.0,
+    max_names=2,
+)
 EVF_CONFIG = EvfSamConfig(sam_config=SAM2, beit3_config=BEIT3, max_text_tokens=3)
 WORDS = WordTokenizer(("<pad>", "nothing", "dog", "cat", "bus"))
+CLAP_WORDS = ClapTokenizer.from_words(WORDS.words)
 
 
 def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     output: Annotated[Path, Parameter(alias="-o")],
     model: str = DEFAULT_MODEL,
     text: Annotated[Sequence[str], Parameter(negative="")] = (),
+    vocabulary: str | None = None,
     device: str = "auto",
     threshold: Threshold = 0.5,
     frames_per_second: Rate | None = None,
@@ -49,6 +50,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         text: What to mark, for a model that is prompted by texts (EVF-SAM), such as "the dog on the
             left"; may be given several times, each text is a source of its own. Sound plays no
             part.
+        vocabulary: Names among which a model that names what sounds (the cascade) chooses, with
+            commas between them, or a text file (.txt) with a name on each line; by default those
+            the model was saved with.
         device: auto, cpu, cuda, cuda:1, mps.
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
@@ -66,9 +70,13 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     if checkpoint.notice is not None:
         console.print(Text(checkpoint.notice, "yellow"), soft_wrap=True)
 
+    from avseg.models.cascade import read_vocabulary
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
-    segmenter = load_segmenter(model, device, offline=offline).with_texts(*text)
+    names = () if vocabulary is None else read_vocabulary(vocabulary)
+    segmenter = (
+        load_segmenter(model, device, offline=offline).with_texts(*text).with_vocabulary(*names)
+    )
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[FolderResult | AvsegError] = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from transformers import AutoConfig, AutoModel
 
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
+from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.config import AvsegConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.model import AvsegModel
@@ -22,6 +23,7 @@ class Family(NamedTuple):
 #: All model families, by the `model_type` their configuration files carry.
 FAMILIES: dict[str, Family] = {
     "avseg-av2t-sam": Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
+    "avseg-cascade": Family(CascadeConfig, CascadeModel, CascadeProcessor),
     "avseg-evf-sam": Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
 }
 

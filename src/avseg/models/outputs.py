@@ -29,6 +29,30 @@ class AvsegOutput(ModelOutput):
 
 
 @dataclass
+class NamedOutput(AvsegOutput):
+    """Masks of the sounding objects by their names, and of all together.
+
+    A prompt is a pair of a frame and a name that fits its sound; there are P.
+
+    Args:
+        mask_logits: Largest logit of a frame's prompts, (B, T, h, w); far below 0 without any.
+        iou_predictions: Best score of a frame's prompts, (B, T) in [0, 1]; 0 without any.
+        similarities: Cosine of each frame's sound with each of C names, (B, T, C).
+        frame_index: Frame of each prompt, (P,) int64, counted through all clips.
+        name_index: Name of each prompt, (P,) int64.
+        named_logits: Mask of each prompt before the sigmoid, (P, h, w).
+        named_scores: Predicted IoU of each prompt's mask times the probability that what it names
+            is there, if the model says, (P,) in [0, 1].
+    """
+
+    similarities: Tensor | None = None
+    frame_index: Tensor | None = None
+    name_index: Tensor | None = None
+    named_logits: Tensor | None = None
+    named_scores: Tensor | None = None
+
+
+@dataclass
 class ContrastOutput(ModelOutput):
     """What contrastive pre-training returns for N items and C captions.
 

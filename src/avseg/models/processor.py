@@ -15,8 +15,8 @@ from torch import Tensor
 
 from avseg.errors import CheckpointError
 from avseg.models.losses import resize_logits
-from avseg.models.outputs import AvsegOutput
-from avseg.types import Clip
+from avseg.models.outputs import AvsegOutput, NamedOutput
+from avseg.types import Clip, NamedSource
 
 #: Name of the file beside a saved model.
 PROCESSOR_FILE = "processor_config.json"
@@ -75,6 +75,26 @@ class TextProcessor(ClipProcessor, Protocol):
 
     def with_texts(self, texts: Sequence[str]) -> Self:
         """Make the same processor look for other texts."""
+        ...
+
+
+@runtime_checkable
+class NamingProcessor(ClipProcessor, Protocol):
+    """A processor for a model that names what sounds."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The names among which the model chooses."""
+        ...
+
+    def with_vocabulary(self, names: Sequence[str]) -> Self:
+        """Make the same processor choose among other names."""
+        ...
+
+    def sources(
+        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
+    ) -> list[NamedSource]:
+        """Turn mask logits into masks (T, H, W) and scores of each name that was chosen."""
         ...
 
 

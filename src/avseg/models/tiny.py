@@ -1,6 +1,8 @@
-"""Sizes of the small text-prompted SAM, which the small models of the families share."""
+"""Sizes of the small backbones, which the small models of the families share."""
 
 from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clip import ClipTextTowerConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 
 #: Convolutional stem of the small BEiT-3 and CLIP.
@@ -27,3 +29,47 @@ TINY_BEIT3 = Beit3Config(
     vocab_size=256,
     max_text_positions=34,
 )
+TINY_CLAP = ClapAudioTowerConfig(
+    sample_rate=16000,
+    n_fft=512,
+    hop=64,
+    mel_sample_rate=16000,
+    fmax=8000.0,
+    spec_size=128,
+    patch_size=8,
+    window_size=4,
+    depths=[2, 2, 2],
+    num_heads=[2, 4, 8],
+    embed_dim=48,
+    dropout=0.0,
+    projection_dim=128,
+)
+
+
+def tiny_text_tower(
+    vocab_size: int, max_positions: int, projection_dim: int
+) -> ClipTextTowerConfig:
+    """Give the sizes of the text tower with which small towers learn names.
+
+    Args:
+        vocab_size: Words, the last of which ends every text.
+        max_positions: Longest text, in words, its end included.
+        projection_dim: Width of the embedding.
+
+    Returns:
+        The configuration.
+    """
+    return ClipTextTowerConfig(
+        vocab_size=vocab_size,
+        max_positions=max_positions,
+        eos_token_id=vocab_size - 1,
+        dim=128,
+        num_layers=1,
+        num_heads=4,
+        ffn_dim=256,
+        projection_dim=projection_dim,
+    )
+
+
+#: Of the small CLAP, which knows the 37 words of SynthAVS's captions besides padding and end.
+TINY_CLAP_TEXT = tiny_text_tower(39, 2, TINY_CLAP.projection_dim)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from avseg.backbones.clap import ClapAudioTower
-from avseg.backbones.clip import ClipImageTower, ClipTextTower, ClipTextTowerConfig
+from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.tokenizing import WordTokenizer
 from avseg.datasets.synthetic.captions import WORDS, category_captions
 from avseg.datasets.synthetic.categories import (
@@ -42,6 +42,7 @@ from avseg.models.pretraining import (
     LocatedContrastivePretraining,
     TextPromptedPretraining,
 )
+from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
 from avseg.training.measures import measure_classes, measure_contrast, measure_text_prompts
 from avseg.training.parts import PREFIXES, WEIGHTS_FILE, load_part, load_parts
@@ -292,15 +293,4 @@ def _captions() -> Tensor:
 
 
 def _text_tower(width: int) -> ClipTextTower:
-    return ClipTextTower(
-        ClipTextTowerConfig(
-            vocab_size=len(WORDS),
-            max_positions=category_captions().shape[1],
-            eos_token_id=len(WORDS) - 1,
-            dim=128,
-            num_layers=1,
-            num_heads=4,
-            ffn_dim=256,
-            projection_dim=width,
-        )
-    )
+    return ClipTextTower(tiny_text_tower(len(WORDS), category_captions().shape[1], width))

@@ -11,7 +11,7 @@ from avseg.backbones.evf_sam import as_sam_config
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
-from avseg.models.tiny import TINY_BEIT3, TINY_SAM, TINY_STEM
+from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_SAM, TINY_STEM
 
 
 @strict
@@ -134,21 +134,7 @@ _TINY = Av2tSamConfig(
         ffn_dim=480,
         projection_dim=128,
     ),
-    clap_config=ClapAudioTowerConfig(
-        sample_rate=16000,
-        n_fft=512,
-        hop=64,
-        mel_sample_rate=16000,
-        fmax=8000.0,
-        spec_size=128,
-        patch_size=8,
-        window_size=4,
-        depths=[2, 2, 2],
-        num_heads=[2, 4, 8],
-        embed_dim=48,
-        dropout=0.0,
-        projection_dim=128,
-    ),
+    clap_config=TINY_CLAP,
     fused_dim=128,
     adapter_dim=64,
 )

@@ -1,0 +1,163 @@
+"""Sizes of a cascade, and the rule by which a sound prompts."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.beit3 import Beit3Config
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clap_text import ClapTextTowerConfig
+from avseg.backbones.clip import ClipTextTowerConfig
+from avseg.backbones.evf_sam import as_sam_config
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.models.config import AvsegConfig
+from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_CLAP_TEXT, TINY_SAM
+
+#: Configuration of either text tower: MS-CLAP's, or the one small CLAPs are trained with.
+TextTowerConfig = ClapTextTowerConfig | ClipTextTowerConfig
+
+#: What stands for the name in a prompt.
+NAME = "{name}"
+
+
+@strict
+class CascadeConfig(AvsegConfig):
+    """Sizes and rule of a cascade; the defaults are MS-CLAP 2023 before EVF-SAM2 multitask.
+
+    A name prompts in a frame if the cosine of its embedding with the sound's is above
+    `min_similarity` (the sound is like nothing in the vocabulary: no prompt), its share of the
+    softmax over the vocabulary is above `min_probability`, and at most `max_names` are better.
+    The softmax is CLAP's own, with its trained scale; it makes names compete, which sorts out
+    what sounds alike but also hides the quieter of two sounds, so it is best set low.
+
+    Args:
+        sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
+            `PromptedSam1Config`; in a dictionary, `model_type` says which, SAM 2 if it is not
+            there.
+        beit3_config: Image-text encoder, a `Beit3Config`.
+        clap_config: Audio tower, a `ClapAudioTowerConfig`.
+        text_config: Text tower, a `ClapTextTowerConfig` or a `ClipTextTowerConfig`; in a
+            dictionary, `model_type` says which, MS-CLAP's if it is not there.
+        window_s: Sound that belongs to a frame, in seconds.
+        sound_prompt: What CLAP reads, with "{name}" where the name goes; the default is the one of
+            MS-CLAP's examples.
+        picture_prompt: What EVF-SAM reads, likewise.
+        min_similarity: Cosine above which a name prompts, in [-1, 1].
+        min_probability: Share of the softmax above which a name prompts, in [0, 1].
+        max_names: Most names for a frame.
+        multimask: Whether the best of three masks is taken, or EVF-SAM's single mask.
+        suppress_absent: Whether a name marks nothing where SAM 2's object score says that there is
+            no such object; published EVF-SAMs do not ask. SAM 1 has no such score.
+    """
+
+    model_type = "avseg-cascade"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "sam_config": PromptedSam2Config,
+        "beit3_config": Beit3Config,
+        "clap_config": ClapAudioTowerConfig,
+        "text_config": ClapTextTowerConfig,
+    }
+
+    sam_config: Any = None  # a configuration, or its options in a dictionary
+    beit3_config: Any = None
+    clap_config: Any = None
+    text_config: Any = None
+    window_s: float = 1.0
+    sound_prompt: str = "this is the sound of {name}"
+    picture_prompt: str = NAME
+    min_similarity: float = 0.1
+    min_probability: float = 0.05
+    max_names: int = 3
+    multimask: bool = True
+    suppress_absent: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.sam_config = as_sam_config(self.sam_config)
+        self.text_config = _as_text_config(self.text_config)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "CascadeConfig":
+        """Give the sizes of the small model, and the rule that serves it best on SynthAVS's val.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+
+    @property
+    def max_sound_tokens(self) -> int:
+        """Longest text that the text tower takes, in tokens."""
+        text = self.text_config
+        limit = text.max_tokens if isinstance(text, ClapTextTowerConfig) else text.max_positions
+        return int(limit)
+
+    def validate_prompts(self) -> None:
+        """Refuse prompts without a place for the name."""
+        for option in ("sound_prompt", "picture_prompt"):
+            text = getattr(self, option)
+            if text.count(NAME) != 1:
+                raise ValueError(f"{option} must have {NAME} in it once, got {text!r}.")
+
+    def validate_rule(self) -> None:
+        """Refuse thresholds that nothing can be above, and frames without a name."""
+        bounds = {"min_similarity": (-1.0, 1.0), "min_probability": (0.0, 1.0)}
+        for option, (low, high) in bounds.items():
+            value = getattr(self, option)
+            if not low <= value < high:
+                raise ValueError(f"{option} must be from {low} to below {high}, got {value}.")
+        if self.max_names < 1:
+            raise ValueError(f"max_names must be at least 1, got {self.max_names}.")
+
+    def validate_window(self) -> None:
+        """Refuse a window of sound that the audio tower cannot hold."""
+        clap = self.clap_config
+        if not isinstance(clap, ClapAudioTowerConfig):
+            return
+        samples = round(self.window_s * clap.sample_rate)
+        if samples > clap.max_samples:
+            raise ValueError(
+                f"window_s of {self.window_s} s is {samples} samples, the audio tower holds "
+                f"{clap.max_samples}; shorten it, or raise clap_config's hop or spec_size."
+            )
+
+    def validate_object_score(self) -> None:
+        """Refuse to ask SAM 1 whether there is an object."""
+        if isinstance(self.sam_config, PromptedSam1Config) and self.suppress_absent:
+            raise ValueError(
+                "suppress_absent needs an object score, which SAM 1 has not; leave it out, or take "
+                "SAM 2."
+            )
+
+
+def _as_text_config(options: TextTowerConfig | Mapping[str, Any] | None) -> TextTowerConfig:
+    """Make the configuration of the text tower that the options are of."""
+    if isinstance(options, TextTowerConfig):
+        return options
+    named = dict(options or {})
+    model_type = named.get("model_type", ClapTextTowerConfig.model_type)
+    for config_class in (ClapTextTowerConfig, ClipTextTowerConfig):
+        if model_type == config_class.model_type:
+            return config_class(**named)
+    raise ValueError(
+        f"model_type of a text tower must be {ClapTextTowerConfig.model_type!r} or "
+        f"{ClipTextTowerConfig.model_type!r}, got {model_type!r}."
+    )
+
+
+_TINY = CascadeConfig(
+    sam_config=TINY_SAM,
+    beit3_config=TINY_BEIT3,
+    clap_config=TINY_CLAP,
+    text_config=TINY_CLAP_TEXT,
+    sound_prompt=NAME,
+    min_similarity=0.1,
+    min_probability=0.0,
+    suppress_absent=True,
+)

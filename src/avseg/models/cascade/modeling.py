@@ -1,0 +1,163 @@
+"""The cascade, the whole model: frames, their sound and a vocabulary in, named masks out.
+
+B clips, T frames, N = B x T, C names, P prompts (pairs of a frame and a name), D width of CLAP's
+embeddings, L tokens of a text, h x w size of the mask logits.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avseg.backbones.clap import ClapAudioTower
+from avseg.backbones.clap_text import ClapTextTower, ClapTextTowerConfig
+from avseg.backbones.clip import ClipTextTower
+from avseg.backbones.evf_sam import TextPromptedSam
+from avseg.models.cascade.configuration import CascadeConfig
+from avseg.models.model import AvsegModel
+from avseg.models.outputs import NamedOutput
+
+#: Mask logit where nothing is marked, as in SAM 2.
+NOTHING_LOGIT = -1024.0
+
+
+class CascadeModel(AvsegModel):
+    """Marks what sounds, without having been trained to.
+
+    CLAP (Elizalde et al. 2023, arXiv:2309.05767) compares the sound of each frame with the names
+    of a vocabulary; those that fit prompt EVF-SAM (Zhang et al. 2024, arXiv:2406.20076) in that
+    frame, one mask for each. Frames in which no name fits are not even looked at.
+
+    Args:
+        config: Sizes and rule.
+
+    Attributes:
+        log_scale: Logarithm of what CLAP multiplies cosines by.
+    """
+
+    config_class = CascadeConfig
+    config: CascadeConfig
+    base_model_prefix = "cascade"
+    main_input_name = "pixel_values_sam"
+
+    def __init__(self, config: CascadeConfig) -> None:
+        super().__init__(config)
+        self.clap = ClapAudioTower(config.clap_config)
+        text = config.text_config
+        of_clap = isinstance(text, ClapTextTowerConfig)
+        self.clap_text = ClapTextTower(text) if of_clap else ClipTextTower(text)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values_sam: Tensor,
+        pixel_values_beit3: Tensor,
+        audio_values: Tensor,
+        sound_ids: Tensor,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+    ) -> NamedOutput:
+        """Name what sounds in every frame, and mark what has these names.
+
+        Args:
+            pixel_values_sam: Frames for SAM, (B, T, 3, S, S).
+            pixel_values_beit3: Frames for BEiT-3, (B, T, 3, s, s).
+            audio_values: Sound of each frame, (B, T, samples).
+            sound_ids: Each name in CLAP's tokens, (C, L) int64.
+            prompt_ids: Each name in BEiT-3's tokens, (C, L) int64.
+            prompt_mask: True, or 1, for tokens, False for padding, (C, L).
+
+        Returns:
+            Masks of each prompt, and their union in each frame.
+        """
+        shape = audio_values.shape[:2]
+        similarities = self.compare(audio_values.flatten(0, 1), sound_ids)  # (N, C)
+        frames, names = self.choose(similarities)  # (P,), (P,)
+        shown, image_index = frames.unique(return_inverse=True)
+        logits, scores = self._mark(
+            pixel_values_sam.flatten(0, 1)[shown],
+            pixel_values_beit3.flatten(0, 1)[shown],
+            image_index,
+            prompt_ids[names],
+            prompt_mask[names],
+        )  # (P, h, w), (P,)
+        count = len(similarities)
+        return NamedOutput(
+            mask_logits=_best_of_frames(logits, frames, count, NOTHING_LOGIT).unflatten(0, shape),
+            iou_predictions=_best_of_frames(scores, frames, count, 0.0).unflatten(0, shape),
+            similarities=similarities.unflatten(0, shape),
+            frame_index=frames,
+            name_index=names,
+            named_logits=logits,
+            named_scores=scores,
+        )
+
+    def compare(self, audio_values: Tensor, sound_ids: Tensor) -> Tensor:
+        """Compare sounds with names.
+
+        Args:
+            audio_values: Sounds, (N, samples).
+            sound_ids: Each name in CLAP's tokens, (C, L) int64.
+
+        Returns:
+            Cosines, (N, C).
+        """
+        sounds = F.normalize(self.clap(audio_values).float(), dim=-1)
+        names = F.normalize(self.clap_text(sound_ids).float(), dim=-1)
+        return sounds @ names.T
+
+    def choose(self, similarities: Tensor) -> tuple[Tensor, Tensor]:
+        """Say which names prompt in which frames, by the rule of the configuration.
+
+        Args:
+            similarities: Cosines of N frames' sound with C names, (N, C).
+
+        Returns:
+            Number of the frame and of the name of each prompt, (P,) int64 each, frame after frame
+            and in each the best name first.
+        """
+        probabilities = (self.log_scale.exp() * similarities).softmax(dim=-1)
+        best, names = similarities.topk(min(self.config.max_names, similarities.shape[-1]))
+        fits = (best > self.config.min_similarity) & (
+            probabilities.gather(-1, names) > self.config.min_probability
+        )
+        frames, ranks = fits.nonzero(as_tuple=True)
+        return frames, names[frames, ranks]
+
+    def _mark(
+        self,
+        pixel_values_sam: Tensor,
+        pixel_values_beit3: Tensor,
+        image_index: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Mark in some frames what some texts name, (P, h, w), and score each mask, (P,)."""
+        if not len(image_index):
+            side = self.config.sam_config.image_size // 4
+            return pixel_values_sam.new_zeros(0, side, side), pixel_values_sam.new_zeros(0)
+        beit3 = self.segmenter.beit3
+        prediction = self.segmenter(
+            self.segmenter.sam.encode_images(pixel_values_sam).repeat(image_index),
+            beit3.embed_images(pixel_values_beit3)[image_index],
+            beit3.embed_text(input_ids),
+            padding_mask=~attention_mask.bool(),
+            multimask=self.config.multimask,
+        )
+        logits, scores = prediction.best()
+        presence = prediction.object_score_logits  # (P, 1)
+        if presence is None:
+            return logits, scores
+        if self.config.suppress_absent:
+            logits = logits.masked_fill(presence.unsqueeze(-1) <= 0, NOTHING_LOGIT)
+        return logits, scores * presence.squeeze(-1).sigmoid()
+
+
+def _best_of_frames(values: Tensor, frames: Tensor, count: int, nothing: float) -> Tensor:
+    """Take the largest of each frame's values, (P, ...) to (N, ...)."""
+    best = values.new_full((count, *values.shape[1:]), nothing)
+    index = frames.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+    return best.scatter_reduce(0, index, values, "amax")

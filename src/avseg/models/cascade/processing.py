@@ -1,0 +1,296 @@
+"""The cascade's input and output: clip and vocabulary to tensors, mask logits to named masks.
+
+T frames, H x W size of the video, C names, P prompts, L tokens of the longest name, S / s side of
+the pictures for SAM / BEiT-3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from avseg.backbones.clap_text import ClapTokenizer
+from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
+from avseg.errors import ClipError, PromptError
+from avseg.models.cascade.configuration import NAME, CascadeConfig
+from avseg.models.cascade.vocabulary import avsbench_names, read_vocabulary
+from avseg.models.outputs import AvsegOutput, NamedOutput
+from avseg.models.pictures import (
+    BEIT3_STATISTICS,
+    SAM_STATISTICS,
+    as_pixels,
+    normalise,
+    resize,
+)
+from avseg.models.processor import (
+    confidence,
+    read_options,
+    required,
+    threshold_masks,
+    write_options,
+)
+from avseg.types import Clip, NamedSource
+
+
+@dataclass(frozen=True)
+class CascadeProcessor:
+    """Turns clips into the model's inputs and its outputs into named masks.
+
+    Two processors are equal if their options are; tokenizers and vocabulary do not count.
+
+    Args:
+        sam_size: Side of the pictures for SAM, in pixels.
+        beit3_size: Side of the pictures for BEiT-3, in pixels.
+        sample_rate: Of the sound the model needs, in Hz.
+        window_s: Sound that belongs to a frame, in seconds.
+        sound_prompt: What CLAP reads, with "{name}" where the name goes.
+        picture_prompt: What EVF-SAM reads, likewise.
+        max_sound_tokens: Longest text for CLAP, in tokens.
+        max_picture_tokens: Longest text for EVF-SAM, in tokens.
+        sound_tokenizer: CLAP's; None cannot read names.
+        picture_tokenizer: EVF-SAM's; None cannot read names.
+        vocabulary: The names among which the model chooses.
+    """
+
+    #: Name of the vocabulary's file beside the model.
+    VOCABULARY_FILE: ClassVar[str] = "vocabulary.txt"
+
+    sam_size: int
+    beit3_size: int
+    sample_rate: int
+    window_s: float
+    sound_prompt: str
+    picture_prompt: str
+    max_sound_tokens: int
+    max_picture_tokens: int
+    sound_tokenizer: ClapTokenizer | None = field(default=None, compare=False)
+    picture_tokenizer: TextTokenizer | None = field(default=None, compare=False)
+    vocabulary: tuple[str, ...] = field(default_factory=avsbench_names, compare=False)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: CascadeConfig,
+        sound_tokenizer: ClapTokenizer | None = None,
+        picture_tokenizer: TextTokenizer | None = None,
+    ) -> Self:
+        """Make the processor that fits a model, with AVSBench's vocabulary.
+
+        Args:
+            config: The model's configuration.
+            sound_tokenizer: CLAP's tokenizer, which a configuration does not hold.
+            picture_tokenizer: EVF-SAM's tokenizer, likewise.
+
+        Returns:
+            The processor.
+        """
+        return cls(
+            sam_size=config.sam_config.image_size,
+            beit3_size=config.beit3_config.image_size,
+            sample_rate=config.clap_config.sample_rate,
+            window_s=config.window_s,
+            sound_prompt=config.sound_prompt,
+            picture_prompt=config.picture_prompt,
+            max_sound_tokens=config.max_sound_tokens,
+            max_picture_tokens=config.beit3_config.max_text_tokens,
+            sound_tokenizer=sound_tokenizer,
+            picture_tokenizer=picture_tokenizer,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, its tokenizers and its vocabulary, saved beside their model.
+
+        Args:
+            folder: Where `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or its options are not the
+                processor's.
+            PromptError: If there is no vocabulary, or one the tokenizers cannot read.
+        """
+        folder = Path(folder)
+        processor = cls(
+            **read_options(folder, _option_names()),
+            sound_tokenizer=ClapTokenizer.from_file(folder / ClapTokenizer.FILE),
+            picture_tokenizer=load_tokenizer(folder),
+        )
+        return processor.with_vocabulary(read_vocabulary(str(folder / cls.VOCABULARY_FILE)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write options, tokenizers and vocabulary beside the model.
+
+        Args:
+            folder: Made if it is missing.
+
+        Raises:
+            PromptError: If the processor has no tokenizers, and so would not load.
+        """
+        sound, picture = self._tokenizers
+        write_options(folder, {name: getattr(self, name) for name in _option_names()})
+        sound.save(Path(folder))
+        picture.save(Path(folder))
+        names = "\n".join(self.vocabulary) + "\n"
+        (Path(folder) / self.VOCABULARY_FILE).write_text(names, encoding="utf-8")
+
+    def with_vocabulary(self, names: Sequence[str]) -> Self:
+        """Make the same processor choose among other names.
+
+        Args:
+            names: At least one, each different.
+
+        Returns:
+            The processor.
+
+        Raises:
+            PromptError: If there is no name, or one is blank, twice there, too long or unknown.
+        """
+        if not names or len(set(names)) < len(names):
+            raise PromptError(
+                f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and "
+                "each once."
+            )
+        changed = replace(self, vocabulary=tuple(names))
+        changed._encode()
+        return changed
+
+    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+        """Prepare one clip.
+
+        Args:
+            clip: Frames and sound, the sound at `sample_rate`.
+
+        Returns:
+            The model's inputs, frames and sounds with a batch of one in front.
+
+        Raises:
+            ClipError: If the sound is at another rate.
+            PromptError: If the processor has no tokenizers.
+        """
+        if clip.sample_rate != self.sample_rate:
+            raise ClipError(
+                clip.source,
+                f"sound is at {clip.sample_rate} Hz, the model needs {self.sample_rate} Hz; "
+                f"read it with sample_rate={self.sample_rate}.",
+            )
+        pixels = as_pixels(clip.frames)
+        sam, beit3 = ((side, side) for side in (self.sam_size, self.beit3_size))
+        of_frames = {
+            "pixel_values_sam": normalise(resize(pixels, sam, "bilinear"), SAM_STATISTICS),
+            "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
+            "audio_values": torch.from_numpy(clip.sound_windows(self.window_s)),
+        }
+        return {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._encode()
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks of all that sounds.
+
+        Args:
+            outputs: Of the model, for B clips.
+            sizes: Height and width of each clip's video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks of each clip, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+        """
+        logits = required(outputs.mask_logits, "mask_logits")
+        return [
+            threshold_masks(clip_logits, size, threshold)
+            for clip_logits, size in zip(logits, sizes, strict=True)
+        ]
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Say how sure the model is of the best mask in each frame.
+
+        Args:
+            outputs: Of the model, for B clips.
+
+        Returns:
+            Predicted IoU times the probability that what is named is there, if the model says,
+            (B, T) in [0, 1]; 0 where nothing was named.
+        """
+        return confidence(outputs)
+
+    def sources(
+        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
+    ) -> list[NamedSource]:
+        """Turn mask logits into the masks of each name that prompted.
+
+        Args:
+            outputs: Of the model, for one clip.
+            size: Height and width of the video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            A source for each name that prompted in any frame, with T frames, in the vocabulary's
+            order.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1.
+        """
+        logits = required(outputs.named_logits, "named_logits")
+        scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
+        frames = required(outputs.frame_index, "frame_index").cpu().numpy()
+        names = required(outputs.name_index, "name_index").cpu().numpy()
+        count = required(outputs.mask_logits, "mask_logits").shape[1]
+        sources = []
+        for number in np.unique(names):
+            of_name = np.flatnonzero(names == number)
+            masks = np.zeros((count, *size), np.bool_)
+            masks[frames[of_name]] = threshold_masks(logits[of_name], size, threshold)
+            all_scores = np.zeros(count, np.float32)
+            all_scores[frames[of_name]] = scores[of_name]
+            sources.append(NamedSource(self.vocabulary[number], masks, all_scores))
+        return sources
+
+    @property
+    def _tokenizers(self) -> tuple[ClapTokenizer, TextTokenizer]:
+        if self.sound_tokenizer is None or self.picture_tokenizer is None:
+            raise PromptError(
+                "the processor lacks a tokenizer, so it cannot read names; make it with "
+                "from_config(config, sound_tokenizer, picture_tokenizer)."
+            )
+        return self.sound_tokenizer, self.picture_tokenizer
+
+    def _encode(self) -> dict[str, Tensor]:
+        """Turn the vocabulary into the tokens of both models."""
+        sound, picture = self._tokenizers
+        heard = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
+        seen = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
+        ids = [torch.tensor(picture.encode(text)) for text in seen]
+        lengths = torch.tensor([len(numbers) for numbers in ids])
+        sound_ids = sound.encode(heard)
+        prompt_ids = pad_sequence(ids, batch_first=True, padding_value=picture.PAD_ID)
+        for reader, longest, most in (
+            ("CLAP", sound_ids.shape[1], self.max_sound_tokens),
+            ("EVF-SAM", prompt_ids.shape[1], self.max_picture_tokens),
+        ):
+            if longest > most:
+                raise PromptError(
+                    f"the longest name of {', '.join(self.vocabulary)} has {longest} tokens for "
+                    f"{reader}, which takes {most}; shorten it."
+                )
+        return {
+            "sound_ids": sound_ids,
+            "prompt_ids": prompt_ids,
+            "prompt_mask": torch.arange(prompt_ids.shape[1]) < lengths[:, None],
+        }
+
+
+def _option_names() -> list[str]:
+    """Name the options that are saved: all that count when two processors are compared."""
+    return [each.name for each in fields(CascadeProcessor) if each.compare]

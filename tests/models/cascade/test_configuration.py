@@ -1,0 +1,41 @@
+"""What a cascade may look like."""
+
+from typing import Any
+
+import pytest
+
+from avseg.backbones.clap_text import ClapTextTowerConfig
+from avseg.backbones.clip import ClipTextTowerConfig
+from avseg.models.cascade import CascadeConfig
+from tests.models.factories import CASCADE, SAM1
+
+
+def test_the_defaults_are_clap_2023_before_evf_sam2() -> None:
+    config = CascadeConfig()
+    assert config.clap_config.sample_rate == 44100
+    assert isinstance(config.text_config, ClapTextTowerConfig)
+    assert config.sam_config.image_size == 1024
+    assert config.max_sound_tokens == 77
+
+
+def test_the_text_tower_is_the_one_its_options_are_of() -> None:
+    options = CascadeConfig.tiny().to_dict()
+    assert isinstance(CascadeConfig(**options).text_config, ClipTextTowerConfig)
+    assert isinstance(CASCADE.replace().text_config, ClapTextTowerConfig)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sound_prompt": "a sound"}, "sound_prompt must have {name} in it once, got 'a sound'"),
+        ({"min_similarity": 1.0}, "min_similarity must be from -1.0 to below 1.0, got 1.0"),
+        ({"min_probability": -0.1}, "min_probability must be from 0.0 to below 1.0, got -0.1"),
+        ({"max_names": 0}, "max_names must be at least 1, got 0"),
+        ({"window_s": 9.0}, "window_s of 9.0 s is 72000 samples, the audio tower holds 4095"),
+        ({"sam_config": SAM1, "suppress_absent": True}, "SAM 1 has not"),
+        ({"text_config": {"model_type": "bert"}}, "model_type of a text tower must be .* 'bert'"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        CASCADE.replace(**changes)

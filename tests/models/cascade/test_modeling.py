@@ -1,0 +1,158 @@
+"""A sound is named, and what has the name is marked."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from avseg.backbones.clip import ClipTextTowerConfig
+from avseg.models.cascade import CascadeModel
+from avseg.models.cascade.modeling import NOTHING_LOGIT
+from tests.models.factories import CASCADE, SAM1, inputs, randomise
+
+NAMES = {
+    "sound_ids": torch.tensor([[2, 5], [3, 5], [4, 5]]),
+    "prompt_ids": torch.tensor([[2], [3], [4]]),
+    "prompt_mask": torch.ones(3, 1, dtype=torch.bool),
+}
+
+
+def build(**changes: object) -> CascadeModel:
+    torch.manual_seed(0)
+    model = CascadeModel(CASCADE.replace(**changes))  # type: ignore[arg-type]
+    randomise(model)
+    return model.eval()
+
+
+def given(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    made = inputs(clips, frames)
+    del made["pixel_values_clip"]
+    return made | NAMES
+
+
+@torch.no_grad()
+def run(model: CascadeModel, values: dict[str, Tensor]) -> Any:  # its fields may all be None
+    return model(**values)
+
+
+def ruled(model: CascadeModel, **rule: float) -> CascadeModel:
+    for option, value in rule.items():
+        setattr(model.config, option, value)
+    return model
+
+
+def test_names_are_chosen_by_the_cosine_the_best_first() -> None:
+    model = build()
+    similarities = torch.tensor([[0.1, 0.5, 0.3], [0.05, 0.0, -0.2], [0.9, 0.0, 0.95]])
+    frames, names = ruled(model, min_similarity=0.08).choose(similarities)
+    assert frames.tolist() == [0, 0, 2, 2]
+    assert names.tolist() == [1, 2, 2, 0]
+
+
+def test_names_compete_in_the_softmax() -> None:
+    model = build()
+    with torch.no_grad():
+        model.log_scale.fill_(2.0)
+    similarities = torch.tensor([[0.0, 1.0, 0.9]])  # shares 0.00, 0.68, 0.32
+    chosen = {
+        share: ruled(model, min_probability=share).choose(similarities)[1].tolist()
+        for share in (0.2, 0.5, 0.8)
+    }
+    assert chosen == {0.2: [1, 2], 0.5: [1], 0.8: []}
+
+
+def test_a_frame_gets_the_largest_logit_of_its_names() -> None:
+    output = run(build(), given(clips=2, frames=3))
+    assert output.frame_index.tolist() == [k // 2 for k in range(12)]
+    assert output.mask_logits.shape == (2, 3, 16, 16)
+    logits = output.named_logits.view(6, 2, 16, 16).amax(1)
+    torch.testing.assert_close(output.mask_logits.flatten(0, 1), logits)
+    best = output.named_scores.view(6, 2).amax(1)
+    torch.testing.assert_close(output.iou_predictions.flatten(), best)
+
+
+def test_a_prompt_gets_the_mask_that_evf_sam_gives_it() -> None:
+    model, values = build(), given()
+    output = run(model, values)
+    evf_sam = model.segmenter
+    for k in range(len(output.frame_index)):
+        frame, name = output.frame_index[k], output.name_index[k : k + 1]
+        with torch.no_grad():
+            prediction = evf_sam(
+                evf_sam.sam.encode_images(values["pixel_values_sam"][0, frame : frame + 1]),
+                evf_sam.beit3.embed_images(values["pixel_values_beit3"][0, frame : frame + 1]),
+                evf_sam.beit3.embed_text(NAMES["prompt_ids"][name]),
+            )
+        torch.testing.assert_close(
+            output.named_logits[k], prediction.best()[0][0], atol=1e-4, rtol=1e-4
+        )
+
+
+def test_only_frames_that_are_named_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, values = build(), given(frames=4)
+    first = run(model, values).similarities[0].amax(-1)  # (T,)
+    middle = first.sort().values[1:3].mean()
+    looked_at: list[int] = []
+    encode = model.segmenter.sam.encode_images
+
+    def watched(pixel_values: Tensor) -> object:
+        looked_at.append(len(pixel_values))
+        return encode(pixel_values)
+
+    monkeypatch.setattr(model.segmenter.sam, "encode_images", watched)
+    output = run(ruled(model, min_similarity=float(middle)), values)
+    assert looked_at == [2]
+    marked = (output.mask_logits[0] > NOTHING_LOGIT).flatten(1).any(1)
+    assert marked.tolist() == (first > middle).tolist()
+    assert (output.iou_predictions[0] > 0).tolist() == (first > middle).tolist()
+
+
+def test_where_no_name_fits_nothing_is_marked_nor_looked_at() -> None:
+    model = build()
+    model.segmenter.sam.encode_images = None  # type: ignore[assignment, method-assign]
+    output = run(ruled(model, min_similarity=0.9999), given())
+    assert output.mask_logits.max() == NOTHING_LOGIT
+    assert output.iou_predictions.tolist() == [[0.0, 0.0]]
+    assert len(output.named_logits) == 0
+
+
+@pytest.mark.parametrize("logit", [-3.0, 3.0])
+def test_a_name_whose_object_is_absent_marks_nothing_if_wanted(
+    logit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(suppress_absent=True)
+    decode = model.segmenter.sam.decode_masks
+
+    def judged(*arguments: Any) -> Any:
+        prediction: Any = decode(*arguments)
+        prediction.object_score_logits.fill_(logit)
+        return prediction
+
+    monkeypatch.setattr(model.segmenter.sam, "decode_masks", judged)
+    output = run(model, given())
+    assert bool((output.named_logits == NOTHING_LOGIT).all()) == (logit < 0)
+
+
+def test_it_runs_on_sam_1_and_with_the_text_tower_of_small_claps() -> None:
+    text = ClipTextTowerConfig(
+        vocab_size=6,
+        max_positions=2,
+        eos_token_id=5,
+        dim=16,
+        num_layers=1,
+        num_heads=2,
+        ffn_dim=32,
+        projection_dim=20,
+    )
+    output = run(build(sam_config=SAM1, text_config=text), given())
+    assert output.mask_logits.shape == (1, 2, 64, 64)
+
+
+def test_a_saved_model_is_loaded_as_it_was(tmp_path: Path) -> None:
+    model = build()
+    model.save_pretrained(tmp_path)
+    loaded = CascadeModel.from_pretrained(tmp_path)
+    torch.testing.assert_close(run(loaded, given()).mask_logits, run(model, given()).mask_logits)

@@ -1,0 +1,31 @@
+"""Where the names come from."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.errors import PromptError
+from avseg.models.cascade import avsbench_names, read_vocabulary
+
+
+def test_avsbench_has_70_names_in_the_order_of_its_table() -> None:
+    names = avsbench_names()
+    assert (len(names), len(set(names))) == (70, 70)
+    assert (names[0], names[-1]) == ("accordion", "woman")
+    assert list(names) == sorted(names)
+
+
+def test_names_are_given_with_commas_or_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("dog\n\n male speech \n", encoding="utf-8")
+    assert read_vocabulary(str(path)) == ("dog", "male speech")
+    assert read_vocabulary("dog, male speech,") == ("dog", "male speech")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("gone.txt", "gone.txt: the vocabulary cannot be read"), (" , ", "holds no name")],
+)
+def test_a_vocabulary_without_names_is_refused(given: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        read_vocabulary(given)
