@@ -6,7 +6,7 @@ import pytest
 
 from avseg.checkpoints.releases import RELEASES, Part, Release, describe_size
 
-PARTS = {part for release in RELEASES.values() for part in release.parts}
+PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in release.parts))
 
 
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
