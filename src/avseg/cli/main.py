@@ -43,6 +43,11 @@ app.command(
     help="Put published checkpoints together into a model's folder.",
 )
 app.command(
+    "avseg.cli.make_cascade:make_cascade",
+    name="make-cascade",
+    help="Put CLAP before an EVF-SAM: what sounds is named, and marked by its name.",
+)
+app.command(
     "avseg.cli.models:models",
     name="models",
     help="List the models: what they are, their licences and figures, and which are here.",

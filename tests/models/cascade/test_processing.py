@@ -55,7 +55,7 @@ def test_without_a_word_the_vocabulary_is_avsbenchs() -> None:
         ([], "the vocabulary is empty"),
         (["dog", "dog"], "the vocabulary is dog, dog; .* each once"),
         (["zebra"], "zebra"),
-        (["dog cat bus dog"], "longest name of dog cat bus dog has 5 tokens for CLAP, .* 4"),
+        (["dog", "dog cat bus dog"], "'dog cat bus dog' has 5 tokens for CLAP, .* 4; shorten"),
     ],
 )
 def test_names_that_cannot_be_used_are_refused(names: list[str], message: str) -> None:
@@ -127,3 +127,9 @@ def test_without_tokenizers_nothing_can_be_read_or_saved(tmp_path: Path) -> None
     for use in (lambda: bare(clip()), lambda: bare.save_pretrained(tmp_path)):
         with pytest.raises(PromptError, match="lacks a tokenizer"):
             use()
+
+
+def test_a_name_too_long_for_evf_sam_is_refused() -> None:
+    short = replace(PROCESSOR, max_picture_tokens=1)
+    with pytest.raises(PromptError, match="'cat dog' has 2 tokens for EVF-SAM, which takes 1"):
+        short.with_vocabulary(["bus", "cat dog"])

@@ -1,4 +1,4 @@
-"""MS-CLAP 2023 (github.com/microsoft/CLAP): the audio tower; the text tower is not used."""
+"""MS-CLAP 2023 (github.com/microsoft/CLAP): the audio tower, and both towers for a cascade."""
 
 from avseg.checkpoints.published.keymap import KeyMap, drop, rename, same, split
 
@@ -31,11 +31,33 @@ _HTSAT = KeyMap(
     )
 )
 
-CLAP = (
+_AUDIO = (
     _HTSAT.under("audio_encoder.base.htsat.", "htsat.audio_encoder.")
     + KeyMap((rename("audio_encoder.base.htsat.logmel_extractor.melW", "mel_bank"),))
     + KeyMap((same("{name:linear1|linear2|layer_norm}.{part}"),)).under(
         "audio_encoder.projection.", "projection."
     )
-    + KeyMap((drop("caption_encoder.{rest}"), drop("logit_scale")))
+)
+
+_GPT2 = KeyMap(
+    (
+        # Constants that older versions of transformers saved: the causal mask and its value.
+        drop("h.{i}.attn.{name:bias|masked_bias}"),
+        same("{name:wte|wpe}.weight"),
+        same("h.{i}.{name:ln_1|ln_2|attn.c_attn|attn.c_proj|mlp.c_fc|mlp.c_proj}.{part}"),
+        same("ln_f.{part}"),
+    )
+)
+
+#: Names of the audio tower alone.
+CLAP = _AUDIO + KeyMap((drop("caption_encoder.{rest}"), drop("logit_scale")))
+
+#: Names of the cascade's audio and text towers and of the scale between them.
+CLAP_WITH_TEXT = (
+    _AUDIO.under("", "clap.")
+    + _GPT2.under("caption_encoder.base.", "clap_text.gpt2.")
+    + KeyMap((same("{name:linear1|linear2|layer_norm}.{part}"),)).under(
+        "caption_encoder.projection.", "clap_text.projection."
+    )
+    + KeyMap((rename("logit_scale", "log_scale"),))
 )

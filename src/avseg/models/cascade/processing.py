@@ -271,24 +271,27 @@ class CascadeProcessor:
         sound, picture = self._tokenizers
         heard = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
         seen = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
+        sound_ids = sound.encode(heard)
         ids = [torch.tensor(picture.encode(text)) for text in seen]
         lengths = torch.tensor([len(numbers) for numbers in ids])
-        sound_ids = sound.encode(heard)
+        if sound_ids.shape[1] > self.max_sound_tokens:
+            longest = max(heard, key=lambda text: sound.encode([text]).shape[1])
+            raise _too_long(longest, sound_ids.shape[1], "CLAP", self.max_sound_tokens)
+        if lengths.max() > self.max_picture_tokens:
+            most = int(lengths.max())
+            raise _too_long(seen[lengths.argmax()], most, "EVF-SAM", self.max_picture_tokens)
         prompt_ids = pad_sequence(ids, batch_first=True, padding_value=picture.PAD_ID)
-        for reader, longest, most in (
-            ("CLAP", sound_ids.shape[1], self.max_sound_tokens),
-            ("EVF-SAM", prompt_ids.shape[1], self.max_picture_tokens),
-        ):
-            if longest > most:
-                raise PromptError(
-                    f"the longest name of {', '.join(self.vocabulary)} has {longest} tokens for "
-                    f"{reader}, which takes {most}; shorten it."
-                )
         return {
             "sound_ids": sound_ids,
             "prompt_ids": prompt_ids,
             "prompt_mask": torch.arange(prompt_ids.shape[1]) < lengths[:, None],
         }
+
+
+def _too_long(text: str, tokens: int, reader: str, limit: int) -> PromptError:
+    return PromptError(
+        f"{text!r} has {tokens} tokens for {reader}, which takes {limit}; shorten the name."
+    )
 
 
 def _option_names() -> list[str]:

@@ -1,0 +1,120 @@
+"""Which rule lets a cascade's sounds prompt best: the figures of many rules on one split.
+
+python benchmarks/cascade_rule.py CASCADE DATA --subset ms3 [--split val] [--clips N]
+
+Every name is compared and prompted once in every frame; then each rule picks from what that gave.
+Choose on val, and look at test once.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from avseg.datasets import AVSBench
+from avseg.metrics.binary import BinaryMetrics, BinaryScores
+from avseg.models.cascade import CascadeModel
+from avseg.models.cascade.modeling import NOTHING_LOGIT
+from avseg.models.losses import resize_logits
+from avseg.segmenter import Segmenter, load_segmenter
+
+MIN_SIMILARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+MIN_PROBABILITIES = (0.0, 0.02, 0.05, 0.2)
+MAX_NAMES = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a clip gave: T frames, C names, h x w mask logits, H x W truth."""
+
+    similarities: Tensor  # (T, C)
+    logits: Tensor  # (T, C, h, w) float16
+    truth: Tensor  # (T, H, W) bool
+
+
+@torch.inference_mode()
+def listen(segmenter: Segmenter, split: AVSBench, clips: int) -> Iterator[Heard]:
+    """Compare and prompt every name in every frame.
+
+    Args:
+        segmenter: A cascade.
+        split: The data.
+        clips: How many clips, from the first.
+
+    Yields:
+        What each clip gave, annotated frames only.
+    """
+    model = cast("CascadeModel", segmenter.model)
+    count = len(segmenter.vocabulary)
+    model.config.min_similarity, model.config.max_names = -1.0, count
+    model.config.min_probability = -1.0
+    for index in range(min(clips, len(split))):
+        clip = split[index]
+        inputs = {
+            name: v.to(segmenter.device) for name, v in segmenter.processor(clip.clip).items()
+        }
+        output = model(**inputs)
+        frames = len(clip.clip.frames)
+        logits = output.named_logits.new_empty(frames, count, *output.named_logits.shape[1:])
+        logits[output.frame_index, output.name_index] = output.named_logits
+        keep = torch.from_numpy(clip.annotated)
+        yield Heard(
+            output.similarities[0].cpu()[keep],
+            logits.half().cpu()[keep],
+            torch.from_numpy(clip.masks)[keep],
+        )
+
+
+def score(model: CascadeModel, heard: list[Heard]) -> BinaryScores:
+    """Score the masks of the names that the model's rule chooses.
+
+    Args:
+        model: With the rule in its configuration.
+        heard: What the clips gave.
+
+    Returns:
+        The scores.
+    """
+    metrics = BinaryMetrics(0.5)
+    for clip in heard:
+        frames, names = model.choose(clip.similarities)
+        chosen = torch.zeros(clip.similarities.shape, dtype=torch.bool)
+        chosen[frames, names] = True
+        logits = clip.logits.float().masked_fill(~chosen[..., None, None], NOTHING_LOGIT).amax(1)
+        metrics.update(resize_logits(logits, clip.truth.shape[1:]).sigmoid(), clip.truth)
+    return metrics.compute()
+
+
+def main() -> None:
+    """Print a line for each rule, the best last."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cascade", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--subset", choices=("s4", "ms3"), required=True)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--clips", type=int, default=1000)
+    options = parser.parse_args()
+    segmenter = load_segmenter(options.cascade, "cpu")
+    rate = segmenter.processor.sample_rate
+    split = AVSBench(options.data, options.subset, options.split, rate)
+    heard = list(listen(segmenter, split, options.clips))
+    model = cast("CascadeModel", segmenter.model)
+    lines = []
+    with torch.inference_mode():
+        for rule in product(MIN_SIMILARITIES, MIN_PROBABILITIES, MAX_NAMES):
+            config = model.config
+            config.min_similarity, config.min_probability, config.max_names = rule
+            found = score(model, heard)
+            clean = "-" if found.silent_clean is None else f"{found.silent_clean:.3f}"
+            lines.append((found.j, f"{rule}: J {found.j:.3f}, F {found.f:.3f}, silent {clean}"))
+    print(f"{options.subset}/{options.split}: (min_similarity, min_probability, max_names)")
+    print("\n".join(line for _, line in sorted(lines)))
+
+
+if __name__ == "__main__":
+    main()
