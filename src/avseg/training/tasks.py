@@ -62,8 +62,8 @@ _EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
 
 
 @dataclass(frozen=True)
-class ImageText:
-    """Pre-training of the small CLIP.
+class Pictures:
+    """Options of a task that learns from pictures alone.
 
     Attributes:
         size: Pictures in the training corpus.
@@ -75,6 +75,26 @@ class ImageText:
     seed: int
     measured_size: int
 
+    def corpora(self, side: int) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
+        """Draw the corpora.
+
+        Args:
+            side: Of the pictures, in pixels.
+
+        Returns:
+            The training corpus, and the evaluation corpora by name.
+        """
+        measured: dict[str, Dataset[Any]] = {
+            name: ImageTextCorpus(self.measured_size, styles, side, _EVALUATION_SEED)
+            for name, styles in _EVALUATION_STYLES.items()
+        }
+        return ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed), measured
+
+
+@dataclass(frozen=True)
+class ImageText(Pictures):
+    """Pre-training of the small CLIP."""
+
     def build(self, materials: Materials) -> Task:
         """Build the task.
 
@@ -85,7 +105,7 @@ class ImageText:
             The task.
         """
         config = materials.config.clip_config
-        side = config.image_size
+        train, measured = self.corpora(config.image_size)
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
             batch = default_collate(items)
@@ -98,8 +118,8 @@ class ImageText:
         load_parts({"model": model}, materials.parts)
         return Task(
             model=model,
-            train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
-            measured=_measured_pictures(self.measured_size, side),
+            train=train,
+            measured=measured,
             collate=collate,
             measure=measure_contrast,
         )
@@ -152,18 +172,8 @@ class AudioText:
 
 
 @dataclass(frozen=True)
-class ImageClass:
-    """Pre-training of the small SAM 2's image encoder.
-
-    Attributes:
-        size: Pictures in the training corpus.
-        seed: Of the training corpus.
-        measured_size: Pictures in each evaluation corpus.
-    """
-
-    size: int
-    seed: int
-    measured_size: int
+class ImageClass(Pictures):
+    """Pre-training of the small SAM 2's image encoder."""
 
     def build(self, materials: Materials) -> Task:
         """Build the task.
@@ -175,7 +185,7 @@ class ImageClass:
             The task.
         """
         config = materials.config.sam_config
-        side = config.image_size
+        train, measured = self.corpora(config.image_size)
 
         def collate(items: list[Any]) -> dict[str, Tensor]:
             batch: dict[str, Tensor] = default_collate(items)
@@ -186,8 +196,8 @@ class ImageClass:
         load_parts({"model": model}, materials.parts)
         return Task(
             model=model,
-            train=ImageTextCorpus(self.size, TRAIN_STYLES, side, self.seed),
-            measured=_measured_pictures(self.measured_size, side),
+            train=train,
+            measured=measured,
             collate=collate,
             measure=measure_classes,
         )
@@ -279,13 +289,6 @@ TASKS: dict[str, type[TaskOptions]] = {
     "text-prompt": TextPrompt,
     "audio-visual": AudioVisual,
 }
-
-
-def _measured_pictures(size: int, side: int) -> dict[str, Dataset[Any]]:
-    return {
-        name: ImageTextCorpus(size, styles, side, _EVALUATION_SEED)
-        for name, styles in _EVALUATION_STYLES.items()
-    }
 
 
 def _captions() -> Tensor:
