@@ -254,6 +254,19 @@ def test_the_result_of_another_run_is_replaced(
     assert summary.frame_count == len(names_in(tmp_path / "out" / "masks")) == 2
 
 
+def test_the_result_of_another_video_is_not_replaced_while_that_is_there(
+    video: VideoFile, segmentation: Segmentation, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    write_result([segmentation], tmp_path / "out", run_of(video))
+    other = make_video("other.mp4", size=(video.height, video.width))
+    with pytest.raises(OutputError, match=f"result of another video, {video.path}, which"):
+        write_result([segmentation], tmp_path / "out", run_of(other))
+    assert read_json(tmp_path / "out")["video"]["path"] == str(video.path)
+    video.path.unlink()
+    write_result([segmentation], tmp_path / "out", run_of(other))
+    assert read_json(tmp_path / "out")["video"]["path"] == str(other.path)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_run_leaves_nothing(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, error: type[BaseException]

@@ -120,8 +120,8 @@ def write_result(
 ) -> ResultSummary:
     """Write masks, overlay and `result.json` of one video while it is being segmented.
 
-    A result of another run in the folder is replaced when the new one is complete, and stays
-    when the new one fails.
+    A result of the same video in the folder is replaced when the new one is complete, and stays
+    when the new one fails. That of another video that is still there is never replaced.
 
     Args:
         segmentations: The video's chunks in order; taken one by one as they are made.
@@ -133,11 +133,12 @@ def write_result(
 
     Raises:
         ClipError: If the video cannot be read; raised by the segmentations.
-        OutputError: If the folder holds something else than a result, or cannot be written, or
-            the video has no frames.
+        OutputError: If the folder holds something else than a result of this video, or cannot be
+            written, or the video has no frames.
     """
     folder = Path(folder)
     _refuse_foreign_files(folder)
+    _refuse_another_video(folder, Path(run.video.path))
     with replace_when_complete(folder) as partial:
         masks = MaskWriter(partial / MASKS_NAME)
         with _Record(partial / RESULT_NAME, run) as record, ExitStack() as stack:
@@ -295,4 +296,17 @@ def _refuse_foreign_files(folder: Path) -> None:
         raise OutputError(
             f"{folder} is not a result folder (it holds {', '.join(foreign or sorted(names))}), "
             "and a result would replace it; choose another output folder."
+        )
+
+
+def _refuse_another_video(folder: Path, video: Path) -> None:
+    try:
+        result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+        other = Path(result["video"]["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # nothing there, or nothing that this version wrote
+    if other.exists() and not other.samefile(video):
+        raise OutputError(
+            f"{folder} holds the result of another video, {other}, which that of {video} would "
+            "replace; choose another output folder."
         )
