@@ -255,6 +255,56 @@ def test_the_parts_of_two_models_are_refused(by_text: Segmenter, tmp_path: Path)
         load_segmenter(folder)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model."""
+    return save_random_model(tmp_path_factory.mktemp("models") / "random")
+
+
+def test_low_memory_gives_the_same_masks_a_frame_at_a_time(folder: Path, tmp_path: Path) -> None:
+    segmenter = load_segmenter(folder, "cpu", memory="low")
+    frames: list[int] = []
+    segmenter.model.register_forward_pre_hook(
+        lambda _, __, given: frames.append(given["pixel_values_sam"].shape[1]), with_kwargs=True
+    )
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    low, normal = segmenter(video), load_segmenter(folder, "cpu")(video)
+    assert frames == [1] * 10
+    np.testing.assert_array_equal(low.masks, normal.masks)
+    np.testing.assert_allclose(low.scores, normal.scores, atol=1e-5)
+
+
+def test_low_memory_is_for_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avseg.segmenter._choose_device", lambda _: torch.device("cuda"))
+    with pytest.raises(DeviceError, match=r"'low' .* the device is cuda; choose the device cpu"):
+        load_segmenter(folder, "auto", memory="low")
+
+
+def test_smaller_pictures_are_seen_and_masks_keep_the_videos_size(
+    folder: Path, tmp_path: Path
+) -> None:
+    segmenter = load_segmenter(folder, "cpu", image_size=32)
+    sides: list[int] = []
+    segmenter.model.register_forward_pre_hook(
+        lambda _, __, given: sides.append(given["pixel_values_sam"].shape[-1]), with_kwargs=True
+    )
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    assert segmenter(video).masks.shape == (10, 48, 64)
+    assert set(sides) == {32}
+
+
+def test_a_side_that_the_stages_do_not_divide_is_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"image_size must be a multiple of 32.*got 50"):
+        load_segmenter(folder, "cpu", image_size=50)
+
+
+def test_another_picture_size_writes_the_folder_again(folder: Path, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
+    for image_size in (None, 32):
+        segmenter = load_segmenter(folder, "cpu", image_size=image_size)
+        assert not segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_there
+
+
 def test_a_loaded_segmenter_knows_the_hash_of_its_weights(segmenter: Segmenter) -> None:
     assert segmenter.weights_sha256 is not None
     assert len(segmenter.weights_sha256) == 64

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
-from avseg.checkpoints.loading import load_checkpoint
+from avseg.checkpoints.loading import Memory, load_checkpoint
 from avseg.errors import DeviceError, PromptError
 from avseg.export import ResultSummary, Run, Setting, find_result, write_result
 from avseg.media import probe, stream_clips
@@ -50,6 +50,8 @@ class Segmenter:
         name: How results call the model.
         device: Where the model is.
         weights_sha256: Of the file the model was loaded from; None for a model never saved.
+        image_size: Side of the pictures that SAM 2 sees, in pixels, if it is not the model's own.
+        frames_per_forward: Frames that go through the model at once.
     """
 
     model: AvsegModel
@@ -57,6 +59,8 @@ class Segmenter:
     name: str
     device: torch.device
     weights_sha256: str | None = None
+    image_size: int | None = None
+    frames_per_forward: int = FRAMES_PER_FORWARD
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -187,7 +191,7 @@ class Segmenter:
         best = np.zeros(len(union), np.float32)
         sources: dict[str, NamedSource] = {}
         worth_asking = self._worth_asking(clip)
-        step = max(1, FRAMES_PER_FORWARD // max(1, len(self.texts)))
+        step = max(1, self.frames_per_forward // max(1, len(self.texts)))
         for start in range(0, len(worth_asking), step):
             index = worth_asking[start : start + step]
             for name, masks, scores in self._ask_model(_take(clip, index), threshold):
@@ -231,7 +235,12 @@ class Segmenter:
 
 
 def load_segmenter(
-    name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", *, offline: bool = False
+    name_or_path: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    memory: Memory = "normal",
+    image_size: int | None = None,
+    *,
+    offline: bool = False,
 ) -> Segmenter:
     """Load a model by its name, or from its folder.
 
@@ -239,20 +248,39 @@ def load_segmenter(
         name_or_path: A name that `avseg models` shows, or the folder of a saved model. A published
             model is downloaded and imported the first time; the log says what, and on which terms.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
+        memory: "low" leaves the weights in their file until they are computed with, and takes one
+            frame at a time: the same masks in about a third of the memory, on the CPU only.
+        image_size: Side of the pictures that SAM 2 sees, in pixels, a multiple of 32; None for the
+            one the model was trained with. Half of it is about a third of the work, and moves the
+            masks: docs/speed.md has figures.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
         The segmenter.
 
     Raises:
-        CheckpointError: If there is no such model, or it cannot be downloaded or loaded.
-        DeviceError: If there is no such device.
+        CheckpointError: If there is no such model, or it cannot be downloaded or loaded, or cannot
+            see pictures of that side.
+        DeviceError: If there is no such device, or low memory is asked for on another than the CPU.
     """
     chosen = _choose_device(device)
+    if memory == "low" and chosen.type != "cpu":
+        raise DeviceError(
+            f"memory 'low' keeps weights in a file that only the CPU can read, and the device is "
+            f"{chosen}; choose the device cpu, or the memory normal."
+        )
     checkpoint = find_checkpoint(name_or_path, offline=offline)
-    model, processor = load_checkpoint(checkpoint)
+    model, processor = load_checkpoint(checkpoint, memory, image_size)
     model.to(chosen)  # type: ignore[arg-type]  # the stubs of transformers hide torch's own
-    return Segmenter(model, processor, checkpoint.name, chosen, checkpoint.sha256())
+    return Segmenter(
+        model,
+        processor,
+        checkpoint.name,
+        chosen,
+        checkpoint.sha256(),
+        image_size,
+        1 if memory == "low" else FRAMES_PER_FORWARD,
+    )
 
 
 @dataclass(frozen=True)
@@ -329,6 +357,8 @@ def segment_to_folder(
         settings["texts"] = list(segmenter.texts)
     if segmenter.vocabulary:
         settings["vocabulary"] = list(segmenter.vocabulary)
+    if segmenter.image_size is not None:
+        settings["image_size"] = segmenter.image_size
     run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
     done = find_result(folder, run)
     if done is not None:

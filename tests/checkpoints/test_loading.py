@@ -12,7 +12,7 @@ from avseg.checkpoints import find_checkpoint, loading
 from avseg.checkpoints.loading import load_checkpoint, save_packaged
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
-from tests.models.factories import CONFIG, inputs, randomise
+from tests.models.factories import CONFIG, SAM1, inputs, randomise
 
 PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
 
@@ -84,6 +84,16 @@ def test_a_weight_too_large_for_float16_is_refused(model: Av2tSamModel, tmp_path
         next(model.parameters()).fill_(1e6)
     with pytest.raises(CheckpointError, match=r"1 weights are not finite as torch.float16, first"):
         save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
+
+
+def test_smaller_pictures_are_for_sam_2(tmp_path: Path) -> None:
+    config = CONFIG.replace(sam_config=SAM1)
+    Av2tSamModel(config).save_pretrained(tmp_path)  # type: ignore[arg-type]
+    Av2tSamProcessor.from_config(config).save_pretrained(tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(
+        CheckpointError, match=r"image_size 32 is for models on SAM 2; .* fit 64 only"
+    ):
+        load_checkpoint(find_checkpoint(tmp_path), image_size=32)
 
 
 def cut_weights(folder: Path) -> None:

@@ -51,6 +51,8 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for option in ("-o", "--model", "--device", "--threshold", "--frames-per-second", "--text"):
         assert option in shown
+    assert "--memory" in shown
+    assert "--image-size" in shown
     assert "--no-overlay" in shown
     assert "--silent-ok" in shown
     assert "--offline" in shown
@@ -74,6 +76,22 @@ def test_each_video_gets_its_folder_and_its_row(
     loud, quiet = rows(capsys.readouterr().out)
     assert loud[:2] == ["loud", "20"]
     assert quiet == ["quiet", "20", "0.0 of 2.0 s", "0.0%", "0.00", "written"]
+
+
+def test_low_memory_and_smaller_pictures_are_options(model: Path, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    options = ("--model", model, "--memory", "low", "--image-size", 32, "--no-overlay")
+    assert segment(video, "-o", tmp_path / "out", *options) == 0
+    result = json.loads((tmp_path / "out" / "a" / "result.json").read_text())
+    assert result["settings"]["image_size"] == 32
+
+
+def test_a_picture_size_that_cannot_be_is_an_error_in_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    assert segment(video, "-o", tmp_path / "out", "--model", model, "--image-size", 50) == 1
+    assert "multiple of 32" in capsys.readouterr().err
 
 
 def test_a_folder_stands_for_its_videos(model: Path, tmp_path: Path) -> None:

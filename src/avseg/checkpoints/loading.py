@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -12,7 +14,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.mapped import MappedWeights
 from avseg.errors import CheckpointError
 from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES, Family
@@ -22,15 +26,30 @@ from avseg.models.processor import ClipProcessor
 #: Largest weights that may go into the package, in bytes.
 MAX_PACKAGED_BYTES = 30_000_000
 
+#: Where a model's weights are while it is used.
+Memory = Literal["normal", "low"]
+
+_AS_WE_WANT: dict[str, Any] = {
+    "dtype": torch.float32,
+    "ignore_mismatched_sizes": True,  # the model refuses them itself, and says which
+}
+
 #: What the libraries raise on damaged files and on options they do not know.
 _DAMAGE = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
-def load_checkpoint(checkpoint: Checkpoint) -> tuple[AvsegModel, ClipProcessor]:
+def load_checkpoint(
+    checkpoint: Checkpoint, memory: Memory = "normal", image_size: int | None = None
+) -> tuple[AvsegModel, ClipProcessor]:
     """Load a model and its processor.
 
     Args:
         checkpoint: Where they are, from `find_checkpoint`.
+        memory: "low" leaves float32 weights in their file until they are computed with, and gives
+            the memory of frozen ones back after each layer; the results are the same. Such a model
+            has to stay on the CPU.
+        image_size: Side of the pictures that SAM 2 sees, in pixels, to get by with less work; None
+            for the one the model was trained with.
 
     Returns:
         The model in float32 whatever the file holds, on the CPU and in evaluation mode, and its
@@ -38,31 +57,30 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[AvsegModel, ClipProcessor]:
 
     Raises:
         CheckpointError: If it is of no family known here, damaged, or its files do not belong
-            together.
+            together, or if it cannot see pictures of that side.
     """
     folder = checkpoint.folder
     family = _family(folder)
     try:
-        with _without_progress_bar():
-            model = family.model.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # the model refuses them itself, and says which
-            )
+        config: Any = family.config.from_pretrained(folder)
         processor = family.processor.from_pretrained(folder)
     except _DAMAGE as error:
-        raise CheckpointError(
-            f"{folder}: the model cannot be loaded ({error}); copy it again, or save it with this "
-            "version of avseg."
-        ) from error
-    expected = family.processor.from_config(model.config)
+        raise _cannot_load(folder, error) from error
+    expected = family.processor.from_config(config)
     if processor != expected:
         raise CheckpointError(
             f"{folder}: the processor is {processor}, the model needs {expected}; save the two "
             "together."
         )
+    if image_size is not None:
+        config = _with_image_size(config, image_size)
+        processor = replace(processor, sam_size=image_size)  # type: ignore[type-var]
+    load = _load_mapped if memory == "low" else _load
+    try:
+        with _without_progress_bar():
+            model = load(family, folder, config)
+    except _DAMAGE as error:
+        raise _cannot_load(folder, error) from error
     return model, processor
 
 
@@ -129,6 +147,40 @@ def _family(folder: Path) -> Family:
             "avseg has trained or saved."
         )
     return FAMILIES[name]
+
+
+def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
+    return family.model.from_pretrained(
+        folder, config=config, local_files_only=True, use_safetensors=True, **_AS_WE_WANT
+    )
+
+
+def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
+    weights = MappedWeights(folder / WEIGHTS_FILE)
+    model = family.model.from_pretrained(
+        folder, config=config, state_dict=weights.tensors, **_AS_WE_WANT
+    )
+    weights.give_back_after_use(model)
+    return model
+
+
+def _with_image_size(config: Any, image_size: int) -> Any:
+    if not isinstance(config.sam_config, PromptedSam2Config):
+        raise CheckpointError(
+            f"image_size {image_size} is for models on SAM 2; this one is on SAM, whose position "
+            f"tables fit {config.sam_config.image_size} only. Leave it out."
+        )
+    try:
+        return config.replace(sam_config={"image_size": image_size})
+    except StrictDataclassError as error:
+        raise CheckpointError(str(error.__cause__ or error)) from error
+
+
+def _cannot_load(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: the model cannot be loaded ({error}); copy it again, or save it with this "
+        "version of avseg."
+    )
 
 
 def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:

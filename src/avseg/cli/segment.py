@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
 from rich.console import Console
@@ -31,6 +31,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     text: Annotated[Sequence[str], Parameter(negative="")] = (),
     vocabulary: str | None = None,
     device: str = "auto",
+    memory: Literal["normal", "low"] = "normal",
+    image_size: int | None = None,
     threshold: Threshold = 0.5,
     frames_per_second: Rate | None = None,
     overlay: bool = True,
@@ -54,6 +56,10 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             commas between them, or a text file (.txt) with a name on each line; by default those
             the model was saved with.
         device: auto, cpu, cuda, cuda:1, mps.
+        memory: "low" reads weights from disk as they are needed, for a model larger than memory;
+            the masks are the same. On the CPU only.
+        image_size: Side of the pictures that SAM 2 sees, in pixels, a multiple of 32; less than the
+            model's own is faster, and moves the masks.
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
         overlay: Write the overlay video.
@@ -74,9 +80,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
     names = () if vocabulary is None else read_vocabulary(vocabulary)
-    segmenter = (
-        load_segmenter(model, device, offline=offline).with_texts(*text).with_vocabulary(*names)
-    )
+    segmenter = load_segmenter(model, device, memory, image_size, offline=offline)
+    segmenter = segmenter.with_texts(*text).with_vocabulary(*names)
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[FolderResult | AvsegError] = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())

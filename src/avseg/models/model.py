@@ -17,7 +17,8 @@ class AvsegModel(PreTrainedModel):
         """Load a saved model, and refuse weights that do not fit it exactly.
 
         Args:
-            path: Folder or hub repository.
+            path: Folder or hub repository; what errors call the weights if they are given as
+                `state_dict`.
             *args: As for `transformers`.
             **kwargs: As for `transformers`.
 
@@ -27,7 +28,8 @@ class AvsegModel(PreTrainedModel):
         Raises:
             CheckpointError: If keys are missing, unknown or of another shape.
         """
-        loaded: Any = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        source = None if "state_dict" in kwargs else path
+        loaded: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         model, info = loaded
         wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
         if wrong:

@@ -65,7 +65,8 @@ class Av2tSamModel(AvsegModel):
         """Load a saved model, and refuse weights that do not fit it exactly.
 
         Args:
-            path: Folder or hub repository.
+            path: Folder or hub repository; what errors call the weights if they are given as
+                `state_dict`.
             *args: As for `transformers`.
             **kwargs: As for `transformers`.
 
