@@ -131,6 +131,25 @@ def test_images_that_the_position_tables_do_not_fit_are_refused(sam: PromptedSam
         sam.encode_images(torch.zeros(1, 3, 64, 72))
 
 
+@pytest.mark.parametrize("asked", [None, 0, 2])
+def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
+    asked: int | None, sam: PromptedSam1, pictures: Tensor
+) -> None:
+    calls: list[int] = []
+    blocks = sam.sam1.vision_encoder.layers
+    hooks = [
+        b.register_forward_pre_hook(lambda *_, i=i: calls.append(i)) for i, b in enumerate(blocks)
+    ]
+    sam.gradient_checkpointing, sam.recomputed_blocks = True, asked
+    prompts = [torch.zeros(2, dim, requires_grad=True) for dim in sam.block_dims]
+    sam.encode_images(pictures, prompts).embeddings.sum().backward()
+    sam.gradient_checkpointing, sam.recomputed_blocks = False, None
+    for hook in hooks:
+        hook.remove()
+    recomputed = range(len(blocks) if asked is None else asked)
+    assert sorted(calls) == sorted([*range(len(blocks)), *recomputed])
+
+
 def test_checkpointed_blocks_give_the_same_gradient(sam: PromptedSam1, pictures: Tensor) -> None:
     gradients = []
     for sam.gradient_checkpointing in (False, True):

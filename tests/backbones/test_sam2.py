@@ -75,6 +75,25 @@ def test_one_prompt_too_few_is_refused(sam: PromptedSam2, pictures: torch.Tensor
         sam.encode_images(pictures, prompts)
 
 
+@pytest.mark.parametrize("asked", [None, 0, 2])
+def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
+    asked: int | None, sam: PromptedSam2, pictures: torch.Tensor
+) -> None:
+    calls: list[int] = []
+    blocks = sam.sam2.vision_encoder.backbone.blocks
+    hooks = [
+        b.register_forward_pre_hook(lambda *_, i=i: calls.append(i)) for i, b in enumerate(blocks)
+    ]
+    sam.gradient_checkpointing, sam.recomputed_blocks = True, asked
+    prompts = [torch.zeros(2, dim, requires_grad=True) for dim in sam.block_dims]
+    sam.encode_images(pictures, prompts).embeddings.sum().backward()
+    sam.gradient_checkpointing, sam.recomputed_blocks = False, None
+    for hook in hooks:
+        hook.remove()
+    recomputed = range(len(blocks) if asked is None else asked)
+    assert sorted(calls) == sorted([*range(len(blocks)), *recomputed])
+
+
 def test_checkpointed_blocks_give_the_same_gradient(
     sam: PromptedSam2, pictures: torch.Tensor
 ) -> None:

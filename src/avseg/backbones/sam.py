@@ -97,8 +97,10 @@ class PromptedSamConfig(Protocol):
 class PromptedSam(Protocol):
     """A SAM that takes a vector for each encoder block and embeddings as prompts."""
 
-    #: Recompute each block in the backward pass instead of keeping its activations.
+    #: Recompute blocks in the backward pass instead of keeping their activations.
     gradient_checkpointing: bool
+    #: How many blocks that is, from the first on; None for all.
+    recomputed_blocks: int | None
 
     @property
     def config(self) -> PromptedSamConfig:

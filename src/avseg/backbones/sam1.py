@@ -8,6 +8,7 @@ N images, M prompts, S image side, C width of the encoder, E prompt width, P pro
 h = S / 16 with the published patches.
 """
 
+import math
 from dataclasses import field
 from functools import partial
 from typing import Any
@@ -154,8 +155,10 @@ class PromptedSam1(nn.Module):
             frequencies = embedding.positional_embedding.detach().clone()
             del embedding.positional_embedding
             embedding.register_buffer("positional_embedding", frequencies)
-        #: Recompute each block in the backward pass instead of keeping its activations.
+        #: Recompute blocks in the backward pass instead of keeping their activations.
         self.gradient_checkpointing = False
+        #: How many blocks that is, from the first on; None for all. Each has as much to keep.
+        self.recomputed_blocks: int | None = None
 
     @property
     def image_encoder(self) -> nn.Module:
@@ -187,10 +190,12 @@ class PromptedSam1(nn.Module):
         check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
         encoder = self.sam1.vision_encoder
         hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
+        recomputed = math.inf if self.recomputed_blocks is None else self.recomputed_blocks
         for i, block in enumerate(encoder.layers):
             prompt = block_prompts[i] if block_prompts else None
             run = partial(_global_block, block) if i in self.config.global_blocks else block
-            hidden = run_block(run, hidden, prompt, self.gradient_checkpointing)
+            recompute = self.gradient_checkpointing and i < recomputed
+            hidden = run_block(run, hidden, prompt, recompute)
         return ImageFeatures((encoder.neck(hidden),))
 
     def decode_masks(

@@ -7,6 +7,7 @@ N images, M prompts, S image side, C_i input width of block i, E prompt width, P
 h = S / 16 with the published stride of 4.
 """
 
+import math
 from dataclasses import field
 
 from huggingface_hub.dataclasses import strict
@@ -151,8 +152,10 @@ class PromptedSam2(nn.Module):
         super().__init__()
         self.config = config
         self.sam2 = Sam2Model(config.to_transformers())
-        #: Recompute each block in the backward pass instead of keeping its activations.
+        #: Recompute blocks in the backward pass instead of keeping their activations.
         self.gradient_checkpointing = False
+        #: How many blocks that is, from the first on; None for all. Those keep most.
+        self.recomputed_blocks: int | None = None
 
     @property
     def image_encoder(self) -> nn.Module:
@@ -191,9 +194,11 @@ class PromptedSam2(nn.Module):
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
         hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
         stages = []
+        recomputed = math.inf if self.recomputed_blocks is None else self.recomputed_blocks
         for i, block in enumerate(backbone.blocks):
             prompt = block_prompts[i] if block_prompts else None
-            hidden = run_block(block, hidden, prompt, self.gradient_checkpointing)
+            recompute = self.gradient_checkpointing and i < recomputed
+            hidden = run_block(block, hidden, prompt, recompute)
             if i in backbone.stage_ends:
                 stages.append(hidden)
         stride4, stride8, top = self._neck(stages)
