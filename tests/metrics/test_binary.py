@@ -129,6 +129,17 @@ def test_one_histogram_gives_what_comparing_with_each_of_255_thresholds_gives() 
     assert f.compute() == pytest.approx(max(curve), abs=1e-12)
 
 
+def test_a_pixel_at_a_threshold_reaches_it_and_one_just_below_does_not() -> None:
+    thresholds = torch.linspace(0, 1 - 1e-10, 255)
+    below = thresholds[1:].nextafter(torch.zeros(254))
+    for probs, reached in ((thresholds, torch.arange(1, 256)), (below, torch.arange(1, 255))):
+        marked = (probs >= thresholds[:, None]).sum(1)  # of each threshold
+        f = FScore(beta2=1.0)
+        curve = f._curve(probs, torch.ones(len(probs), dtype=torch.bool))
+        torch.testing.assert_close(curve, 2.0 * marked / (marked + len(probs)), check_dtype=False)
+        assert torch.equal((probs[:, None] >= thresholds).sum(1), reached)
+
+
 def test_logits_are_refused_with_the_advice_to_apply_the_sigmoid() -> None:
     logits = 8 * TARGET[None].float() - 4
     with pytest.raises(ValueError, match=r"run from -4 to 4, .* apply the sigmoid"):

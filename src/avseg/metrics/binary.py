@@ -109,12 +109,18 @@ class FScore:
 
     def _curve(self, probs: Tensor, target: Tensor) -> Tensor:
         # A pixel is marked under each threshold up to its probability, so one histogram of the
-        # pixels over the thresholds gives all K counts.
+        # pixels over the thresholds gives all K counts. Thresholds are evenly spaced: the nearest
+        # one is a product away, and one comparison tells on which side of it the pixel is.
         thresholds = self.thresholds.to(probs.device)
-        reached = torch.bucketize(probs.flatten(), thresholds, right=True)  # (H * W,) in [0, K]
-        marked = _at_least(reached, len(thresholds))  # (K,)
-        hits = _at_least(reached[target.flatten()], len(thresholds))  # (K,)
-        return _f_measure(hits, marked, target.sum(), self.beta2)
+        probs, count = probs.flatten(), len(thresholds)
+        nearest = (probs * (count - 1)).round_()
+        is_above = probs.clone().ge_(thresholds.index_select(0, nearest.int()))
+        reached = nearest.add_(is_above)  # (H * W,), whole numbers in [0, K]
+        bins = reached.add_(target.flatten().float(), alpha=count + 1).long()
+        histograms = torch.bincount(bins, minlength=2 * (count + 1)).view(2, -1)  # by true or not
+        at_least = histograms[:, 1:].flip(1).cumsum(1).flip(1)  # (2, K)
+        hits, marked = at_least[1], at_least.sum(0)
+        return _f_measure(hits, marked, histograms[1].sum(), self.beta2)
 
 
 @dataclass(frozen=True)
@@ -241,12 +247,6 @@ def _iou(masks: Tensor, targets: Tensor) -> Tensor:
 
 def _is_silent(targets: Tensor) -> Tensor:
     return ~targets.flatten(-2).any(-1)
-
-
-def _at_least(reached: Tensor, num_thresholds: int) -> Tensor:
-    # How many values lie at or above each threshold: the histogram, summed from its far end.
-    histogram = torch.bincount(reached, minlength=num_thresholds + 1)[1:]  # (K,)
-    return histogram.flip(0).cumsum(0).flip(0)
 
 
 def _f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float) -> Tensor:
