@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention
 
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 from tests.models.factories import SAM2, randomise
@@ -75,6 +76,15 @@ def test_one_prompt_too_few_is_refused(sam: PromptedSam2, pictures: torch.Tensor
         sam.encode_images(pictures, prompts)
 
 
+def test_attention_is_that_of_transformers(sam: PromptedSam2) -> None:
+    blocks = sam.sam2.vision_encoder.backbone.blocks
+    assert {bool(block.query_stride) for block in blocks} == {False, True}
+    for block in blocks:
+        windows = torch.randn(3, 4, 4, block.dim)
+        theirs = Sam2MultiScaleAttention.forward(block.attn, windows)
+        assert torch.equal(block.attn(windows), theirs)
+
+
 @pytest.mark.parametrize("asked", [None, 0, 2])
 def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
     asked: int | None, sam: PromptedSam2, pictures: torch.Tensor
@@ -86,7 +96,7 @@ def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
     ]
     sam.gradient_checkpointing, sam.recomputed_blocks = True, asked
     prompts = [torch.zeros(2, dim, requires_grad=True) for dim in sam.block_dims]
-    sam.encode_images(pictures, prompts).embeddings.sum().backward()
+    torch.autograd.grad(sam.encode_images(pictures, prompts).embeddings.sum(), prompts)
     sam.gradient_checkpointing, sam.recomputed_blocks = False, None
     for hook in hooks:
         hook.remove()

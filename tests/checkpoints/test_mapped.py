@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avseg.checkpoints import find_checkpoint, mapped
-from avseg.checkpoints.loading import load_checkpoint
+from avseg.checkpoints.loading import load_checkpoint, save_packaged
 from avseg.checkpoints.mapped import MappedWeights
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
@@ -108,7 +108,8 @@ def test_only_large_weights_are_given_back(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_weights_of_another_dtype_are_converted_and_held(folder: Path) -> None:
-    load(folder, "normal").half().save_pretrained(folder)
+    model, processor = load_checkpoint(find_checkpoint(folder))
+    save_packaged(model, processor, folder, "", torch.float16)
     clip = inputs()
     with torch.inference_mode():
         held, in_file = (load(folder, memory) for memory in ("normal", "low"))

@@ -20,6 +20,7 @@ from transformers.models.sam2.configuration_sam2 import (
     Sam2PromptEncoderConfig,
     Sam2VisionConfig,
 )
+from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention, do_pool
 
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.sam import (
@@ -141,6 +142,25 @@ class PromptedSam2Config(StrictConfig):
         )
 
 
+class _Attention(Sam2MultiScaleAttention):
+    """Attention as in `transformers`, without a product there that nothing uses."""
+
+    def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
+        """Attend within each of N images or windows, (N, h, w, C_i); a stride halves h and w."""
+        count, height, width, _ = hidden_states.shape
+        qkv = self.qkv(hidden_states).view(count, height * width, 3, self.num_attention_heads, -1)
+        query, key, value = qkv.unbind(2)  # (N, h * w, heads, C_i / heads)
+        if self.query_stride:
+            pooled = do_pool(query.reshape(count, height, width, -1), self.query_stride)
+            height, width = pooled.shape[1:3]
+            query = pooled.reshape(count, height * width, self.num_attention_heads, -1)
+        query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
+        gathered = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        gathered = gathered.transpose(1, 2).reshape(count, height, width, -1)
+        out: Tensor = self.proj(gathered)
+        return out
+
+
 class PromptedSam2(nn.Module):
     """SAM 2 that takes a vector for each encoder block and embeddings as prompts.
 
@@ -152,6 +172,8 @@ class PromptedSam2(nn.Module):
         super().__init__()
         self.config = config
         self.sam2 = Sam2Model(config.to_transformers())
+        for block in self.sam2.vision_encoder.backbone.blocks:
+            block.attn.__class__ = _Attention
         #: Recompute blocks in the backward pass instead of keeping their activations.
         self.gradient_checkpointing = False
         #: How many blocks that is, from the first on; None for all. Those keep most.

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import avseg
+from avseg.cli.allocation import reuse_freed_memory
 
 app = App(
     name="avseg",
@@ -68,6 +69,7 @@ def main() -> int:
     Returns:
         The exit code.
     """
+    reuse_freed_memory()
     return run(app, sys.argv[1:])
 
 
