@@ -20,7 +20,7 @@ from transformers.models.sam2.configuration_sam2 import (
     Sam2PromptEncoderConfig,
     Sam2VisionConfig,
 )
-from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention, do_pool
+from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleAttention
 
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.sam import (
@@ -147,13 +147,14 @@ class _Attention(Sam2MultiScaleAttention):
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
         """Attend within each of N images or windows, (N, h, w, C_i); a stride halves h and w."""
-        count, height, width, _ = hidden_states.shape
+        count, height, width = hidden_states.shape[:3]
         qkv = self.qkv(hidden_states).view(count, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)  # (N, h * w, heads, C_i / heads)
         if self.query_stride:
-            pooled = do_pool(query.reshape(count, height, width, -1), self.query_stride)
-            height, width = pooled.shape[1:3]
-            query = pooled.reshape(count, height * width, self.num_attention_heads, -1)
+            grid = query.reshape(count, height, width, -1).permute(0, 3, 1, 2)
+            grid = F.max_pool2d(grid, kernel_size=self.query_stride, stride=self.query_stride)
+            height, width = grid.shape[2:]
+            query = grid.permute(0, 2, 3, 1).reshape(count, height * width, *query.shape[2:])
         query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
         gathered = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         gathered = gathered.transpose(1, 2).reshape(count, height, width, -1)
