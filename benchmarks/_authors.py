@@ -1,0 +1,174 @@
+"""The authors' AV2T-SAM on SAM 2, run from a clone of github.com/bok-bok/AV2T-SAM at d7cac49.
+
+Nothing of it is kept here: it is imported from the clone. What it imports besides torch,
+transformers and torchscale 0.2.0 (`pip install --no-deps torchscale==0.2.0`) takes no part in what
+is measured, and is replaced by stand-ins. Weights that it would download, and the initialisation
+before (nine minutes), are left out; a few lines in hydra's place read SAM 2's configuration.
+"""
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import re
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import torch
+import yaml
+from parity_av2t import weight
+from torch import Tensor, nn
+from transformers.initialization import no_init_weights
+
+#: What the clone imports and does not need here; a module's submodules go with it.
+STAND_INS = (
+    *("cv2", "einops", "fairscale", "hydra", "omegaconf", "pandas", "timm", "torchvision", "wandb"),
+    *("utils.avs_dataset_m3", "utils.avs_dataset_s4"),
+)
+
+
+class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module of mocks under every name that is stood in for."""
+
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        """Take the names on the list."""
+        if any(name == known or name.startswith(known + ".") for known in STAND_INS):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """Make a module that has every attribute."""
+        module = types.ModuleType(spec.name)
+        vars(module)["__getattr__"] = _mock
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Do nothing; there is no code."""
+
+
+def _mock(name: str) -> MagicMock:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return MagicMock(name=name)
+
+
+def prepare(clone: Path, device: torch.device) -> None:
+    """Make the clone's modules importable, also without a GPU."""
+    sys.meta_path.insert(0, _StandIns())
+    sys.path.insert(0, str(clone))
+    if device.type == "cpu":
+        for kind in (Tensor, nn.Module):
+            setattr(kind, "cuda", lambda self, *_: self)  # noqa: B010 - mypy minds the assignment
+
+
+def build(clone: Path, seed: int | None) -> nn.Module:
+    """Build their model with product features and adapters.
+
+    Args:
+        clone: The clone, prepared.
+        seed: Of the weights, made as in parity_av2t.py; None leaves them as memory is.
+
+    Returns:
+        The model; what it trains requires gradients.
+    """
+    with no_init_weights():
+        avt_sam = importlib.import_module("model.avt_sam")
+        evf_sam2 = importlib.import_module("model.evf_sam2")
+        evf_config = importlib.import_module("model.configuration_evf").EvfConfig
+        configs = clone / "model/segment_anything_2/sam2_configs"
+        build_sam2 = sys.modules["model.segment_anything_2.sam2.build_sam"]
+        vars(build_sam2)["compose"] = lambda config_name, overrides: _compose(
+            configs / config_name, overrides
+        )
+        vars(build_sam2)["instantiate"] = lambda node, **_: _instantiate(node)
+        options = argparse.Namespace(
+            evf_version="evf_sam2", projector_type="mul", use_adapter=True, device="cpu"
+        )
+
+        def init_model(self: Any) -> tuple[None, nn.Module]:
+            self.depth = 48
+            config = evf_config(
+                hidden_size=1024, out_dim=256, sam_scale="large", mm_extractor_scale="large"
+            )
+            return None, evf_sam2.EvfSam2Model(config, args=options)
+
+        avt_sam.AVTSAM.init_model = init_model
+        model: nn.Module = avt_sam.AVTSAM(options)
+    if seed is not None:
+        with torch.no_grad():
+            for name, values in model.state_dict().items():
+                values.copy_(weight(name, list(values.shape), seed))
+    return model
+
+
+def train_step(
+    model: nn.Module, batch: dict[str, Tensor], target: Tensor, as_shipped: bool
+) -> float:
+    """Run one batch through their loop over an epoch, with what their script switches on.
+
+    Args:
+        model: Their model.
+        batch: From parity_av2t.py's `inputs`.
+        target: True masks, (1, T, 224, 224).
+        as_shipped: False leaves out anomaly detection and the F-measure of the training batch.
+
+    Returns:
+        The loss. Gradients stay at the parameters.
+    """
+    script = importlib.import_module("train_avs")
+    if not as_shipped:
+        vars(script)["Eval_Fmeasure"] = lambda *_: 0.0
+    optimizer = script.AdamW(model.parameters(), lr=2e-4)
+    loader = [(*batch.values(), target.unsqueeze(2), None, None)]
+    device = next(model.parameters()).device
+    with torch.autograd.set_detect_anomaly(as_shipped):
+        measures = script.train(loader, model, optimizer, argparse.Namespace(device=device))
+    loss: float = measures["train_loss"]
+    return loss
+
+
+def f_measure(mask_probs: Tensor, targets: Tensor) -> float:
+    """Score a batch of masks by their loop over thresholds; it takes what it is given as it is."""
+    value: float = importlib.import_module("utility").Eval_Fmeasure(mask_probs, targets.float())
+    return value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what their code prints off standard output, where the figures go."""
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+
+
+def _compose(path: Path, overrides: list[str]) -> Any:
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        node, (*parents, last) = config, key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = yaml.safe_load(value)
+    return types.SimpleNamespace(model=config["model"])
+
+
+def _instantiate(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_instantiate(value) for value in node]
+    if isinstance(node, str) and re.fullmatch(r"[0-9.]+e-?[0-9]+", node):
+        return float(node)  # a number to hydra, a text to YAML 1.1
+    if not isinstance(node, dict):
+        return node
+    options = {name: _instantiate(value) for name, value in node.items()}
+    target = options.pop("_target_", None)
+    if target is None:
+        return options
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)(**options)
