@@ -45,7 +45,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.published.av2t_sam import av2t_sam
-from avseg.cli.allocation import reuse_freed_memory
+from avseg.cli.allocation import TRAINING_LIMIT, reuse_freed_memory
 from avseg.metrics.binary import FScore
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.losses import resize_logits
@@ -200,7 +200,7 @@ def run_theirs(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     """Run this package's side, with memory as the `avseg` command has it."""
-    reuse_freed_memory()
+    reuse_freed_memory(TRAINING_LIMIT if options.task == "train_step" else None)
     if options.task == "score":
         probs, truth = scored_masks(options.frames)
         repeats = 200  # one takes a few milliseconds
@@ -256,8 +256,6 @@ def forward(model: Any, clip: dict[str, Tensor], memory: str) -> Tensor:
 def step(model: Any, clip: dict[str, Tensor], truth: Tensor) -> float:
     """Make one step of the optimiser."""
     trained = [values for values in model.parameters() if values.requires_grad]
-    for values in trained:  # before the activations, so that they do not come to lie between them
-        values.grad = torch.zeros_like(values)
     optimizer = torch.optim.AdamW(trained, lr=2e-4)
     loss = model(**clip, targets=truth).loss
     loss.backward()
@@ -286,7 +284,7 @@ def save_gradients(model: torch.nn.Module, loss: float, path: Path) -> None:
     gradients = {
         name: values.grad.cpu()
         for name, values in model.named_parameters()
-        if values.grad is not None and values.grad.any()
+        if values.grad is not None
     }
     torch.save({"loss": loss, "gradients": gradients}, path)
 

@@ -274,6 +274,19 @@ def test_low_memory_gives_the_same_masks_a_frame_at_a_time(folder: Path, tmp_pat
     np.testing.assert_allclose(low.scores, normal.scores, atol=1e-5)
 
 
+@pytest.mark.parametrize("save", [save_random_text_model, save_random_cascade])
+def test_every_family_can_leave_its_weights_in_the_file(
+    save: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = save(tmp_path / "model")
+    normal, low = (load_segmenter(folder, "cpu", memory) for memory in ("normal", "low"))
+    if save is save_random_text_model:
+        normal, low = normal.with_texts("dog"), low.with_texts("dog")
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    np.testing.assert_array_equal(low(video, 2).masks, normal(video, 2).masks)
+    assert not any(values.requires_grad for values in low.model.parameters())
+
+
 def test_low_memory_is_for_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avseg.segmenter._choose_device", lambda _: torch.device("cuda"))
     with pytest.raises(DeviceError, match=r"'low' .* the device is cuda; choose the device cpu"):

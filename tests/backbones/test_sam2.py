@@ -92,7 +92,8 @@ def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
     calls: list[int] = []
     blocks = sam.sam2.vision_encoder.backbone.blocks
     hooks = [
-        b.layer_norm1.register_forward_pre_hook(lambda *_, i=i: calls.append(i)) for i, b in enumerate(blocks)
+        b.layer_norm1.register_forward_pre_hook(lambda *_, i=i: calls.append(i))
+        for i, b in enumerate(blocks)
     ]
     sam.gradient_checkpointing, sam.recomputed_blocks = True, asked
     prompts = [torch.zeros(2, dim, requires_grad=True) for dim in sam.block_dims]

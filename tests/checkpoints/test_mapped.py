@@ -14,6 +14,7 @@ from avseg.checkpoints.loading import load_checkpoint, save_packaged
 from avseg.checkpoints.mapped import MappedWeights
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
+from avseg.models.model import AvsegModel
 from tests.models.factories import CONFIG, SAM1, inputs, randomise
 
 CONFIGS = {"SAM 2": CONFIG, "SAM": CONFIG.replace(sam_config=SAM1)}
@@ -35,7 +36,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return save(CONFIGS[request.param], tmp_path / "model")
 
 
-def load(folder: Path, memory: Any) -> Av2tSamModel:
+def load(folder: Path, memory: Any) -> AvsegModel:
     """Load the model of a folder."""
     return load_checkpoint(find_checkpoint(folder), memory)[0]
 

@@ -1,4 +1,4 @@
-"""A large block that is freed and got again costs no new pages."""
+"""A block of memory that is freed and got again costs no new pages, up to the limit."""
 
 import platform
 import subprocess
@@ -8,23 +8,36 @@ import pytest
 
 CODE = """
 import resource, sys
-if sys.argv[1] == "reuse":
-    from avseg.cli.allocation import reuse_freed_memory
-    reuse_freed_memory()
+from avseg.cli.allocation import reuse_freed_memory
+limit, size = eval(sys.argv[1]), int(sys.argv[2])
+if limit != "default":
+    reuse_freed_memory(limit)
 def page_faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-bytearray(b"1" * 2**26)
+text = b"1" * 16
+bytearray(text * (size // 16))
 before = page_faults()
 for _ in range(4):
-    bytearray(b"1" * 2**26)
+    bytearray(text * (size // 16))
 print(page_faults() - before)
 """
 
+LARGE, SMALL = 2**26, 2**24
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_a_large_block_is_used_again() -> None:
-    faults = {
-        mode: int(subprocess.check_output([sys.executable, "-c", CODE, mode]))  # noqa: S603
-        for mode in ("reuse", "default")
-    }
-    assert faults["reuse"] < faults["default"] / 10
+@pytest.mark.parametrize(
+    ("limit", "size", "is_reused"),
+    [
+        ("default", LARGE, False),
+        (None, LARGE, True),
+        (None, SMALL, True),
+        (2**25, LARGE, False),
+        (2**25, SMALL, True),
+    ],
+)
+def test_a_block_up_to_the_limit_is_used_again(limit: object, size: int, is_reused: bool) -> None:
+    arguments = [sys.executable, "-c", CODE, repr(limit), str(size)]
+    faults = int(subprocess.check_output(arguments))  # noqa: S603 - fixed arguments
+    pages = 4 * size // 4096
+    assert (faults < pages / 10) == is_reused

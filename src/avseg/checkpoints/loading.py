@@ -160,6 +160,8 @@ def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
     model = family.model.from_pretrained(
         folder, config=config, state_dict=weights.tensors, **_AS_WE_WANT
     )
+    if all(values.requires_grad for values in model.parameters()):
+        model.requires_grad_(requires_grad=False)  # of a family that only is used
     weights.give_back_after_use(model)
     return model
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import avseg
-from avseg.cli.allocation import reuse_freed_memory
+from avseg.cli.allocation import TRAINING_LIMIT, reuse_freed_memory
 
 app = App(
     name="avseg",
@@ -69,7 +69,7 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    reuse_freed_memory()
+    reuse_freed_memory(TRAINING_LIMIT if sys.argv[1:2] == ["train"] else None)
     return run(app, sys.argv[1:])
 
 
