@@ -83,6 +83,22 @@ class ClapAudioTowerConfig(StrictConfig):
         """Samples of the longest sound the square holds."""
         return (self.spec_size**2 // self.num_mel_bins - 1) * self.hop + self.hop - 1
 
+    def check_window(self, window_s: float) -> None:
+        """Refuse a window of sound that the model cannot hold.
+
+        Args:
+            window_s: Length of the window, in seconds.
+
+        Raises:
+            ValueError: If it is too long.
+        """
+        samples = round(window_s * self.sample_rate)
+        if samples > self.max_samples:
+            raise ValueError(
+                f"window_s of {window_s} s is {samples} samples, the audio tower holds "
+                f"{self.max_samples}; shorten it, or raise clap_config's hop or spec_size."
+            )
+
     def to_transformers(self) -> ClapAudioConfig:
         """Spell the sizes in `transformers`' words."""
         return ClapAudioConfig(

@@ -1,5 +1,6 @@
 """The configuration class under all others: an option it does not know is an error."""
 
+from collections.abc import Mapping, Sequence
 from inspect import get_annotations
 from typing import Any
 
@@ -32,6 +33,36 @@ class StrictConfig(PreTrainedConfig):
             )
         kwargs.pop("model_type", None)  # a class attribute, written to the JSON for readers
         super().__post_init__(**kwargs)
+
+
+def config_of(
+    options: StrictConfig | Mapping[str, Any] | None,
+    classes: Sequence[type[StrictConfig]],
+    what: str,
+) -> Any:
+    """Make the configuration that options are of, where several classes are possible.
+
+    Args:
+        options: A configuration, or its options, the first class's if their `model_type` does not
+            say; None for the first class's defaults.
+        classes: The possible classes.
+        what: What they are configurations of, for the error.
+
+    Returns:
+        The configuration, of one of the classes.
+
+    Raises:
+        ValueError: If `model_type` names none of the classes.
+    """
+    if isinstance(options, tuple(classes)):
+        return options
+    named: dict[str, Any] = dict(options or {})
+    model_type = named.get("model_type", classes[0].model_type)
+    for config_class in classes:
+        if model_type == config_class.model_type:
+            return config_class(**named)
+    names = " or ".join(sorted(repr(config_class.model_type) for config_class in classes))
+    raise ValueError(f"model_type of {what} must be {names}, got {model_type!r}.")
 
 
 def own_options(config_class: type[StrictConfig]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from avseg.backbones.beit3 import Beit3Config, Beit3Model
+from avseg.backbones.config import config_of
 from avseg.backbones.sam import ImageFeatures, MaskPrediction, PromptedSam
 from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
@@ -32,17 +33,25 @@ def as_sam_config(options: SamConfig | Mapping[str, Any] | None) -> SamConfig:
     Raises:
         ValueError: If `model_type` names neither SAM.
     """
-    if isinstance(options, SamConfig):
-        return options
-    named = dict(options or {})
-    model_type = named.get("model_type", PromptedSam2Config.model_type)
-    for config_class in (PromptedSam1Config, PromptedSam2Config):
-        if model_type == config_class.model_type:
-            return config_class(**named)
-    raise ValueError(
-        f"model_type of a SAM must be {PromptedSam1Config.model_type!r} or "
-        f"{PromptedSam2Config.model_type!r}, got {model_type!r}."
-    )
+    config: SamConfig = config_of(options, (PromptedSam2Config, PromptedSam1Config), "a SAM")
+    return config
+
+
+def check_suppress_absent(config: SamConfig, suppress_absent: bool) -> None:
+    """Refuse to ask SAM 1 whether there is an object.
+
+    Args:
+        config: Of either SAM.
+        suppress_absent: Whether the object score is to be asked.
+
+    Raises:
+        ValueError: If it is, and there is none.
+    """
+    if suppress_absent and isinstance(config, PromptedSam1Config):
+        raise ValueError(
+            "suppress_absent needs an object score, which SAM 1 has not; leave it out, or take "
+            "SAM 2."
+        )
 
 
 def build_sam(config: SamConfig) -> PromptedSam:

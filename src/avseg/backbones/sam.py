@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+#: Mask logit where there is nothing to mark, as in SAM 2.
+NOTHING_LOGIT = -1024.0
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -67,8 +70,12 @@ class MaskPrediction:
     object_score_logits: Tensor | None = None
     resized_to: int | None = None
 
-    def best(self) -> tuple[Tensor, Tensor]:
+    def best(self, suppress_absent: bool = False) -> tuple[Tensor, Tensor]:
         """Pick of the K masks the one with the highest predicted IoU.
+
+        Args:
+            suppress_absent: Whether there is no mask where the object score says that there is no
+                such object, as in SAM 2 (arXiv:2408.00714, appendix D).
 
         Returns:
             Mask logits, (M, m, m) or (M, resized_to, resized_to), and predicted IoU (M,).
@@ -79,6 +86,9 @@ class MaskPrediction:
         if self.resized_to is not None:
             side = (self.resized_to, self.resized_to)
             logits = F.interpolate(logits.unsqueeze(1), side, mode="bilinear").squeeze(1)
+        if suppress_absent and self.object_score_logits is not None:
+            is_absent = self.object_score_logits <= 0  # (M, 1)
+            logits = logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
         return logits, self.iou_predictions[rows, best]
 
 
@@ -149,6 +159,20 @@ class PromptedSam(Protocol):
             The masks and what the decoder thinks of them.
         """
         ...
+
+
+def is_recomputed(sam: PromptedSam, block: int) -> bool:
+    """Say whether a block's activations are computed again in the backward pass.
+
+    Args:
+        sam: The model.
+        block: Number of the block.
+
+    Returns:
+        True if so.
+    """
+    limit = sam.recomputed_blocks
+    return sam.gradient_checkpointing and (limit is None or block < limit)
 
 
 def run_block(

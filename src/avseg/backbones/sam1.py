@@ -8,7 +8,6 @@ N images, M prompts, S image side, C width of the encoder, E prompt width, P pro
 h = S / 16 with the published patches.
 """
 
-import math
 from dataclasses import field
 from functools import partial
 from typing import Any
@@ -31,6 +30,7 @@ from avseg.backbones.sam import (
     ImageFeatures,
     MaskPrediction,
     check_encoder_inputs,
+    is_recomputed,
     run_block,
 )
 
@@ -190,12 +190,10 @@ class PromptedSam1(nn.Module):
         check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
         encoder = self.sam1.vision_encoder
         hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
-        recomputed = math.inf if self.recomputed_blocks is None else self.recomputed_blocks
         for i, block in enumerate(encoder.layers):
             prompt = block_prompts[i] if block_prompts else None
             run = partial(_global_block, block) if i in self.config.global_blocks else block
-            recompute = self.gradient_checkpointing and i < recomputed
-            hidden = run_block(run, hidden, prompt, recompute)
+            hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
         return ImageFeatures((encoder.neck(hidden),))
 
     def decode_masks(

@@ -7,7 +7,6 @@ N images, M prompts, S image side, C_i input width of block i, E prompt width, P
 h = S / 16 with the published stride of 4.
 """
 
-import math
 from dataclasses import field
 
 from huggingface_hub.dataclasses import strict
@@ -27,6 +26,7 @@ from avseg.backbones.sam import (
     ImageFeatures,
     MaskPrediction,
     check_encoder_inputs,
+    is_recomputed,
     run_block,
 )
 
@@ -217,11 +217,9 @@ class PromptedSam2(nn.Module):
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
         hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
         stages = []
-        recomputed = math.inf if self.recomputed_blocks is None else self.recomputed_blocks
         for i, block in enumerate(backbone.blocks):
             prompt = block_prompts[i] if block_prompts else None
-            recompute = self.gradient_checkpointing and i < recomputed
-            hidden = run_block(block, hidden, prompt, recompute)
+            hidden = run_block(block, hidden, prompt, is_recomputed(self, i))
             if i in backbone.stage_ends:
                 stages.append(hidden)
         stride4, stride8, top = self._neck(stages)

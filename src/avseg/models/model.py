@@ -41,7 +41,11 @@ class AvsegModel(PreTrainedModel):
                 f"{path}: the weights do not fit {cls.__name__}: {summary}. "
                 "Load a folder that its save_pretrained wrote."
             )
+        model._freeze()  # loading makes new parameters, which all train
         return model
+
+    def _freeze(self) -> None:
+        """Let the family's parts train and nothing else; here, everything trains."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

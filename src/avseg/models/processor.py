@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avseg.errors import CheckpointError
+from avseg.errors import CheckpointError, ClipError
 from avseg.models.losses import resize_logits
 from avseg.models.outputs import AvsegOutput, NamedOutput
 from avseg.types import Clip, NamedSource
@@ -137,6 +137,49 @@ def write_options(folder: str | Path, options: Mapping[str, Any]) -> None:
     path = Path(folder) / PROCESSOR_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+
+
+def check_sample_rate(clip: Clip, sample_rate: int) -> None:
+    """Refuse a clip whose sound is at another rate than the model needs.
+
+    Args:
+        clip: The clip.
+        sample_rate: What the model needs, in Hz.
+
+    Raises:
+        ClipError: If it has another.
+    """
+    if clip.sample_rate != sample_rate:
+        raise ClipError(
+            clip.source,
+            f"sound is at {clip.sample_rate} Hz, the model needs {sample_rate} Hz; "
+            f"read it with sample_rate={sample_rate}.",
+        )
+
+
+def masks_of_clips(
+    outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float
+) -> list[npt.NDArray[np.bool_]]:
+    """Turn the mask logits of clips into masks.
+
+    Args:
+        outputs: Of the model, for B clips.
+        sizes: Height and width of each clip's video, in pixels.
+        threshold: Probability above which a pixel is marked, in (0, 1).
+
+    Returns:
+        Masks of each clip, (T, H, W) bool.
+
+    Raises:
+        ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+    """
+    logits = required(outputs.mask_logits, "mask_logits")
+    if len(sizes) != len(logits):
+        raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
+    return [
+        threshold_masks(clip_logits, size, threshold)
+        for clip_logits, size in zip(logits, sizes, strict=True)
+    ]
 
 
 def threshold_masks(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.clip import ClipTextTowerConfig
+from avseg.backbones.sam import NOTHING_LOGIT
 from avseg.models.cascade import CascadeModel
-from avseg.models.cascade.modeling import NOTHING_LOGIT
 from tests.models.factories import CASCADE, SAM1, inputs, randomise
 
 NAMES = {

@@ -38,6 +38,13 @@ def test_frames_sounds_and_names_become_tensors() -> None:
     assert inputs["prompt_mask"].all()
 
 
+def test_names_are_read_once_for_all_clips() -> None:
+    first, second = PROCESSOR(clip()), PROCESSOR(clip())
+    assert second["sound_ids"] is first["sound_ids"]
+    other = PROCESSOR.with_vocabulary(["bus"])(clip())
+    assert other["sound_ids"].tolist() == [[4, 5]]
+
+
 def test_a_name_is_put_into_both_prompts() -> None:
     prompted = replace(PROCESSOR, sound_prompt="nothing {name}", picture_prompt="a {name} and dog")
     inputs = prompted.with_vocabulary(["cat"])(clip())
@@ -96,6 +103,11 @@ def test_all_that_sounds_together_is_the_union() -> None:
     union = np.logical_or.reduce([s.masks for s in PROCESSOR.sources(output, (8, 6))])
     np.testing.assert_array_equal(masks, union)
     assert PROCESSOR.scores(output).tolist() == [[0.75, 0.25]]
+
+
+def test_each_clip_needs_its_size() -> None:
+    with pytest.raises(ValueError, match="1 clips need 1 sizes, got 2"):
+        PROCESSOR.post_process(named_output(), [(8, 6), (8, 6)])
 
 
 def test_a_processor_is_saved_with_its_tokenizers_and_names(tmp_path: Path) -> None:

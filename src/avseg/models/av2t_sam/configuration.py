@@ -113,12 +113,8 @@ class Av2tSamConfig(AvsegConfig):
 
     def validate_window(self) -> None:
         """Refuse a window of sound that the audio tower cannot hold."""
-        clap = self.clap_config
-        if isinstance(clap, ClapAudioTowerConfig) and self.window_samples > clap.max_samples:
-            raise ValueError(
-                f"window_s of {self.window_s} s is {self.window_samples} samples, the audio tower "
-                f"holds {clap.max_samples}; shorten it, or raise clap_config's hop or spec_size."
-            )
+        if isinstance(self.clap_config, ClapAudioTowerConfig):
+            self.clap_config.check_window(self.window_s)
 
 
 _TINY = Av2tSamConfig(

@@ -4,7 +4,7 @@ B clips, T frames, N = B * T, S / s / c side of the pictures for SAM / BEiT-3 / 
 of the mask logits, H x W size of the true masks.
 """
 
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -28,9 +28,6 @@ TRAINABLE = (
     "segmenter.sam.sam2.mask_decoder.",
     "segmenter.sam.sam2.prompt_encoder.no_mask_embed.",
 )
-
-#: Mask logit of a frame in which there is nothing to mark, as in SAM 2.
-NOTHING_LOGIT = -1024.0
 
 
 class Av2tSamModel(AvsegModel):
@@ -59,26 +56,6 @@ class Av2tSamModel(AvsegModel):
             )
         self.post_init()
         self._freeze()
-
-    @classmethod
-    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Load a saved model, and refuse weights that do not fit it exactly.
-
-        Args:
-            path: Folder or hub repository; what errors call the weights if they are given as
-                `state_dict`.
-            *args: As for `transformers`.
-            **kwargs: As for `transformers`.
-
-        Returns:
-            The model, in evaluation mode.
-
-        Raises:
-            CheckpointError: If keys are missing, unknown or of another shape.
-        """
-        model = super().from_pretrained(path, *args, **kwargs)
-        model._freeze()  # loading makes new parameters, which all train
-        return model
 
     def train(self, mode: bool = True) -> Self:
         """Switch training mode, which the frozen parts never enter."""
@@ -133,11 +110,8 @@ class Av2tSamModel(AvsegModel):
         features = self._image_features(pixel_values_sam, image_features, fused)
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
-        best_logits, best_iou = prediction.best()  # (N, h, w), (N,)
+        best_logits, best_iou = prediction.best(self.config.suppress_absent)  # (N, h, w), (N,)
         presence = prediction.object_score_logits  # (N, 1)
-        if self.config.suppress_absent and presence is not None:
-            is_absent = presence <= 0
-            best_logits = best_logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
         return AvsegOutput(
             loss=None if targets is None else self._loss(prediction, targets, annotated),
             mask_logits=best_logits.unflatten(0, shape),

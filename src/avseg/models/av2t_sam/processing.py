@@ -27,10 +27,10 @@ from avseg.models.pictures import (
     resize,
 )
 from avseg.models.processor import (
+    check_sample_rate,
     confidence,
+    masks_of_clips,
     read_options,
-    required,
-    threshold_masks,
     write_options,
 )
 from avseg.types import Clip
@@ -158,12 +158,7 @@ class Av2tSamProcessor:
                 clip.source,
                 f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
             )
-        if clip.sample_rate != self.sample_rate:
-            raise ClipError(
-                clip.source,
-                f"sound is at {clip.sample_rate} Hz, the model needs {self.sample_rate} Hz; "
-                f"read it with sample_rate={self.sample_rate}.",
-            )
+        check_sample_rate(clip, self.sample_rate)
         windows = clip.sound_windows(self.window_s) if sounds is None else sounds
         inputs = self.pictures(clip.frames) | {"audio_values": torch.from_numpy(windows)}
         return {name: values.unsqueeze(0) for name, values in inputs.items()}
@@ -208,13 +203,7 @@ class Av2tSamProcessor:
         Raises:
             ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
         """
-        logits = required(outputs.mask_logits, "mask_logits")
-        if len(sizes) != len(logits):
-            raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
-        return [
-            threshold_masks(clip_logits, size, threshold)
-            for clip_logits, size in zip(logits, sizes, strict=True)
-        ]
+        return masks_of_clips(outputs, sizes, threshold)
 
     def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
         """Say how sure the model is of each frame's mask.

@@ -1,6 +1,5 @@
 """Sizes of a cascade, and the rule by which a sound prompts."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -9,14 +8,11 @@ from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clap_text import ClapTextTowerConfig
 from avseg.backbones.clip import ClipTextTowerConfig
-from avseg.backbones.evf_sam import as_sam_config
-from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.config import config_of
+from avseg.backbones.evf_sam import as_sam_config, check_suppress_absent
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_CLAP_TEXT, TINY_SAM
-
-#: Configuration of either text tower: MS-CLAP's, or the one small CLAPs are trained with.
-TextTowerConfig = ClapTextTowerConfig | ClipTextTowerConfig
 
 #: What stands for the name in a prompt.
 NAME = "{name}"
@@ -75,7 +71,9 @@ class CascadeConfig(AvsegConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
-        self.text_config = _as_text_config(self.text_config)
+        self.text_config = config_of(
+            self.text_config, (ClapTextTowerConfig, ClipTextTowerConfig), "a text tower"
+        )
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -117,38 +115,12 @@ class CascadeConfig(AvsegConfig):
 
     def validate_window(self) -> None:
         """Refuse a window of sound that the audio tower cannot hold."""
-        clap = self.clap_config
-        if not isinstance(clap, ClapAudioTowerConfig):
-            return
-        samples = round(self.window_s * clap.sample_rate)
-        if samples > clap.max_samples:
-            raise ValueError(
-                f"window_s of {self.window_s} s is {samples} samples, the audio tower holds "
-                f"{clap.max_samples}; shorten it, or raise clap_config's hop or spec_size."
-            )
+        if isinstance(self.clap_config, ClapAudioTowerConfig):
+            self.clap_config.check_window(self.window_s)
 
     def validate_object_score(self) -> None:
         """Refuse to ask SAM 1 whether there is an object."""
-        if isinstance(self.sam_config, PromptedSam1Config) and self.suppress_absent:
-            raise ValueError(
-                "suppress_absent needs an object score, which SAM 1 has not; leave it out, or take "
-                "SAM 2."
-            )
-
-
-def _as_text_config(options: TextTowerConfig | Mapping[str, Any] | None) -> TextTowerConfig:
-    """Make the configuration of the text tower that the options are of."""
-    if isinstance(options, TextTowerConfig):
-        return options
-    named = dict(options or {})
-    model_type = named.get("model_type", ClapTextTowerConfig.model_type)
-    for config_class in (ClapTextTowerConfig, ClipTextTowerConfig):
-        if model_type == config_class.model_type:
-            return config_class(**named)
-    raise ValueError(
-        f"model_type of a text tower must be {ClapTextTowerConfig.model_type!r} or "
-        f"{ClipTextTowerConfig.model_type!r}, got {model_type!r}."
-    )
+        check_suppress_absent(self.sam_config, self.suppress_absent)
 
 
 _TINY = CascadeConfig(

@@ -14,12 +14,10 @@ from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clap_text import ClapTextTower, ClapTextTowerConfig
 from avseg.backbones.clip import ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
+from avseg.backbones.sam import NOTHING_LOGIT
 from avseg.models.cascade.configuration import CascadeConfig
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import NamedOutput
-
-#: Mask logit where nothing is marked, as in SAM 2.
-NOTHING_LOGIT = -1024.0
 
 
 class CascadeModel(AvsegModel):
@@ -147,13 +145,11 @@ class CascadeModel(AvsegModel):
             padding_mask=~attention_mask.bool(),
             multimask=self.config.multimask,
         )
-        logits, scores = prediction.best()
+        logits, scores = prediction.best(self.config.suppress_absent)
         presence = prediction.object_score_logits  # (P, 1)
-        if presence is None:
-            return logits, scores
-        if self.config.suppress_absent:
-            logits = logits.masked_fill(presence.unsqueeze(-1) <= 0, NOTHING_LOGIT)
-        return logits, scores * presence.squeeze(-1).sigmoid()
+        if presence is not None:
+            scores = scores * presence.squeeze(-1).sigmoid()
+        return logits, scores
 
 
 def _best_of_frames(values: Tensor, frames: Tensor, count: int, nothing: float) -> Tensor:

@@ -6,6 +6,7 @@ the pictures for SAM / BEiT-3.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
-from avseg.errors import ClipError, PromptError
+from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
 from avseg.models.cascade.vocabulary import avsbench_names, read_vocabulary
 from avseg.models.outputs import AvsegOutput, NamedOutput
@@ -29,7 +30,9 @@ from avseg.models.pictures import (
     resize,
 )
 from avseg.models.processor import (
+    check_sample_rate,
     confidence,
+    masks_of_clips,
     read_options,
     required,
     threshold_masks,
@@ -160,7 +163,7 @@ class CascadeProcessor:
                 "each once."
             )
         changed = replace(self, vocabulary=tuple(names))
-        changed._encode()
+        changed._tokens  # noqa: B018 - names that cannot be read are to be noticed now
         return changed
 
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
@@ -176,12 +179,7 @@ class CascadeProcessor:
             ClipError: If the sound is at another rate.
             PromptError: If the processor has no tokenizers.
         """
-        if clip.sample_rate != self.sample_rate:
-            raise ClipError(
-                clip.source,
-                f"sound is at {clip.sample_rate} Hz, the model needs {self.sample_rate} Hz; "
-                f"read it with sample_rate={self.sample_rate}.",
-            )
+        check_sample_rate(clip, self.sample_rate)
         pixels = as_pixels(clip.frames)
         sam, beit3 = ((side, side) for side in (self.sam_size, self.beit3_size))
         of_frames = {
@@ -189,7 +187,7 @@ class CascadeProcessor:
             "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
             "audio_values": torch.from_numpy(clip.sound_windows(self.window_s)),
         }
-        return {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._encode()
+        return {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
 
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
@@ -207,11 +205,7 @@ class CascadeProcessor:
         Raises:
             ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
         """
-        logits = required(outputs.mask_logits, "mask_logits")
-        return [
-            threshold_masks(clip_logits, size, threshold)
-            for clip_logits, size in zip(logits, sizes, strict=True)
-        ]
+        return masks_of_clips(outputs, sizes, threshold)
 
     def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
         """Say how sure the model is of the best mask in each frame.
@@ -266,8 +260,9 @@ class CascadeProcessor:
             )
         return self.sound_tokenizer, self.picture_tokenizer
 
-    def _encode(self) -> dict[str, Tensor]:
-        """Turn the vocabulary into the tokens of both models."""
+    @cached_property
+    def _tokens(self) -> dict[str, Tensor]:
+        """The vocabulary in the tokens of both models, the same for every clip."""
         sound, picture = self._tokenizers
         heard = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
         seen = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 from huggingface_hub.dataclasses import strict
 
 from avseg.backbones.beit3 import Beit3Config
-from avseg.backbones.evf_sam import as_sam_config
-from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.evf_sam import as_sam_config, check_suppress_absent
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_SAM
@@ -74,11 +73,7 @@ class EvfSamConfig(AvsegConfig):
 
     def validate_object_score(self) -> None:
         """Refuse to ask SAM 1 whether there is an object."""
-        if isinstance(self.sam_config, PromptedSam1Config) and self.suppress_absent:
-            raise ValueError(
-                "suppress_absent needs an object score, which SAM 1 has not; leave it out, or take "
-                "SAM 2."
-            )
+        check_suppress_absent(self.sam_config, self.suppress_absent)
 
 
 _TINY = EvfSamConfig(

@@ -11,9 +11,6 @@ from avseg.models.evf_sam.configuration import EvfSamConfig
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 
-#: Mask logit where there is nothing of what is named, as in SAM 2.
-NOTHING_LOGIT = -1024.0
-
 
 class EvfSamModel(AvsegModel):
     """Segments what texts name (Zhang et al. 2024, arXiv:2406.20076).
@@ -61,10 +58,8 @@ class EvfSamModel(AvsegModel):
             padding_mask=~attention_mask.bool(),
             multimask=self.config.multimask,
         )
-        logits, ious = prediction.best()  # (P, h, w), (P,)
+        logits, ious = prediction.best(self.config.suppress_absent)  # (P, h, w), (P,)
         presence = prediction.object_score_logits  # (P, 1)
-        if presence is not None and self.config.suppress_absent:
-            logits = logits.masked_fill(presence.unsqueeze(-1) <= 0, NOTHING_LOGIT)
         return AvsegOutput(
             mask_logits=logits,
             iou_predictions=ious,
