@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from avseg.datasets import AVSBench
+from avseg.datasets.contents import find_generated
 from avseg.errors import CheckpointError
 from avseg.evaluation import evaluate
-from avseg.evaluation.contents import find_generated
 from avseg.evaluation.prediction import predict
 from avseg.evaluation.report import Report
 from avseg.segmenter import Segmenter, load_segmenter
@@ -91,7 +91,7 @@ def test_baselines_mark_nothing_everything_and_all_objects(
 def test_a_sound_from_off_the_screen_is_of_nothing_in_the_picture(split: AVSBench) -> None:
     generated = find_generated(split)
     assert generated is not None
-    contents = importlib.import_module("avseg.evaluation.contents").read_contents(split, generated)
+    contents = importlib.import_module("avseg.datasets.contents").read_contents(split, generated)
     for index, own in enumerate(contents):
         donor = vars(MODULE)["_find_donor"](contents, index)
         if donor is not None:

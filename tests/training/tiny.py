@@ -78,6 +78,6 @@ BRIDGE = replace(
     CLIP,
     name="bridge",
     task="audio-visual",
-    data={"train": ["s4/train", "ms3/train"], "measured": ["ms3/val"]},
+    data={"train": ["s4/train", "ms3/train"], "measured": ["ms3/val"], "off_screen": 0.2},
     start_from={"clip": "clip", "clap": "clap", "segmenter": "segmenter"},
 )

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+from avseg.datasets.contents import Contents, Generated, find_generated, read_contents
 from avseg.errors import CheckpointError
-from avseg.evaluation.contents import Contents, Generated, find_generated, read_contents
 from avseg.evaluation.listening import measure_following
 from avseg.evaluation.perturb import drown_in_noise, dub, mute
 from avseg.evaluation.prediction import predict

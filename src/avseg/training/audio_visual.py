@@ -5,10 +5,10 @@ training. T frames of a clip, H x W size of a frame, V / A width of CLIP's / CLA
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+from avseg.datasets.contents import Contents, find_generated, read_contents
 from avseg.datasets.layout import Subset
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam.modeling import Av2tSamModel
@@ -38,10 +39,14 @@ class AudioVisual:
     Attributes:
         train: Training data, each "subset/split".
         measured: Evaluation data, each "subset/split".
+        off_screen: Frames added that have the sound of something outside the picture, and nothing
+            to mark: how many for each frame of the data, at least 0. A model that hears nothing
+            takes none.
     """
 
     train: tuple[str, ...]
     measured: tuple[str, ...]
+    off_screen: float
 
     def build(self, materials: Materials) -> Task:
         """Build the task; parts that the model's features leave out are not loaded.
@@ -54,7 +59,8 @@ class AudioVisual:
 
         Raises:
             TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form, or a part does not fit.
+                form, a part does not fit, or off-screen sounds are asked of data that does not tell
+                what is in the picture.
             DatasetError: If a data set is not there.
         """
         splits = self._open(materials)
@@ -75,9 +81,14 @@ class AudioVisual:
                 clips += [embed_clip(model, processor, clip) for clip in splits[name]]
             return clips
 
+        clips = read(self.train)
+        dubs: list[Dub] = []
+        if self.off_screen and model.clap is not None:
+            contents = [c for name in self.train for c in _read_contents(name, splits[name])]
+            dubs = draw_dubs(clips, contents, self.off_screen)
         return Task(
             model=model,
-            train=Frames(read(self.train)),
+            train=Frames(clips, dubs),
             measured={name.replace("/", "_"): Clips(read([name])) for name in self.measured},
             collate=lambda clips: collate(clips, processor, needs_sam=materials.config.adapters),
             measure=measure_masks,
@@ -112,23 +123,59 @@ class EmbeddedClip:
     embeddings: Mapping[str, Embedding]
 
 
+class Place(NamedTuple):
+    """A frame among many clips.
+
+    Attributes:
+        clip: Number of the clip.
+        frame: Number of the frame among the clip's annotated ones.
+    """
+
+    clip: int
+    frame: int
+
+
+class Dub(NamedTuple):
+    """A frame with a sound that nothing in its picture makes.
+
+    Attributes:
+        picture: The frame.
+        sound: The frame that lends its sound.
+    """
+
+    picture: Place
+    sound: Place
+
+
 class Frames(Dataset[EmbeddedClip]):
-    """Every frame of the clips, as a clip of one frame.
+    """Every frame of the clips, as a clip of one frame; then the dubbed ones.
 
     Args:
         clips: The clips.
+        dubs: Frames added with the sound of another, and nothing to mark.
     """
 
-    def __init__(self, clips: list[EmbeddedClip]) -> None:
+    def __init__(self, clips: list[EmbeddedClip], dubs: Sequence[Dub] = ()) -> None:
         self.clips = clips
-        self.places = [(c, t) for c, clip in enumerate(clips) for t in range(len(clip.frames))]
+        self.places = _places(clips)
+        self.dubs = dubs
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.places) + len(self.dubs)
 
     def __getitem__(self, index: int) -> EmbeddedClip:
-        number, t = self.places[index]
-        clip, here = self.clips[number], slice(t, t + 1)
+        if index < len(self.places):
+            return self._read(self.places[index])
+        dub = self.dubs[index - len(self.places)]
+        frame, sound = self._read(dub.picture), self._read(dub.sound)
+        return EmbeddedClip(
+            frame.frames,
+            np.zeros_like(frame.masks),
+            {**frame.embeddings, "clap_embeddings": sound.embeddings["clap_embeddings"]},
+        )
+
+    def _read(self, place: Place) -> EmbeddedClip:
+        clip, here = self.clips[place.clip], slice(place.frame, place.frame + 1)
         embeddings: dict[str, Embedding] = {
             name: tuple(level[here] for level in values)
             if isinstance(values, tuple)
@@ -153,6 +200,44 @@ class Clips(Dataset[EmbeddedClip]):
 
     def __getitem__(self, index: int) -> EmbeddedClip:
         return self.clips[index]
+
+
+def draw_dubs(
+    clips: Sequence[EmbeddedClip], contents: Sequence[Contents], share: float
+) -> list[Dub]:
+    """Pair frames with sounds from outside their pictures.
+
+    The pairs depend on the data alone. A frame for which no sound can be found is left out.
+
+    Args:
+        clips: The clips.
+        contents: What each of them shows and sounds of.
+        share: How many pairs for each frame of the clips, at least 0.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ValueError: If the share is below 0.
+    """
+    if share < 0:
+        raise ValueError(f"off_screen must be at least 0, got {share}.")
+    rng = np.random.default_rng(0)
+    places = _places(clips)
+    sounding = [place for place in places if clips[place.clip].masks[place.frame].any()]
+    dubs = []
+    for choice in rng.integers(len(places), size=round(share * len(places))):
+        picture = places[choice]
+        visible = contents[picture.clip].visible
+        lenders = (sounding[i] for i in rng.permutation(len(sounding)))
+        sound = next((p for p in lenders if not contents[p.clip].heard & visible), None)
+        if sound is not None:
+            dubs.append(Dub(picture, sound))
+    return dubs
+
+
+def _places(clips: Sequence[EmbeddedClip]) -> list[Place]:
+    return [Place(c, t) for c, clip in enumerate(clips) for t in range(len(clip.frames))]
 
 
 @torch.no_grad()
@@ -217,6 +302,16 @@ def _stack(values: list[Embedding]) -> Embedding:
     if tensors:
         return torch.stack(tensors)
     return tuple(torch.stack(level).float() for level in zip(*values, strict=True))
+
+
+def _read_contents(name: str, split: AVSBench) -> list[Contents]:
+    contents = read_contents(split, find_generated(split))
+    if contents is None:
+        raise TrainingError(
+            f"data.off_screen: {name} in {split.folder} does not tell what is in the picture; only "
+            "SynthAVS and s4 do. Set data.off_screen=0.0, or leave that data set out."
+        )
+    return contents
 
 
 def _open_split(data: Path, name: str, sample_rate: int) -> AVSBench:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from avseg.datasets import AVSBench
+from avseg.datasets.contents import Contents, find_generated, read_contents
 from avseg.datasets.synthetic.writer import RECIPE_FILE
-from avseg.evaluation.contents import Contents, find_generated, read_contents
 
 
 def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
