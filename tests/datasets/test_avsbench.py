@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avseg.datasets import AVSBench
-from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, class_palette
+from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset
+from avseg.datasets.palette import class_palette
 from avseg.errors import DatasetError
 
 HEIGHT, WIDTH = 18, 32
@@ -57,6 +58,10 @@ def indexed(mask: NDArray[np.bool_]) -> Image.Image:
 
 def opaque_colours(mask: NDArray[np.bool_]) -> Image.Image:
     return grey(mask).convert("RGBA")
+
+
+def opaque_grey(mask: NDArray[np.bool_]) -> Image.Image:
+    return grey(mask).convert("LA")
 
 
 def frame(second: int) -> Image.Image:
@@ -128,7 +133,7 @@ def test_each_frame_has_its_own_second_of_sound(tmp_path: Path) -> None:
     assert peaks == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25], abs=1e-3)
 
 
-@pytest.mark.parametrize("mask_of", [grey, faint, one_bit, indexed, opaque_colours])
+@pytest.mark.parametrize("mask_of", [grey, faint, one_bit, indexed, opaque_colours, opaque_grey])
 def test_a_pixel_that_is_not_zero_sounds_however_it_is_stored(
     mask_of: MaskOf, tmp_path: Path
 ) -> None:
@@ -155,7 +160,7 @@ def test_ms3_does_not_say_what_sounds_and_has_no_classes(tmp_path: Path) -> None
     data = AVSBench(make(tmp_path, "ms3"), "ms3")
     assert data.class_names is None
     assert data[0].category is None
-    assert data[0].classes is None
+    assert data[0].labels is None
 
 
 @pytest.mark.parametrize("coloured", [False, True], ids=["labels_semantic", "labels_rgb"])
@@ -165,8 +170,8 @@ def test_avss_has_ten_seconds_with_class_numbers(coloured: bool, tmp_path: Path)
     data = AVSBench(make_avss(tmp_path, classes, coloured), "avss")
     item = data[0]
     assert data.class_names == NAMES
-    assert item.classes is not None
-    assert (item.classes == classes).all()
+    assert item.labels is not None
+    assert (item.labels == classes).all()
     assert (item.masks == (classes != 0)).all()
     assert item.masks.shape == (10, HEIGHT, WIDTH)
 
@@ -287,3 +292,85 @@ def test_it_is_a_sequence(tmp_path: Path) -> None:
 def test_reading_needs_no_torch() -> None:
     code = "import avseg.datasets, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+def test_where_both_are_there_the_classes_are_those_of_the_colours(tmp_path: Path) -> None:
+    classes = np.full((HEIGHT, WIDTH), 2, np.uint8)
+    make_avss(tmp_path, classes, coloured=True)
+    for second in range(10):
+        path = tmp_path / f"v2/a_0_10000/labels_semantic/{second}.png"
+        save(Image.fromarray(np.ones_like(classes)), path)
+    labels = AVSBench(tmp_path, "avss")[0].labels
+    assert labels is not None
+    assert (labels == 2).all()
+
+
+def test_coloured_classes_may_be_stored_as_a_palette_image(tmp_path: Path) -> None:
+    classes = np.full((HEIGHT, WIDTH), 2, np.uint8)
+    make_avss(tmp_path, classes, coloured=True)
+    for path in tmp_path.rglob("labels_rgb/*.png"):
+        with Image.open(path) as image:
+            few = image.quantize(2)
+        few.save(path)
+    labels = AVSBench(tmp_path, "avss")[0].labels
+    assert labels is not None
+    assert (labels == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("subset", "split", "frames", "known"),
+    [("v1s", "train", 5, 1), ("v1s", "val", 5, 5), ("v1m", "train", 5, 5), ("v2", "train", 10, 10)],
+)
+def test_clips_of_avss_have_their_own_frames_and_no_padding(
+    subset: Subset, split: str, frames: int, known: int, tmp_path: Path
+) -> None:
+    clip = ClipEntry("b_0", split, "axe", subset)
+    make_avss(tmp_path, np.ones((HEIGHT, WIDTH), np.uint8), coloured=True)
+    (tmp_path / "v2/a_0_10000").rename(tmp_path / "moved")
+    (tmp_path / subset).mkdir(exist_ok=True)
+    (tmp_path / "moved").rename(tmp_path / subset / clip.name)
+    table = f"vid,uid,s_min,s_sec,a_obj,split,label\nb,b_0,0,0,axe,{split},{subset}\n"
+    (tmp_path / "metadata.csv").write_text(table)
+    item = AVSBench(tmp_path, subset, split)[0]
+    assert item.labels is not None
+    assert item.clip.frames.shape[0] == len(item.labels) == frames
+    assert item.annotated.sum() == known
+    assert item.labels.any(axis=(1, 2)).tolist() == item.annotated.tolist()
+
+
+@pytest.mark.parametrize("sound", ["misaligned", "noise", "silent"])
+def test_negative_sounds_come_with_the_frames_and_masks_of_the_original(
+    sound: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "Multi-sources", "ms3")
+    negatives = tmp_path / "avsbench_neg_data"
+    path = f"Multi-sources/ms3_data/audio_wav_{sound}/test/a_0.wav"
+    save_tone(negatives / ("silent.wav" if sound == "silent" else path), 2)
+    original = AVSBench(tmp_path, "ms3")[0]
+    data = AVSBench(tmp_path, f"ms3_{sound}")  # type: ignore[arg-type]
+    item = data[0]
+    assert (item.clip.frames == original.clip.frames).all()
+    assert (item.masks == original.masks).all()
+    assert not item.clip.audio[2 * 16000 :].any()
+    assert negatives in data.audio_path(0).parents
+
+
+def test_negative_sounds_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
+    make(tmp_path / "Single-source", "s4")
+    with pytest.raises(DatasetError, match=r"avsbench_neg_data/Single-source/.*no such file"):
+        AVSBench(tmp_path, "s4_noise", "train")
+
+
+def test_some_frames_are_read_without_the_others_and_the_sound(tmp_path: Path) -> None:
+    data = AVSBench(make(tmp_path, "ms3"), "ms3")
+    data.audio_path(0).unlink()
+    data.frame_path(0, 2).unlink()
+    frames, masks = data.read_frames(0, [4, 0])
+    assert frames[:, 0, 0, 0].tolist() == [50, 10]
+    assert [bool(mask.any()) for mask in masks] == [False, True]
+
+
+def test_a_frame_without_a_known_mask_reads_as_empty(tmp_path: Path) -> None:
+    data = AVSBench(make(tmp_path, "s4"), "s4", "train")
+    _, masks = data.read_frames(0, [0, 1])
+    assert [bool(mask.any()) for mask in masks] == [True, False]

@@ -39,7 +39,7 @@ def test_frames_stay_and_nothing_of_them_sounds(clip: AnnotatedClip) -> None:
     np.testing.assert_array_equal(clip.clip.frames, original.clip.frames)
     np.testing.assert_array_equal(clip.annotated, original.annotated)
     assert not clip.masks.any()
-    assert clip.classes is None
+    assert clip.labels is None
     assert clip.clip.audio.shape == original.clip.audio.shape
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from avseg.datasets.layout import Subset
+from avseg.datasets.layout import Release
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import write_synthavs
 
@@ -18,7 +18,7 @@ Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 
 def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     *,
-    subset: Subset,
+    subset: Release,
     out: Path,
     clips: Count,
     seed: Seed = 0,

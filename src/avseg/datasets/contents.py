@@ -86,11 +86,14 @@ def find_generated(split: AVSBench) -> Generated | None:
         split: The split.
 
     Returns:
-        What draws it; None if it is no SynthAVS, or one that another version has drawn.
+        What draws it; None if it is no SynthAVS, not a subset as it was drawn, or one that another
+        version has drawn.
     """
     try:
         facts = json.loads((split.folder / RECIPE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if split.subset != facts.get("subset"):  # a part of it, other tables or other sounds
         return None
     if facts.get("generator_version") != GENERATOR_VERSION or split.split not in WORLDS:
         _log.warning("%s: made by another version of the generator", split.folder)

@@ -1,34 +1,45 @@
-"""AVSBench's folders as code: what each subset is called, where its files lie, which are missing.
+"""AVSBench's folders as code: what each subset is called and where its files lie.
 
-Three layouts are in use: S4 (single source) and MS3 (multi source) of AVSBench-object
+Three layouts are given out: S4 (single source) and MS3 (multi source) of AVSBench-object
 (arXiv:2207.05042), and AVSS, AVSBench-semantic (arXiv:2301.13190), which holds both again under the
-names v1s and v1m beside its own part v2. Each is a row of `LAYOUTS`.
+names v1s and v1m beside its own part v2. Two more are built upon them: AVS-V3 (arXiv:2309.07929)
+is AVSS under other tables, AVSBench-Robust (arXiv:2502.00358) is S4 and MS3 with other sound. Each
+is a row of `LAYOUTS`.
 """
 
-import csv
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from avseg.errors import DatasetError
-from avseg.export.png import davis_palette
 
-Subset = Literal["s4", "ms3", "avss"]
+#: What AVSBench gives out, a folder each. Their order decides the seeds of SynthAVS.
+Release = Literal["s4", "ms3", "avss"]
+
+#: What can be read: the releases, AVSS by parts, AVS-V3, and AVSBench-Robust's negative sounds.
+Subset = Literal[
+    "s4",
+    "ms3",
+    "avss",
+    "v1s",
+    "v1m",
+    "v2",
+    "v3",
+    "s4_misaligned",
+    "s4_noise",
+    "s4_silent",
+    "ms3_misaligned",
+    "ms3_noise",
+    "ms3_silent",
+]
 
 #: Parts of AVSBench, by AVSS's names, and the seconds of their clips; each second has one frame.
 SECONDS: dict[str, int] = {"v1s": 5, "v1m": 5, "v2": 10}
 
-#: AVSS: where the class numbers are.
-CLASS_TABLE = "label2idx.json"
-
 _HOW_TO_GET = (
-    "give the folder of {subset} or the one that holds it. AVSBench's authors give theirs out "
-    "(github.com/OpenNLPLab/AVSBench); `avseg data synthesize --subset {subset} --out DIR "
+    "give the folder of {release} or the one that holds it. AVSBench's authors give theirs out "
+    "(github.com/OpenNLPLab/AVSBench); `avseg data synthesize --subset {release} --out DIR "
     "--clips N` makes synthetic clips in the same layout"
 )
 
@@ -40,8 +51,8 @@ class ClipEntry:
     Attributes:
         name: Of the clip: video_name in S4 and MS3, uid in AVSS.
         split: "train", "val", "test" or what else the table has.
-        category: What sounds: the category in S4, the objects joined by "_" in AVSS; MS3 does not
-            say, there it is None.
+        category: What sounds: the category in S4; in AVSS the objects that can be seen, joined by
+            "_", "background" if there are none; MS3 does not say, there it is None.
         part: "v1s", "v1m" or "v2".
     """
 
@@ -70,31 +81,40 @@ class Layout:
     and {number} for the frame.
 
     Attributes:
-        folders: Names that the subset's folder goes by, its own first.
-        table: CSV file with a row for each clip.
+        release: Whose folder it is in.
+        folders: Names that the folder goes by, its own first.
+        table: CSV file with a row for each clip, by which the folder is known.
         name_column: Column of the clip's name; None stands for the first column, whatever it is
             called.
         category_column: Column that says what sounds, if there is one.
-        part: Part of AVSBench that all clips are of; None where the column `label` says it.
+        part_column: Column that says which part of AVSBench a clip is of, if there is one.
+        parts: Parts that belong to the subset; the one that all clips are of if no column says it.
         frame: Pattern of a frame.
         mask: Pattern of a mask or map of class numbers.
         coloured_mask: Pattern of a map of classes in colours, if there is one.
         audio: Pattern of the sound.
         video: Pattern of the video that all this was taken from; not needed for reading.
         first_number: Number of the first frame.
+        split_tables: Tables that are a split each, by the name of the split; their own column of
+            splits is not to be trusted. If there are any, `table` names no clips of this subset.
+        audio_folders: Folders beside the subset's own that may hold the sound in its place.
     """
 
+    release: Release
     folders: tuple[str, ...]
     table: str
     name_column: str | None
     category_column: str | None
-    part: str | None
+    part_column: str | None
+    parts: tuple[str, ...]
     frame: str
     mask: str
     coloured_mask: str | None
     audio: str
     video: str
     first_number: int
+    split_tables: Mapping[str, str] = field(default_factory=dict)
+    audio_folders: tuple[str, ...] = ()
 
     def path(self, pattern: str, folder: Path, clip: ClipEntry, second: int = 0) -> Path:
         """Fill in a pattern.
@@ -116,47 +136,118 @@ class Layout:
             number=self.first_number + second,
         )
 
+    def audio_folder(self, folder: Path) -> Path:
+        """Find the folder that the pattern of the sound is relative to.
+
+        Args:
+            folder: The subset's folder.
+
+        Returns:
+            The first of `audio_folders`, beside the subset's folder or one above, that has sound;
+            the subset's own if that has it; otherwise where it should be.
+        """
+        above = folder.absolute().parent
+        places = [place / name for place in (above, above.parent) for name in self.audio_folders]
+        places.append(folder)
+        fixed, _, _ = self.audio.partition("/{")
+        return next((place for place in places if (place / fixed).exists()), places[0])
+
+
+_S4 = Layout(
+    release="s4",
+    folders=("Single-source",),
+    table="s4_meta_data.csv",
+    name_column=None,
+    category_column="category",
+    part_column=None,
+    parts=("v1s",),
+    frame="s4_data/visual_frames/{split}/{category}/{name}/{name}_{number}.png",
+    mask="s4_data/gt_masks/{split}/{category}/{name}/{name}_{number}.png",
+    coloured_mask=None,
+    audio="s4_data/audio_wav/{split}/{category}/{name}.wav",
+    video="s4_data/raw_videos/{split}/{category}/{name}.mp4",
+    first_number=1,
+)
+
+_MS3 = Layout(
+    release="ms3",
+    folders=("Multi-sources",),
+    table="ms3_meta_data.csv",
+    name_column=None,
+    category_column=None,
+    part_column=None,
+    parts=("v1m",),
+    frame="ms3_data/visual_frames/{name}/{name}.mp4_{number}.png",
+    mask="ms3_data/gt_masks/{split}/{name}/{name}_{number}.png",
+    coloured_mask=None,
+    audio="ms3_data/audio_wav/{split}/{name}.wav",
+    video="ms3_data/raw_videos/{name}.mp4",
+    first_number=1,
+)
+
+_AVSS = Layout(
+    release="avss",
+    folders=("AVSBench_semantic", "AVSS", "avs_released", "AVSBench"),
+    table="metadata.csv",
+    name_column="uid",
+    category_column="a_obj",
+    part_column="label",
+    parts=tuple(SECONDS),
+    frame="{part}/{name}/frames/{number}.jpg",
+    mask="{part}/{name}/labels_semantic/{number}.png",
+    coloured_mask="{part}/{name}/labels_rgb/{number}.png",
+    audio="{part}/{name}/audio.wav",
+    video="raw_videos/{name}.mp4",  # AVSBench gives none out: a place of our own
+    first_number=0,
+)
+
+#: AVS-V3: training and validation on seen categories, test on unseen ones; or a few clips of these
+#: to learn from, and the others to test on.
+_V3_TABLES = {
+    "seen_train": "meta_v3_seen_train.csv",
+    "seen_val": "meta_v3_seen_val.csv",
+    "unseen": "meta_v3_unseen.csv",
+    **{
+        f"{shots}_shot_{split}": f"v3_{shots}_shot/{split}.csv"
+        for shots in (1, 3, 5)
+        for split in ("train", "test")
+    },
+}
+
+
+def _with_negative_sound(layout: Layout, sound: str) -> Layout:
+    """AVSBench-Robust: the frames and masks of S4 or MS3, and another sound for each clip."""
+    return replace(
+        layout,
+        audio=layout.audio.replace("/audio_wav/", f"/audio_wav_{sound}/"),
+        audio_folders=(
+            f"avsbench_neg_data/{layout.folders[0]}",
+            f"avsbench_test_audio/{layout.folders[0]}",
+        ),
+    )
+
+
+def _with_silence(layout: Layout) -> Layout:
+    """AVSBench-Robust has one silent file for all clips."""
+    return replace(
+        layout, audio="silent.wav", audio_folders=("avsbench_neg_data", "avsbench_test_audio")
+    )
+
 
 LAYOUTS: dict[Subset, Layout] = {
-    "s4": Layout(
-        folders=("Single-source",),
-        table="s4_meta_data.csv",
-        name_column=None,
-        category_column="category",
-        part="v1s",
-        frame="s4_data/visual_frames/{split}/{category}/{name}/{name}_{number}.png",
-        mask="s4_data/gt_masks/{split}/{category}/{name}/{name}_{number}.png",
-        coloured_mask=None,
-        audio="s4_data/audio_wav/{split}/{category}/{name}.wav",
-        video="s4_data/raw_videos/{split}/{category}/{name}.mp4",
-        first_number=1,
-    ),
-    "ms3": Layout(
-        folders=("Multi-sources",),
-        table="ms3_meta_data.csv",
-        name_column=None,
-        category_column=None,
-        part="v1m",
-        frame="ms3_data/visual_frames/{name}/{name}.mp4_{number}.png",
-        mask="ms3_data/gt_masks/{split}/{name}/{name}_{number}.png",
-        coloured_mask=None,
-        audio="ms3_data/audio_wav/{split}/{name}.wav",
-        video="ms3_data/raw_videos/{name}.mp4",
-        first_number=1,
-    ),
-    "avss": Layout(
-        folders=("AVSBench_semantic", "AVSS", "avs_released", "AVSBench"),
-        table="metadata.csv",
-        name_column="uid",
-        category_column="a_obj",
-        part=None,
-        frame="{part}/{name}/frames/{number}.jpg",
-        mask="{part}/{name}/labels_semantic/{number}.png",
-        coloured_mask="{part}/{name}/labels_rgb/{number}.png",
-        audio="{part}/{name}/audio.wav",
-        video="raw_videos/{name}.mp4",  # AVSBench gives none out: a place of our own
-        first_number=0,
-    ),
+    "s4": _S4,
+    "ms3": _MS3,
+    "avss": _AVSS,
+    "v1s": replace(_AVSS, parts=("v1s",)),
+    "v1m": replace(_AVSS, parts=("v1m",)),
+    "v2": replace(_AVSS, parts=("v2",)),
+    "v3": replace(_AVSS, split_tables=_V3_TABLES),
+    "s4_misaligned": _with_negative_sound(_S4, "misaligned"),
+    "s4_noise": _with_negative_sound(_S4, "noise"),
+    "s4_silent": _with_silence(_S4),
+    "ms3_misaligned": _with_negative_sound(_MS3, "misaligned"),
+    "ms3_noise": _with_negative_sound(_MS3, "noise"),
+    "ms3_silent": _with_silence(_MS3),
 }
 
 
@@ -183,107 +274,4 @@ def find_folder(root: Path, subset: Subset) -> Path:
     problem = "there is no such folder"
     if root.is_dir():
         problem = f"holds no {layout.table}, nor does a folder {' or '.join(layout.folders)} in it"
-    raise DatasetError(f"{root}: {problem}; {_HOW_TO_GET.format(subset=subset)}.")
-
-
-def read_table(folder: Path, subset: Subset) -> list[ClipEntry]:
-    """Read which clips a subset has.
-
-    Args:
-        folder: The subset's folder.
-        subset: Which subset.
-
-    Returns:
-        Its clips in the order of the table.
-
-    Raises:
-        DatasetError: If the table lacks a column, or a row names an unknown part.
-    """
-    layout = LAYOUTS[subset]
-    path = folder / layout.table
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or ()
-        wanted = [layout.name_column, layout.category_column, "split"]
-        wanted += [] if layout.part else ["label"]
-        missing = [column for column in wanted if column and column not in columns]
-        if missing:
-            raise DatasetError(
-                f"{path}: has no column {', '.join(missing)}, only {', '.join(columns) or 'none'}; "
-                f"is it the table of {subset}?"
-            )
-        name_column = layout.name_column or columns[0]
-        return [_read_row(path, layout, name_column, row) for row in rows]
-
-
-def choose_split(clips: list[ClipEntry], split: str, source: Path) -> list[ClipEntry]:
-    """Keep the clips of one split.
-
-    Args:
-        clips: All clips of a subset.
-        split: Name of the split.
-        source: The table, for the message.
-
-    Returns:
-        The clips of the split, in the same order.
-
-    Raises:
-        DatasetError: If there are none.
-    """
-    chosen = [clip for clip in clips if clip.split == split]
-    if not chosen:
-        there = ", ".join(sorted({clip.split for clip in clips})) or "no clips at all"
-        raise DatasetError(f"{source}: has no clips of split {split!r}; choose from {there}.")
-    return chosen
-
-
-def read_class_names(folder: Path) -> tuple[str, ...]:
-    """Read the classes of AVSS.
-
-    Args:
-        folder: The folder of AVSS.
-
-    Returns:
-        Class names by class number; 0 is the background.
-
-    Raises:
-        DatasetError: If the list is not there, or does not count from background 0 without gaps.
-    """
-    path = folder / CLASS_TABLE
-    try:
-        numbers: Mapping[str, int] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error}); it should map 'background' to 0 and each class to "
-            "its number, copy it again from AVSBench."
-        ) from error
-    names = tuple(sorted(numbers, key=lambda name: numbers[name]))
-    if [numbers[name] for name in names] != list(range(len(names))) or names[:1] != ("background",):
-        raise DatasetError(
-            f"{path}: class numbers must be 0 ('background') to {len(names) - 1}, each once, got "
-            f"{sorted(numbers.values())}; some copies of the file count from 1, use AVSBench's own."
-        )
-    return names
-
-
-def class_palette(count: int) -> NDArray[np.uint8]:
-    """Return the colours of AVSS's `labels_rgb`, those of PASCAL VOC.
-
-    Args:
-        count: How many classes, the background among them, at most 256.
-
-    Returns:
-        Colour of each class, (count, 3) uint8 RGB.
-    """
-    return np.frombuffer(davis_palette(), np.uint8).reshape(256, 3)[:count]
-
-
-def _read_row(path: Path, layout: Layout, name_column: str, row: Mapping[str, str]) -> ClipEntry:
-    part = layout.part or row["label"]
-    if part not in SECONDS:
-        raise DatasetError(
-            f"{path}: clip {row[name_column]!r} has label {part!r}; "
-            f"it must be one of {', '.join(SECONDS)} (the part of AVSBench, not a class)."
-        )
-    category = row[layout.category_column] if layout.category_column else None
-    return ClipEntry(row[name_column], row["split"], category, part)
+    raise DatasetError(f"{root}: {problem}; {_HOW_TO_GET.format(release=layout.release)}.")

@@ -80,4 +80,4 @@ def with_sound(
     Returns:
         The same frames with both, and without class numbers, which no longer hold.
     """
-    return replace(clip, clip=replace(clip.clip, audio=audio), masks=masks, classes=None)
+    return replace(clip, clip=replace(clip.clip, audio=audio), masks=masks, labels=None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avseg.datasets.layout import Subset
+from avseg.datasets.layout import Release
 from avseg.datasets.synthetic.categories import TRAIN_STYLES, ZERO_SHOT
 from avseg.datasets.synthetic.recipe import WORLDS, Recipe, draw_clip, part_of
 
@@ -65,7 +65,7 @@ def test_recipes_that_cannot_be_are_refused(options: dict[str, object], message:
     ("subset", "parts"),
     [("s4", ["v1s"] * 4), ("ms3", ["v1m"] * 4), ("avss", ["v1s", "v1m", "v2", "v1s"])],
 )
-def test_the_parts_of_the_semantic_subset_take_turns(subset: Subset, parts: list[str]) -> None:
+def test_the_parts_of_the_semantic_subset_take_turns(subset: Release, parts: list[str]) -> None:
     assert [part_of(subset, index) for index in range(4)] == parts
 
 

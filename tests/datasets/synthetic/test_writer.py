@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avseg.datasets import AVSBench
-from avseg.datasets.layout import LAYOUTS, Subset, class_palette
+from avseg.datasets.layout import LAYOUTS, Release
+from avseg.datasets.palette import class_palette
 from avseg.datasets.synthetic import writer
 from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.datasets.synthetic.recipe import Recipe, draw_clip
@@ -22,7 +23,7 @@ from avseg.media import probe, read_clip
 
 SPLITS = ("train", "val", "test", "test_seen", "test_zero_shot")
 
-RECIPES: dict[Subset, Recipe] = {
+RECIPES: dict[Release, Recipe] = {
     "s4": Recipe(subset="s4", clips=4, evaluation_clips=1, side=48),
     "ms3": Recipe(subset="ms3", clips=8, evaluation_clips=1, side=48),
     "avss": Recipe(subset="avss", clips=6, evaluation_clips=3, side=48),
@@ -51,7 +52,7 @@ def brightness_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.abs((a - b.astype(float)) @ (0.299, 0.587, 0.114)).mean())
 
 
-def rows(root: Path, subset: Subset) -> list[dict[str, str]]:
+def rows(root: Path, subset: Release) -> list[dict[str, str]]:
     layout = LAYOUTS[subset]
     with (root / layout.folders[0] / layout.table).open(newline="") as file:
         return list(csv.DictReader(file))
@@ -60,7 +61,7 @@ def rows(root: Path, subset: Subset) -> list[dict[str, str]]:
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("subset", RECIPES)
 def test_masks_are_the_visible_pixels_of_the_sounding_objects(
-    subset: Subset, split: str, root: Path
+    subset: Release, split: str, root: Path
 ) -> None:
     data = AVSBench(root, subset, split)
     assert len(data) == RECIPES[subset].counts()[split]
@@ -73,7 +74,7 @@ def test_masks_are_the_visible_pixels_of_the_sounding_objects(
 
 
 @pytest.mark.parametrize("subset", ["s4", "ms3"])
-def test_frames_and_sound_come_back(subset: Subset, root: Path) -> None:
+def test_frames_and_sound_come_back(subset: Release, root: Path) -> None:
     for index, item in enumerate(AVSBench(root, subset, "train")):
         clip = draw_clip(RECIPES[subset], "train", index)
         for second in range(5):
@@ -134,7 +135,7 @@ def test_the_tables_have_avsbenchs_columns(root: Path) -> None:
 
 
 @pytest.mark.parametrize("subset", RECIPES)
-def test_the_tables_have_every_clip_once(subset: Subset, root: Path) -> None:
+def test_the_tables_have_every_clip_once(subset: Release, root: Path) -> None:
     table = rows(root, subset)
     name = "uid" if subset == "avss" else "video_name"
     assert len({row[name] for row in table}) == len(table)
@@ -161,12 +162,12 @@ def test_semantic_classes_are_those_of_the_sounding_objects(root: Path) -> None:
     assert data.class_names == CLASS_NAMES == ("background", *CATEGORIES)
     for index, item in enumerate(data):
         clip = draw_clip(RECIPES["avss"], "test", index)
-        assert item.classes is not None
-        for second in range(len(item.classes)):
+        assert item.labels is not None
+        for second in range(len(item.labels)):
             _, numbers = clip.frame(second)
             sounding = clip.sounding(second)
             for number, category in sounding.items():
-                classes = item.classes[second][numbers == number]
+                classes = item.labels[second][numbers == number]
                 assert (classes == CLASS_NAMES.index(category)).all()
 
 
@@ -275,7 +276,7 @@ def test_there_must_be_workers(tmp_path: Path) -> None:
         ("ms3", "Multi-sources/ms3_data/raw_videos/{clip_id}.mp4"),
     ],
 )
-def test_a_video_of_a_clip_reads_as_the_clip(subset: Subset, name: str, tmp_path: Path) -> None:
+def test_a_video_of_a_clip_reads_as_the_clip(subset: Release, name: str, tmp_path: Path) -> None:
     recipe = Recipe(subset=subset, clips=1, evaluation_clips=1, side=64, videos=True, seed=2)
     write_synthavs(tmp_path, recipe, workers=1)
     item = AVSBench(tmp_path, subset, "val")[0]

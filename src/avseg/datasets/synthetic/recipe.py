@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from avseg.datasets.layout import LAYOUTS, SECONDS, Subset
+from avseg.datasets.layout import LAYOUTS, SECONDS, Release
 from avseg.datasets.synthetic.categories import (
     SEEN,
     SEEN_STYLES,
@@ -53,7 +53,7 @@ class Recipe:
         ValueError: If a number is out of range or there is no such subset.
     """
 
-    subset: Subset
+    subset: Release
     clips: int
     seed: int = 0
     evaluation_clips: int | None = None
@@ -61,8 +61,8 @@ class Recipe:
     videos: bool = False
 
     def __post_init__(self) -> None:
-        if self.subset not in LAYOUTS:
-            subsets = ", ".join(get_args(Subset))
+        if self.subset not in get_args(Release):
+            subsets = ", ".join(get_args(Release))
             raise ValueError(f"subset must be one of {subsets}, got {self.subset!r}.")
         bounds = {"clips": 1, "evaluation_clips": 1, "seed": 0, "side": 32}
         for name, least in bounds.items():
@@ -91,7 +91,7 @@ def draw_clip(recipe: Recipe, split: str, index: int) -> SyntheticClip:
     Returns:
         The clip that `write_synthavs` writes.
     """
-    subset_number = tuple(LAYOUTS).index(recipe.subset)
+    subset_number = get_args(Release).index(recipe.subset)
     split_number = tuple(WORLDS).index(split)
     part = part_of(recipe.subset, index)
     return make_clip(
@@ -103,7 +103,7 @@ def draw_clip(recipe: Recipe, split: str, index: int) -> SyntheticClip:
     )
 
 
-def part_of(subset: Subset, index: int) -> str:
+def part_of(subset: Release, index: int) -> str:
     """Say which part of AVSBench a clip is of; in AVSS the parts take turns.
 
     Args:
@@ -113,4 +113,5 @@ def part_of(subset: Subset, index: int) -> str:
     Returns:
         "v1s", "v1m" or "v2".
     """
-    return LAYOUTS[subset].part or tuple(_KINDS)[index % len(_KINDS)]
+    parts = LAYOUTS[subset].parts
+    return parts[index % len(parts)]

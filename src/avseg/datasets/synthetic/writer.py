@@ -20,14 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from avseg.datasets.layout import (
-    CLASS_TABLE,
-    LAYOUTS,
-    SECONDS,
-    ClipEntry,
-    Subset,
-    class_palette,
-)
+from avseg.datasets.layout import LAYOUTS, SECONDS, ClipEntry, Release
+from avseg.datasets.palette import class_palette
 from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.datasets.synthetic.clips import SyntheticClip
 from avseg.datasets.synthetic.recipe import (
@@ -38,6 +32,7 @@ from avseg.datasets.synthetic.recipe import (
 )
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE
 from avseg.datasets.synthetic.video import write_video
+from avseg.datasets.tables import CLASS_TABLE, NO_SOURCE, OFF_SCREEN
 from avseg.errors import OutputError
 from avseg.export.partial import replace_when_complete
 
@@ -47,10 +42,7 @@ RECIPE_FILE = "synthavs.json"
 #: Classes as in AVSS's `label2idx.json`: by number, 0 the background.
 CLASS_NAMES = ("background", *CATEGORIES)
 
-#: What AVSS's table calls a source that cannot be seen, and a clip without any source.
-OFF_SCREEN, NO_SOURCE = "off-the-screen", "background"
-
-_TABLE_HEADERS: dict[Subset, tuple[str, ...]] = {
+_TABLE_HEADERS: dict[Release, tuple[str, ...]] = {
     "s4": ("video_name", "start_time", "category", "split"),
     "ms3": ("video_name", "split"),
     "avss": ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label"),
@@ -169,7 +161,7 @@ def _write_clip(folder: Path, recipe: Recipe, job: _Job) -> ClipEntry:
     return entry
 
 
-def _name(subset: Subset, job: _Job, part: str) -> str:
+def _name(subset: Release, job: _Job, part: str) -> str:
     """Name a clip after AVSBench's fashion: "<video>_<start ms>_<end ms>", in MS3 "<video>_<n>"."""
     split = job.split.replace("_", "-")
     if subset == "ms3":
@@ -177,7 +169,7 @@ def _name(subset: Subset, job: _Job, part: str) -> str:
     return f"synthavs-{part}-{split}-{job.index:05d}_0_{SECONDS[part] * 1000}"
 
 
-def _category(subset: Subset, clip: SyntheticClip) -> str | None:
+def _category(subset: Release, clip: SyntheticClip) -> str | None:
     """Say in the words of the subset's table what sounds."""
     if subset == "ms3":
         return None
@@ -195,7 +187,7 @@ def _classes(clip: SyntheticClip, second: int, numbers: NDArray[np.uint8]) -> ND
 
 
 def _write_mask(
-    folder: Path, subset: Subset, entry: ClipEntry, second: int, classes: NDArray[np.uint8]
+    folder: Path, subset: Release, entry: ClipEntry, second: int, classes: NDArray[np.uint8]
 ) -> None:
     layout = LAYOUTS[subset]
     path = layout.path(layout.mask, folder, entry, second)
@@ -238,7 +230,7 @@ def _write_tables(folder: Path, recipe: Recipe, clips: list[ClipEntry]) -> None:
     _write_json(folder / RECIPE_FILE, _describe(recipe))
 
 
-def _table_row(subset: Subset, clip: ClipEntry) -> tuple[object, ...]:
+def _table_row(subset: Release, clip: ClipEntry) -> tuple[object, ...]:
     if subset == "s4":
         return clip.name, 0, clip.category, clip.split
     if subset == "ms3":
