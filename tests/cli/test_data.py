@@ -1,8 +1,11 @@
 """`avseg data`, as typed."""
 
+import json
+import wave
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
@@ -46,3 +49,48 @@ def test_a_folder_in_use_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "Single-source/mine.txt").touch()
     assert synthesize("--subset", "s4", "--clips", "1", "--out", str(tmp_path)) == 1
     assert "name another folder" in capsys.readouterr().err
+
+
+def lay_out_a_clip(folder: Path) -> None:
+    """MS3 with one clip."""
+    frames, masks = folder / "ms3_data/visual_frames/a_0", folder / "ms3_data/gt_masks/test/a_0"
+    sounds = folder / "ms3_data/audio_wav/test"
+    for path in (frames, masks, sounds):
+        path.mkdir(parents=True)
+    for number in range(1, 6):
+        Image.new("RGB", (224, 224)).save(frames / f"a_0.mp4_{number}.png")
+        Image.new("L", (224, 224)).save(masks / f"a_0_{number}.png")
+    with wave.open(str(sounds / "a_0.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 5 * 16000))
+    (folder / "ms3_meta_data.csv").write_text("video_name,split\na_0,test\n")
+
+
+def test_check_of_a_whole_data_set_ends_with_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out_a_clip(tmp_path)
+    assert run(app, ["data", "check", str(tmp_path), "--workers", "1"]) == 0
+    summary = capsys.readouterr().out.splitlines()
+    assert summary == ["ms3: test 1", f"{tmp_path}: 0 errors, 0 warnings"]
+
+
+def test_check_says_what_is_wrong_and_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out_a_clip(tmp_path)
+    (tmp_path / "ms3_data/audio_wav/test/a_0.wav").unlink()
+    report = tmp_path / "report.json"
+    arguments = ["data", "check", str(tmp_path), "--workers", "1", "--json", str(report)]
+    assert run(app, arguments) == 1
+    summary = capsys.readouterr().out
+    assert "sound-missing: unpack or copy the data set again" in summary
+    assert summary.endswith(f"{tmp_path}: 1 errors, 0 warnings\n")
+    assert json.loads(report.read_text())["errors"] == 1
+
+
+def test_check_of_no_data_set_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, ["data", "check", str(tmp_path)]) == 1
+    assert "holds no data set" in capsys.readouterr().err

@@ -9,7 +9,8 @@ import pytest
 
 from avseg.datasets import AVSBench
 from avseg.datasets.contents import Contents, find_generated, read_contents
-from avseg.datasets.synthetic.writer import RECIPE_FILE
+from avseg.datasets.synthetic.recipe import Recipe
+from avseg.datasets.synthetic.writer import RECIPE_FILE, write_synthavs
 
 
 def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:

@@ -1,4 +1,4 @@
-"""`avseg data`: make data sets."""
+"""`avseg data`: make data sets, and check them."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
+from avseg.datasets.checking import CheckReport, check_data
+from avseg.datasets.checking.findings import KINDS
 from avseg.datasets.layout import Release
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import write_synthavs
@@ -49,8 +53,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     )
     total = sum(recipe.counts().values())
     start = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with _progress() as progress:
         task = progress.add_task(f"clips of {subset}", total=total)
         written = write_synthavs(out, recipe, workers, on_clip=lambda: progress.advance(task))
         progress.update(task, completed=total)
@@ -58,3 +61,53 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     splits = ", ".join(f"{split} {count}" for split, count in written.counts.items())
     action = "already there, made by the same recipe" if written.was_there else "written"
     print(f"{written.folder}: {total} clips ({splits}) {action}, in {seconds:.0f} s")
+
+
+def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = None) -> int:
+    """Look for what is missing, broken or mislabelled in a data set in AVSBench's layout.
+
+    Every file is read. Says what was found, errors first; ends with 1 if there are errors. A
+    warning is what is known of a release, or what avseg mends and other code may not.
+
+    Args:
+        folder: A subset's folder, or one that holds some, up to two folders deep.
+        json: Also write everything, with every path, to this file.
+        workers: Processes; by default one for each core.
+
+    Returns:
+        The exit code.
+    """
+    with _progress() as progress:
+        task = progress.add_task("clips", total=None)
+        report = check_data(
+            folder,
+            workers,
+            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _show(report)
+    if json is not None:
+        report.save(json)
+    return int(report.errors > 0)
+
+
+def _show(report: CheckReport) -> None:
+    console = Console()
+    headings, rows = report.table()
+    if rows:
+        table = Table()
+        for heading in headings:
+            table.add_column(heading, overflow="fold", no_wrap=heading in {"what", "subset"})
+        for row in rows:
+            # Text, not markup: a file name may hold square brackets.
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+        for kind in dict.fromkeys(row[1] for row in rows):
+            console.print(Text(f"{kind}: {KINDS[kind].meaning}"), soft_wrap=True)
+    for subset, splits in report.clips.items():
+        print(f"{subset}: {', '.join(f'{split} {count}' for split, count in splits.items())}")
+    print(f"{report.root}: {report.errors} errors, {report.warnings} warnings")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

@@ -54,11 +54,16 @@ app.command(
     help="List the models: what they are, their licences and figures, and which are here.",
 )
 
-data = App(name="data", help="Make data sets.")
+data = App(name="data", help="Make data sets, and check them.")
 data.command(
     "avseg.cli.data:synthesize",
     name="synthesize",
     help="Write SynthAVS, the synthetic benchmark, in AVSBench's layout.",
+)
+data.command(
+    "avseg.cli.data:check",
+    name="check",
+    help="Look for what is missing, broken or mislabelled in a data set.",
 )
 app.command(data)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from avseg.errors import ClipError, DatasetError
 from avseg.media.audio import Sound
-from avseg.media.container import open_media
+from avseg.media.container import open_media, promised_end_s
 
 
 def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
@@ -59,7 +59,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     if values.ndim == 2:
         return values
     colours = values.shape[-1] - (values.shape[-1] in {2, 4})
-    return values[..., :colours].max(axis=-1)
+    highest: NDArray[np.uint8] = values[..., :colours].max(axis=-1)
+    return highest
 
 
 def read_sound(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32]:
@@ -84,6 +85,31 @@ def read_sound(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
     if audio is None:
         audio = _decode_audio(path, sample_rate, count)
     return audio
+
+
+def sound_length_s(path: Path) -> float:
+    """Say how long a sound is by what its file promises, without decoding it.
+
+    Args:
+        path: The file; anything that PyAV reads.
+
+    Returns:
+        Length in seconds; 0 if the file does not say.
+
+    Raises:
+        DatasetError: If it is no sound.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            return file.getnframes() / file.getframerate()
+    except (wave.Error, EOFError):
+        pass  # another kind of file
+    try:
+        with open_media(path) as container:
+            streams = container.streams.audio
+            return (promised_end_s(streams[0]) or 0.0) if streams else 0.0
+    except ClipError as error:
+        raise DatasetError(f"{path}: the sound cannot be read: {error.problem}") from error
 
 
 def missing(path: Path) -> DatasetError:

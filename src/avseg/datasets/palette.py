@@ -39,7 +39,7 @@ def colours_to_labels(colours: NDArray[np.uint8], count: int) -> NDArray[np.uint
     # The colours of 256 classes differ in the three highest bits of red, green and blue.
     high = (colours >> 5).astype(np.uint16)
     places = high[..., 0] << 6 | high[..., 1] << 3 | high[..., 2]
-    labels = _classes_by_high_bits(count)[places]
+    labels: NDArray[np.uint8] = _classes_by_high_bits(count)[places]
     # All others are 0 in every class.
     labels[(colours & 0b11111).any(axis=-1)] = UNKNOWN
     return labels

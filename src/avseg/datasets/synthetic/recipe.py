@@ -18,7 +18,7 @@ from avseg.datasets.synthetic.categories import (
 )
 from avseg.datasets.synthetic.clips import Kind, SyntheticClip, World, make_clip
 
-#: Raised when the same recipe gives other bytes than before.
+#: Raised when the same recipe gives other clips than before.
 GENERATOR_VERSION = 2
 
 #: What the clips of each split are made from. AVSBench has the first three splits; who reads only

@@ -4,14 +4,9 @@ The same recipe gives the same bytes, whatever the number of processes. AVSBench
 spectrograms (`audio_log_mel`) are not written: models make theirs from the sound.
 """
 
-import csv
 import json
-import multiprocessing
-import os
-import signal
 import wave
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +17,7 @@ from PIL import Image
 
 from avseg.datasets.layout import LAYOUTS, SECONDS, ClipEntry, Release
 from avseg.datasets.palette import class_palette
+from avseg.datasets.processes import map_in_processes
 from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.datasets.synthetic.clips import SyntheticClip
 from avseg.datasets.synthetic.recipe import (
@@ -31,6 +27,12 @@ from avseg.datasets.synthetic.recipe import (
     part_of,
 )
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE
+from avseg.datasets.synthetic.v3 import (
+    SEMANTIC_HEADER,
+    semantic_row,
+    write_table,
+    write_v3_tables,
+)
 from avseg.datasets.synthetic.video import write_video
 from avseg.datasets.tables import CLASS_TABLE, NO_SOURCE, OFF_SCREEN
 from avseg.errors import OutputError
@@ -45,10 +47,9 @@ CLASS_NAMES = ("background", *CATEGORIES)
 _TABLE_HEADERS: dict[Release, tuple[str, ...]] = {
     "s4": ("video_name", "start_time", "category", "split"),
     "ms3": ("video_name", "split"),
-    "avss": ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label"),
+    "avss": SEMANTIC_HEADER,
 }
 _JPEG_QUALITY = 95
-_CLIPS_PER_TASK = 4
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,6 @@ def write_synthavs(
         OutputError: If the folder holds something else, or cannot be written.
         ValueError: If there are no workers.
     """
-    workers = os.cpu_count() or 1 if workers is None else workers
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}.")
     folder = root / LAYOUTS[recipe.subset].folders[0]
     if _is_there(folder, recipe):
         return Written(folder, recipe.counts(), was_there=True)
@@ -98,7 +96,8 @@ def write_synthavs(
         with replace_when_complete(folder) as unfinished:
             unfinished.mkdir()
             clips = []
-            for clip in _write_clips(unfinished, recipe, workers):
+            write = partial(_write_clip, unfinished, recipe)
+            for clip in map_in_processes(write, _jobs(recipe), workers):
                 clips.append(clip)
                 if on_clip is not None:
                     on_clip()
@@ -118,27 +117,8 @@ class _Job:
     index: int
 
 
-def _write_clips(folder: Path, recipe: Recipe, workers: int) -> Iterator[ClipEntry]:
-    """Write all clips and yield their entries in order."""
-    jobs = [_Job(split, i) for split, count in recipe.counts().items() for i in range(count)]
-    write = partial(_write_clip, folder, recipe)
-    if workers == 1:
-        yield from map(write, jobs)
-        return
-    with ProcessPoolExecutor(
-        max_workers=min(workers, len(jobs)),
-        # A fork of a program that has threads may hang.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_leave_interrupts_to_the_parent,
-    ) as pool:
-        try:
-            yield from pool.map(write, jobs, chunksize=_CLIPS_PER_TASK)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _jobs(recipe: Recipe) -> list[_Job]:
+    return [_Job(split, i) for split, count in recipe.counts().items() for i in range(count)]
 
 
 def _write_clip(folder: Path, recipe: Recipe, job: _Job) -> ClipEntry:
@@ -220,13 +200,12 @@ def _write_wav(audio: NDArray[np.float32], path: Path) -> None:
 
 def _write_tables(folder: Path, recipe: Recipe, clips: list[ClipEntry]) -> None:
     layout = LAYOUTS[recipe.subset]
-    with (folder / layout.table).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(_TABLE_HEADERS[recipe.subset])
-        table.writerows(_table_row(recipe.subset, clip) for clip in clips)
+    rows = [_table_row(recipe.subset, clip) for clip in clips]
+    write_table(folder / layout.table, _TABLE_HEADERS[recipe.subset], rows)
     if recipe.subset == "avss":
         numbers = {name: number for number, name in enumerate(CLASS_NAMES)}
         _write_json(folder / CLASS_TABLE, numbers)
+        write_v3_tables(folder, clips)
     _write_json(folder / RECIPE_FILE, _describe(recipe))
 
 
@@ -235,8 +214,7 @@ def _table_row(subset: Release, clip: ClipEntry) -> tuple[object, ...]:
         return clip.name, 0, clip.category, clip.split
     if subset == "ms3":
         return clip.name, clip.split
-    video = clip.name.rsplit("_", maxsplit=2)[0]
-    return video, clip.name, 0, 0, clip.category, clip.split, clip.part
+    return semantic_row(clip, clip.split)
 
 
 def _write_json(path: Path, content: object) -> None:

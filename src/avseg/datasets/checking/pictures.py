@@ -1,0 +1,170 @@
+"""Checks of the frames and masks of one clip.
+
+H x W pixels.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avseg.datasets.checking.findings import Finding
+from avseg.datasets.files import read_image, read_mask
+from avseg.datasets.layout import ClipEntry, Layout
+from avseg.datasets.palette import UNKNOWN, class_palette, colours_to_labels
+from avseg.errors import DatasetError
+
+Picture = NDArray[np.uint8]
+
+#: (height, width) of the frames of S4 and MS3.
+_USUAL_SIZE = (224, 224)
+
+#: A pixel unlike all four neighbours is rare in a drawn mask (at most 0.7 % of the length of its
+#: outline in 612 masks of SynthAVS) and what dithering consists of (at least 11 % in the same).
+_MOST_LONE_PIXELS, _LEAST_LONE_PIXELS = 0.05, 20
+
+
+def check_pictures(
+    layout: Layout, folder: Path, entry: ClipEntry, class_count: int | None
+) -> Iterator[Finding]:
+    """Check the frames and masks of a clip.
+
+    Args:
+        layout: Of the subset.
+        folder: Its folder.
+        entry: The clip.
+        class_count: Classes in label2idx.json; None if that cannot be read.
+
+    Yields:
+        What is wrong.
+    """
+    paths = [layout.path(layout.frame, folder, entry, i) for i in range(entry.seconds)]
+    frames = yield from _read_all(paths, "frame", _read_rgb)
+    size = next((frame.shape[:2] for frame in frames.values()), None)
+    if layout.coloured_mask is None and size not in {None, _USUAL_SIZE}:
+        yield Finding("size-unusual", paths[0].parent, _shape(size), len(frames))
+    yield from _check_sizes(frames, size)
+    yield from _check_masks(layout, folder, entry, size, class_count)
+
+
+def _check_masks(
+    layout: Layout,
+    folder: Path,
+    entry: ClipEntry,
+    size: tuple[int, ...] | None,
+    class_count: int | None,
+) -> Iterator[Finding]:
+    def paths(pattern: str) -> list[Path]:
+        return [layout.path(pattern, folder, entry, i) for i in range(entry.annotated_seconds)]
+
+    stored = paths(layout.mask)
+    if layout.coloured_mask is None:
+        masks = yield from _read_all(stored, "mask", read_mask)
+        yield from _check_sizes(masks, size)
+        for path, mask in masks.items():
+            yield from _check_binary(path, mask)
+        return
+    coloured = paths(layout.coloured_mask)
+    # Either is enough; of the first release there are the colours only.
+    numbers: dict[Path, Picture] = {}
+    colours: dict[Path, Picture] = {}
+    if any(path.exists() for path in stored):
+        numbers = yield from _read_all(stored, "mask", read_mask)
+    if any(path.exists() for path in coloured) or not numbers:
+        colours = yield from _read_all(coloured, "mask", _read_rgb)
+    yield from _check_sizes({**numbers, **colours}, size)
+    yield from _check_classes(numbers, colours, class_count)
+
+
+def _check_binary(path: Path, mask: Picture) -> Iterator[Finding]:
+    values = np.unique(mask[mask > 0])
+    if len(values) > 1:
+        detail = f"{len(values)} values besides 0, from {values[0]} to {values[-1]}"
+        yield Finding("mask-grey", path, detail)
+    elif len(values) == 1 and values[0] != 255:
+        yield Finding("mask-not-255", path, f"0 and {values[0]}")
+    if looks_dithered(mask > 0):
+        yield Finding("mask-dithered", path)
+
+
+def looks_dithered(mask: NDArray[np.bool_]) -> bool:
+    """Say whether a mask consists of dots.
+
+    Args:
+        mask: (H, W).
+
+    Returns:
+        Whether many of its pixels are unlike all four neighbours.
+    """
+    padded = np.pad(mask, 1, mode="edge")
+    neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    lone = np.logical_and.reduce([mask != neighbour for neighbour in neighbours]).sum()
+    outline = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    return bool(lone >= _LEAST_LONE_PIXELS and lone > _MOST_LONE_PIXELS * outline)
+
+
+def _check_classes(
+    numbers: dict[Path, Picture], colours: dict[Path, Picture], class_count: int | None
+) -> Iterator[Finding]:
+    by_name = {path.name: labels for path, labels in numbers.items()}
+    for path, labels in numbers.items():
+        yield from _check_listed(path, labels, class_count)
+    for path, picture in colours.items():
+        labels = colours_to_labels(picture, 255)
+        unknown = labels == UNKNOWN
+        if unknown.any():
+            yield Finding("label-colour", path, _describe_colours(picture, unknown))
+        yield from _check_listed(path, np.where(unknown, 0, labels), class_count)
+        other = by_name.get(path.name)
+        if other is not None and other.shape == labels.shape:
+            differing = np.count_nonzero((other != labels) & ~unknown)
+            if differing:
+                yield Finding("labels-differ", path, f"in {differing} pixels")
+
+
+def _check_listed(path: Path, labels: Picture, class_count: int | None) -> Iterator[Finding]:
+    if class_count is not None and labels.max() >= class_count:
+        detail = f"class {labels.max()}, but the last in label2idx.json is {class_count - 1}"
+        yield Finding("class-unlisted", path, detail)
+
+
+def _describe_colours(picture: Picture, unknown: NDArray[np.bool_]) -> str:
+    colours = np.unique(picture[unknown], axis=0)
+    nearest = np.abs(class_palette(71).astype(int) - colours[0]).sum(axis=1).min()
+    hint = ", close to a class's: saved as JPEG or resized?" if nearest < 64 else ""
+    return f"{unknown.sum()} pixels, such as {tuple(map(int, colours[0]))}{hint}"
+
+
+def _read_rgb(path: Path) -> Picture:
+    return read_image(path, "RGB")
+
+
+def _read_all(
+    paths: Sequence[Path], what: str, read: Callable[[Path], Picture]
+) -> Generator[Finding, None, dict[Path, Picture]]:
+    """Yield which files are missing or broken, and return the others."""
+    pictures = {}
+    absent = [path for path in paths if not path.is_file()]
+    if absent:
+        place = absent[0] if len(absent) < len(paths) else absent[0].parent
+        yield Finding(f"{what}-missing", place, f"{len(absent)} of {len(paths)}", len(absent))
+    for path in paths:
+        if path in absent:
+            continue
+        try:
+            pictures[path] = read(path)
+        except DatasetError as error:
+            yield Finding(f"{what}-broken", path, str(error).removeprefix(f"{path}: "))
+    return pictures
+
+
+def _check_sizes(pictures: dict[Path, Picture], size: tuple[int, ...] | None) -> Iterator[Finding]:
+    for path, picture in pictures.items():
+        if size is not None and picture.shape[:2] != size:
+            detail = f"{_shape(picture.shape)}, the clip's first frame {_shape(size)}"
+            yield Finding("size-differs", path, detail)
+
+
+def _shape(size: Sequence[int] | None) -> str:
+    return "" if size is None else f"{size[0]} x {size[1]}"
