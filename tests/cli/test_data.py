@@ -29,6 +29,15 @@ def test_synthesize_writes_a_data_set_and_says_so(
     assert "already there" in capsys.readouterr().out
 
 
+def test_negative_sounds_that_avss_has_not_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--subset", "avss", "--out", str(tmp_path / "data"), "--clips", "1", "--negatives"]
+    assert synthesize(*arguments) == 1
+    assert "of s4 and ms3 only" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -13,6 +13,7 @@ from rich.text import Text
 from avseg.datasets.checking import CheckReport, check_data
 from avseg.datasets.checking.findings import KINDS
 from avseg.datasets.layout import Release
+from avseg.datasets.synthetic.negatives import check_has_negatives, write_negatives
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import write_synthavs
 
@@ -28,6 +29,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     seed: Seed = 0,
     evaluation_clips: Count | None = None,
     videos: bool = False,
+    negatives: bool = False,
     workers: Count | None = None,
 ) -> None:
     """Write SynthAVS, the synthetic benchmark, in AVSBench's layout.
@@ -46,8 +48,12 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
         evaluation_clips: Clips of each other split; by default a quarter of the training clips,
             but at least 10 and at most 100.
         videos: Write each clip also as an mp4 file with sound.
+        negatives: Write also what AVSBench-Robust adds to s4 and ms3, for all splits but train: for
+            each clip noise and a sound that nothing in the picture makes, and one silent file.
         workers: Processes; by default one for each core.
     """
+    if negatives:
+        check_has_negatives(subset)
     recipe = Recipe(
         subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos
     )
@@ -61,6 +67,8 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     splits = ", ".join(f"{split} {count}" for split, count in written.counts.items())
     action = "already there, made by the same recipe" if written.was_there else "written"
     print(f"{written.folder}: {total} clips ({splits}) {action}, in {seconds:.0f} s")
+    if negatives:
+        print(f"{write_negatives(out, recipe, workers)}: negative sounds written")
 
 
 def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = None) -> int:

@@ -258,6 +258,16 @@ def test_a_warning_is_found_and_nothing_else(
     assert (report.errors, report.warnings) == (0, count)
 
 
+def test_a_colour_close_to_a_classs_gets_a_hint(
+    data: Path, check: Callable[[], CheckReport]
+) -> None:
+    draw(f"{V2}/labels_rgb/4.png", one_more_red)(data)
+    (finding,) = check().findings["avss"]
+    assert finding.detail == (
+        "1 pixels, such as (129, 128, 0), close to a class's: saved as JPEG or resized?"
+    )
+
+
 def test_a_silent_sound_that_is_not_is_an_error_in_both_sets(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avseg.datasets import AVSBench
+from avseg.datasets.checking import check_data
 from avseg.datasets.layout import LAYOUTS, Release
 from avseg.datasets.palette import class_palette
 from avseg.datasets.synthetic import writer
@@ -204,6 +205,13 @@ def test_another_seed_gives_another_data_set(tmp_path: Path) -> None:
     assert not [name for name, _ in same if "visual_frames" in name or "audio" in name]
 
 
+def test_a_data_set_has_no_error(root: Path) -> None:
+    report = check_data(root, workers=1)
+    assert set(report.clips) == {"s4", "ms3", "avss", "v3"}
+    kinds = {kind for kind, _, _ in report.groups()}
+    assert kinds <= {"size-unusual", "off-screen", "no-object"}
+
+
 def test_no_two_clips_of_a_data_set_are_alike(root: Path) -> None:
     sounds = [digest for name, digest in digests(root).items() if name.endswith(".wav")]
     assert len(set(sounds)) == len(sounds)
@@ -251,7 +259,7 @@ def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer, "_write_wav", fail)
+    monkeypatch.setattr(writer, "write_wav", fail)
     with pytest.raises(OutputError, match=r"Single-source: cannot be written .*No space left"):
         write_synthavs(tmp_path, RECIPES["s4"], workers=1)
     assert not list(tmp_path.iterdir())

@@ -20,6 +20,9 @@ Picture = NDArray[np.uint8]
 #: (height, width) of the frames of S4 and MS3.
 _USUAL_SIZE = (224, 224)
 
+#: Sum of the differences in red, green and blue; colours of two classes differ by 32 at least.
+_CLOSE = 32
+
 #: A pixel unlike all four neighbours is rare in a drawn mask (at most 0.7 % of the length of its
 #: outline in 612 masks of SynthAVS) and what dithering consists of (at least 11 % in the same).
 _MOST_LONE_PIXELS, _LEAST_LONE_PIXELS = 0.05, 20
@@ -130,10 +133,10 @@ def _check_listed(path: Path, labels: Picture, class_count: int | None) -> Itera
 
 
 def _describe_colours(picture: Picture, unknown: NDArray[np.bool_]) -> str:
-    colours = np.unique(picture[unknown], axis=0)
-    nearest = np.abs(class_palette(71).astype(int) - colours[0]).sum(axis=1).min()
-    hint = ", close to a class's: saved as JPEG or resized?" if nearest < 64 else ""
-    return f"{unknown.sum()} pixels, such as {tuple(map(int, colours[0]))}{hint}"
+    colour = tuple(map(int, picture[unknown][0]))
+    nearest = np.abs(class_palette(71).astype(int) - colour).sum(axis=1).min()
+    hint = ", close to a class's: saved as JPEG or resized?" if nearest < _CLOSE else ""
+    return f"{unknown.sum()} pixels, such as {colour}{hint}"
 
 
 def _read_rgb(path: Path) -> Picture:

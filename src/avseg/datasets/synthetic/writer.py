@@ -90,7 +90,7 @@ def write_synthavs(
         ValueError: If there are no workers.
     """
     folder = root / LAYOUTS[recipe.subset].folders[0]
-    if _is_there(folder, recipe):
+    if is_there(folder, recipe):
         return Written(folder, recipe.counts(), was_there=True)
     try:
         with replace_when_complete(folder) as unfinished:
@@ -133,7 +133,7 @@ def _write_clip(folder: Path, recipe: Recipe, job: _Job) -> ClipEntry:
         _save_image(frame, layout.path(layout.frame, folder, entry, second))
         if second < entry.annotated_seconds:
             _write_mask(folder, recipe.subset, entry, second, _classes(clip, second, numbers))
-    _write_wav(clip.audio, layout.path(layout.audio, folder, entry))
+    write_wav(clip.audio, layout.path(layout.audio, folder, entry))
     if recipe.videos:
         path = layout.path(layout.video, folder, entry)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,13 @@ def _save_image(pixels: NDArray[np.uint8], path: Path) -> None:
         image.save(path, compress_level=3)
 
 
-def _write_wav(audio: NDArray[np.float32], path: Path) -> None:
+def write_wav(audio: NDArray[np.float32], path: Path) -> None:
+    """Write a sound as AVSBench has them, 16-bit mono.
+
+    Args:
+        audio: Samples in [-1, 1] at `SAMPLE_RATE`, (S,).
+        path: The WAV file; its folder is made if needed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -206,6 +212,16 @@ def _write_tables(folder: Path, recipe: Recipe, clips: list[ClipEntry]) -> None:
         numbers = {name: number for number, name in enumerate(CLASS_NAMES)}
         _write_json(folder / CLASS_TABLE, numbers)
         write_v3_tables(folder, clips)
+    write_recipe(folder, recipe)
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Say in a folder how it was made.
+
+    Args:
+        folder: The folder.
+        recipe: What it was made by.
+    """
     _write_json(folder / RECIPE_FILE, _describe(recipe))
 
 
@@ -227,8 +243,19 @@ def _describe(recipe: Recipe) -> dict[str, object]:
     return {"generator_version": GENERATOR_VERSION, **options, "clips": recipe.counts()}
 
 
-def _is_there(folder: Path, recipe: Recipe) -> bool:
-    """Say whether the folder holds this very data set; refuse it if it holds anything else."""
+def is_there(folder: Path, recipe: Recipe) -> bool:
+    """Say whether a folder holds what a recipe gives.
+
+    Args:
+        folder: The folder.
+        recipe: The recipe.
+
+    Returns:
+        False if the folder is empty or not there.
+
+    Raises:
+        OutputError: If it holds anything else.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     wanted = _describe(recipe)
