@@ -16,7 +16,7 @@ DRAWN = np.array([[0, 0, 9], [0, 9, 9]], np.uint8)
 
 def save_flac(path: Path, seconds: float) -> None:
     with av.open(str(path), "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=8000)
+        stream = container.add_stream("flac", rate=8000, layout="mono")
         samples = np.full((1, round(8000 * seconds)), 4000, np.int16)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate = 8000
