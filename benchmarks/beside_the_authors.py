@@ -46,7 +46,7 @@ from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.published.av2t_sam import av2t_sam
 from avseg.cli.allocation import TRAINING_LIMIT, reuse_freed_memory
-from avseg.metrics.binary import FScore
+from avseg.metrics.fmeasure import FScore
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.losses import resize_logits
 

@@ -4,13 +4,15 @@ The published J gives a silent frame the share of its pixels that is left clean,
 tenth of it still scores 0.9; and F leaves silent frames out. So a model that never hears silence
 loses little. Both are given here as published, beside measures that look at silence.
 
-T frames of H x W pixels, K thresholds. A frame is silent if its true mask is empty.
+T frames of H x W pixels. A frame is silent if its true mask is empty.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from avseg.metrics.fmeasure import BETA2, FScore, f_measure
 
 #: A silent frame is clean if less than this share of its pixels is marked.
 CLEAN_AREA = 1e-3
@@ -55,72 +57,6 @@ def strict_mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
     _check_masks(masks, targets)
     untouched = _is_silent(masks).double()
     return torch.where(_is_silent(targets), untouched, _iou(masks, targets))
-
-
-class FScore:
-    """AVSBench's F: in each clip the best F-measure over thresholds, then the mean over clips.
-
-    The clip is the unit, so the result does not depend on the batch size; it equals the released
-    AVSBench script at its test batch size of one clip, and at no other. Silent frames do not
-    count; a clip of silent frames only scores 0, as in AVSBench.
-
-    Args:
-        beta2: Weight of precision against recall, squared; AVSBench's is 0.3.
-        num_thresholds: How many thresholds, evenly spaced in [0, 1]; AVSBench has 255.
-    """
-
-    def __init__(self, beta2: float = 0.3, num_thresholds: int = 255) -> None:
-        self.beta2 = beta2
-        self.thresholds = torch.linspace(0, 1 - 1e-10, num_thresholds)  # (K,)
-        self.clip_scores: list[float] = []
-
-    def update(self, mask_probs: Tensor, targets: Tensor) -> None:
-        """Add one clip.
-
-        Args:
-            mask_probs: Predicted probabilities in [0, 1], (T, H, W) float.
-            targets: True masks, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the shapes differ, the targets are not bool, or the predictions are no
-                probabilities.
-        """
-        _check_clip(mask_probs, targets)
-        curves = [
-            self._curve(probs, target)
-            for probs, target in zip(mask_probs.float(), targets, strict=True)
-            if target.any()
-        ]
-        best = torch.stack(curves).mean(0).max() if curves else 0.0  # best of the mean curve
-        self.clip_scores.append(float(best))
-
-    def compute(self) -> float:
-        """Average the clips added so far.
-
-        Returns:
-            F in [0, 1].
-
-        Raises:
-            ValueError: If no clip was added.
-        """
-        if not self.clip_scores:
-            raise ValueError("no clip was added; call update() for each clip first.")
-        return sum(self.clip_scores) / len(self.clip_scores)
-
-    def _curve(self, probs: Tensor, target: Tensor) -> Tensor:
-        # A pixel is marked under each threshold up to its probability, so one histogram of the
-        # pixels over the thresholds gives all K counts. Thresholds are evenly spaced: the nearest
-        # one is a product away, and one comparison tells on which side of it the pixel is.
-        thresholds = self.thresholds.to(probs.device)
-        probs, count = probs.flatten(), len(thresholds)
-        nearest = (probs * (count - 1)).round_()
-        is_above = probs.clone().ge_(thresholds.index_select(0, nearest.int()))
-        reached = nearest.add_(is_above)  # (H * W,), whole numbers in [0, K]
-        bins = reached.add_(target.flatten().float(), alpha=count + 1).long()
-        histograms = torch.bincount(bins, minlength=2 * (count + 1)).view(2, -1)  # by true or not
-        at_least = histograms[:, 1:].flip(1).cumsum(1).flip(1)  # (2, K)
-        hits, marked = at_least[1], at_least.sum(0)
-        return _f_measure(hits, marked, histograms[1].sum(), self.beta2)
 
 
 @dataclass(frozen=True)
@@ -171,7 +107,7 @@ class BinaryMetrics:
         beta2: Weight of precision against recall in F, squared; AVSBench's is 0.3.
     """
 
-    def __init__(self, threshold: float = 0.5, beta2: float = 0.3) -> None:
+    def __init__(self, threshold: float = 0.5, beta2: float = BETA2) -> None:
         self.threshold = threshold
         self.beta2 = beta2
         self._f = FScore(beta2)
@@ -201,7 +137,7 @@ class BinaryMetrics:
         self._silent.append((true == 0).cpu())
         self._j.append(mask_iou(masks, targets).cpu())
         self._j_strict.append(strict_mask_iou(masks, targets).cpu())
-        self._f_at_threshold.append(_f_measure(hits, marked, true, self.beta2).cpu())
+        self._f_at_threshold.append(f_measure(hits, marked, true, self.beta2).cpu())
         self._marked_area.append((marked.double() / masks[0].numel()).cpu())
         both, only_masks, only_targets = hits.sum(), (marked - hits).sum(), (true - hits).sum()
         neither = masks.numel() - both - only_masks - only_targets
@@ -249,13 +185,6 @@ def _is_silent(targets: Tensor) -> Tensor:
     return ~targets.flatten(-2).any(-1)
 
 
-def _f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float) -> Tensor:
-    # (1 + b) P R / (b P + R) with P = hits / marked and R = hits / true, without the divisions
-    # that fail when nothing is marked or true: F is 0 there.
-    hits, marked, true = hits.double(), marked.double(), true.double()
-    return (beta2 * hits + hits) / (beta2 * true + marked).clamp(min=1e-9)
-
-
 def _mean(values: Tensor) -> float | None:
     return float(values.mean()) if len(values) else None
 
@@ -270,20 +199,4 @@ def _check_masks(masks: Tensor, targets: Tensor) -> None:
         raise ValueError(
             f"masks are {masks.dtype} and targets {targets.dtype}, both must be torch.bool; "
             "compare probabilities with a threshold first."
-        )
-
-
-def _check_clip(mask_probs: Tensor, targets: Tensor) -> None:
-    if mask_probs.shape != targets.shape or targets.ndim != 3 or 0 in targets.shape:
-        raise ValueError(
-            f"mask_probs are {tuple(mask_probs.shape)} and targets {tuple(targets.shape)}; both "
-            "must be (T, H, W) of one shape, one clip at a time."
-        )
-    if targets.dtype != torch.bool:
-        raise ValueError(f"targets are {targets.dtype}, they must be torch.bool; use targets > 0.")
-    low, high = float(mask_probs.min()), float(mask_probs.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"mask_probs run from {low:.3g} to {high:.3g}, probabilities lie in [0, 1]; apply the "
-            "sigmoid to logits first."
         )
