@@ -4,24 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from avseg.metrics import BinaryMetrics, BinaryScores, FScore, mask_iou, strict_mask_iou
-
-
-def draw(*rows: str) -> Tensor:
-    return torch.tensor([[pixel == "#" for pixel in row] for row in rows])
-
-
-TARGET = draw(
-    "##..",
-    "##..",
-    "....",
-)
-SHIFTED_RIGHT = draw(
-    ".##.",
-    ".##.",
-    "....",
-)
-SILENT = torch.zeros_like(TARGET)
+from avseg.metrics import BinaryMetrics, BinaryScores, mask_iou, strict_mask_iou
+from tests.metrics.drawing import SHIFTED_RIGHT, SILENT, TARGET
 
 
 def score(*clips: tuple[Tensor, Tensor]) -> BinaryScores:
@@ -69,91 +53,6 @@ def test_probabilities_are_refused_as_masks() -> None:
 def test_masks_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"masks are \(2, 4\) and targets \(3, 4\)"):
         mask_iou(TARGET[:2], TARGET)
-
-
-def test_each_clip_is_scored_at_its_own_best_threshold() -> None:
-    f = FScore()
-    f.update(0.9 * TARGET[None].float(), TARGET[None])
-    f.update(0.2 * TARGET[None].float(), TARGET[None])
-    assert f.compute() == 1.0
-
-
-def test_all_frames_of_a_clip_share_one_threshold() -> None:
-    # Frame 1 needs a threshold above 0.6, frame 2 one below 0.3.
-    loud = 0.9 * TARGET.float() + 0.6 * (SHIFTED_RIGHT & ~TARGET).float()
-    quiet = 0.3 * TARGET.float()
-    f = FScore()
-    f.update(torch.stack([loud, quiet]), torch.stack([TARGET, TARGET]))
-    half_right = 1.3 * (4 / 6) * 1 / (0.3 * (4 / 6) + 1)  # precision 4 / 6, recall 1
-    assert f.compute() == pytest.approx((half_right + 1) / 2)
-
-
-def test_f_weighs_precision_and_recall_by_beta2() -> None:
-    f = FScore()
-    f.update(torch.cat([TARGET, TARGET])[None, :4].float(), torch.cat([TARGET, SILENT])[None, :4])
-    precision, recall = 4 / 6, 1.0
-    assert f.compute() == pytest.approx(1.3 * precision * recall / (0.3 * precision + recall))
-
-
-def test_silent_frames_do_not_count_in_f() -> None:
-    f = FScore()
-    f.update(torch.stack([TARGET, TARGET]).float(), torch.stack([TARGET, SILENT]))
-    assert f.compute() == 1.0
-
-
-def test_a_clip_of_silent_frames_only_scores_zero_in_f_as_in_avsbench() -> None:
-    f = FScore()
-    f.update(SILENT[None].float(), SILENT[None])
-    assert f.compute() == 0.0
-
-
-def test_one_histogram_gives_what_comparing_with_each_of_255_thresholds_gives() -> None:
-    generator = torch.Generator().manual_seed(5)
-    probs = torch.rand(3, 20, 30, generator=generator)
-    probs[0, :5] = 1.0
-    probs[1, :5] = 0.0
-    targets = torch.rand(3, 20, 30, generator=generator) < 0.2
-    curve = []
-    for threshold in torch.linspace(0, 1 - 1e-10, 255):
-        frames = []
-        for frame_probs, target in zip(probs, targets, strict=True):
-            marked = frame_probs >= threshold
-            hits = float((marked & target).sum())
-            precision = hits / (float(marked.sum()) + 1e-20)
-            recall = hits / (float(target.sum()) + 1e-20)
-            weighted = 0.3 * precision + recall
-            frames.append(1.3 * precision * recall / weighted if weighted else 0.0)
-        curve.append(sum(frames) / len(frames))
-    f = FScore()
-    f.update(probs, targets)
-    assert f.compute() == pytest.approx(max(curve), abs=1e-12)
-
-
-def test_a_pixel_at_a_threshold_reaches_it_and_one_just_below_does_not() -> None:
-    thresholds = torch.linspace(0, 1 - 1e-10, 255)
-    below = thresholds[1:].nextafter(torch.zeros(254))
-    for probs, reached in ((thresholds, torch.arange(1, 256)), (below, torch.arange(1, 255))):
-        marked = (probs >= thresholds[:, None]).sum(1)  # of each threshold
-        f = FScore(beta2=1.0)
-        curve = f._curve(probs, torch.ones(len(probs), dtype=torch.bool))
-        torch.testing.assert_close(curve, 2.0 * marked / (marked + len(probs)), check_dtype=False)
-        assert torch.equal((probs[:, None] >= thresholds).sum(1), reached)
-
-
-def test_logits_are_refused_with_the_advice_to_apply_the_sigmoid() -> None:
-    logits = 8 * TARGET[None].float() - 4
-    with pytest.raises(ValueError, match=r"run from -4 to 4, .* apply the sigmoid"):
-        FScore().update(logits, TARGET[None])
-
-
-def test_nan_is_refused() -> None:
-    with pytest.raises(ValueError, match="run from nan to nan"):
-        FScore().update(torch.full((1, 3, 4), torch.nan), TARGET[None])
-
-
-def test_f_of_nothing_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no clip was added"):
-        FScore().compute()
 
 
 def test_sounding_frames_are_scored_apart() -> None:
@@ -213,8 +112,3 @@ def test_the_order_of_the_clips_does_not_matter() -> None:
     assert forwards.f == pytest.approx(backwards.f, abs=1e-12)
     assert forwards.dataset_iou == backwards.dataset_iou
     assert (forwards.clip_count, forwards.frame_count) == (3, 8)
-
-
-def test_a_batch_of_clips_is_refused_so_that_no_threshold_is_shared_between_clips() -> None:
-    with pytest.raises(ValueError, match=r"must be \(T, H, W\) of one shape, one clip at a time"):
-        FScore().update(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4, dtype=torch.bool))

@@ -4,7 +4,9 @@ T frames of H x W pixels, K = 255 thresholds evenly spaced in [0, 1]. A frame is
 mask is empty.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: AVSBench's weight of precision against recall, squared.
@@ -12,6 +14,10 @@ BETA2 = 0.3
 
 #: AVSBench's thresholds: the largest is 1, since 32-bit floats have nothing between it and 1.
 THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
+_THRESHOLDS = THRESHOLDS.numpy()
+
+#: More than a product with 254 and a threshold can be off together, in steps between thresholds.
+_ROUNDING = np.float32(2**-14)
 
 
 def f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float = BETA2) -> Tensor:
@@ -46,10 +52,12 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
     Returns:
         F in [0, 1], (T, K) float64; 0 in silent frames.
     """
-    curves = torch.zeros(len(scores), len(THRESHOLDS), dtype=torch.float64)
-    for curve, frame, target in zip(curves, scores.float(), targets, strict=True):
-        curve[:] = _curve(frame.flatten(), target.flatten(), beta2)
-    return curves
+    frames = zip(scores.float().cpu().numpy(), targets.cpu().numpy(), strict=True)
+    counts = np.zeros((3, len(scores), len(THRESHOLDS)), np.int64)  # hits, marked, true
+    for i, (frame, target) in enumerate(frames):
+        if target.any():
+            counts[:, i] = _count(frame, target)
+    return f_measure(*torch.from_numpy(counts), beta2=beta2)
 
 
 class FScore:
@@ -79,13 +87,9 @@ class FScore:
                 probabilities.
         """
         check_clip(mask_probs, targets)
-        sounding = targets.flatten(1).any(1)
-        curves = (
-            f_curves(mask_probs[sounding], targets[sounding], self.beta2)
-            if sounding.any()
-            else None
-        )
-        self.clip_scores.append(0.0 if curves is None else float(curves.mean(0).max()))
+        sounding = int(targets.cpu().numpy().any(axis=(1, 2)).sum())
+        curve = f_curves(mask_probs, targets, self.beta2).sum(0) / max(sounding, 1)
+        self.clip_scores.append(float(curve.max()))
 
     def compute(self) -> float:
         """Average the clips added so far.
@@ -126,16 +130,36 @@ def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
         )
 
 
-def _curve(scores: Tensor, target: Tensor, beta2: float) -> Tensor:
-    # One histogram of the pixels over the thresholds gives all K counts. They are evenly spaced:
-    # the nearest one is a product away, and one comparison tells on which side of it a pixel is.
-    thresholds = THRESHOLDS.to(scores.device)
-    count = len(thresholds)
-    nearest = (scores.clamp(0, 1) * (count - 1)).round_()
-    is_above = scores.ge(thresholds.index_select(0, nearest.int())).float()
-    reached = nearest.add_(is_above)  # (H * W,), whole numbers in [0, K]
-    bins = reached.add_(target.float(), alpha=count + 1).long()
-    histograms = torch.bincount(bins, minlength=2 * (count + 1)).view(2, -1)  # by true or not
-    at_least = histograms[:, 1:].flip(1).cumsum(1).flip(1)  # (2, K)
-    hits, marked = at_least[1], at_least.sum(0)
-    return f_measure(hits, marked, histograms[1].sum(), beta2)
+def _count(scores: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count a frame's hit, marked and true pixels under each threshold, (3, K)."""
+    levels = _levels(scores)
+    chosen = levels[target]
+    counts = np.stack([_at_least(chosen), _at_least(levels.reshape(-1)), np.full(255, len(chosen))])
+    if scores.min() < 0:  # the level says that these pixels reach the threshold 0
+        negative = scores < 0
+        counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
+    return counts
+
+
+def _levels(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Number the highest threshold that each score reaches; a negative one gets 0 too."""
+    top = np.float32(len(THRESHOLDS) - 1)
+    places = scores * top
+    if places.min() < 0 or places.max() > top:
+        # Half a step outside: as far from a threshold as can be.
+        np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
+    # The product is rounded and so are the thresholds; near one, only a comparison can tell.
+    places -= _ROUNDING
+    levels = places.astype(np.uint8)
+    places += 2 * _ROUNDING
+    near = np.flatnonzero(levels != places.astype(np.uint8))
+    values = scores.reshape(-1)[near]
+    levels.reshape(-1)[near] = np.searchsorted(_THRESHOLDS, values, side="right") - 1
+    return levels
+
+
+def _at_least(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the levels that are not below each, (K,)."""
+    histogram = torch.bincount(torch.from_numpy(levels), minlength=len(THRESHOLDS)).numpy()
+    counts: NDArray[np.int64] = histogram[::-1].cumsum()[::-1]
+    return counts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -263,7 +264,7 @@ class ProtocolScores:
         protocols = [PROTOCOLS[name] for name in self.names]
         clip = _Clip(category, {}, {})
         for side in {protocol.side for protocol in protocols}:
-            logits, truth = _resize(mask_logits.float(), targets, side)
+            logits, truth = _resize(mask_logits.float().cpu(), targets.cpu(), side)
             probs = logits.sigmoid()
             for protocol in protocols:
                 key = (side, protocol.threshold)
@@ -406,23 +407,26 @@ def _scores(logits: Tensor, probs: Tensor, kind: Scores) -> Tensor:
 
 
 def _sum_curves(scores: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    sounding = targets.flatten(1).any(1)
-    curves = f_curves(scores[sounding], targets[sounding])
-    return curves.sum(0).cpu(), len(curves)
+    sounding = int(targets.numpy().any(axis=(1, 2)).sum())
+    return f_curves(scores, targets).sum(0), sounding
 
 
 def _count(masks: Tensor, targets: Tensor) -> Tensor:
-    pixels = torch.ones_like(targets)
-    kinds = (masks & targets, masks, targets, pixels)
-    return torch.stack([kind.flatten(1).sum(1) for kind in kinds]).cpu()
+    # NumPy counts true values ten times as fast as PyTorch.
+    pairs = zip(masks.numpy(), targets.numpy(), strict=True)
+    counts = [
+        (np.count_nonzero(m & t), np.count_nonzero(m), np.count_nonzero(t), t.size)
+        for m, t in pairs
+    ]
+    return torch.tensor(counts).T
 
 
 def _resize(mask_logits: Tensor, targets: Tensor, side: int | None) -> tuple[Tensor, Tensor]:
     """Bring both to one size: logits bilinearly, true masks to the nearest pixel."""
     size = targets.shape[1:] if side is None else (side, side)
     if targets.shape[1:] != torch.Size(size):
-        maps = F.interpolate(targets[:, None].float(), size=tuple(size), mode="nearest-exact")
-        targets = maps[:, 0] > 0
+        maps = F.interpolate(targets[:, None].byte(), size=tuple(size), mode="nearest-exact")
+        targets = maps[:, 0].bool()
     if mask_logits.shape[1:] != torch.Size(size):
         maps = F.interpolate(mask_logits[:, None], size=tuple(size), mode="bilinear")
         mask_logits = maps[:, 0]
