@@ -108,7 +108,23 @@ def test_the_order_of_the_clips_does_not_matter() -> None:
         for t in (1, 5, 2)
     ]
     forwards, backwards = score(*clips), score(*clips[::-1])
-    assert forwards.j == pytest.approx(backwards.j, abs=1e-12)
-    assert forwards.f == pytest.approx(backwards.f, abs=1e-12)
-    assert forwards.dataset_iou == backwards.dataset_iou
+    assert forwards == backwards
     assert (forwards.clip_count, forwards.frame_count) == (3, 8)
+
+
+def test_processes_that_share_the_clips_get_the_same_figures_to_the_last_digit() -> None:
+    generator = torch.Generator().manual_seed(4)
+    clips = [
+        (torch.rand(5, 9, 7, generator=generator), torch.rand(5, 9, 7, generator=generator) < 0.1)
+        for _ in range(7)
+    ]
+    first, second = BinaryMetrics(), BinaryMetrics()
+    for number, clip in enumerate(clips):
+        (first if number % 3 else second).update(*clip)
+    first.merge(second)
+    assert first.compute() == score(*clips)
+
+
+def test_metrics_with_other_thresholds_are_not_merged() -> None:
+    with pytest.raises(ValueError, match=r"are 0.5, 0.3 here and 0.4, 0.3 there"):
+        BinaryMetrics().merge(BinaryMetrics(threshold=0.4))

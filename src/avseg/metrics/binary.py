@@ -8,6 +8,8 @@ T frames of H x W pixels. A frame is silent if its true mask is empty.
 """
 
 from dataclasses import dataclass
+from math import fsum
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -98,7 +100,7 @@ class BinaryScores:
 
 
 class BinaryMetrics:
-    """Gathers clips and scores them together; the order and the batch size do not matter.
+    """Gathers clips and scores them together; neither order nor batches nor processes matter.
 
     Frames are the unit of J, as in AVSBench, where all test clips of a subset are equally long.
 
@@ -143,6 +145,28 @@ class BinaryMetrics:
         neither = masks.numel() - both - only_masks - only_targets
         self._confusion += torch.stack([both, only_masks, only_targets, neither]).cpu()
 
+    def merge(self, other: Self) -> None:
+        """Add the clips of another process; it does not matter which process has which.
+
+        Args:
+            other: What it has gathered, with the same threshold and beta2.
+
+        Raises:
+            ValueError: If these differ.
+        """
+        if (other.threshold, other.beta2) != (self.threshold, self.beta2):
+            raise ValueError(
+                f"threshold and beta2 are {self.threshold}, {self.beta2} here and "
+                f"{other.threshold}, {other.beta2} there; make both alike."
+            )
+        self._f.merge(other._f)
+        self._silent += other._silent
+        self._j += other._j
+        self._j_strict += other._j_strict
+        self._f_at_threshold += other._f_at_threshold
+        self._marked_area += other._marked_area
+        self._confusion += other._confusion
+
     def compute(self) -> BinaryScores:
         """Score all clips added so far.
 
@@ -161,9 +185,9 @@ class BinaryMetrics:
         iou = both / (both + wrong) if both + wrong else None
         background = neither / (neither + wrong) if neither + wrong else None
         return BinaryScores(
-            j=float(j.mean()),
+            j=fsum(j.tolist()) / len(j),
             j_sounding=_mean(j[~silent]),
-            j_strict=float(torch.cat(self._j_strict).mean()),
+            j_strict=fsum(torch.cat(self._j_strict).tolist()) / len(j),
             f=f,
             f_at_threshold=_mean(torch.cat(self._f_at_threshold)[~silent]),
             dataset_iou=iou,
@@ -186,7 +210,8 @@ def _is_silent(targets: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> float | None:
-    return float(values.mean()) if len(values) else None
+    # Summed exactly, so that the order cannot show.
+    return fsum(values.tolist()) / len(values) if len(values) else None
 
 
 def _check_masks(masks: Tensor, targets: Tensor) -> None:

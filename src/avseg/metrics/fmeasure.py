@@ -4,6 +4,9 @@ T frames of H x W pixels, K = 255 thresholds evenly spaced in [0, 1]. A frame is
 mask is empty.
 """
 
+from math import fsum
+from typing import Self
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -91,6 +94,14 @@ class FScore:
         curve = f_curves(mask_probs, targets, self.beta2).sum(0) / max(sounding, 1)
         self.clip_scores.append(float(curve.max()))
 
+    def merge(self, other: Self) -> None:
+        """Add the clips of another process.
+
+        Args:
+            other: What it has gathered, with the same beta2.
+        """
+        self.clip_scores += other.clip_scores
+
     def compute(self) -> float:
         """Average the clips added so far.
 
@@ -102,7 +113,7 @@ class FScore:
         """
         if not self.clip_scores:
             raise ValueError("no clip was added; call update() for each clip first.")
-        return sum(self.clip_scores) / len(self.clip_scores)
+        return fsum(self.clip_scores) / len(self.clip_scores)  # exact: the order cannot show
 
 
 def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
