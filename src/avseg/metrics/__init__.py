@@ -2,15 +2,19 @@
 
 from avseg.metrics.binary import BinaryMetrics, BinaryScores, mask_iou, strict_mask_iou
 from avseg.metrics.fmeasure import FScore, f_curves
-from avseg.metrics.protocols import PROTOCOLS, Protocol, ProtocolScores
+from avseg.metrics.protocols import ProtocolScores
+from avseg.metrics.published import PROTOCOLS, Protocol
+from avseg.metrics.semantic import SEMANTIC_PROTOCOLS, SemanticMetrics
 
 __all__ = [
     "PROTOCOLS",
+    "SEMANTIC_PROTOCOLS",
     "BinaryMetrics",
     "BinaryScores",
     "FScore",
     "Protocol",
     "ProtocolScores",
+    "SemanticMetrics",
     "f_curves",
     "mask_iou",
     "strict_mask_iou",

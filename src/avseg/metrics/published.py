@@ -1,0 +1,194 @@
+"""How the published codes score masks: one row each, every quirk named and sourced.
+
+Most papers print "mIoU" and "F" and mean AVSBench's two functions, but their codes call them on
+other numbers, at other sizes, or in other batches. docs/metrics.md says which row to use when.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+#: What is compared with the thresholds of F.
+Scores = Literal["probabilities", "logits", "softmax of probabilities"]
+
+#: What a quirk does; {} stands for its value.
+_EFFECTS = {
+    "clips_per_batch": "batches of {} clips: F takes one threshold for each, and all batches count "
+    "alike, the last and smaller one too",
+    "threshold": "pixels above {} are marked, not above 0.5",
+    "f_scores": "F compares its thresholds with the {}, not with the probabilities",
+    "f_is_swept": "F is taken at the threshold of the masks, not at the best of 255",
+    "silence_is_strict": "a silent frame scores 1 if nothing is marked and else 0, not the share "
+    "of its pixels that is left clean",
+    "is_pooled": "pixels of all frames together, mean of object and background, F at the threshold "
+    "of the masks",
+    "side": "scored at {0} x {0} pixels, not at the size of the stored frames",
+    "truth_grows": "true masks keep every pixel that a true one touches when they are resized",
+}
+_WHOLE_SET = "one batch of all clips: F takes one threshold for the whole set, frames count alike"
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """One way in which a code departs from AVSBench's functions on single clips.
+
+    Attributes:
+        name: The field of `Protocol` that holds it.
+        effect: What it does.
+        source: Where in the code it is.
+    """
+
+    name: str
+    effect: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one code turns masks into J and F; the defaults are AVSBench's functions on single clips.
+
+    Attributes:
+        title: The name to print.
+        code: Repository and commit; "avseg" for our own.
+        clips_per_batch: Clips that are scored together; None for the whole data set.
+        threshold: Probability above which a pixel is marked.
+        f_scores: What F compares with its thresholds.
+        f_is_swept: Whether F takes the best of 255 thresholds, or that of the masks.
+        silence_is_strict: Whether a silent frame scores all or nothing.
+        is_pooled: Whether the pixels of all frames are counted together, the background as well.
+        side: Of the square, in pixels, to which masks are resized; None for the annotated size.
+        truth_grows: Whether resized true masks keep every pixel that a true one touches; else the
+            nearest pixel decides.
+        sources: Where in the code each departure from the defaults is, by the field's name.
+    """
+
+    title: str
+    code: str
+    clips_per_batch: int | None = 1
+    threshold: float = 0.5
+    f_scores: Scores = "probabilities"
+    f_is_swept: bool = True
+    silence_is_strict: bool = False
+    is_pooled: bool = False
+    side: int | None = None
+    truth_grows: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """Name the departures from AVSBench's functions on single clips."""
+        return tuple(
+            Quirk(name, self._effect(name), source) for name, source in self.sources.items()
+        )
+
+    def _effect(self, name: str) -> str:
+        value = getattr(self, name)
+        return _WHOLE_SET if value is None else _EFFECTS[name].format(value)
+
+
+_OURS = "avseg"
+
+#: By name. The size is given where a code resizes; AVSBench's S4 and MS3 are stored at 224 x 224.
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "tpavi": Protocol(
+            title="AVSBench (TPAVI)",
+            code="OpenNLPLab/AVSBench@f7414af",
+        ),
+        "tpavi-batch4": Protocol(
+            title="AVSBench, as its test.sh",
+            code="OpenNLPLab/AVSBench@f7414af",
+            clips_per_batch=4,
+            sources={"clips_per_batch": "avs_scripts/avs_ms3/test.sh: --test_batch_size 4"},
+        ),
+        "avsegformer": Protocol(
+            title="AVSegFormer",
+            code="vvvb-github/AVSegFormer@7083cb6",
+            clips_per_batch=2,
+            side=512,
+            sources={
+                "clips_per_batch": "config/ms3/AVSegFormer_pvt2_ms3.py: batch_size of the test set",
+                "side": "dataloader/ms3_dataset.py: Resize([512, 512]) of frames and masks",
+            },
+        ),
+        "combo": Protocol(
+            title="COMBO",
+            code="yannqi/COMBO-AVS@cb8af1c",
+            f_scores="softmax of probabilities",
+            sources={
+                "f_scores": "models/evaluation/sem_seg_evaluation.py: process() applies the "
+                "softmax to the two probabilities of object and background"
+            },
+        ),
+        "sama-avs": Protocol(
+            title="SAMA-AVS",
+            code="jinxiang-liu/anno-free-AVS@15e6b04",
+            f_scores="logits",
+            side=1024,
+            sources={
+                "f_scores": "utility.py: Eval_Fmeasure() without its sigmoid",
+                "side": "test_avs.py: --inp_size 1024, of frames and masks",
+            },
+        ),
+        "tavis": Protocol(
+            title="TAViS",
+            code="Sssssuperior/TAViS@00212fe",
+            f_scores="logits",
+            sources={"f_scores": "utility.py: Eval_Fmeasure() without its sigmoid"},
+        ),
+        "av2t-sam": Protocol(
+            title="AV2T-SAM",
+            code="bok-bok/AV2T-SAM@d7cac49",
+            f_scores="logits",
+            sources={"f_scores": "utility.py: Eval_Fmeasure() without its sigmoid"},
+        ),
+        "gavs": Protocol(
+            title="GAVS",
+            code="GeWu-Lab/Generalizable-Audio-Visual-Segmentation@753b23b",
+            threshold=0.4,
+            sources={"threshold": "GAVS/segment_anything/utils/v1m/utility.py: mask_iou()"},
+        ),
+        "ref-avs": Protocol(
+            title="Ref-AVS",
+            code="GeWu-Lab/Ref-AVS@82eb688",
+            clips_per_batch=4,
+            threshold=0.4,
+            side=256,
+            truth_grows=True,
+            sources={
+                "clips_per_batch": "run_refavs.py: batch_size of val_loader",
+                "threshold": "utils/metric/utility.py: mask_iou()",
+                "side": "datasets/dataset_refavs.py: cv2.resize(mask, (256, 256))",
+                "truth_grows": "datasets/dataset_refavs.py: the resized mask > 0, bilinear",
+            },
+        ),
+        "cavp": Protocol(
+            title="CAVP, data set",
+            code="cyh-0/CAVP@96a6c34",
+            clips_per_batch=None,
+            is_pooled=True,
+            sources={
+                "is_pooled": "utils/eval_utils.py: MIoU and ForegroundDetect, called in "
+                "trainer/trainer_cavp_avs_obj.py"
+            },
+        ),
+        "whole-set": Protocol(
+            title="one threshold for all",
+            code=_OURS,
+            clips_per_batch=None,
+            sources={"clips_per_batch": "docs/metrics.md"},
+        ),
+        "strict": Protocol(
+            title="strict in silence, F at 0.5",
+            code=_OURS,
+            clips_per_batch=None,
+            f_is_swept=False,
+            silence_is_strict=True,
+            sources={
+                "f_is_swept": "docs/metrics.md",
+                "silence_is_strict": "docs/metrics.md",
+            },
+        ),
+    }
+)
