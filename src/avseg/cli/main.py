@@ -34,6 +34,11 @@ app.command(
     help="Score a model on a data set in AVSBench's layout.",
 )
 app.command(
+    "avseg.cli.score:score",
+    name="score",
+    help="Score saved predictions by all published protocols, without the model.",
+)
+app.command(
     "avseg.cli.train:train",
     name="train",
     help="Train a model from a recipe.",

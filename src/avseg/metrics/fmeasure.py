@@ -60,7 +60,8 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
     for i, (frame, target) in enumerate(frames):
         if target.any():
             counts[:, i] = _count(frame, target)
-    return f_measure(*torch.from_numpy(counts), beta2=beta2)
+    hits, marked, true = torch.from_numpy(counts)
+    return f_measure(hits, marked, true, beta2)
 
 
 class FScore:

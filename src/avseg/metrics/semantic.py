@@ -116,7 +116,7 @@ class SemanticMetrics:
         pairs = targets.flatten(1).long() * self.class_count + classes.flatten(1).long()
         count = self.class_count**2
         tables = torch.stack([torch.bincount(frame, minlength=count).cpu() for frame in pairs])
-        tables = tables.unflatten(1, self._confusion.shape)  # (T, K true, K marked)
+        tables = tables.view(-1, *self._confusion.shape)  # (T, K true, K marked)
         iou, f = _class_scores(tables)
         occurs = _occurs(tables)
         self._sums.append(torch.stack([iou.sum(0), f.sum(0), occurs.sum(0).double()]))
