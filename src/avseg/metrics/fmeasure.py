@@ -57,9 +57,10 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
     """
     frames = zip(scores.float().cpu().numpy(), targets.cpu().numpy(), strict=True)
     counts = np.zeros((3, len(scores), len(THRESHOLDS)), np.int64)  # hits, marked, true
+    levels_of = _Levels(scores.shape[1:])
     for i, (frame, target) in enumerate(frames):
         if target.any():
-            counts[:, i] = _count(frame, target)
+            counts[:, i] = _count(levels_of(frame), frame, target)
     hits, marked, true = torch.from_numpy(counts)
     return f_measure(hits, marked, true, beta2)
 
@@ -142,32 +143,48 @@ def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
         )
 
 
-def _count(scores: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _count(
+    levels: NDArray[np.uint8], scores: NDArray[np.float32], target: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """Count a frame's hit, marked and true pixels under each threshold, (3, K)."""
-    levels = _levels(scores)
     chosen = levels[target]
-    counts = np.stack([_at_least(chosen), _at_least(levels.reshape(-1)), np.full(255, len(chosen))])
+    true = np.full(len(THRESHOLDS), len(chosen))
+    counts = np.stack([_at_least(chosen), _at_least(levels.reshape(-1)), true])
     if scores.min() < 0:  # the level says that these pixels reach the threshold 0
         negative = scores < 0
         counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
     return counts
 
 
-def _levels(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Number the highest threshold that each score reaches; a negative one gets 0 too."""
-    top = np.float32(len(THRESHOLDS) - 1)
-    places = scores * top
-    if places.min() < 0 or places.max() > top:
-        # Half a step outside: as far from a threshold as can be.
-        np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
-    # The product is rounded and so are the thresholds; near one, only a comparison can tell.
-    places -= _ROUNDING
-    levels = places.astype(np.uint8)
-    places += 2 * _ROUNDING
-    near = np.flatnonzero(levels != places.astype(np.uint8))
-    values = scores.reshape(-1)[near]
-    levels.reshape(-1)[near] = np.searchsorted(_THRESHOLDS, values, side="right") - 1
-    return levels
+class _Levels:
+    """Numbers the highest threshold that each pixel reaches; a negative score gets 0 too.
+
+    Args:
+        shape: Of a frame, (H, W). Its arrays are used again: fresh memory costs more than the
+            arithmetic.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._places = np.empty(shape, np.float32)
+        self._levels = np.empty(shape, np.uint8)
+        self._upper = np.empty(shape, np.uint8)
+
+    def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Number the thresholds of a frame, (H, W); the next call writes to the same array."""
+        top = np.float32(len(THRESHOLDS) - 1)
+        places = np.multiply(scores, top, out=self._places)
+        if scores.min() < 0 or scores.max() > 1:
+            # Half a step outside: as far from a threshold as can be.
+            np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
+        # The product is rounded and so are the thresholds; near one, only a comparison can tell.
+        places -= _ROUNDING
+        np.copyto(self._levels, places, casting="unsafe")
+        places += 2 * _ROUNDING
+        np.copyto(self._upper, places, casting="unsafe")
+        near = np.flatnonzero(self._levels != self._upper)
+        values = scores.reshape(-1)[near]
+        self._levels.reshape(-1)[near] = np.searchsorted(_THRESHOLDS, values, side="right") - 1
+        return self._levels
 
 
 def _at_least(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
