@@ -55,7 +55,7 @@ def test_the_table_ends_with_the_spread_of_the_published_protocols(rescored: Res
     assert "not with the probabilities" in rows[1][3]
     published = [rescored.protocols[name]["f"] for name in ("tpavi", "av2t-sam")]
     assert rows[-1][:3] == (
-        "spread of the published",
+        "spread: published, all",
         "0.0000",
         f"{max(published) - min(published):.4f}",
     )

@@ -20,6 +20,11 @@ from avseg.models.losses import resize_logits
 #: Increased whenever a reader of the JSON has to change.
 SCHEMA_VERSION = 1
 
+Row = tuple[str, ...]
+
+#: Headings and rows.
+Table = tuple[Row, list[Row]]
+
 
 @dataclass(frozen=True)
 class Rescored:
@@ -39,28 +44,26 @@ class Rescored:
     scores: BinaryScores
     semantic: dict[str, dict[str, float]]
 
-    @property
-    def published(self) -> dict[str, dict[str, float]]:
-        """Protocols of published codes, whose tables are compared with each other."""
-        return {k: v for k, v in self.protocols.items() if PROTOCOLS[k].code != "avseg"}
-
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def table(self) -> Table:
         """Spell the scores out.
 
         Returns:
-            Headings, and for each protocol its title, figures and quirks; last the spread of the
-            published ones.
+            Headings, and for each protocol its title, figures and quirks; last how far the
+            published ones lie apart, without and with those that pool pixels.
         """
-        rows = [
+        rows: list[Row] = [
             (PROTOCOLS[name].title, *_figures(row), _quirks(name))
             for name, row in self.protocols.items()
         ]
-        if len(self.published) > 1:
-            figures = _figures(spread(self.published.values()))
-            rows.append(("spread of the published", *figures, "largest less smallest"))
+        published = {name for name in self.protocols if PROTOCOLS[name].code != "avseg"}
+        by_frame = {name for name in published if not PROTOCOLS[name].is_pooled}
+        for names, title in ((by_frame, "published, by frame"), (published, "published, all")):
+            if len(names) > 1:
+                figures = _figures(spread(self.protocols[name] for name in names))
+                rows.append((f"spread: {title}", *figures, "largest less smallest"))
         return ("protocol", "mIoU (J)", "F", "what it does otherwise than AVSBench's code"), rows
 
-    def category_table(self, name: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def category_table(self, name: str) -> Table:
         """Spell out one protocol's scores of each category.
 
         Args:
@@ -69,17 +72,19 @@ class Rescored:
         Returns:
             Headings, and for each category its name and figures.
         """
-        rows = [(category, *_figures(rows[name])) for category, rows in self.categories.items()]
+        rows: list[Row] = [
+            (category, *_figures(scores[name])) for category, scores in self.categories.items()
+        ]
         return ("category", "mIoU (J)", "F"), rows
 
-    def semantic_table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def semantic_table(self) -> Table:
         """Spell out the scores of classes.
 
         Returns:
             Headings, and for each protocol its title and figures.
         """
         keys = ("j", "f", "j_without_background", "f_without_background")
-        rows = [
+        rows: list[Row] = [
             (SEMANTIC_PROTOCOLS[name].title, *(f"{row[key]:.4f}" for key in keys))
             for name, row in self.semantic.items()
         ]

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
 from avseg.export.partial import replace_when_complete
 
@@ -45,7 +46,7 @@ class PredictionFacts:
     model: str
     weights_sha256: str | None
     data: str
-    subset: str
+    subset: Subset
     split: str
     threshold: float
 
