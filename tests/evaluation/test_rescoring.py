@@ -86,8 +86,8 @@ def test_classes_are_scored_where_model_and_data_have_them(tmp_path: Path) -> No
     facts = PredictionFacts("drawn", None, "", "avss", "test_seen", 0.5)
     with write_predictions(tmp_path / "predictions", facts) as writer:
         for clip in split:
-            assert clip.classes is not None
-            true = torch.from_numpy(clip.classes).long()
+            assert clip.labels is not None
+            true = torch.from_numpy(clip.labels).long()
             logits = torch.nn.functional.one_hot(true, 71).movedim(-1, 1).float()
             writer.add(clip.clip_id, 9.0 * (true > 0) - 4.0, logits)
     rescored = rescore(read_predictions(tmp_path / "predictions"), split, ["tpavi"])

@@ -131,8 +131,8 @@ def rescore(
         _check_frames(predictions, index, len(targets))
         protocols.update(mask_logits, targets, clip.category, index)
         binary.update(resize_logits(mask_logits, targets.shape[1:]).sigmoid(), targets)
-        if class_logits is not None and clip.classes is not None:
-            true = torch.from_numpy(clip.classes[clip.annotated])
+        if class_logits is not None and clip.labels is not None:
+            true = torch.from_numpy(clip.labels[clip.annotated])
             classes = resize_logits(class_logits, true.shape[1:]).argmax(1)
             semantic = semantic or SemanticMetrics(class_logits.shape[1])
             semantic.update(classes, true)
