@@ -76,6 +76,8 @@ def test_of_s4_the_category_is_seen_and_heard() -> None:
 
 
 def test_a_part_of_a_data_set_is_not_drawn_anew(tmp_path: Path) -> None:
-    write_synthavs(tmp_path, Recipe(subset="avss", clips=3, evaluation_clips=3, side=32), workers=1)
+    write_synthavs(
+        tmp_path, Recipe(subset="avss", clips=1, evaluation_clips=2, side=160), workers=1
+    )
     assert find_generated(AVSBench(tmp_path, "avss")) is not None
     assert find_generated(AVSBench(tmp_path, "v1m")) is None
