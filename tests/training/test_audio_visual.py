@@ -13,6 +13,7 @@ from avseg.datasets.synthetic.writer import RECIPE_FILE
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.training.audio_visual import AudioVisual, Frames, collate, draw_dubs, embed_clip
+from avseg.training.parts import Part
 from avseg.training.task import Materials
 from tests.training import tiny
 
@@ -45,7 +46,7 @@ def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     earlier = Av2tSamModel(config).train(False)
     earlier.save_pretrained(tmp_path)
-    parts = {"model": tmp_path / "model.safetensors"}
+    parts = {"model": Part(tmp_path / "model.safetensors")}
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.0)
     task = options.build(Materials(config, parts, data, runs / "sounds"))
     clip = AVSBench(data, "ms3", "val")[0]

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from avseg.errors import TrainingError
-from avseg.training.parts import find_weights, load_part
+from avseg.training.parts import Part, find_weights, load_part
 
 
 def make_run(folder: Path) -> Path:
@@ -43,7 +43,7 @@ def test_a_run_that_did_not_end_is_refused(tmp_path: Path) -> None:
 
 def test_a_part_gets_the_weights_under_its_prefix(tmp_path: Path) -> None:
     part = nn.Linear(3, 2)
-    load_part(part, make_run(tmp_path / "clip"), "tower.")
+    load_part(part, Part(make_run(tmp_path / "clip"), "tower."))
     assert part.weight.eq(1).all()
 
 
@@ -61,4 +61,4 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     weights = make_run(tmp_path / "clip")
     with pytest.raises(TrainingError, match=message):
-        load_part(part, weights, prefix)
+        load_part(part, Part(weights, prefix))

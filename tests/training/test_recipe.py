@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from avseg.errors import TrainingError
-from avseg.models.av2t_sam import Av2tSamConfig
-from avseg.training.parts import PREFIXES
+from avseg.training.parts import WHOLE
 from avseg.training.recipe import (
     Recipe,
     change_recipe,
@@ -16,6 +15,7 @@ from avseg.training.recipe import (
     seed_recipe,
 )
 from avseg.training.run import check_trainer_options, read_task_options
+from avseg.training.tasks import TASKS
 from tests.training.tiny import CLIP
 
 
@@ -35,8 +35,9 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
     recipe = load_recipe(name)
     read_task_options(recipe)
     check_trainer_options(recipe)
-    Av2tSamConfig.tiny(**recipe.model)
-    assert set(recipe.start_from) <= set(PREFIXES)
+    task = TASKS[recipe.task]
+    task.config_class.tiny(**recipe.model)
+    assert set(recipe.start_from) <= {WHOLE, *task.part_prefixes}
     assert set(recipe.start_from.values()) <= set(recipe_names())
 
 

@@ -44,10 +44,14 @@ def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
         (changed(tiny.CLIP, "model", feature="clip"), "model: .*no option feature"),
         (changed(tiny.CLIP, "model", features="ears"), "(?s)model: .*ears"),
         (
-            changed(tiny.CLIP, "start_from", ears="x"),
-            "'ears'; there are clap, clip, model, sam, segmenter",
+            changed(tiny.CLIP, "start_from", clip="x"),
+            "no option 'clip'; there are model",
         ),
-        (changed(tiny.CLIP, "start_from", clip="cilp"), "there is no run 'cilp'.*avseg train cilp"),
+        (
+            changed(tiny.SEGMENTER, "start_from", clap="x"),
+            "'clap'; there are model, sam, segmenter, stem",
+        ),
+        (changed(tiny.BRIDGE, "start_from", clip="cilp"), "no run 'cilp'.*avseg train cilp"),
     ],
 )
 def test_a_wrong_recipe_is_refused_before_anything_is_written(

@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import save_file
 
 from avseg.datasets.synthetic.categories import CATEGORIES
-from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.training.parts import Part
 from avseg.training.recipe import Recipe
 from avseg.training.run import read_task_options
 from avseg.training.task import Materials, Task
+from avseg.training.tasks import TextPrompt
 from tests.training import tiny
 
 PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
@@ -73,8 +74,9 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(0.25)
-        parts[part] = tmp_path / f"{part}.safetensors"
-        save_file(model.state_dict(), parts[part])
+        weights = tmp_path / f"{part}.safetensors"
+        save_file(model.state_dict(), weights)
+        parts[part] = Part(weights, TextPrompt.part_prefixes[part])
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     options = read_task_options(tiny.SEGMENTER)
     started = options.build(Materials(config, parts, None, runs / "sounds")).model
@@ -87,10 +89,3 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
     assert {name for name in matrices if name.startswith("segmenter.sam.")} <= loaded
     assert any(name.startswith("segmenter.beit3.vision_embed.proj.") for name in loaded)
     assert "segmenter.text_hidden_fcs.0.weight" not in loaded
-
-
-def test_a_part_that_a_task_does_not_have_is_refused(runs: Path, tmp_path: Path) -> None:
-    config = Av2tSamConfig.tiny(**tiny.MODEL)
-    materials = Materials(config, {"clap": tmp_path / "x"}, None, runs / "sounds")
-    with pytest.raises(TrainingError, match="no part 'clap'; it has segmenter, sam, stem"):
-        read_task_options(tiny.SEGMENTER).build(materials)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from avseg.datasets.avsbench import AnnotatedClip, AVSBench
 from avseg.datasets.contents import Contents, find_generated, read_contents
 from avseg.datasets.layout import Subset
 from avseg.errors import TrainingError
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
 from avseg.training.measures import measure_masks
-from avseg.training.parts import load_parts
+from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
 from avseg.training.task import Materials, Task
 
 _log = logging.getLogger(__name__)
@@ -44,11 +45,18 @@ class AudioVisual:
             takes none.
     """
 
+    config_class: ClassVar[type[Any]] = Av2tSamConfig
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "clip": TOWER,
+        "clap": TOWER,
+        "segmenter": SEGMENTER,
+    }
+
     train: tuple[str, ...]
     measured: tuple[str, ...]
     off_screen: float
 
-    def build(self, materials: Materials) -> Task:
+    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task; parts that the model's features leave out are not loaded.
 
         Args:
@@ -63,13 +71,14 @@ class AudioVisual:
                 what is in the picture.
             DatasetError: If a data set is not there.
         """
-        splits = self._open(materials)
+        rate = materials.config.clap_config.sample_rate
+        splits = open_splits(materials.data, (*self.train, *self.measured), rate)
         model = Av2tSamModel(materials.config)
         modules = {
             "clip": model.clip,
             "clap": model.clap,
             "segmenter": model.segmenter,
-            "model": model,
+            WHOLE: model,
         }
         load_parts(modules, materials.parts)
         processor = Av2tSamProcessor.from_config(materials.config)
@@ -94,17 +103,6 @@ class AudioVisual:
             measure=measure_masks,
             finish=processor.save_pretrained,
         )
-
-    def _open(self, materials: Materials) -> dict[str, AVSBench]:
-        if materials.data is None:
-            raise TrainingError(
-                "an audio-visual recipe reads data sets; give their folder with --data "
-                "(`avseg data synthesize` makes some)."
-            )
-        rate = materials.config.clap_config.sample_rate
-        return {
-            name: _open_split(materials.data, name, rate) for name in (*self.train, *self.measured)
-        }
 
 
 @dataclass(frozen=True)
@@ -312,6 +310,29 @@ def _read_contents(name: str, split: AVSBench) -> list[Contents]:
             "SynthAVS and s4 do. Set data.off_screen=0.0, or leave that data set out."
         )
     return contents
+
+
+def open_splits(data: Path | None, names: Iterable[str], sample_rate: int) -> dict[str, AVSBench]:
+    """Open the data sets that a recipe names.
+
+    Args:
+        data: Folder of the data sets.
+        names: Each "subset/split".
+        sample_rate: Of the sound, in Hz.
+
+    Returns:
+        Name to data set.
+
+    Raises:
+        TrainingError: If there is no folder, or a name is not of that form.
+        DatasetError: If a data set is not there.
+    """
+    if data is None:
+        raise TrainingError(
+            "an audio-visual recipe reads data sets; give their folder with --data "
+            "(`avseg data synthesize` makes some)."
+        )
+    return {name: _open_split(data, name, sample_rate) for name in names}
 
 
 def _open_split(data: Path, name: str, sample_rate: int) -> AVSBench:

@@ -10,7 +10,7 @@ from avseg.backbones.tokenizing import WordTokenizer
 from avseg.datasets.synthetic.captions import WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
-from avseg.training.parts import PREFIXES, find_weights, load_part
+from avseg.training.parts import SEGMENTER, TOWER, Part, find_weights, load_part
 
 
 def save_cascade(
@@ -31,9 +31,9 @@ def save_cascade(
     config = config or CascadeConfig.tiny()
     model = CascadeModel(config)
     heard = find_weights(clap, runs)
-    load_part(model.clap, heard, PREFIXES["clap"])
-    load_part(model.clap_text, heard, "text_tower.")
-    load_part(model.segmenter, find_weights(evf_sam, runs), PREFIXES["segmenter"])
+    load_part(model.clap, Part(heard, TOWER))
+    load_part(model.clap_text, Part(heard, "text_tower."))
+    load_part(model.segmenter, Part(find_weights(evf_sam, runs), SEGMENTER))
     with torch.no_grad():
         model.log_scale.copy_(load_file(heard)["log_scale"])
     model.save_pretrained(folder)

@@ -1,6 +1,7 @@
 """Parts of a model from the runs that trained them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -14,15 +15,23 @@ WEIGHTS_FILE = "model.safetensors"
 #: The part that is all of what an earlier run of the same task trained.
 WHOLE = "model"
 
-#: Part of the model to what its names begin with in the run that trained it.
-PREFIXES = {
-    WHOLE: "",
-    "clip": "tower.",
-    "clap": "tower.",
-    "stem": "tower.clip.vision_model.embeddings.patch_embedding.",
-    "sam": "sam.",
-    "segmenter": "segmenter.",
-}
+#: What the names of a tower's weights begin with in the run that pre-trained it.
+TOWER = "tower."
+#: The same of an EVF-SAM, also in a saved one.
+SEGMENTER = "segmenter."
+
+
+@dataclass(frozen=True)
+class Part:
+    """Weights that a part of a model starts from.
+
+    Attributes:
+        weights: The file that holds them.
+        prefix: What their names begin with in that file.
+    """
+
+    weights: Path
+    prefix: str = ""
 
 
 def find_weights(run: str, runs: Path) -> Path:
@@ -53,41 +62,36 @@ def find_weights(run: str, runs: Path) -> Path:
     return weights
 
 
-def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Path]) -> None:
+def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Part]) -> None:
     """Load parts of a model from the runs that trained them.
 
     Args:
         modules: Part to its module, filled in place; None if the model leaves that part out.
-        parts: Part to weights file.
+        parts: Part to the weights that it starts from.
 
     Raises:
-        TrainingError: If the model has no such part, or a file does not hold exactly the part.
+        TrainingError: If a file does not hold exactly the part.
     """
-    for part, weights in parts.items():
-        if part not in modules:
-            raise TrainingError(
-                f"start_from: this task's model has no part {part!r}; it has {', '.join(modules)}."
-            )
-        module = modules[part]
+    for name, part in parts.items():
+        module = modules[name]
         if module is not None:
-            load_part(module, weights, PREFIXES[part])
+            load_part(module, part)
 
 
-def load_part(module: nn.Module, weights: Path, prefix: str) -> None:
+def load_part(module: nn.Module, part: Part) -> None:
     """Load a part of the model from the run that trained it.
 
     Args:
         module: The part; filled in place.
-        weights: The run's weights file.
-        prefix: What the part's names begin with in that file.
+        part: Its weights.
 
     Raises:
         TrainingError: If the file does not hold exactly the part.
     """
     state = {
-        name.removeprefix(prefix): value
-        for name, value in load_file(weights).items()
-        if name.startswith(prefix)
+        name.removeprefix(part.prefix): value
+        for name, value in load_file(part.weights).items()
+        if name.startswith(part.prefix)
     }
     wanted = module.state_dict()
     differences = {
@@ -102,7 +106,7 @@ def load_part(module: nn.Module, weights: Path, prefix: str) -> None:
     wrong = [f"{len(names)} {kind} ({names[0]})" for kind, names in differences.items() if names]
     if wrong:
         raise TrainingError(
-            f"{weights}: the weights {prefix}* do not fit: {', '.join(wrong)}; was that part "
-            "trained with the same model options?"
+            f"{part.weights}: the weights {part.prefix}* do not fit: {', '.join(wrong)}; was that "
+            "part trained with the same model options?"
         )
     module.load_state_dict(state)

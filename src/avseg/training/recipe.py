@@ -24,10 +24,10 @@ class Recipe:
         task: What is learned, a key of `tasks.TASKS`.
         data: Options of the task, see its class in `tasks`.
         trainer: Options of Hugging Face's `TrainingArguments`.
-        model: Options that differ from the small model's (`Av2tSamConfig.tiny`).
-        start_from: Part of the model, a key of `parts.PREFIXES`, to the run that trained it: the
-            name of a folder beside the run's own output, or a path. `model` is all of it, from a
-            run of the same task, in place of the parts.
+        model: Options that differ from the small model's (`tiny` of the task's `config_class`).
+        start_from: Part of the model, a key of the task's `part_prefixes`, to the run that trained
+            it: the name of a folder beside the run's own output, or a path. `model` is all of it,
+            from a run of the same task, in place of the parts.
     """
 
     name: str

@@ -15,9 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import TrainingArguments, set_seed
 
 from avseg.errors import TrainingError
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.training.environment import describe_environment, hash_file
-from avseg.training.parts import PREFIXES, WHOLE, find_weights
+from avseg.training.parts import WHOLE, Part, find_weights
 from avseg.training.recipe import Recipe
 from avseg.training.task import Materials, TaskOptions
 from avseg.training.tasks import TASKS
@@ -107,23 +106,24 @@ def read_task_options(recipe: Recipe) -> TaskOptions:
     Raises:
         TrainingError: If the task is unknown, or an option is unknown, missing or of a wrong type.
     """
-    if recipe.task not in TASKS:
-        raise TrainingError(
-            f"recipe {recipe.name}: there is no task {recipe.task!r}; there are {', '.join(TASKS)}."
-        )
-    kind = TASKS[recipe.task]
+    kind = _task_class(recipe)
     types = get_type_hints(kind)
-    _check_names(recipe, "data", types)
-    missing = [name for name in types if name not in recipe.data]
+    options: Any = fields(kind)  # type: ignore[arg-type]  # every task is a dataclass
+    _check_names(recipe, "data", {option.name: None for option in options})
+    missing = [
+        option.name
+        for option in options
+        if option.default is MISSING and option.name not in recipe.data
+    ]
     if missing:
         raise TrainingError(
-            f"recipe {recipe.name}: data lacks {', '.join(missing)}; the task {recipe.task} needs "
-            f"{', '.join(types)}."
+            f"recipe {recipe.name}: data lacks {', '.join(missing)}, which the task {recipe.task} "
+            "needs."
         )
-    return kind(**{name: _read(recipe, name, types[name]) for name in types})
+    return kind(**{name: _read(recipe, name, types[name]) for name in recipe.data})
 
 
-def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials:
+def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials[Any]:
     """Find what a recipe builds on.
 
     Args:
@@ -137,9 +137,11 @@ def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials:
     Raises:
         TrainingError: If an option of the model is wrong, or a run is not there.
     """
-    _check_names(recipe, "start_from", PREFIXES)
+    kind = _task_class(recipe)
+    prefixes = {WHOLE: "", **kind.part_prefixes}
+    _check_names(recipe, "start_from", prefixes)
     try:
-        config = Av2tSamConfig.tiny(**recipe.model)
+        config = kind.config_class.tiny(**recipe.model)
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise TrainingError(f"recipe {recipe.name}: model: {error}") from error
     parts = recipe.start_from
@@ -147,7 +149,7 @@ def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials:
         parts = {WHOLE: parts[WHOLE]}
     return Materials(
         config=config,
-        parts={part: find_weights(run, runs) for part, run in parts.items()},
+        parts={part: Part(find_weights(run, runs), prefixes[part]) for part, run in parts.items()},
         data=data,
         sounds=runs / _SOUNDS,
     )
@@ -184,6 +186,14 @@ def find_checkpoint(output: Path) -> Path | None:
     """
     complete = [path.parent for path in output.glob(f"checkpoint-*/{_STATE_FILE}") if _loads(path)]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _task_class(recipe: Recipe) -> type[TaskOptions]:
+    if recipe.task not in TASKS:
+        raise TrainingError(
+            f"recipe {recipe.name}: there is no task {recipe.task!r}; there are {', '.join(TASKS)}."
+        )
+    return TASKS[recipe.task]
 
 
 def _training_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
@@ -248,7 +258,7 @@ def _check_same_recipe(recipe: Recipe, output: Path) -> None:
 
 def _record_start(
     recipe: Recipe,
-    materials: Materials,
+    materials: Materials[Any],
     output: Path,
     checkpoint: Path | None,
     device: torch.device,
@@ -260,8 +270,8 @@ def _record_start(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "resumed_from": checkpoint and checkpoint.name,
         "parts": {
-            part: {"path": str(path), "sha256": hash_file(path)}
-            for part, path in materials.parts.items()
+            name: {"path": str(part.weights), "sha256": hash_file(part.weights)}
+            for name, part in materials.parts.items()
         },
         "data": None if materials.data is None else str(materials.data),
     }

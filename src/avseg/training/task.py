@@ -3,28 +3,32 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from torch import nn
 from torch.utils.data import Dataset
 
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.training.parts import Part
 from avseg.training.trainer import Measure
+
+#: Configuration class of a task's model.
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Materials:
+class Materials(Generic[Config]):
     """What a task may build on.
 
     Attributes:
-        config: Sizes of the model.
-        parts: Part of the model, a key of `parts.PREFIXES`, to the weights that it starts from.
+        config: Sizes and options of the model, of the task's `config_class`.
+        parts: Part of the model, a key of the task's `part_prefixes` or `parts.WHOLE`, to the
+            weights that it starts from.
         data: Folder of the data sets; None if none was given.
         sounds: Folder that keeps synthesised recordings from run to run.
     """
 
-    config: Av2tSamConfig
-    parts: Mapping[str, Path]
+    config: Config
+    parts: Mapping[str, Part]
     data: Path | None
     sounds: Path
 
@@ -52,7 +56,17 @@ class Task:
 
 
 class TaskOptions(Protocol):
-    """A recipe's `data` section: a dataclass of options that knows how to build its task."""
+    """A recipe's `data` section: a dataclass of options that knows how to build its task.
 
-    def build(self, materials: Materials) -> Task:
+    Attributes:
+        config_class: Configuration class of the task's model. A recipe's `model` section has the
+            options that differ from those of the small model, `config_class.tiny()`.
+        part_prefixes: Part of the model that a recipe's `start_from` may name, to what the names of
+            its weights begin with in the run that trained it.
+    """
+
+    config_class: ClassVar[type[Any]]
+    part_prefixes: ClassVar[Mapping[str, str]]
+
+    def build(self, materials: Materials[Any]) -> Task:
         """Build the task."""

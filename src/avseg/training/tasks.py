@@ -4,9 +4,10 @@ The first four make the small backbones from pairs of one modality with words; t
 the bridge between sound and picture, AV2T-SAM itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ from avseg.models.pretraining import (
 from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
 from avseg.training.measures import measure_classes, measure_contrast, measure_text_prompts
-from avseg.training.parts import PREFIXES, WEIGHTS_FILE, load_part, load_parts
+from avseg.training.parts import SEGMENTER, WEIGHTS_FILE, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
@@ -71,6 +72,9 @@ class Pictures:
         measured_size: Pictures in each evaluation corpus.
     """
 
+    config_class: ClassVar[type[Any]] = Av2tSamConfig
+    part_prefixes: ClassVar[Mapping[str, str]] = {}
+
     size: int
     seed: int
     measured_size: int
@@ -95,7 +99,7 @@ class Pictures:
 class ImageText(Pictures):
     """Pre-training of the small CLIP."""
 
-    def build(self, materials: Materials) -> Task:
+    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task.
 
         Args:
@@ -115,7 +119,7 @@ class ImageText(Pictures):
         model = LocatedContrastivePretraining(
             ClipImageTower(config), _text_tower(config.projection_dim), _captions()
         )
-        load_parts({"model": model}, materials.parts)
+        load_parts({WHOLE: model}, materials.parts)
         return Task(
             model=model,
             train=train,
@@ -136,12 +140,15 @@ class AudioText:
         recordings: Of each category, from which the training mixtures are made.
     """
 
+    config_class: ClassVar[type[Any]] = Av2tSamConfig
+    part_prefixes: ClassVar[Mapping[str, str]] = {}
+
     size: int
     seed: int
     measured_size: int
     recordings: int
 
-    def build(self, materials: Materials) -> Task:
+    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task.
 
         Args:
@@ -161,7 +168,7 @@ class AudioText:
         model = ContrastivePretraining(
             ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
         )
-        load_parts({"model": model}, materials.parts)
+        load_parts({WHOLE: model}, materials.parts)
         return Task(
             model=model,
             train=AudioTextCorpus(self.size, heard, self.seed),
@@ -175,7 +182,7 @@ class AudioText:
 class ImageClass(Pictures):
     """Pre-training of the small SAM 2's image encoder."""
 
-    def build(self, materials: Materials) -> Task:
+    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task.
 
         Args:
@@ -193,7 +200,7 @@ class ImageClass(Pictures):
             return {"pixel_values_sam": images, "classes": batch["classes"]}
 
         model = ClassPretraining(config, len(CATEGORIES))
-        load_parts({"model": model}, materials.parts)
+        load_parts({WHOLE: model}, materials.parts)
         return Task(
             model=model,
             train=train,
@@ -215,13 +222,20 @@ class TextPrompt:
         learn_encoders: Whether the image encoders learn too, or the mask decoder alone.
     """
 
+    config_class: ClassVar[type[Any]] = Av2tSamConfig
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "segmenter": SEGMENTER,
+        "sam": "sam.",
+        "stem": "tower.clip.vision_model.embeddings.patch_embedding.",
+    }
+
     size: int
     seed: int
     measured_size: int
     prompts: int
     learn_encoders: bool
 
-    def build(self, materials: Materials) -> Task:
+    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task.
 
         Args:
@@ -245,7 +259,7 @@ class TextPrompt:
             "segmenter": model.segmenter,
             "sam": model.segmenter.get_submodule("sam"),
             "stem": model.segmenter.beit3.vision_embed.proj,
-            "model": model,
+            WHOLE: model,
         }
         load_parts(modules, materials.parts)
         return Task(
@@ -276,7 +290,7 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
     """
     evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
     model = EvfSamModel(evf_sam)
-    load_part(model.segmenter, weights, PREFIXES["segmenter"])
+    load_part(model.segmenter, Part(weights, SEGMENTER))
     model.save_pretrained(folder)
     EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(folder)
 
