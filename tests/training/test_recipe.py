@@ -14,7 +14,7 @@ from avseg.training.recipe import (
     recipe_names,
     seed_recipe,
 )
-from avseg.training.run import check_trainer_options, read_task_options
+from avseg.training.resolving import check_trainer_options, read_task_options
 from avseg.training.tasks import TASKS
 from tests.training.tiny import CLIP
 
@@ -119,4 +119,4 @@ def test_data_that_are_not_drawn_get_no_seed() -> None:
 
 
 def test_what_is_shown_of_a_recipe_is_yaml_without_empty_sections() -> None:
-    assert set(yaml.safe_load(CLIP.to_yaml())) == {"task", "data", "trainer", "model"}
+    assert set(yaml.safe_load(CLIP.to_yaml())) == {"task", "data", "trainer", "sizes", "model"}

@@ -10,7 +10,7 @@ from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe
-from avseg.training.run import read_task_options
+from avseg.training.resolving import read_task_options
 from avseg.training.task import Materials, Task
 from avseg.training.tasks import TextPrompt
 from tests.training import tiny
@@ -56,11 +56,12 @@ def test_there_is_a_caption_for_each_category_and_for_nothing(runs: Path) -> Non
 
 def test_measures_of_an_untrained_task_lie_in_their_range(runs: Path) -> None:
     task = build(tiny.SEGMENTER, runs)
-    batches = torch.utils.data.DataLoader(
-        task.measured["seen"], batch_size=4, collate_fn=task.collate
-    )
+    data = task.measured["seen"]
+    batch = task.collate([data[0], data[1]])
+    measure = task.measure()
     with torch.no_grad():
-        measures = task.measure(task.model.eval(), batches, torch.device("cpu"))
+        measure.update(task.model.eval()(**batch), batch)
+    measures = measure.compute()
     assert 0 <= measures["iou"] <= 1
     assert 0 <= measures["clean"] <= 1
 

@@ -119,6 +119,34 @@ def import_checkpoint(
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
 
 
+def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the published file of a CLAP or a CLIP tower.
+
+    Args:
+        path: The file.
+        tower: Names and shapes of the tower's tensors, as its own `state_dict` has them.
+
+    Returns:
+        The tensors under these names.
+
+    Raises:
+        CheckpointError: If it is damaged, no such file, or of other sizes.
+    """
+    file = read_published(path)
+    found = detect_format(file.tensors)
+    if found is None or found.role not in TOWERS:
+        raise CheckpointError(
+            f"{path}: is {found.title if found else 'of no format known here'}; give the file of "
+            f"{' or '.join(map(_title, TOWERS))}."
+        )
+    prefix = TOWERS[found.role]
+    expected = {prefix + name: values for name, values in tower.items()}
+    source = Source(file, found)
+    tensors = _fit(source, TOWER_TABLES[found.name], expected).tensors
+    _check_mel_bank(source, tensors, expected)
+    return {name.removeprefix(prefix): values for name, values in tensors.items()}
+
+
 def _check_output(output: Path, files: Sequence[Path]) -> None:
     """Refuse to replace a folder that this function has not written."""
     if output.exists() and not (output / SOURCE_FILE).is_file() and not _is_empty(output):

@@ -61,27 +61,28 @@ class MappedWeights:
             for name, entry in header.items()
         }
 
-    def give_back_after_use(self, model: nn.Module) -> None:
+    def give_back_after_use(self, model: nn.Module, prefix: str = "") -> None:
         """Make large frozen layers give the pages of their weights back when they have run.
 
         Weights that train are copied, since what is written to them is not in the file. So frozen
         layers must stay frozen, and nothing else may be loaded into them.
 
         Args:
-            model: A model that has these tensors as its own, under these names.
+            model: A model, or a part of one, that has these tensors as its own.
+            prefix: What its names begin with in the file.
         """
         for values in model.parameters():
             if values.requires_grad:
                 values.data = values.data.clone()
-        for prefix, module in model.named_modules():
+        for path, module in model.named_modules():
             if any(True for _ in module.children()):
                 continue
             ranges = [
-                self._ranges[f"{prefix}.{name}"]
+                self._ranges[f"{prefix}{path}.{name}"]
                 for name, values in module.named_parameters(recurse=False)
                 if not values.requires_grad
                 and values.nbytes >= GIVEN_BACK_FROM_BYTES
-                and values.data_ptr() == self.tensors[f"{prefix}.{name}"].data_ptr()
+                and values.data_ptr() == self.tensors[f"{prefix}{path}.{name}"].data_ptr()
             ]
             if ranges:
                 give_back = _GiveBack(self._map, ranges)

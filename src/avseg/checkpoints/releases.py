@@ -94,6 +94,8 @@ _AV2T = Part(
     name_from="the authors' training code; not seen on the Hub",
     licence=None,
 )
+#: The towers alone, by the name that a recipe may start from.
+TOWER_FILES = {"msclap-2023": _CLAP, "clip-vit-base-patch32": _CLIP}
 _TOKENIZER = Part(
     repository="",
     file="sentencepiece.bpe.model",

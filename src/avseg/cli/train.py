@@ -20,6 +20,8 @@ def train(
 ) -> None:
     """Train a model from a recipe; the same command goes on where a run was stopped.
 
+    With several processes: torchrun --nproc_per_node 2 -m avseg train RECIPE.
+
     Args:
         recipe: Name of a recipe in the package, or path of a YAML file.
         output: Folder of the run, runs/NAME by default. Runs that the recipe starts from are
@@ -27,7 +29,7 @@ def train(
         data: Folder of the data sets, for recipes that read some.
         seed: Of the training, and of the data if the recipe draws them.
         set_: An option of the recipe to change, such as trainer.max_steps=10; may be repeated.
-        print_config: Show the recipe as it would be run, and stop.
+        print_config: Show the recipe as it would be run, defaults included, and stop.
     """
     from avseg.training.recipe import change_recipe, load_recipe, seed_recipe
 
@@ -35,12 +37,16 @@ def train(
     if seed is not None:
         resolved = seed_recipe(resolved, seed)
     if print_config:
-        print(resolved.to_yaml(), end="")
+        from avseg.training.resolving import resolve_recipe  # torch and transformers
+
+        print(resolve_recipe(resolved).to_yaml(), end="")
         return
-    from avseg.training.run import run_recipe  # torch and transformers
+    from avseg.training.run import is_first_process, run_recipe
 
     folder = Path("runs") / resolved.name if output is None else output
     metrics = run_recipe(resolved, folder, data)
+    if not is_first_process():
+        return
     print(f"{folder}: trained")
     for name, value in metrics.items():
         print(f"  {name.removeprefix('eval_')}: {value:.4f}")

@@ -23,7 +23,7 @@ from avseg.errors import TrainingError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
-from avseg.training.measures import measure_masks
+from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
 from avseg.training.task import Materials, Task
 
@@ -39,10 +39,11 @@ class AudioVisual:
 
     Attributes:
         train: Training data, each "subset/split".
-        measured: Evaluation data, each "subset/split".
+        measured: Evaluation data, each "subset/split", measured on the way and at the end.
         off_screen: Frames added that have the sound of something outside the picture, and nothing
             to mark: how many for each frame of the data, at least 0. A model that hears nothing
             takes none.
+        tested: Evaluation data, each "subset/split", measured at the end only.
     """
 
     config_class: ClassVar[type[Any]] = Av2tSamConfig
@@ -55,6 +56,7 @@ class AudioVisual:
     train: tuple[str, ...]
     measured: tuple[str, ...]
     off_screen: float
+    tested: tuple[str, ...] = ()
 
     def build(self, materials: Materials[Av2tSamConfig]) -> Task:
         """Build the task; parts that the model's features leave out are not loaded.
@@ -72,7 +74,7 @@ class AudioVisual:
             DatasetError: If a data set is not there.
         """
         rate = materials.config.clap_config.sample_rate
-        splits = open_splits(materials.data, (*self.train, *self.measured), rate)
+        splits = open_splits(materials.data, (*self.train, *self.measured, *self.tested), rate)
         model = Av2tSamModel(materials.config)
         modules = {
             "clip": model.clip,
@@ -90,6 +92,9 @@ class AudioVisual:
                 clips += [embed_clip(model, processor, clip) for clip in splits[name]]
             return clips
 
+        def read_each(names: Iterable[str]) -> dict[str, Dataset[Any]]:
+            return {name.replace("/", "_"): Clips(read([name])) for name in names}
+
         clips = read(self.train)
         dubs: list[Dub] = []
         if self.off_screen and model.clap is not None:
@@ -98,10 +103,12 @@ class AudioVisual:
         return Task(
             model=model,
             train=Frames(clips, dubs),
-            measured={name.replace("/", "_"): Clips(read([name])) for name in self.measured},
+            measured=read_each(self.measured),
+            tested=read_each(self.tested),
             collate=lambda clips: collate(clips, processor, needs_sam=materials.config.adapters),
-            measure=measure_masks,
+            measure=MaskMeasure,
             finish=processor.save_pretrained,
+            frames_of=lambda clip: clip.frames,
         )
 
 

@@ -1,10 +1,14 @@
-"""How well a model does what its task asks, batch by batch; nothing but the counts is kept."""
+"""How well a model does what its task asks; nothing but the counts is kept.
 
-from typing import Any
+A measure gathers batches one by one and can be merged with another, so that several processes may
+share an evaluation. Batches are merged in their order in the data, whoever measured them, so the
+numbers do not depend on how many processes there were.
+"""
+
+from typing import Any, Protocol, Self
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from avseg.metrics.binary import CLEAN_AREA, BinaryMetrics
 from avseg.models.losses import resize_logits
@@ -13,129 +17,188 @@ from avseg.models.losses import resize_logits
 _MASK_SCORES = ("j", "j_sounding", "j_strict", "f", "silent_clean", "false_positive_area")
 
 
-def measure_contrast(
-    model: nn.Module, batches: DataLoader[Any], device: torch.device
-) -> dict[str, float]:
-    """Say how well a tower ranks captions.
+class Measure(Protocol):
+    """What evaluation keeps of the batches it has seen."""
 
-    Args:
-        model: A `ContrastivePretraining`.
-        batches: Its inputs.
-        device: Where the model is.
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch: what the model returned, and its inputs on the CPU."""
 
-    Returns:
-        `found`: share of the captions that are true of an item among as many of its highest
-        scores as are true; `top1` the same for items with one true caption; `loss`.
-    """
-    hits, true, singles, losses = [], [], [], []
-    for batch in batches:
-        out = model(**to_device(batch, device))
+    def merge(self, other: Self) -> None:
+        """Add the batches that another measure has seen, after one's own."""
+
+    def compute(self) -> dict[str, float]:
+        """Return the measures by name."""
+
+
+class ContrastMeasure:
+    """How well a tower ranks captions, by the logits of a `ContrastivePretraining`."""
+
+    def __init__(self) -> None:
+        self.hits: list[Tensor] = []
+        self.true: list[Tensor] = []
+        self.losses: list[float] = []
+
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: A `ContrastOutput`.
+            batch: Its inputs, of which `present` (N, C) is needed.
+        """
         present = batch["present"].bool()
         ranks = out.logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
         count = present.sum(dim=1, keepdim=True)
-        hits.append(((ranks < count) & present).sum(dim=1))
-        true.append(count[:, 0])
-        singles.append(count[:, 0] == 1)
-        losses.append(float(out.loss))
-    single = torch.cat(singles)
-    return {
-        "found": _share(torch.cat(hits), torch.cat(true)),
-        "top1": _share(torch.cat(hits)[single], torch.cat(true)[single]),
-        "loss": _mean(losses),
-    }
+        self.hits.append(((ranks < count) & present).sum(dim=1))
+        self.true.append(count[:, 0])
+        self.losses.append(float(out.loss))
+
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.hits += other.hits
+        self.true += other.true
+        self.losses += other.losses
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            `found`: share of the captions that are true of an item among as many of its highest
+            scores as are true; `top1` the same for items with one true caption; `loss`.
+        """
+        hits, true = torch.cat(self.hits), torch.cat(self.true)
+        single = true == 1
+        return {
+            "found": _share(hits, true),
+            "top1": _share(hits[single], true[single]),
+            "loss": _mean(self.losses),
+        }
 
 
-def measure_classes(
-    model: nn.Module, batches: DataLoader[Any], device: torch.device
-) -> dict[str, float]:
-    """Say how well an image encoder tells categories apart.
+class ClassMeasure:
+    """How well an image encoder tells categories apart, by the logits of a `ClassPretraining`."""
 
-    Args:
-        model: A `ClassPretraining`.
-        batches: Its inputs.
-        device: Where the model is.
+    def __init__(self) -> None:
+        self.right: list[Tensor] = []
+        self.losses: list[float] = []
 
-    Returns:
-        `accuracy`: share of the positions on objects whose category is right; `loss`.
-    """
-    right, losses = [], []
-    for batch in batches:
-        out = model(**to_device(batch, device))
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: A `ClassOutput`.
+            batch: Its inputs, of which `classes` (N, R, R) is needed.
+        """
         logits = out.logits.cpu()
         stride = batch["classes"].shape[-1] // logits.shape[-1]
         centres = batch["classes"][:, stride // 2 :: stride, stride // 2 :: stride]
-        right.append((logits.argmax(dim=1) == centres)[centres > 0])
-        losses.append(float(out.loss))
-    return {"accuracy": float(torch.cat(right).float().mean()), "loss": _mean(losses)}
+        self.right.append((logits.argmax(dim=1) == centres)[centres > 0])
+        self.losses.append(float(out.loss))
+
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.right += other.right
+        self.losses += other.losses
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            `accuracy`: share of the positions on objects whose category is right; `loss`.
+        """
+        accuracy = float(torch.cat(self.right).float().mean())
+        return {"accuracy": accuracy, "loss": _mean(self.losses)}
 
 
-def measure_text_prompts(
-    model: nn.Module, batches: DataLoader[Any], device: torch.device
-) -> dict[str, float]:
-    """Say how well captions are segmented.
+class TextPromptMeasure:
+    """How well captions are segmented, by the masks of a `TextPromptedPretraining`."""
 
-    Args:
-        model: A `TextPromptedPretraining`.
-        batches: Its inputs.
-        device: Where the model is.
+    def __init__(self) -> None:
+        self.ious: list[float] = []
+        self.clean: list[float] = []
+        self.losses: list[float] = []
 
-    Returns:
-        `iou`: mean IoU of captions that name something visible; `clean`: share of the others whose
-        mask covers less than 0.1 % of the picture; `loss`.
-    """
-    ious, clean, losses = [], [], []
-    for batch in batches:
-        out = model(**to_device(batch, device))
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: A `TextPromptOutput`.
+            batch: Its inputs, of which `targets` (N, P, R, R) is needed.
+        """
         truth = batch["targets"].flatten(0, 1).bool()
         logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), truth.shape[-2:])
         marked = logits > 0
         iou = (marked & truth).sum((1, 2)) / (marked | truth).sum((1, 2)).clamp(min=1)
         shown = truth.flatten(1).any(1)
-        ious += iou[shown].tolist()
-        clean += (marked[~shown].float().mean((1, 2)) < CLEAN_AREA).float().tolist()
-        losses.append(float(out.loss))
-    return {"iou": _mean(ious), "clean": _mean(clean), "loss": _mean(losses)}
+        self.ious += iou[shown].tolist()
+        self.clean += (marked[~shown].float().mean((1, 2)) < CLEAN_AREA).float().tolist()
+        self.losses.append(float(out.loss))
+
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.ious += other.ious
+        self.clean += other.clean
+        self.losses += other.losses
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            `iou`: mean IoU of captions that name something visible; `clean`: share of the others
+            whose mask covers less than 0.1 % of the picture; `loss`.
+        """
+        return {"iou": _mean(self.ious), "clean": _mean(self.clean), "loss": _mean(self.losses)}
 
 
-def measure_masks(
-    model: nn.Module, batches: DataLoader[Any], device: torch.device
-) -> dict[str, float]:
-    """Score the masks of whole clips.
+class MaskMeasure:
+    """How well whole clips are segmented, by a model's `AvsegOutput`."""
 
-    Args:
-        model: An `Av2tSamModel`.
-        batches: Its inputs with targets.
-        device: Where the model is.
+    def __init__(self) -> None:
+        self.metrics = BinaryMetrics()
+        self.losses: list[float] = []
 
-    Returns:
-        J, F and what they hide, see `metrics.binary.BinaryScores`; `loss`.
-    """
-    metrics, losses = BinaryMetrics(), []
-    for batch in batches:
-        out = model(**to_device(batch, device))
-        losses.append(float(out.loss))
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: An `AvsegOutput`.
+            batch: Its inputs, of which `targets` (B, T, H, W) is needed.
+        """
+        self.losses.append(float(out.loss))
         for logits, truth in zip(out.mask_logits.float().cpu(), batch["targets"], strict=True):
-            metrics.update(resize_logits(logits, truth.shape[-2:]).sigmoid(), truth)
-    scores = metrics.compute()
-    values = {name: getattr(scores, name) for name in _MASK_SCORES}
-    # A score that the data cannot give (no silent frame) is left out rather than logged as null.
-    return {"loss": _mean(losses)} | {k: v for k, v in values.items() if v is not None}
+            self.metrics.update(resize_logits(logits, truth.shape[-2:]).sigmoid(), truth)
 
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
 
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Move a batch.
+        Args:
+            other: It stays as it is.
+        """
+        self.metrics.merge(other.metrics)
+        self.losses += other.losses
 
-    Args:
-        batch: Tensors, or tuples of tensors, by name.
-        device: Where to.
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
 
-    Returns:
-        The same on the device.
-    """
-    return {
-        name: tuple(v.to(device) for v in value) if isinstance(value, tuple) else value.to(device)
-        for name, value in batch.items()
-    }
+        Returns:
+            J, F and what they hide, see `metrics.binary.BinaryScores`; `loss`. A score that the
+            data cannot give (no silent frame) is left out rather than null.
+        """
+        scores = self.metrics.compute()
+        values = {name: getattr(scores, name) for name in _MASK_SCORES}
+        known = {name: value for name, value in values.items() if value is not None}
+        return {"loss": _mean(self.losses), **known}
 
 
 def _share(part: Tensor, whole: Tensor) -> float:

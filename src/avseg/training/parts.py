@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
+from avseg.checkpoints.catalog import find_checkpoint
+from avseg.checkpoints.importing import read_tower
+from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.mapped import MappedWeights
+from avseg.checkpoints.releases import RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
-
-#: What a run leaves of the model it trained.
-WEIGHTS_FILE = "model.safetensors"
 
 #: The part that is all of what an earlier run of the same task trained.
 WHOLE = "model"
@@ -28,10 +30,43 @@ class Part:
     Attributes:
         weights: The file that holds them.
         prefix: What their names begin with in that file.
+        is_published: Whether it is a tower's file as its authors publish it, under their names.
+        in_file: Whether frozen weights stay in the file, mapped into memory.
     """
 
     weights: Path
     prefix: str = ""
+    is_published: bool = False
+    in_file: bool = False
+
+
+def find_part(source: str, runs: Path, prefix: str) -> Part:
+    """Find what a part of a model starts from.
+
+    Args:
+        source: A run (its folder, or the name of its folder among the runs), any saved model's
+            folder, a published model or tower by its name, or a tower's published file.
+        runs: Folder of the runs.
+        prefix: What the names of the part's weights begin with in a run or a saved model.
+
+    Returns:
+        The weights.
+
+    Raises:
+        TrainingError: If the run is not there, or did not come to its end.
+        CheckpointError: If a published file cannot be had.
+    """
+    path = Path(source)
+    if path.is_file():
+        return Part(path, is_published=True)
+    if not path.is_dir() and not (runs / source).is_dir():
+        if source in RELEASES:
+            return Part(find_checkpoint(source).folder / WEIGHTS_FILE, prefix)
+        if source in TOWER_FILES:
+            from avseg.checkpoints.download import download  # slow to import
+
+            return Part(download(TOWER_FILES[source]), is_published=True)
+    return Part(find_weights(source, runs), prefix)
 
 
 def find_weights(run: str, runs: Path) -> Path:
@@ -52,7 +87,8 @@ def find_weights(run: str, runs: Path) -> Path:
     if not folder.is_dir():
         raise TrainingError(
             f"start_from: there is no run {run!r}, neither at that path nor in {runs}; train it "
-            f"first: avseg train {Path(run).name} --output {folder}"
+            f"first: avseg train {Path(run).name} --output {folder}. Or name what is published: "
+            f"{', '.join([*RELEASES, *TOWER_FILES])}."
         )
     if not weights.is_file():
         raise TrainingError(
@@ -88,11 +124,8 @@ def load_part(module: nn.Module, part: Part) -> None:
     Raises:
         TrainingError: If the file does not hold exactly the part.
     """
-    state = {
-        name.removeprefix(part.prefix): value
-        for name, value in load_file(part.weights).items()
-        if name.startswith(part.prefix)
-    }
+    mapped = MappedWeights(part.weights) if part.in_file and not part.is_published else None
+    state = _read(module, part) if mapped is None else _named(mapped.tensors, part.prefix)
     wanted = module.state_dict()
     differences = {
         "missing": sorted(wanted.keys() - state.keys()),
@@ -109,4 +142,23 @@ def load_part(module: nn.Module, part: Part) -> None:
             f"{part.weights}: the weights {part.prefix}* do not fit: {', '.join(wrong)}; was that "
             "part trained with the same model options?"
         )
+    if mapped is not None:
+        for name, values in module.named_parameters():
+            if not values.requires_grad and state[name].dtype == values.dtype:
+                values.data = state[name]
+        mapped.give_back_after_use(module, part.prefix)
     module.load_state_dict(state)
+
+
+def _read(module: nn.Module, part: Part) -> dict[str, Tensor]:
+    if part.is_published:
+        return read_tower(part.weights, module.state_dict())
+    return _named(load_file(part.weights), part.prefix)
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in tensors.items()
+        if name.startswith(prefix)
+    }

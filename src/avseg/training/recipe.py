@@ -11,6 +11,10 @@ import yaml
 
 from avseg.errors import TrainingError
 
+#: What a recipe's model has the sizes of, but for what its `model` section changes: the small model
+#: (`tiny` of the task's `config_class`), or the published one, its defaults.
+SIZES = ("small", "published")
+
 #: Folder of the recipes in the package.
 _PACKAGED = resources.files("avseg.training") / "recipes"
 
@@ -24,18 +28,23 @@ class Recipe:
         task: What is learned, a key of `tasks.TASKS`.
         data: Options of the task, see its class in `tasks`.
         trainer: Options of Hugging Face's `TrainingArguments`.
-        model: Options that differ from the small model's (`tiny` of the task's `config_class`).
+        sizes: Which model's sizes it starts from, one of `SIZES`.
+        model: Options that differ from that model's.
         start_from: Part of the model, a key of the task's `part_prefixes`, to the run that trained
-            it: the name of a folder beside the run's own output, or a path. `model` is all of it,
-            from a run of the same task, in place of the parts.
+            it (the name of a folder beside the run's own output, or a path), or to what is
+            published, see `parts.find_part`. `model` is all of it, from a run of the same task, in
+            place of the parts.
+        memory: Options of `memory.MemoryOptions`; the weights do not depend on them.
     """
 
     name: str
     task: str
     data: dict[str, Any]
     trainer: dict[str, Any]
+    sizes: str = "small"
     model: dict[str, Any] = field(default_factory=dict)
     start_from: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def to_yaml(self) -> str:
         """Write the recipe as it would stand in a file."""
@@ -47,8 +56,8 @@ class Recipe:
 #: What a recipe must have, and what else it may have.
 _REQUIRED = ("task", "data", "trainer")
 _OPTIONAL = tuple(f.name for f in fields(Recipe) if f.name not in ("name", *_REQUIRED))
-#: What `--set` can change.
-_SECTIONS = ("data", "trainer", *_OPTIONAL)
+#: What has options, which `--set` can change.
+_SECTIONS = ("data", "trainer", "model", "start_from", "memory")
 
 
 def recipe_names() -> list[str]:
@@ -61,6 +70,8 @@ def recipe_names() -> list[str]:
 def load_recipe(recipe: str) -> Recipe:
     """Read a recipe.
 
+    One that `extends` another has the other's options, but for those it gives itself.
+
     Args:
         recipe: Name of one in the package, or path of a YAML file.
 
@@ -70,22 +81,9 @@ def load_recipe(recipe: str) -> Recipe:
     Raises:
         TrainingError: If there is no such recipe, or it is not made as recipes are.
     """
-    path = Path(recipe)
-    if path.suffix in {".yaml", ".yml"} and path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif recipe in recipe_names():
-        text = (_PACKAGED / f"{recipe}.yaml").read_text(encoding="utf-8")
-    else:
-        raise TrainingError(
-            f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}. "
-            "Give one of these names or the path of a YAML file."
-        )
-    try:
-        options = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"recipe {recipe}: is not YAML: {error}") from error
+    options = _read_options(recipe, ())
     _check_sections(recipe, options)
-    return Recipe(name=path.stem, **options)
+    return Recipe(name=Path(recipe).stem, **options)
 
 
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -134,6 +132,39 @@ def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
     """
     data = recipe.data | {"seed": seed} if "seed" in recipe.data else recipe.data
     return replace(recipe, data=data, trainer=recipe.trainer | {"seed": seed})
+
+
+def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
+    """Read a file, and the one that it extends."""
+    if recipe in extended_by:
+        raise TrainingError(
+            f"recipe {recipe}: extends itself ({' < '.join((*extended_by, recipe))}); name another."
+        )
+    path = Path(recipe)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif recipe in recipe_names():
+        text = (_PACKAGED / f"{recipe}.yaml").read_text(encoding="utf-8")
+    else:
+        raise TrainingError(
+            f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}. "
+            "Give one of these names or the path of a YAML file."
+        )
+    try:
+        options = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"recipe {recipe}: is not YAML: {error}") from error
+    if not isinstance(options, dict) or "extends" not in options:
+        return options
+    base = _read_options(str(options.pop("extends")), (*extended_by, recipe))
+    return _changed(base, options)
+
+
+def _changed(options: Any, changes: Any) -> Any:
+    """Change options, and options of options."""
+    if not isinstance(options, dict) or not isinstance(changes, dict):
+        return changes
+    return options | {name: _changed(options.get(name), value) for name, value in changes.items()}
 
 
 def _read_value(setting: str, text: str) -> Any:

@@ -1,15 +1,17 @@
 """What a task is built from, and what the trainer is given: a model, its data, their measure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset
 
+from avseg.training.measures import Measure
 from avseg.training.parts import Part
-from avseg.training.trainer import Measure
 
 #: Configuration class of a task's model.
 Config = TypeVar("Config")
@@ -40,19 +42,24 @@ class Task:
     Attributes:
         model: Untrained, or started from earlier runs.
         train: Training data.
-        measured: Evaluation data by name.
+        measured: Evaluation data by name, measured on the way and at the end.
         collate: Items to a batch of the model's inputs.
-        measure: Model and batches to numbers.
+        measure: Makes an empty measure, which turns the model's outputs to numbers.
         finish: Called with the run's folder when the weights lie in it, to make of it what can be
             loaded and used; None for parts that are of no use by themselves.
+        tested: Evaluation data by name, measured at the end only.
+        frames_of: The frames (T, H, W, 3) of an item of the evaluation data, to show masks on; None
+            if the model makes none.
     """
 
     model: nn.Module
     train: Dataset[Any]
     measured: dict[str, Dataset[Any]]
     collate: Callable[[list[Any]], dict[str, Any]]
-    measure: Measure
+    measure: Callable[[], Measure]
     finish: Callable[[Path], None] | None = None
+    tested: dict[str, Dataset[Any]] = field(default_factory=dict)
+    frames_of: Callable[[Any], NDArray[np.uint8]] | None = None
 
 
 class TaskOptions(Protocol):

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, default_collate
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.tokenizing import WordTokenizer
+from avseg.checkpoints.layout import WEIGHTS_FILE
 from avseg.datasets.synthetic.captions import WORDS, category_captions
 from avseg.datasets.synthetic.categories import (
     CATEGORIES,
@@ -45,8 +46,8 @@ from avseg.models.pretraining import (
 )
 from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
-from avseg.training.measures import measure_classes, measure_contrast, measure_text_prompts
-from avseg.training.parts import SEGMENTER, WEIGHTS_FILE, WHOLE, Part, load_part, load_parts
+from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
+from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
@@ -125,7 +126,7 @@ class ImageText(Pictures):
             train=train,
             measured=measured,
             collate=collate,
-            measure=measure_contrast,
+            measure=ContrastMeasure,
         )
 
 
@@ -174,7 +175,7 @@ class AudioText:
             train=AudioTextCorpus(self.size, heard, self.seed),
             measured={"unseen": AudioTextCorpus(self.measured_size, unheard, _EVALUATION_SEED)},
             collate=collate,
-            measure=measure_contrast,
+            measure=ContrastMeasure,
         )
 
 
@@ -206,7 +207,7 @@ class ImageClass(Pictures):
             train=train,
             measured=measured,
             collate=collate,
-            measure=measure_classes,
+            measure=ClassMeasure,
         )
 
 
@@ -272,7 +273,7 @@ class TextPrompt:
                 for name, styles in _EVALUATION_STYLES.items()
             },
             collate=collate,
-            measure=measure_text_prompts,
+            measure=TextPromptMeasure,
             finish=lambda run: save_evf_sam(materials.config, run / WEIGHTS_FILE, run / EVF_SAM),
         )
 

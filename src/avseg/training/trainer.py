@@ -1,15 +1,23 @@
-"""Hugging Face's Trainer with one change: evaluation is a task's own measure over a data set."""
+"""Hugging Face's Trainer with two changes.
+
+Evaluation is a task's own measure over a data set, shared among the processes. Checkpoints on the
+way hold what trains; what is frozen is built again from where it came from.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from accelerate.utils import broadcast, gather_object
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 from transformers import PreTrainedModel, Trainer
 
-#: Model, batches, the model's device -> measures by name.
-Measure = Callable[[nn.Module, DataLoader[Any], torch.device], dict[str, float]]
+from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.errors import TrainingError
+from avseg.training.measures import Measure
 
 
 class AvsegTrainer(Trainer):
@@ -19,13 +27,13 @@ class AvsegTrainer(Trainer):
     fits in memory.
 
     Args:
-        measure: The task's measure.
+        measure: Makes an empty measure of the task.
         measured: Name to data set, for instance "val".
         **kwargs: As for `Trainer`.
     """
 
     def __init__(
-        self, *, measure: Measure, measured: dict[str, Dataset[Any]], **kwargs: Any
+        self, *, measure: Callable[[], Measure], measured: dict[str, Dataset[Any]], **kwargs: Any
     ) -> None:
         super().__init__(eval_dataset=measured, **kwargs)
         if isinstance(self.model, PreTrainedModel):
@@ -35,13 +43,19 @@ class AvsegTrainer(Trainer):
         self.measure = measure
         self.measured = measured
 
+    @property
+    def core(self) -> nn.Module:
+        """The model itself, without what wraps it for several processes."""
+        model: nn.Module = self.model  # type: ignore[assignment]  # None only with a model_init
+        return model
+
     def evaluate(
         self,
         eval_dataset: Any = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Measure the model on every data set.
+        """Measure the model on every data set; the processes share the batches.
 
         Args:
             eval_dataset: Name to data set, in place of the trainer's own.
@@ -50,24 +64,92 @@ class AvsegTrainer(Trainer):
             metric_key_prefix: What the names of the measures begin with.
 
         Returns:
-            `<prefix>_<data set>_<measure>` to value.
+            `<prefix>_<data set>_<measure>` to value, the same in every process.
         """
         del ignore_keys
         datasets: dict[str, Dataset[Any]] = eval_dataset or self.measured
-        model: nn.Module = self.model  # type: ignore[assignment]  # None only with a model_init
-        model.eval()
+        self.core.eval()
+        for buffer in self.core.buffers():  # each process has its own statistics of a batch norm
+            buffer.copy_(broadcast(buffer))
         metrics: dict[str, float] = {}
         for name, dataset in datasets.items():
-            batches = DataLoader(
-                dataset,
-                batch_size=self.args.per_device_eval_batch_size,
-                collate_fn=self.data_collator,
-            )
-            with torch.no_grad(), self.autocast_smart_context_manager():
-                values = self.measure(model, batches, self.args.device)
+            values = self._measure(dataset)
             metrics |= {f"{metric_key_prefix}_{name}_{key}": v for key, v in values.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return the model's state without its frozen parameters."""
+        frozen = {name for name, values in self.core.named_parameters() if not values.requires_grad}
+        state = self.core.state_dict()
+        return {name: values for name, values in state.items() if name not in frozen}
+
+    def _measure(self, dataset: Dataset[Any]) -> dict[str, float]:
+        """Measure every batch by itself, here or in another process, and put them together."""
+        size = self.args.per_device_eval_batch_size
+        places = BatchSampler(SequentialSampler(dataset), size, drop_last=False)  # type: ignore[arg-type]
+        numbered = list(enumerate(places))[self.args.process_index :: self.args.world_size]
+        batches = DataLoader(
+            dataset, batch_sampler=[own for _, own in numbered], collate_fn=self.data_collator
+        )
+        seen: list[tuple[int, Measure]] = []
+        for (number, _), batch in zip(numbered, batches, strict=True):
+            with torch.no_grad(), self.autocast_smart_context_manager():
+                out = self.core(**to_device(batch, self.args.device))
+            part = self.measure()
+            part.update(out, batch)
+            seen.append((number, part))
+        whole = self.measure()
+        for _, part in sorted(gather_object(seen), key=lambda numbered: numbered[0]):
+            whole.merge(part)
+        return whole.compute()
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the whole model; in a checkpoint, what trains.
+
+        Args:
+            output_dir: Folder; None for the run's.
+            _internal_call: Whether it is a checkpoint on the way.
+        """
+        if not _internal_call:
+            super().save_model(output_dir)
+        elif self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(self.trained_state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        del model
+        weights = Path(resume_from_checkpoint) / WEIGHTS_FILE
+        state, trained = load_file(weights), self.trained_state()
+        different = sorted(state.keys() ^ trained.keys())
+        if different:
+            raise TrainingError(
+                f"{weights}: {len(different)} keys are missing or unexpected, first "
+                f"{different[0]}; remove that checkpoint, the run goes on from the one before."
+            )
+        self.core.load_state_dict(state, strict=False)
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Move a batch.
+
+    Args:
+        batch: Tensors, or tuples of tensors, by name.
+        device: Where to.
+
+    Returns:
+        The same on the device.
+    """
+    return {
+        name: tuple(v.to(device) for v in value) if isinstance(value, tuple) else value.to(device)
+        for name, value in batch.items()
+    }

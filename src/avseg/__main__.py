@@ -1,0 +1,7 @@
+"""`python -m avseg` is `avseg`, for launchers that start a module, such as torchrun."""
+
+import sys
+
+from avseg.cli.main import main
+
+sys.exit(main())
