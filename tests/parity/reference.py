@@ -1,10 +1,11 @@
 """Recorded cases: what is in them, and the rule that makes their weights and inputs.
 
 The `.npz` files beside this hold what the authors' code (github.com/bok-bok/AV2T-SAM at d7cac49,
-with its SAM, SAM 2 and BEiT-3, and torchscale 0.2.0) computes at a tiny size in float64, in
-evaluation mode on a CPU with torch 2.13.0: features, masks, the loss of a training step and the
-gradients' norms, and the names and shapes of its state dict. Weights depend only on name, shape and
-seed, inputs only on the seed.
+and for `evf_sam1` and `evf_sam2` github.com/hustvl/EVF-SAM at 9935dc5, each with its own SAM, SAM 2
+and BEiT-3, and torchscale 0.2.0) computes at a tiny size in float64, in evaluation mode on a CPU
+with torch 2.13.0: features and masks, and the names and shapes of its state dict; of AV2T-SAM also
+the loss of a training step and the gradients' norms. Weights depend only on name, shape and seed,
+inputs only on the seed.
 
 Changed for the recording: fixed sizes (text of 3 x 32 in place of 3 x 1024, masks scored at 24 in
 place of 224, widths of adapters), no video memory, and four places that compute in float32 whatever
@@ -28,8 +29,10 @@ from avseg.backbones.clip import ClipImageTowerConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.published.av2t_sam import av2t_sam
+from avseg.checkpoints.published.evf_sam import evf_sam
 from avseg.checkpoints.published.keymap import KeyMap
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
+from avseg.models.evf_sam import EvfSamConfig, EvfSamModel
 
 _SAMS = {
     1: PromptedSam1Config(
@@ -56,9 +59,19 @@ _SAMS = {
     ),
 }
 
+_BEIT3 = Beit3Config(
+    image_size=32,
+    dim=32,
+    num_layers=2,
+    num_heads=2,
+    ffn_dim=48,
+    vocab_size=20,
+    max_text_positions=8,
+)
+
 
 class Case:
-    """A recorded case and our model with the same weights.
+    """A recorded case of AV2T-SAM and our model with the same weights.
 
     Args:
         name: Of the file, without its suffix.
@@ -69,8 +82,7 @@ class Case:
     """
 
     def __init__(self, name: str, sam: int, features: Any, adapters: bool, seed: int) -> None:
-        with np.load(Path(__file__).parent / f"{name}.npz") as recorded:
-            self.recorded = {key: recorded[key] for key in recorded.files}
+        self.recorded = _read(name)
         self.seed = seed
         self.shapes: dict[str, list[int]] = json.loads(str(self.recorded["shapes"]))
         self.config = _config(sam, features, adapters)
@@ -106,18 +118,60 @@ class Case:
         return inputs | {"targets": targets.double()}
 
 
+class EvfSamCase:
+    """A recorded case of EVF-SAM and our model with the same weights.
+
+    Three texts of 4, 2 and 3 tokens, the first two for the first of two pictures.
+
+    Args:
+        sam: 1 or 2.
+    """
+
+    def __init__(self, sam: int) -> None:
+        self.recorded = _read(f"evf_sam{sam}")
+        self.sam = sam
+        self.seed = 3 + sam
+        self.shapes: dict[str, list[int]] = json.loads(str(self.recorded["shapes"]))
+        self.table: KeyMap = evf_sam(sam)
+
+    @property
+    def published(self) -> dict[str, Tensor]:
+        """The published state dict."""
+        return {name: _weight(name, shape, self.seed) for name, shape in self.shapes.items()}
+
+    def model(self, multimask: bool) -> EvfSamModel:
+        """Our model with these weights, in float64 and evaluation mode."""
+        config = EvfSamConfig(
+            sam_config=_SAMS[self.sam], beit3_config=_BEIT3, max_text_tokens=4, multimask=multimask
+        )
+        model: EvfSamModel = EvfSamModel(config).double().train(mode=False)
+        state = model.segmenter.state_dict()
+        model.segmenter.load_state_dict(self.table.fit(self.published, state).tensors)
+        return model
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Two pictures and three texts."""
+        generator = torch.Generator().manual_seed(self.seed)
+        pictures = torch.randn(2, 3, 64, 64, generator=generator).double()
+        small = torch.randn(2, 3, 32, 32, generator=generator).double().clamp(-1, 1)
+        return {
+            "pixel_values_sam": pictures,
+            "pixel_values_beit3": small,
+            "input_ids": torch.randint(20, (3, 4), generator=generator),
+            "attention_mask": torch.arange(4) < torch.tensor([[4], [2], [3]]),
+            "image_index": torch.tensor([0, 0, 1]),
+        }
+
+
+def _read(name: str) -> dict[str, Any]:
+    with np.load(Path(__file__).parent / f"{name}.npz") as recorded:
+        return {key: recorded[key] for key in recorded.files}
+
+
 def _config(sam: int, features: Any, adapters: bool) -> Av2tSamConfig:
     return Av2tSamConfig(
         sam_config=_SAMS[sam],
-        beit3_config=Beit3Config(
-            image_size=32,
-            dim=32,
-            num_layers=2,
-            num_heads=2,
-            ffn_dim=48,
-            vocab_size=20,
-            max_text_positions=8,
-        ),
+        beit3_config=_BEIT3,
         clip_config=ClipImageTowerConfig(
             dim=8, num_layers=1, num_heads=1, ffn_dim=8, projection_dim=24
         ),
