@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from avseg.cli.main import app, run
+from avseg.training.recipe import Recipe
 from tests.training import tiny
 
 
@@ -68,6 +69,42 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert run(app, ["train", *arguments, "--output", str(tmp_path / "run")]) == 1
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [([], "cache/features"), (["--feature-cache", "there"], "there")],
+)
+def test_features_are_kept_in_avsegs_cache_or_where_one_says(
+    arguments: list[str],
+    folder: str,
+    recipe: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _feature_cache([recipe, *arguments], tmp_path, monkeypatch) == tmp_path / folder
+
+
+def test_features_need_not_be_kept(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _feature_cache([recipe, "--feature-cache", "none"], tmp_path, monkeypatch) is None
+
+
+def _feature_cache(
+    arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path | None:
+    """Give the folder that a command would keep features in."""
+    chosen: list[Path | None] = []
+
+    def run_recipe(_: Recipe, __: Path, ___: Path | None, cache: Path | None) -> dict[str, float]:
+        chosen.append(cache if cache is None else folder / cache)
+        return {}
+
+    monkeypatch.setenv("AVSEG_CACHE", str(folder / "cache"))
+    monkeypatch.setattr("avseg.training.run.run_recipe", run_recipe)
+    assert run(app, ["train", *arguments]) == 0
+    return chosen[0]
 
 
 def test_a_negative_seed_is_not_understood() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
+from avseg.training.feature_cache import FeatureCache
 from avseg.training.recipe import Recipe, change_recipe
 from avseg.training.run import find_checkpoint, run_recipe
 from tests.segmenters import make_video
@@ -115,6 +116,19 @@ def test_the_bridge_starts_from_the_runs_beside_it_and_loads(runs: Path, data: P
     parts = json.loads((output / "environment.json").read_text())[0]["parts"]
     assert parts["clap"]["path"] == str(runs / "clap/model.safetensors")
     assert len(parts["clap"]["sha256"]) == 64
+
+
+def test_a_run_that_finds_its_features_trains_the_same_weights(
+    runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "features"
+    run_recipe(tiny.BRIDGE, runs / "cold", data, cache)
+    kept = sorted(cache.rglob("*.safetensors"))
+    assert len(kept) == 2 * 5  # two towers; two clips each to train on, and one to measure
+    monkeypatch.setattr(FeatureCache, "write", None)
+    run_recipe(tiny.BRIDGE, runs / "warm", data, cache)
+    assert_same_weights(runs / "cold", runs / "warm")
+    assert sorted(cache.rglob("*.safetensors")) == kept
 
 
 def test_a_run_can_go_on_from_all_that_another_trained(runs: Path) -> None:

@@ -79,3 +79,15 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
         if issubclass(cls, StrictConfig):
             names += [name for name in get_annotations(cls) if name not in ("model_type", *names)]
     return names
+
+
+def options_of(config: StrictConfig) -> dict[str, Any]:
+    """Give the options of a configuration without what `transformers` adds to it.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        Option to value.
+    """
+    return {name: getattr(config, name) for name in own_options(type(config))}

@@ -12,7 +12,7 @@ from avseg.errors import CheckpointError
 
 
 def cache_folder() -> Path:
-    """Find the folder for downloaded and imported models.
+    """Find the folder for downloaded and imported models, and for features of training data.
 
     Returns:
         The folder that the environment variable AVSEG_CACHE names; otherwise `avseg` in the place

@@ -1,14 +1,13 @@
 """The bridge from sound to text space: AV2T-SAM on annotated clips, its backbones frozen.
 
-What the frozen towers say of a frame and its sound never changes, so it is computed once, before
-training. T frames of a clip, H x W size of a frame, V / A width of CLIP's / CLAP's embedding.
+What the frozen towers say of a frame and its sound never changes, so it is computed once and kept
+(`feature_cache`). T frames of a clip, V / A width of CLIP's / CLAP's embedding.
 """
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -16,21 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avseg.datasets.avsbench import AnnotatedClip, AVSBench
+from avseg.backbones.config import StrictConfig, options_of
+from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.contents import Contents, find_generated, read_contents
 from avseg.datasets.layout import Subset
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
+from avseg.training.embedded import Dub, EmbeddedClip, EmbeddedClips, Frames, draw_dubs
+from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
 from avseg.training.task import Materials, Task
-
-_log = logging.getLogger(__name__)
-
-#: One embedding of each frame, (T, ...), or the levels of its image features.
-Embedding = Tensor | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -85,17 +82,18 @@ class AudioVisual:
         load_parts(modules, materials.parts)
         processor = Av2tSamProcessor.from_config(materials.config)
 
-        def read(names: Iterable[str]) -> list[EmbeddedClip]:
-            clips = []
-            for name in names:
-                _log.info("embedding the %d clips of %s", len(splits[name]), name)
-                clips += [embed_clip(model, processor, clip) for clip in splits[name]]
-            return clips
+        model.to(materials.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+        towers = frozen_towers(model, processor)
+
+        def read(*names: str) -> EmbeddedClips:
+            return EmbeddedClips(
+                [splits[name] for name in names], towers, materials.features, processor.window_s
+            )
 
         def read_each(names: Iterable[str]) -> dict[str, Dataset[Any]]:
-            return {name.replace("/", "_"): Clips(read([name])) for name in names}
+            return {name.replace("/", "_"): read(name) for name in names}
 
-        clips = read(self.train)
+        clips = read(*self.train)
         dubs: list[Dub] = []
         if self.off_screen and model.clap is not None:
             contents = [c for name in self.train for c in _read_contents(name, splits[name])]
@@ -112,168 +110,59 @@ class AudioVisual:
         )
 
 
-@dataclass(frozen=True)
-class EmbeddedClip:
-    """The annotated frames of a clip, as training needs them.
-
-    Attributes:
-        frames: (T, H, W, 3) uint8.
-        masks: (T, H, W) bool.
-        embeddings: `clip_embeddings` (T, V) and `clap_embeddings` (T, A), those that the model
-            uses; without adapters also `image_features`, its levels in float16.
-    """
-
-    frames: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
-    embeddings: Mapping[str, Embedding]
-
-
-class Place(NamedTuple):
-    """A frame among many clips.
-
-    Attributes:
-        clip: Number of the clip.
-        frame: Number of the frame among the clip's annotated ones.
-    """
-
-    clip: int
-    frame: int
-
-
-class Dub(NamedTuple):
-    """A frame with a sound that nothing in its picture makes.
-
-    Attributes:
-        picture: The frame.
-        sound: The frame that lends its sound.
-    """
-
-    picture: Place
-    sound: Place
-
-
-class Frames(Dataset[EmbeddedClip]):
-    """Every frame of the clips, as a clip of one frame; then the dubbed ones.
+def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[FrozenTower]:
+    """List the parts whose features depend on nothing that trains.
 
     Args:
-        clips: The clips.
-        dubs: Frames added with the sound of another, and nothing to mark.
-    """
-
-    def __init__(self, clips: list[EmbeddedClip], dubs: Sequence[Dub] = ()) -> None:
-        self.clips = clips
-        self.places = _places(clips)
-        self.dubs = dubs
-
-    def __len__(self) -> int:
-        return len(self.places) + len(self.dubs)
-
-    def __getitem__(self, index: int) -> EmbeddedClip:
-        if index < len(self.places):
-            return self._read(self.places[index])
-        dub = self.dubs[index - len(self.places)]
-        frame, sound = self._read(dub.picture), self._read(dub.sound)
-        return EmbeddedClip(
-            frame.frames,
-            np.zeros_like(frame.masks),
-            {**frame.embeddings, "clap_embeddings": sound.embeddings["clap_embeddings"]},
-        )
-
-    def _read(self, place: Place) -> EmbeddedClip:
-        clip, here = self.clips[place.clip], slice(place.frame, place.frame + 1)
-        embeddings: dict[str, Embedding] = {
-            name: tuple(level[here] for level in values)
-            if isinstance(values, tuple)
-            else values[here]
-            for name, values in clip.embeddings.items()
-        }
-        return EmbeddedClip(clip.frames[here], clip.masks[here], embeddings)
-
-
-class Clips(Dataset[EmbeddedClip]):
-    """The clips, whole.
-
-    Args:
-        clips: The clips.
-    """
-
-    def __init__(self, clips: list[EmbeddedClip]) -> None:
-        self.clips = clips
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> EmbeddedClip:
-        return self.clips[index]
-
-
-def draw_dubs(
-    clips: Sequence[EmbeddedClip], contents: Sequence[Contents], share: float
-) -> list[Dub]:
-    """Pair frames with sounds from outside their pictures.
-
-    The pairs depend on the data alone. A frame for which no sound can be found is left out.
-
-    Args:
-        clips: The clips.
-        contents: What each of them shows and sounds of.
-        share: How many pairs for each frame of the clips, at least 0.
-
-    Returns:
-        The pairs.
-
-    Raises:
-        ValueError: If the share is below 0.
-    """
-    if share < 0:
-        raise ValueError(f"off_screen must be at least 0, got {share}.")
-    rng = np.random.default_rng(0)
-    places = _places(clips)
-    sounding = [place for place in places if clips[place.clip].masks[place.frame].any()]
-    dubs = []
-    for choice in rng.integers(len(places), size=round(share * len(places))):
-        picture = places[choice]
-        visible = contents[picture.clip].visible
-        lenders = (sounding[i] for i in rng.permutation(len(sounding)))
-        sound = next((p for p in lenders if not contents[p.clip].heard & visible), None)
-        if sound is not None:
-            dubs.append(Dub(picture, sound))
-    return dubs
-
-
-def _places(clips: Sequence[EmbeddedClip]) -> list[Place]:
-    return [Place(c, t) for c, clip in enumerate(clips) for t in range(len(clip.frames))]
-
-
-@torch.no_grad()
-def embed_clip(
-    model: Av2tSamModel, processor: Av2tSamProcessor, clip: AnnotatedClip
-) -> EmbeddedClip:
-    """Run the frozen parts over the annotated frames of a clip.
-
-    Args:
-        model: The model.
+        model: The model, with its weights in place and where they are to be computed with.
         processor: Its processor.
-        clip: The clip.
 
     Returns:
-        These frames with what the frozen parts say of them.
+        `clap_embeddings` (T, A) and `clip_embeddings` (T, V), those that the model uses; without
+        adapters also `image_features`, the levels of the image encoder in float16.
     """
-    model.eval()
-    known = clip.annotated
-    frames = clip.clip.frames[known]
-    embeddings: dict[str, Embedding] = {}
-    if model.clap is not None:
-        windows = clip.clip.sound_windows(processor.window_s)[known]
-        embeddings["clap_embeddings"] = model.clap(torch.from_numpy(windows))
-    if model.clip is not None:
-        pixels = processor.pictures(frames, ("clip",))["pixel_values_clip"]
-        embeddings["clip_embeddings"] = model.clip(pixels)
+    config, prepared = model.config, asdict(processor)
+
+    def settings(tower: StrictConfig) -> dict[str, Any]:
+        return {"tower": options_of(tower), "processor": prepared}
+
+    def show(name: str, frames: NDArray[Any]) -> Tensor:
+        return processor.pictures(frames, (name,))[f"pixel_values_{name}"].to(model.device)
+
+    towers = []
+    if (clap := model.clap) is not None:
+
+        def hear(windows: NDArray[Any]) -> Features:
+            return (clap(torch.from_numpy(windows).to(model.device)),)
+
+        towers.append(
+            FrozenTower("clap_embeddings", "sound", clap, settings(config.clap_config), hear)
+        )
+    if (clip := model.clip) is not None:
+
+        def look(frames: NDArray[Any]) -> Features:
+            return (clip(show("clip", frames)),)
+
+        towers.append(
+            FrozenTower("clip_embeddings", "frames", clip, settings(config.clip_config), look)
+        )
     if model.adapters is None:
-        pixels = processor.pictures(frames, ("sam",))["pixel_values_sam"]
-        features = model.segmenter.sam.encode_images(pixels)
-        embeddings["image_features"] = tuple(level.half() for level in features.levels)
-    return EmbeddedClip(frames, clip.masks[known], embeddings)
+        sam = model.segmenter.sam
+
+        def encode(frames: NDArray[Any]) -> Features:
+            levels = sam.encode_images(show("sam", frames)).levels
+            return tuple(level.half() for level in levels)
+
+        towers.append(
+            FrozenTower(
+                "image_features",
+                "frames",
+                model.segmenter.get_submodule("sam"),
+                settings(config.sam_config) | {"stored": "float16"},
+                encode,
+            )
+        )
+    return towers
 
 
 def collate(
@@ -296,17 +185,12 @@ def collate(
         name: values.unflatten(0, shape)
         for name, values in processor.pictures(frames, backbones).items()
     }
-    for name in clips[0].embeddings:
-        batch[name] = _stack([clip.embeddings[name] for clip in clips])
+    for name in clips[0].features:
+        levels = zip(*(clip.features[name] for clip in clips), strict=True)
+        stacked = tuple(torch.stack(level).float() for level in levels)
+        batch[name] = stacked if name == "image_features" else stacked[0]
     batch["targets"] = torch.from_numpy(np.stack([clip.masks for clip in clips]))
     return batch
-
-
-def _stack(values: list[Embedding]) -> Embedding:
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    if tensors:
-        return torch.stack(tensors)
-    return tuple(torch.stack(level).float() for level in zip(*values, strict=True))
 
 
 def _read_contents(name: str, split: AVSBench) -> list[Contents]:

@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from transformers.integrations import TensorBoardCallback
 from avseg.errors import TrainingError
 from avseg.training.environment import describe_environment, hash_file
 from avseg.training.examples import ExampleMasks
+from avseg.training.feature_cache import FeatureCache
 from avseg.training.memory import recompute_blocks
 from avseg.training.recipe import Recipe
 from avseg.training.resolving import (
@@ -41,7 +42,9 @@ _STATE_FILE = "trainer_state.json"
 _PICKLED_ARGUMENTS = "training_args.bin"
 
 
-def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[str, float]:
+def run_recipe(
+    recipe: Recipe, output: Path, data: Path | None = None, feature_cache: Path | None = None
+) -> dict[str, float]:
     """Train what a recipe says; a run that was stopped goes on from its last checkpoint.
 
     Everything in the recipe is checked before anything is built or written.
@@ -54,6 +57,8 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
             `environment.json` say what was run, and with what. Runs that `start_from` names, and
             synthesised recordings, lie beside it.
         data: Folder of the data sets, for tasks that read some.
+        feature_cache: Folder that keeps what frozen parts say of the data from run to run; None
+            keeps it in memory. It may be shared by runs that go on at the same time.
 
     Returns:
         The measures at the end.
@@ -61,6 +66,7 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
     Raises:
         TrainingError: If the recipe has an unknown or wrong option, names a run that is not there,
             or the folder holds a run of another recipe.
+        OutputError: If the feature cache cannot be written to.
     """
     options = read_task_options(recipe)
     materials = find_materials(recipe, output.parent, data)
@@ -68,7 +74,10 @@ def run_recipe(recipe: Recipe, output: Path, data: Path | None = None) -> dict[s
     _check_same_recipe(recipe, output)
     arguments = training_arguments(recipe, output)
     set_seed(arguments.seed)
-    with arguments.main_process_first():  # the others then find the recordings it made
+    materials = replace(materials, device=arguments.device)
+    if feature_cache is not None:
+        materials = replace(materials, features=FeatureCache(feature_cache))
+    with arguments.main_process_first():  # the others then find what it made and kept
         task = options.build(materials)
     memory = read_memory_options(recipe)
     if memory.recomputed_blocks:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset
 
+from avseg.training.feature_cache import FeaturesInMemory, FeatureStore
 from avseg.training.measures import Measure
 from avseg.training.parts import Part
 
@@ -27,12 +29,16 @@ class Materials(Generic[Config]):
             weights that it starts from.
         data: Folder of the data sets; None if none was given.
         sounds: Folder that keeps synthesised recordings from run to run.
+        features: Keeps what frozen parts say of the data.
+        device: What computes it.
     """
 
     config: Config
     parts: Mapping[str, Part]
     data: Path | None
     sounds: Path
+    features: FeatureStore = field(default_factory=FeaturesInMemory)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,239 @@
+"""Annotated clips with what frozen towers say of them, for tasks of any family.
+
+Features are computed before training, those that the store does not hold yet. Frames, masks and
+features are read when they are asked for, so that data may be larger than memory; nothing may
+change on disk meanwhile. T annotated frames of a clip, H x W size of a frame.
+"""
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from avseg.datasets.avsbench import AVSBench
+from avseg.datasets.contents import Contents
+from avseg.training.feature_cache import Features, FeatureStore, FrozenTower, hash_files
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbeddedClip:
+    """Annotated frames of a clip, as training needs them.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8.
+        masks: (T, H, W) bool.
+        features: Of each tower by its name, one tensor or several, (T, ...) each.
+    """
+
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    features: Mapping[str, Features]
+
+
+class EmbeddedClips(Dataset[EmbeddedClip]):
+    """The clips of some splits, with the features of frozen towers.
+
+    Args:
+        splits: The splits.
+        towers: The towers, with their weights in place.
+        store: Keeps the features; what it lacks is computed here.
+        window_s: Sound that belongs to a frame, in seconds.
+
+    Raises:
+        DatasetError: If a file of the data is missing or damaged.
+        OutputError: If the store cannot keep features.
+    """
+
+    def __init__(
+        self,
+        splits: Sequence[AVSBench],
+        towers: Sequence[FrozenTower],
+        store: FeatureStore,
+        window_s: float,
+    ) -> None:
+        self._clips = [(split, index) for split in splits for index in range(len(split))]
+        self._store = store
+        self._hearing = [tower.name for tower in towers if tower.source == "sound"]
+        self._keys: list[dict[str, str]] = [{} for _ in self._clips]
+        computed = 0
+        # In an order of its own, so that processes that fill a cache at once share the work. The
+        # generators that training draws from are left alone.
+        order = random.SystemRandom().sample(range(len(self)), len(self))
+        for count, index in enumerate(order, start=1):
+            self._keys[index] = self._name_features(index, towers)
+            computed += self._compute_missing(index, towers, window_s)
+            if count % max(1, len(self) // 10) == 0:
+                _log.info("features: %d of %d clips, %d computed", count, len(self), computed)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> EmbeddedClip:
+        return self.read(index, slice(None))
+
+    def seconds(self, index: int) -> range:
+        """Number the annotated frames of a clip."""
+        split, place = self._clips[index]
+        return range(split.entries[place].annotated_seconds)
+
+    def read(self, index: int, rows: slice) -> EmbeddedClip:
+        """Read some annotated frames of a clip.
+
+        Args:
+            index: Number of the clip.
+            rows: Which of its annotated frames.
+
+        Returns:
+            These frames with their features.
+
+        Raises:
+            DatasetError: If a file of the data is missing or damaged.
+        """
+        split, place = self._clips[index]
+        frames, masks = split.read_frames(place, self.seconds(index)[rows])
+        return EmbeddedClip(frames, masks, self.read_features(index, rows))
+
+    def read_masks(self, index: int) -> NDArray[np.bool_]:
+        """Read the masks of a clip's annotated frames, (T, H, W)."""
+        split, place = self._clips[index]
+        return split.read_frames(place, self.seconds(index))[1]
+
+    def read_features(self, index: int, rows: slice) -> dict[str, Features]:
+        """Read what the towers say of some annotated frames of a clip, by their names."""
+        return {name: self._store.read(key, rows) for name, key in self._keys[index].items()}
+
+    def read_heard(self, index: int, rows: slice) -> dict[str, Features]:
+        """Read the same of the towers that hear alone."""
+        keys = self._keys[index]
+        return {name: self._store.read(keys[name], rows) for name in self._hearing}
+
+    def _name_features(self, index: int, towers: Sequence[FrozenTower]) -> dict[str, str]:
+        """Find the keys of a clip's features, for which its files are read but not decoded."""
+        split, place = self._clips[index]
+        seconds = self.seconds(index)
+        contents: dict[str, str] = {}
+        for source in {tower.source for tower in towers}:
+            if source == "frames":
+                paths = [split.frame_path(place, second) for second in seconds]
+                contents[source] = hash_files(paths, seconds)
+            else:  # a window may reach beyond its second, up to the end of the clip
+                whole = split.entries[place].seconds
+                contents[source] = hash_files([split.audio_path(place)], [whole, *seconds])
+        return {tower.name: tower.key(contents[tower.source]) for tower in towers}
+
+    @torch.no_grad()
+    def _compute_missing(self, index: int, towers: Sequence[FrozenTower], window_s: float) -> bool:
+        """Compute the features of a clip that the store does not hold; say whether any."""
+        keys = self._keys[index]
+        missing = [tower for tower in towers if not self._store.holds(keys[tower.name])]
+        if not missing:
+            return False
+        split, place = self._clips[index]
+        clip = split[place]
+        inputs: dict[str, NDArray[Any]] = {
+            "frames": clip.clip.frames[clip.annotated],
+            "sound": clip.clip.sound_windows(window_s)[clip.annotated],
+        }
+        for tower in missing:
+            self._store.write(keys[tower.name], tower.compute(inputs[tower.source]))
+        return True
+
+
+class Place(NamedTuple):
+    """A frame among many clips.
+
+    Attributes:
+        clip: Number of the clip.
+        frame: Number of the frame among the clip's annotated ones.
+    """
+
+    clip: int
+    frame: int
+
+    @property
+    def rows(self) -> slice:
+        """The frame alone, among the clip's annotated ones."""
+        return slice(self.frame, self.frame + 1)
+
+
+class Dub(NamedTuple):
+    """A frame with a sound that nothing in its picture makes.
+
+    Attributes:
+        picture: The frame.
+        sound: The frame that lends its sound.
+    """
+
+    picture: Place
+    sound: Place
+
+
+class Frames(Dataset[EmbeddedClip]):
+    """Every frame of the clips, as a clip of one frame; then the dubbed ones.
+
+    Args:
+        clips: The clips.
+        dubs: Frames added with the sound of another, and nothing to mark.
+    """
+
+    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub] = ()) -> None:
+        self.clips = clips
+        self.places = _places(clips)
+        self.dubs = dubs
+
+    def __len__(self) -> int:
+        return len(self.places) + len(self.dubs)
+
+    def __getitem__(self, index: int) -> EmbeddedClip:
+        if index < len(self.places):
+            place = self.places[index]
+            return self.clips.read(place.clip, place.rows)
+        dub = self.dubs[index - len(self.places)]
+        frame = self.clips.read(dub.picture.clip, dub.picture.rows)
+        sound = self.clips.read_heard(dub.sound.clip, dub.sound.rows)
+        return EmbeddedClip(frame.frames, np.zeros_like(frame.masks), {**frame.features, **sound})
+
+
+def draw_dubs(clips: EmbeddedClips, contents: Sequence[Contents], share: float) -> list[Dub]:
+    """Pair frames with sounds from outside their pictures.
+
+    The pairs depend on the data alone. A frame for which no sound can be found is left out.
+
+    Args:
+        clips: The clips.
+        contents: What each of them shows and sounds of.
+        share: How many pairs for each frame of the clips, at least 0.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ValueError: If the share is below 0.
+    """
+    if share < 0:
+        raise ValueError(f"off_screen must be at least 0, got {share}.")
+    rng = np.random.default_rng(0)
+    places = _places(clips)
+    is_sounding = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
+    sounding = [place for place, sounds in zip(places, is_sounding, strict=True) if sounds]
+    dubs = []
+    for choice in rng.integers(len(places), size=round(share * len(places))):
+        picture = places[choice]
+        visible = contents[picture.clip].visible
+        lenders = (sounding[i] for i in rng.permutation(len(sounding)))
+        sound = next((p for p in lenders if not contents[p.clip].heard & visible), None)
+        if sound is not None:
+            dubs.append(Dub(picture, sound))
+    return dubs
+
+
+def _places(clips: EmbeddedClips) -> list[Place]:
+    return [Place(c, t) for c in range(len(clips)) for t in range(len(clips.seconds(c)))]
