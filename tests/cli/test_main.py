@@ -4,7 +4,8 @@ import pytest
 from cyclopts import App
 
 import avseg
-from avseg.cli.main import app, run
+from avseg.cli.allocation import TRAINING_LIMIT
+from avseg.cli.main import app, memory_limit, run
 
 
 def command_that(outcome: BaseException | int | None) -> App:
@@ -71,3 +72,18 @@ def test_a_fault_of_ours_is_not_dressed_up_as_an_error_of_the_user() -> None:
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
 def test_the_number_a_command_returns_is_the_exit_code(returned: int | None, code: int) -> None:
     assert run(command_that(returned), ["go"]) == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [
+        (["train", "clip_small"], TRAINING_LIMIT),
+        (["segment", "train"], None),
+        (["evaluate", "--data", "train"], None),
+        (["trian"], None),
+        (["--help"], None),
+        ([], None),
+    ],
+)
+def test_training_gives_large_blocks_back(arguments: list[str], limit: int | None) -> None:
+    assert memory_limit(arguments) == limit

@@ -59,6 +59,9 @@ app.command(
     help="List the models: what they are, their licences and figures, and which are here.",
 )
 
+#: Commands that give large blocks of memory back, and from which size on, in bytes.
+_MEMORY_LIMITS = {"train": TRAINING_LIMIT}
+
 data = App(name="data", help="Make data sets, and check them.")
 data.command(
     "avseg.cli.data:synthesize",
@@ -79,8 +82,21 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    reuse_freed_memory(TRAINING_LIMIT if sys.argv[1:2] == ["train"] else None)
+    reuse_freed_memory(memory_limit(sys.argv[1:]))
     return run(app, sys.argv[1:])
+
+
+def memory_limit(arguments: Sequence[str]) -> int | None:
+    """Say from which size on a command gives blocks of memory back.
+
+    Args:
+        arguments: What the user typed after the command's name.
+
+    Returns:
+        The size in bytes; None if it keeps all for its next tensors.
+    """
+    command, _, _ = app.parse_commands(arguments)
+    return _MEMORY_LIMITS.get(command[0]) if command else None
 
 
 def run(command: App, arguments: Sequence[str]) -> int:
