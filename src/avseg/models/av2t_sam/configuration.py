@@ -95,11 +95,6 @@ class Av2tSamConfig(AvsegConfig):
         """Whether the sound goes into the prompt."""
         return self.features != "clip"
 
-    @property
-    def window_samples(self) -> int:
-        """Samples of the sound that belongs to a frame."""
-        return round(self.window_s * self.clap_config.sample_rate)
-
     def validate_object_score(self) -> None:
         """Refuse options that ask SAM 1 whether there is an object."""
         if isinstance(self.sam_config, PromptedSam1Config) and (
