@@ -18,7 +18,7 @@ from avseg.errors import (
     TruncatedVideoError,
 )
 from avseg.media import read_clip
-from avseg.segmenter import Segmenter, SegmentOptions, load_segmenter, segment_to_folder
+from avseg.segmenter import Dtype, Segmenter, SegmentOptions, load_segmenter, segment_to_folder
 from tests.media.videos import Track, cut, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
@@ -31,6 +31,7 @@ from tests.segmenters import (
 )
 
 OPTIONS = SegmentOptions(frames_per_second=5)
+DEMO = Path(__file__).parents[1] / "examples" / "demo.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +286,50 @@ def test_every_family_can_leave_its_weights_in_the_file(
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
     np.testing.assert_array_equal(low(video, 2).masks, normal(video, 2).masks)
     assert not any(values.requires_grad for values in low.model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_lower_precision_gives_about_the_same_masks(dtype: Dtype) -> None:
+    clip = read_clip(DEMO, frames_per_second=1, sample_rate=16000)
+    exact = load_segmenter(device="cpu").segment_clip(clip)
+    rough = load_segmenter(device="cpu", dtype=dtype).segment_clip(clip)
+    shared = (exact.masks & rough.masks).sum() / (exact.masks | rough.masks).sum()
+    assert 0.97 < shared < 1
+    np.testing.assert_allclose(rough.scores, exact.scores, atol=0.05)
+
+
+@pytest.mark.parametrize("save", [save_random_model, save_random_text_model, save_random_cascade])
+def test_every_family_computes_in_lower_precision(
+    save: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = save(tmp_path / "model")
+    normal, low = (
+        load_segmenter(folder, "cpu", memory, dtype="bfloat16") for memory in ("normal", "low")
+    )
+    if save is save_random_text_model:
+        normal, low = normal.with_texts("dog"), low.with_texts("dog")
+    outputs: list[Any] = []
+    normal.model.register_forward_hook(lambda _, __, out: outputs.append(out))
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    # Alone and in a batch, frames are rounded differently.
+    assert (low(video, 2).masks == normal(video, 2).masks).mean() > 0.99
+    assert outputs[0].mask_logits.dtype == torch.bfloat16
+    assert all(values.dtype == torch.float32 for values in normal.model.parameters())
+
+
+def test_another_precision_writes_the_folder_again(folder: Path, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
+    done = []
+    precisions: list[Dtype] = ["float32", "bfloat16", "bfloat16"]
+    for dtype in precisions:
+        segmenter = load_segmenter(folder, "cpu", dtype=dtype)
+        done.append(segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_there)
+    assert done == [False, False, True]
+
+
+def test_a_precision_that_nothing_computes_in_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="dtype must be float32, bfloat16, float16, got 'int8'"):
+        load_segmenter(folder, "cpu", dtype="int8")  # type: ignore[arg-type]
 
 
 def test_low_memory_is_for_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,14 @@ FRAMES_PER_FORWARD = 16
 
 #: A name, or None for what has none, its masks (T, H, W) and its scores (T,).
 Marked = tuple[str | None, npt.NDArray[np.bool_], npt.NDArray[np.float32]]
+
+#: What matrix products can be computed in.
+Dtype = Literal["float32", "bfloat16", "float16"]
+_DTYPES: dict[str, torch.dtype | None] = {
+    "float32": None,  # that of the weights
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 #: Sound whose root mean square stays below this, relative to full scale, is no sound: the noise of
 #: 16-bit rounding is at -101 dBFS, a quiet room recorded with a phone above -60.
@@ -52,6 +61,7 @@ class Segmenter:
         weights_sha256: Of the file the model was loaded from; None for a model never saved.
         image_size: Side of the pictures that SAM 2 sees, in pixels, if it is not the model's own.
         frames_per_forward: Frames that go through the model at once.
+        dtype: What matrix products are computed in.
     """
 
     model: AvsegModel
@@ -61,6 +71,7 @@ class Segmenter:
     weights_sha256: str | None = None
     image_size: int | None = None
     frames_per_forward: int = FRAMES_PER_FORWARD
+    dtype: Dtype = "float32"
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -239,6 +250,7 @@ def load_segmenter(
     device: str = "auto",
     memory: Memory = "normal",
     image_size: int | None = None,
+    dtype: Dtype = "float32",
     *,
     offline: bool = False,
 ) -> Segmenter:
@@ -253,6 +265,9 @@ def load_segmenter(
         image_size: Side of the pictures that SAM 2 sees, in pixels, a multiple of 32; None for the
             one the model was trained with. Half of it is about a third of the work, and moves the
             masks: docs/speed.md has figures.
+        dtype: What matrix products are computed in: "bfloat16" takes less time on processors with
+            instructions for it and on GPUs, "float16" on GPUs; either moves the masks a little
+            (docs/speed.md). Weights, norms and spectrograms stay in float32.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
@@ -262,7 +277,10 @@ def load_segmenter(
         CheckpointError: If there is no such model, or it cannot be downloaded or loaded, or cannot
             see pictures of that side.
         DeviceError: If there is no such device, or low memory is asked for on another than the CPU.
+        ValueError: If there is no such dtype.
     """
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be {', '.join(_DTYPES)}, got {dtype!r}.")
     chosen = _choose_device(device)
     if memory == "low" and chosen.type != "cpu":
         raise DeviceError(
@@ -272,6 +290,7 @@ def load_segmenter(
     checkpoint = find_checkpoint(name_or_path, offline=offline)
     model, processor = load_checkpoint(checkpoint, memory, image_size)
     model.to(chosen)  # type: ignore[arg-type]  # the stubs of transformers hide torch's own
+    model.product_dtype = _DTYPES[dtype]
     return Segmenter(
         model,
         processor,
@@ -280,6 +299,7 @@ def load_segmenter(
         checkpoint.sha256(),
         image_size,
         1 if memory == "low" else FRAMES_PER_FORWARD,
+        dtype,
     )
 
 
@@ -359,6 +379,8 @@ def segment_to_folder(
         settings["vocabulary"] = list(segmenter.vocabulary)
     if segmenter.image_size is not None:
         settings["image_size"] = segmenter.image_size
+    if segmenter.dtype != "float32":
+        settings["dtype"] = segmenter.dtype
     run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
     done = find_result(folder, run)
     if done is not None:

@@ -1,5 +1,6 @@
 """SAM with block prompts, against transformers' own forward pass."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -95,6 +96,15 @@ def test_the_norms_of_the_decoder_are_those_of_the_published_model(sam: Prompted
 def test_position_frequencies_are_no_parameter(sam: PromptedSam1) -> None:
     assert not [name for name, _ in sam.named_parameters() if "positional" in name]
     assert len([name for name in sam.state_dict() if "positional" in name]) == 2
+
+
+def test_the_neck_does_not_overflow_in_float16(sam: PromptedSam1, pictures: Tensor) -> None:
+    with torch.no_grad():
+        sam = deepcopy(sam)
+        sam.sam1.vision_encoder.neck.conv1.weight.mul_(1e6)
+        with torch.autocast("cpu", torch.float16):
+            embeddings = sam.encode_images(pictures).embeddings
+    assert embeddings.isfinite().all()
 
 
 @pytest.mark.parametrize("block", range(3))

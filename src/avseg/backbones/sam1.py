@@ -194,7 +194,9 @@ class PromptedSam1(nn.Module):
             prompt = block_prompts[i] if block_prompts else None
             run = partial(_global_block, block) if i in self.config.global_blocks else block
             hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
-        return ImageFeatures((encoder.neck(hidden),))
+        # Here float16 would overflow; SAM's own code leaves it for the neck too.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return ImageFeatures((encoder.neck(hidden.to(encoder.neck.conv1.weight.dtype)),))
 
     def decode_masks(
         self, features: ImageFeatures, sparse_prompt_embeddings: Tensor, multimask: bool = True

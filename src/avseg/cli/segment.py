@@ -33,6 +33,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     device: str = "auto",
     memory: Literal["normal", "low"] = "normal",
     image_size: int | None = None,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     threshold: Threshold = 0.5,
     frames_per_second: Rate | None = None,
     overlay: bool = True,
@@ -60,6 +61,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             the masks are the same. On the CPU only.
         image_size: Side of the pictures that SAM 2 sees, in pixels, a multiple of 32; less than the
             model's own is faster, and moves the masks.
+        dtype: What matrix products are computed in; bfloat16 is faster where the processor has
+            instructions for it, and on a GPU, and moves the masks a little.
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
         overlay: Write the overlay video.
@@ -80,7 +83,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
     names = () if vocabulary is None else read_vocabulary(vocabulary)
-    segmenter = load_segmenter(model, device, memory, image_size, offline=offline)
+    segmenter = load_segmenter(model, device, memory, image_size, dtype, offline=offline)
     segmenter = segmenter.with_texts(*text).with_vocabulary(*names)
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[FolderResult | AvsegError] = []

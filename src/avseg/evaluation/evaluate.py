@@ -88,7 +88,7 @@ def evaluate(
         following=following,
         clips=tuple(tally.clips),
         seconds=time.monotonic() - start,
-        environment=describe_environment(segmenter.device),
+        environment=describe_environment(segmenter.device) | {"dtype": segmenter.dtype},
     )
 
 

@@ -10,7 +10,22 @@ from avseg.errors import CheckpointError
 
 
 class AvsegModel(PreTrainedModel):
-    """A model of a family: loads weights that fit it exactly, and no others."""
+    """A model of a family: loads weights that fit it exactly, and no others.
+
+    Attributes:
+        product_dtype: What matrix products, convolutions and attention are computed in,
+            torch.float16 or torch.bfloat16; None for the dtype of the weights. The weights stay as
+            they are, and so does what needs their precision: norms, sums of blocks, spectrograms.
+    """
+
+    product_dtype: torch.dtype | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute, in `product_dtype` if there is one."""
+        if self.product_dtype is None:
+            return super().__call__(*args, **kwargs)
+        with torch.autocast(self.device.type, self.product_dtype):
+            return super().__call__(*args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]

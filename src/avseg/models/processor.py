@@ -217,10 +217,10 @@ def confidence(outputs: AvsegOutput) -> npt.NDArray[np.float32]:
         Predicted IoU times the probability that there is something to mark, if the model says, in
         [0, 1], of the outputs' shape.
     """
-    scores = required(outputs.iou_predictions, "iou_predictions")
+    scores = required(outputs.iou_predictions, "iou_predictions").float()
     if outputs.object_score_logits is not None:
-        scores = scores * outputs.object_score_logits.sigmoid()
-    array: npt.NDArray[np.float32] = scores.detach().float().cpu().numpy()
+        scores = scores * outputs.object_score_logits.float().sigmoid()
+    array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
     return array
 
 
