@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers
@@ -19,9 +20,11 @@ from avseg.cli.main import app, run
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor, avsbench_names
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
+from avseg.segmenter import load_segmenter
 from tests.checkpoints.test_importing_evf_sam import make_config
 from tests.models.factories import CASCADE, SAM1, SAM2, randomise
 from tests.published import UNUSED_OF_CLAP, some, write_tokenizer
+from tests.segmenters import make_video, tone
 
 #: A tokenizer of single bytes, and the end.
 TEXT = ClapTextTowerConfig(
@@ -116,13 +119,19 @@ def test_a_folder_that_is_there_is_left_alone(parts: tuple[Path, Path, Path]) ->
         make_cascade(find_checkpoint(evf_sam), clap, tokenizer, evf_sam, SIZES)
 
 
-def test_frames_in_their_own_proportions_are_not_for_a_cascade(
+def test_a_cascade_on_sam_1_marks_what_its_evf_sam_marks(
     parts: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     _, clap, tokenizer = parts
-    kept = find_checkpoint(save_evf_sam(tmp_path / "sam1", SAM1))
-    with pytest.raises(CheckpointError, match=r"in their own proportions, .* take one on SAM 2"):
-        make_cascade(kept, clap, tokenizer, tmp_path / "cascade", SIZES)
+    evf_sam = find_checkpoint(save_evf_sam(tmp_path / "sam1", SAM1))
+    made = make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", SIZES)
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)  # wider than high
+    cascade = load_segmenter(made.folder, "cpu").with_vocabulary("dog")
+    by_text = load_segmenter(evf_sam.folder, "cpu").with_texts("dog")
+    marked = cascade(video, 2)
+    assert marked.masks.any()
+    assert not marked.masks.all()
+    np.testing.assert_array_equal(marked.masks, by_text(video, 2).masks)
 
 
 def test_another_model_is_not_taken_for_an_evf_sam(

@@ -85,15 +85,10 @@ def _sizes(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
     if json.loads(path.read_text(encoding="utf-8")).get("model_type") != EvfSamConfig.model_type:
         raise CheckpointError(f"{evf_sam.folder}: is no EVF-SAM; give the folder of one.")
     own: Any = EvfSamConfig.from_pretrained(evf_sam.folder)
-    if own.keep_proportions:
-        raise CheckpointError(
-            f"{evf_sam.folder}: this EVF-SAM was trained on frames in their own proportions, and "
-            "the cascade squeezes them into a square; take one on SAM 2, such as "
-            "evf-sam2-multitask."
-        )
     changed: Any = config.replace(
         sam_config=own.sam_config,
         beit3_config=own.beit3_config,
+        keep_proportions=own.keep_proportions,
         multimask=own.multimask,
         suppress_absent=own.suppress_absent,
     )

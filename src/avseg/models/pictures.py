@@ -66,3 +66,22 @@ def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, 
     """
     mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in statistics)
     return (pixels.float() - mean) / std
+
+
+def for_sam(pixels: Tensor, side: int, keep_proportions: bool) -> Tensor:
+    """Resize and normalise frames for SAM.
+
+    Args:
+        pixels: (T, 3, H, W) uint8.
+        side: S.
+        keep_proportions: Whether they keep their proportions and are filled up to the square, to
+            the right or below; they are squeezed into it otherwise.
+
+    Returns:
+        Normalised pixels, (T, 3, S, S) float32.
+    """
+    size = (side, side)
+    if keep_proportions:
+        size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
+    resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
+    return F.pad(resized, (0, side - size[1], 0, side - size[0]))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from avseg.backbones.clip import ClipTextTowerConfig
 from avseg.backbones.sam import NOTHING_LOGIT
@@ -149,6 +150,50 @@ def test_it_runs_on_sam_1_and_with_the_text_tower_of_small_claps() -> None:
     )
     output = run(build(sam_config=SAM1, text_config=text), given())
     assert output.mask_logits.shape == (1, 2, 64, 64)
+
+
+def counted(model: CascadeModel) -> list[int]:
+    """Keep how many names are embedded each time."""
+    asked: list[int] = []
+    model.clap_text.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    return asked
+
+
+def test_names_are_embedded_once_for_all_pieces_of_a_video() -> None:
+    model = build()
+    asked = counted(model)
+    first, second = run(model, given()), run(model, given())
+    assert asked == [3]
+    assert torch.equal(first.similarities, second.similarities)
+
+
+def test_other_names_or_weights_are_embedded_anew() -> None:
+    model = build()
+    asked = counted(model)
+    before = run(model, given()).similarities
+    run(model, given() | {name: values[:2] for name, values in NAMES.items()})
+    assert asked == [3, 2]
+    run(model, given())
+    with torch.no_grad():
+        next(model.clap_text.parameters()).mul_(2)
+    after = run(model, given()).similarities
+    assert asked == [3, 2, 3, 3]
+    assert not torch.equal(before, after)
+
+
+def test_names_learn_where_there_is_a_gradient() -> None:
+    model = build()
+    run(model, given())
+    model.compare(given()["audio_values"][0], NAMES["sound_ids"]).sum().backward()
+    assert next(model.clap_text.parameters()).grad is not None
+
+
+def test_masks_are_of_the_frame_alone_where_it_does_not_fill_the_square() -> None:
+    whole = run(build(), given())
+    part = run(build(), given() | {"frame_size": torch.tensor([64, 40])})
+    assert part.mask_logits.shape == (1, 2, 64, 40)
+    expected = F.interpolate(whole.named_logits[:, None], (64, 64), mode="bilinear")[:, 0, :, :40]
+    torch.testing.assert_close(part.named_logits, expected)
 
 
 def test_a_saved_model_is_loaded_as_it_was(tmp_path: Path) -> None:

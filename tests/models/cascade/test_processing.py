@@ -38,6 +38,16 @@ def test_frames_sounds_and_names_become_tensors() -> None:
     assert inputs["prompt_mask"].all()
 
 
+def test_a_frame_may_keep_its_proportions_and_not_fill_the_square() -> None:
+    assert "frame_size" not in PROCESSOR(clip())
+    inputs = replace(PROCESSOR, keep_proportions=True)(clip())
+    assert inputs["frame_size"].tolist() == [32, 64]
+    pictures = inputs["pixel_values_sam"]
+    assert pictures.shape == (1, 2, 3, 64, 64)
+    assert pictures[..., :32, :].all()
+    assert not pictures[..., 32:, :].any()
+
+
 def test_names_are_read_once_for_all_clips() -> None:
     first, second = PROCESSOR(clip()), PROCESSOR(clip())
     assert second["sound_ids"] is first["sound_ids"]

@@ -43,6 +43,9 @@ class CascadeConfig(AvsegConfig):
         min_similarity: Cosine above which a name prompts, in [-1, 1].
         min_probability: Share of the softmax above which a name prompts, in [0, 1].
         max_names: Most names for a frame.
+        keep_proportions: Whether SAM sees a frame in its own proportions, filled up to a square to
+            the right or below, or squeezed into the square; EVF-SAMs on SAM 1 were trained on the
+            former.
         multimask: Whether the best of three masks is taken, or EVF-SAM's single mask.
         suppress_absent: Whether a name marks nothing where SAM 2's object score says that there is
             no such object; published EVF-SAMs do not ask. SAM 1 has no such score.
@@ -66,6 +69,7 @@ class CascadeConfig(AvsegConfig):
     min_similarity: float = 0.1
     min_probability: float = 0.05
     max_names: int = 3
+    keep_proportions: bool = False
     multimask: bool = True
     suppress_absent: bool = False
 

@@ -16,6 +16,7 @@ from avseg.backbones.clip import ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import NOTHING_LOGIT
 from avseg.models.cascade.configuration import CascadeConfig
+from avseg.models.losses import resize_logits
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import NamedOutput
 
@@ -47,9 +48,10 @@ class CascadeModel(AvsegModel):
         self.clap_text = ClapTextTower(text) if of_clap else ClipTextTower(text)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
+        self._names: tuple[Tensor, tuple[object, ...], Tensor] | None = None
         self.post_init()
 
-    def forward(
+    def forward(  # noqa: PLR0913 - one argument for each input
         self,
         pixel_values_sam: Tensor,
         pixel_values_beit3: Tensor,
@@ -57,6 +59,7 @@ class CascadeModel(AvsegModel):
         sound_ids: Tensor,
         prompt_ids: Tensor,
         prompt_mask: Tensor,
+        frame_size: Tensor | None = None,
     ) -> NamedOutput:
         """Name what sounds in every frame, and mark what has these names.
 
@@ -67,6 +70,8 @@ class CascadeModel(AvsegModel):
             sound_ids: Each name in CLAP's tokens, (C, L) int64.
             prompt_ids: Each name in BEiT-3's tokens, (C, L) int64.
             prompt_mask: True, or 1, for tokens, False for padding, (C, L).
+            frame_size: Height and width that frames fill in SAM's square, in its pixels, (2,)
+                int64; None if they fill it. Masks are of the frames alone.
 
         Returns:
             Masks of each prompt, and their union in each frame.
@@ -82,6 +87,10 @@ class CascadeModel(AvsegModel):
             prompt_ids[names],
             prompt_mask[names],
         )  # (P, h, w), (P,)
+        if frame_size is not None:
+            side = self.config.sam_config.image_size
+            height, width = frame_size.tolist()
+            logits = resize_logits(logits, (side, side))[:, :height, :width]
         count = len(similarities)
         return NamedOutput(
             mask_logits=_best_of_frames(logits, frames, count, NOTHING_LOGIT).unflatten(0, shape),
@@ -104,8 +113,7 @@ class CascadeModel(AvsegModel):
             Cosines, (N, C).
         """
         sounds = F.normalize(self.clap(audio_values).float(), dim=-1)
-        names = F.normalize(self.clap_text(sound_ids).float(), dim=-1)
-        return sounds @ names.T
+        return sounds @ self._embed_names(sound_ids).T
 
     def choose(self, similarities: Tensor) -> tuple[Tensor, Tensor]:
         """Say which names prompt in which frames, by the rule of the configuration.
@@ -124,6 +132,18 @@ class CascadeModel(AvsegModel):
         )
         frames, ranks = fits.nonzero(as_tuple=True)
         return frames, names[frames, ranks]
+
+    def _embed_names(self, sound_ids: Tensor) -> Tensor:
+        """Embed names (C, L) to unit length, (C, D); once for all pieces of a video."""
+        weights = self.clap_text.parameters()
+        state = (self.product_dtype, sound_ids.device, *(values._version for values in weights))
+        if self._names is not None and not torch.is_grad_enabled():
+            ids, its_state, names = self._names
+            if state == its_state and torch.equal(ids, sound_ids):
+                return names
+        names = F.normalize(self.clap_text(sound_ids).float(), dim=-1)
+        self._names = None if names.requires_grad else (sound_ids, state, names)
+        return names
 
     def _mark(
         self,

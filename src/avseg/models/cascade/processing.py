@@ -24,8 +24,9 @@ from avseg.models.cascade.vocabulary import avsbench_names, read_vocabulary
 from avseg.models.outputs import AvsegOutput, NamedOutput
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
-    SAM_STATISTICS,
     as_pixels,
+    fitted_size,
+    for_sam,
     normalise,
     resize,
 )
@@ -52,6 +53,7 @@ class CascadeProcessor:
         beit3_size: Side of the pictures for BEiT-3, in pixels.
         sample_rate: Of the sound the model needs, in Hz.
         window_s: Sound that belongs to a frame, in seconds.
+        keep_proportions: Whether SAM sees frames in their own proportions, filled up to a square.
         sound_prompt: What CLAP reads, with "{name}" where the name goes.
         picture_prompt: What EVF-SAM reads, likewise.
         max_sound_tokens: Longest text for CLAP, in tokens.
@@ -68,6 +70,7 @@ class CascadeProcessor:
     beit3_size: int
     sample_rate: int
     window_s: float
+    keep_proportions: bool
     sound_prompt: str
     picture_prompt: str
     max_sound_tokens: int
@@ -98,6 +101,7 @@ class CascadeProcessor:
             beit3_size=config.beit3_config.image_size,
             sample_rate=config.clap_config.sample_rate,
             window_s=config.window_s,
+            keep_proportions=config.keep_proportions,
             sound_prompt=config.sound_prompt,
             picture_prompt=config.picture_prompt,
             max_sound_tokens=config.max_sound_tokens,
@@ -181,13 +185,17 @@ class CascadeProcessor:
         """
         check_sample_rate(clip, self.sample_rate)
         pixels = as_pixels(clip.frames)
-        sam, beit3 = ((side, side) for side in (self.sam_size, self.beit3_size))
+        beit3 = (self.beit3_size, self.beit3_size)
         of_frames = {
-            "pixel_values_sam": normalise(resize(pixels, sam, "bilinear"), SAM_STATISTICS),
+            "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
             "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
             "audio_values": torch.from_numpy(clip.sound_windows(self.window_s)),
         }
-        return {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
+        inputs = {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
+        if self.keep_proportions:
+            height, width = clip.frames.shape[1:3]
+            inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
+        return inputs
 
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5

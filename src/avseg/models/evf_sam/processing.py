@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
@@ -23,9 +22,9 @@ from avseg.models.losses import resize_logits
 from avseg.models.outputs import AvsegOutput
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
-    SAM_STATISTICS,
     as_pixels,
     fitted_size,
+    for_sam,
     normalise,
     resize,
 )
@@ -174,7 +173,7 @@ class EvfSamProcessor:
         attention_mask = torch.arange(input_ids.shape[1]) < lengths[:, None]  # (K, L)
         count = len(pixels)
         return {
-            "pixel_values_sam": self._for_sam(pixels),
+            "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
             "pixel_values_beit3": normalise(
                 resize(pixels, (self.beit3_size, self.beit3_size), "bicubic"), BEIT3_STATISTICS
             ),
@@ -239,15 +238,6 @@ class EvfSamProcessor:
                 "shorten it."
             )
         return ids
-
-    def _for_sam(self, pixels: Tensor) -> Tensor:
-        """Resize and normalise frames (T, 3, H, W) for SAM, (T, 3, S, S)."""
-        side = self.sam_size
-        size = (side, side)
-        if self.keep_proportions:
-            size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
-        resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
-        return F.pad(resized, (0, side - size[1], 0, side - size[0]))
 
     def _without_filling(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Cut off what lies beyond the frame in SAM's square, from logits (T, h, w)."""
