@@ -3,12 +3,21 @@
 N sounds, S samples, F = n_fft / 2 + 1 frequencies, M mel bands, T = S / hop + 1 columns.
 """
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers.audio_utils import mel_filter_bank
 
 #: Power below this counts as silence: -100 dB.
 _POWER_FLOOR = 1e-10
+
+#: Kaldi's front end: window and hop in seconds, lowest frequency in Hz, pre-emphasis, least power.
+_KALDI_WINDOW_S, _KALDI_HOP_S = 0.025, 0.010
+_KALDI_FMIN = 20.0
+_KALDI_PREEMPHASIS = 0.97
+_KALDI_FLOOR = torch.finfo(torch.float32).eps
 
 
 def power_spectrogram(waveforms: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -51,3 +60,45 @@ def mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int, fmin: float, fmax:
 def decibels(power: Tensor) -> Tensor:
     """Turn power into decibels, at least -100."""
     return 10 * power.clamp(min=_POWER_FLOOR).log10()
+
+
+def kaldi_fbank(waveforms: Tensor, sample_rate: int, num_mel_bins: int) -> Tensor:
+    """Compute log-mel columns as Kaldi does (25 ms Hann windows, 10 ms apart, whole ones only).
+
+    Each window loses its mean and is pre-emphasised before it is weighted.
+
+    Args:
+        waveforms: Mono sound, (N, S).
+        sample_rate: In Hz.
+        num_mel_bins: Bands M, from 20 Hz to half the rate.
+
+    Returns:
+        Natural logarithms of power, (N, T, M).
+
+    Raises:
+        ValueError: If the sound is shorter than a window.
+    """
+    length, hop = round(_KALDI_WINDOW_S * sample_rate), round(_KALDI_HOP_S * sample_rate)
+    if waveforms.shape[-1] < length:
+        raise ValueError(
+            f"sounds have {waveforms.shape[-1]} samples, a window has {length}; give longer ones."
+        )
+    n_fft = 2 ** math.ceil(math.log2(length))
+    frames = waveforms.unfold(-1, length, hop)  # (N, T, length)
+    frames = frames - frames.mean(dim=-1, keepdim=True)
+    before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]
+    window = torch.hann_window(length, False, dtype=frames.dtype, device=frames.device)
+    emphasised = (frames - _KALDI_PREEMPHASIS * before) * window
+    power = torch.fft.rfft(emphasised, n_fft).abs().square()
+    bank = _kaldi_mel_bank(n_fft, num_mel_bins, sample_rate).to(power)
+    return (power @ bank).clamp(min=_KALDI_FLOOR).log()
+
+
+def _kaldi_mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int) -> Tensor:
+    """Build triangles with straight sides over mel, (F, M) float32; the last frequency has none."""
+    low, high = (1127 * math.log(1 + edge / 700) for edge in (_KALDI_FMIN, sample_rate / 2))
+    edges = low + torch.arange(num_mel_bins + 2) * ((high - low) / (num_mel_bins + 1))
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    mel = 1127 * (1 + torch.arange(n_fft // 2)[:, None] * (sample_rate / n_fft) / 700).log()
+    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
+    return F.pad(torch.minimum(rising, falling).clamp(min=0), (0, 0, 0, 1))

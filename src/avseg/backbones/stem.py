@@ -20,12 +20,15 @@ class ConvStem(nn.Module):
         channels: Output channels of each stride-2 stage.
         dim: Width of the transformer.
         patch_size: Side of a patch, in pixels; a multiple of 2 ** len(channels).
+        in_channels: Of the picture, 3 for RGB.
 
     Raises:
         ValueError: If the stages do not divide the patch.
     """
 
-    def __init__(self, channels: Sequence[int], dim: int, patch_size: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], dim: int, patch_size: int, in_channels: int = 3
+    ) -> None:
         super().__init__()
         stride = 2 ** len(channels)
         if patch_size % stride:
@@ -34,10 +37,9 @@ class ConvStem(nn.Module):
                 f"(each halves the picture), got {patch_size}."
             )
         stages: list[nn.Module] = []
-        in_channels = 3
         for out_channels in channels:
             stages.append(_halving(in_channels, out_channels))
-            if in_channels != 3:
+            if len(stages) > 1:
                 stages.append(ResidualBlock(out_channels))
             in_channels = out_channels
         self.stages = nn.Sequential(*stages)

@@ -1,0 +1,23 @@
+"""ImageBind's audio, image and text towers, their front end and their tokenizer."""
+
+from avseg.backbones.imagebind.configuration import (
+    ImageBindAudioConfig,
+    ImageBindConfig,
+    ImageBindTextConfig,
+    ImageBindVisionConfig,
+)
+from avseg.backbones.imagebind.modeling import ImageBind
+from avseg.backbones.imagebind.sound import clip_starts, cut_clips, spectrograms
+from avseg.backbones.imagebind.towers import TowerFeatures
+
+__all__ = [
+    "ImageBind",
+    "ImageBindAudioConfig",
+    "ImageBindConfig",
+    "ImageBindTextConfig",
+    "ImageBindVisionConfig",
+    "TowerFeatures",
+    "clip_starts",
+    "cut_clips",
+    "spectrograms",
+]

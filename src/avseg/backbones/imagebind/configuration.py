@@ -1,0 +1,156 @@
+"""Sizes of an ImageBind, published or small."""
+
+from dataclasses import field
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.config import StrictConfig
+
+
+@strict
+class ImageBindVisionConfig(StrictConfig):
+    """Sizes of the image tower; the defaults are ImageBind-Huge's, a ViT-H/14.
+
+    Args:
+        image_size: Side that the position table is made for, in pixels; others are interpolated.
+        patch_size: Side of a patch, in pixels.
+        stem_channels: Stages of a convolutional stem; empty for the published convolution over two
+            frames.
+        width: Of the transformer.
+        blocks: Of the transformer.
+        heads: Attention heads of a block.
+    """
+
+    model_type = "avseg-imagebind-vision"
+
+    image_size: int = 224
+    patch_size: int = 14
+    stem_channels: list[int] = field(default_factory=list)
+    width: int = 1280
+    blocks: int = 32
+    heads: int = 16
+
+    def validate_sizes(self) -> None:
+        """Refuse an image that patches do not tile, and a width that the heads do not divide."""
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"image_size must be a multiple of patch_size {self.patch_size}, "
+                f"got {self.image_size}."
+            )
+        _check_heads(self.width, self.heads)
+
+    @property
+    def side(self) -> int:
+        """Patches along a side of the position table."""
+        return self.image_size // self.patch_size
+
+
+@strict
+class ImageBindAudioConfig(StrictConfig):
+    """Sizes and front end of the audio tower; the defaults are ImageBind-Huge's, a ViT-B.
+
+    Args:
+        sample_rate: Of the sound, in Hz.
+        clip_s: Length of a clip, in seconds.
+        mel_bins: Mel bands M of the spectrogram.
+        target_length: Columns T of the spectrogram, 10 ms apart; a shorter one is filled up.
+        kernel: Side of a patch of the spectrogram; with a stem the distance of two patches too.
+        stride: Distance of two patches, without a stem.
+        stem_channels: Stages of a convolutional stem; empty for the published convolution.
+        width: Of the transformer.
+        blocks: Of the transformer.
+        heads: Attention heads of a block.
+    """
+
+    model_type = "avseg-imagebind-audio"
+
+    sample_rate: int = 16000
+    clip_s: float = 2.0
+    mel_bins: int = 128
+    target_length: int = 204
+    kernel: int = 16
+    stride: int = 10
+    stem_channels: list[int] = field(default_factory=list)
+    width: int = 768
+    blocks: int = 12
+    heads: int = 12
+
+    def validate_sizes(self) -> None:
+        """Refuse a spectrogram without a patch, and a width that the heads do not divide."""
+        if min(self.mel_bins, self.target_length) < self.kernel:
+            raise ValueError(
+                f"mel_bins {self.mel_bins} and target_length {self.target_length} must be at least "
+                f"the kernel, {self.kernel}."
+            )
+        _check_heads(self.width, self.heads)
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples of a clip."""
+        return round(self.clip_s * self.sample_rate)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches over frequency and over time."""
+        sides = (self.mel_bins, self.target_length)
+        if self.stem_channels:  # halves, rounding up, before it cuts patches
+            halvings = 2 ** len(self.stem_channels)
+            high, long = (-(-side // halvings) // (self.kernel // halvings) for side in sides)
+        else:
+            high, long = ((side - self.kernel) // self.stride + 1 for side in sides)
+        return high, long
+
+
+@strict
+class ImageBindTextConfig(StrictConfig):
+    """Sizes of the text tower; the defaults are ImageBind-Huge's.
+
+    Args:
+        vocab: Rows of the token table; the last of them ends every text.
+        context: Longest text, in tokens.
+        width: Of the transformer.
+        blocks: Of the transformer.
+        heads: Attention heads of a block.
+    """
+
+    model_type = "avseg-imagebind-text"
+
+    vocab: int = 49408
+    context: int = 77
+    width: int = 1024
+    blocks: int = 24
+    heads: int = 16
+
+    def validate_sizes(self) -> None:
+        """Refuse a width that the heads do not divide."""
+        _check_heads(self.width, self.heads)
+
+
+@strict
+class ImageBindConfig(StrictConfig):
+    """Sizes of an ImageBind (Girdhar et al., CVPR 2023, arXiv:2305.05665); default ImageBind-Huge.
+
+    Args:
+        vision: Of the image tower, an `ImageBindVisionConfig`.
+        audio: Of the audio tower, an `ImageBindAudioConfig`.
+        text: Of the text tower, an `ImageBindTextConfig`.
+        dim: Width D of the space that the towers share.
+    """
+
+    model_type = "avseg-imagebind"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "vision": ImageBindVisionConfig,
+        "audio": ImageBindAudioConfig,
+        "text": ImageBindTextConfig,
+    }
+
+    vision: Any = None  # a configuration, or its options in a dictionary
+    audio: Any = None
+    text: Any = None
+    dim: int = 1024
+
+
+def _check_heads(width: int, heads: int) -> None:
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads {heads}, got {width}.")
