@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from inspect import get_annotations
-from typing import Any
+from typing import Any, Self
 
 from transformers import PreTrainedConfig
 
@@ -33,6 +33,27 @@ class StrictConfig(PreTrainedConfig):
             )
         kwargs.pop("model_type", None)  # a class attribute, written to the JSON for readers
         super().__post_init__(**kwargs)
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with some options changed.
+
+        Args:
+            **changes: Options of this configuration; a backbone's options may be given as a
+                dictionary of those that change, or whole if it names another `model_type`.
+
+        Returns:
+            A new configuration of the same class.
+        """
+        options = self.to_dict()
+        for name, value in changes.items():
+            is_partial = (
+                name in self.sub_configs_defaults
+                and isinstance(value, dict)
+                and value.get("model_type") in (None, options[name]["model_type"])
+            )
+            options[name] = options[name] | value if is_partial else value
+        options.pop("transformers_version", None)
+        return type(self)(**options)
 
 
 def config_of(

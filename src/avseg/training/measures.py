@@ -30,12 +30,51 @@ class Measure(Protocol):
         """Return the measures by name."""
 
 
-class ContrastMeasure:
-    """How well a tower ranks captions, by the logits of a `ContrastivePretraining`."""
+class Ranking:
+    """How well the captions that are true of items are ranked before the others."""
 
     def __init__(self) -> None:
         self.hits: list[Tensor] = []
         self.true: list[Tensor] = []
+
+    def update(self, logits: Tensor, present: Tensor) -> None:
+        """Add items.
+
+        Args:
+            logits: How true each caption is of each item, (N, C).
+            present: 1 where it is, (N, C).
+        """
+        ranks = logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
+        count = present.bool().sum(dim=1, keepdim=True)
+        self.hits.append(((ranks < count) & present.bool()).sum(dim=1))
+        self.true.append(count[:, 0])
+
+    def merge(self, other: Self) -> None:
+        """Add the items of another ranking.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.hits += other.hits
+        self.true += other.true
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            `found`: share of the captions that are true of an item among as many of its highest
+            scores as are true; `top1` the same for items with one true caption.
+        """
+        hits, true = torch.cat(self.hits), torch.cat(self.true)
+        single = true == 1
+        return {"found": _share(hits, true), "top1": _share(hits[single], true[single])}
+
+
+class ContrastMeasure:
+    """How well a tower ranks captions, by the logits of a `ContrastivePretraining`."""
+
+    def __init__(self) -> None:
+        self.ranking = Ranking()
         self.losses: list[float] = []
 
     def update(self, out: Any, batch: dict[str, Any]) -> None:
@@ -45,11 +84,7 @@ class ContrastMeasure:
             out: A `ContrastOutput`.
             batch: Its inputs, of which `present` (N, C) is needed.
         """
-        present = batch["present"].bool()
-        ranks = out.logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
-        count = present.sum(dim=1, keepdim=True)
-        self.hits.append(((ranks < count) & present).sum(dim=1))
-        self.true.append(count[:, 0])
+        self.ranking.update(out.logits, batch["present"])
         self.losses.append(float(out.loss))
 
     def merge(self, other: Self) -> None:
@@ -58,22 +93,65 @@ class ContrastMeasure:
         Args:
             other: It stays as it is.
         """
-        self.hits += other.hits
-        self.true += other.true
+        self.ranking.merge(other.ranking)
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
         """Compute the measures.
 
         Returns:
-            `found`: share of the captions that are true of an item among as many of its highest
-            scores as are true; `top1` the same for items with one true caption; `loss`.
+            Those of `Ranking`; `loss`.
         """
-        hits, true = torch.cat(self.hits), torch.cat(self.true)
-        single = true == 1
+        return {**self.ranking.compute(), "loss": _mean(self.losses)}
+
+
+class BindingMeasure:
+    """How well pictures and sounds rank captions, and sounds pictures, of a `BindingPretraining`."""
+
+    def __init__(self) -> None:
+        self.image, self.audio = Ranking(), Ranking()
+        self.matched: list[Tensor] = []
+        self.losses: list[float] = []
+
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: A `BindingOutput`.
+            batch: Its inputs, of which `shown` and `heard`, (N, C) each, are needed.
+        """
+        shown, heard = batch["shown"], batch["heard"]
+        self.image.update(out.image_logits, shown)
+        self.audio.update(out.audio_logits, heard)
+        fits = shown @ heard.T == heard.sum(dim=1)  # (N pictures, N sounds)
+        is_few = (fits.sum(dim=0) >= 1) & (fits.sum(dim=0) <= 3)
+        best = out.pair_logits.cpu().argmax(dim=0)
+        self.matched.append(fits[best, torch.arange(len(best))][is_few].float())
+        self.losses.append(float(out.loss))
+
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.image.merge(other.image)
+        self.audio.merge(other.audio)
+        self.matched += other.matched
+        self.losses += other.losses
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            `image_found`, `image_top1`, `audio_found` and `audio_top1`, see `Ranking`; `matched`:
+            of the sounds that are true of one to three pictures of their batch, the share whose
+            highest picture is one of these; `loss`.
+        """
         return {
-            "found": _share(hits, true),
-            "top1": _share(hits[single], true[single]),
+            **{f"image_{name}": value for name, value in self.image.compute().items()},
+            **{f"audio_{name}": value for name, value in self.audio.compute().items()},
+            "matched": _mean(torch.cat(self.matched).tolist()),
             "loss": _mean(self.losses),
         }
 

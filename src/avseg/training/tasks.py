@@ -1,7 +1,7 @@
 """What can be learned: for each task the options that a recipe gives, its model and its data.
 
-The first four make the small backbones from pairs of one modality with words; the last teaches
-the bridge between sound and picture, AV2T-SAM itself.
+Those here make the small backbones from pairs of one modality with words. `binding.py` makes the
+small ImageBind; `audio_visual.py` teaches the bridge between sound and picture, AV2T-SAM itself.
 """
 
 from collections.abc import Mapping
@@ -46,6 +46,7 @@ from avseg.models.pretraining import (
 )
 from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
+from avseg.training.binding import AudioImageText
 from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
 from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
@@ -302,6 +303,7 @@ TASKS: dict[str, type[TaskOptions]] = {
     "audio-text": AudioText,
     "image-class": ImageClass,
     "text-prompt": TextPrompt,
+    "audio-image-text": AudioImageText,
     "audio-visual": AudioVisual,
 }
 

@@ -150,7 +150,38 @@ class ImageBindConfig(StrictConfig):
     text: Any = None
     dim: int = 1024
 
+    @classmethod
+    def tiny(cls, **changes: Any) -> "ImageBindConfig":
+        """Give the sizes of the small model for 64-pixel pictures and 1-second clips.
+
+        Args:
+            **changes: Options that differ from the small model's; a tower's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY.replace(**changes)
+
 
 def _check_heads(width: int, heads: int) -> None:
     if width % heads:
         raise ValueError(f"width must be a multiple of heads {heads}, got {width}.")
+
+
+_TINY = ImageBindConfig(
+    vision=ImageBindVisionConfig(
+        image_size=64, patch_size=8, stem_channels=[32, 64, 128], width=160, blocks=3, heads=5
+    ),
+    audio=ImageBindAudioConfig(
+        clip_s=1.0,
+        mel_bins=64,
+        target_length=98,
+        stem_channels=[24, 48, 96, 128],
+        width=160,
+        blocks=4,
+        heads=5,
+    ),
+    text=ImageBindTextConfig(vocab=39, context=8, width=128, blocks=2, heads=4),
+    dim=128,
+)

@@ -20,6 +20,9 @@ END = "<end>"
 WORDS: tuple[str, ...] = (PADDING, NOTHING, *CATEGORIES, END)
 MAX_WORDS = 3
 
+#: Longest text of `encode_text`, its end included.
+MAX_TEXT_WORDS = 7
+
 _NUMBERS = {word: number for number, word in enumerate(WORDS)}
 
 
@@ -35,14 +38,24 @@ def encode(words: Sequence[str]) -> NDArray[np.int64]:
     Raises:
         ValueError: If there are no words, too many, or an unknown one.
     """
-    unknown = [word for word in words if word not in WORDS[1:-1]]
-    if unknown or not 1 <= len(words) <= MAX_WORDS:
-        raise ValueError(
-            f"a caption has 1 to {MAX_WORDS} of the words {', '.join(WORDS[1:-1])}; "
-            f"got {list(words)}."
-        )
-    numbers = [_NUMBERS[word] for word in words]
-    return np.array(numbers + [0] * (MAX_WORDS - len(numbers)), np.int64)
+    return _numbers(words, MAX_WORDS, MAX_WORDS)
+
+
+def encode_text(words: Sequence[str]) -> NDArray[np.int64]:
+    """Return word numbers closed by the end word, padded to `MAX_TEXT_WORDS`.
+
+    Args:
+        words: One to `MAX_TEXT_WORDS` - 1 words.
+
+    Returns:
+        Word numbers, (MAX_TEXT_WORDS,) int64; 0 is padding.
+
+    Raises:
+        ValueError: If there are no words, too many, or an unknown one.
+    """
+    numbers = _numbers(words, MAX_TEXT_WORDS - 1, MAX_TEXT_WORDS)
+    numbers[len(words)] = _NUMBERS[END]
+    return numbers
 
 
 def category_captions() -> NDArray[np.int64]:
@@ -52,3 +65,16 @@ def category_captions() -> NDArray[np.int64]:
         Word numbers in the order of `CATEGORIES`, the last row "nothing", (C + 1, 2) int64.
     """
     return np.array([[_NUMBERS[word], _NUMBERS[END]] for word in (*CATEGORIES, NOTHING)], np.int64)
+
+
+def _numbers(words: Sequence[str], longest: int, length: int) -> NDArray[np.int64]:
+    """Look up at most `longest` words, filled up to `length` numbers."""
+    unknown = [word for word in words if word not in WORDS[1:-1]]
+    if unknown or not 1 <= len(words) <= longest:
+        raise ValueError(
+            f"a caption has 1 to {longest} of the words {', '.join(WORDS[1:-1])}; "
+            f"got {list(words)}."
+        )
+    numbers = np.zeros(length, np.int64)
+    numbers[: len(words)] = [_NUMBERS[word] for word in words]
+    return numbers

@@ -5,7 +5,7 @@ they say, and no picture is paired with a sound. Item i of a corpus depends on i
 alone, so that training resumes where it stopped. R side of a picture, P prompts, C categories.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avseg.datasets.synthetic.captions import MAX_WORDS, NOTHING, encode
+from avseg.datasets.synthetic.captions import (
+    MAX_TEXT_WORDS,
+    MAX_WORDS,
+    NOTHING,
+    encode,
+    encode_text,
+)
 from avseg.datasets.synthetic.categories import CATEGORIES
 from avseg.datasets.synthetic.clips import ramps
 from avseg.datasets.synthetic.scenes import (
@@ -160,26 +166,63 @@ class AudioTextCorpus(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        count = int(rng.choice([0, 1, 2, 3], p=[0.08, 0.37, 0.35, 0.2]))
+        count = _draw_voices(rng)
         heard = [str(c) for c in rng.choice(CATEGORIES, count, replace=False)]
-        mixture = rng.standard_normal(SAMPLE_RATE, np.float32) * 10 ** (rng.uniform(-70, -42) / 20)
-        for category in heard:
-            mixture += self._second_of(rng, category)
-        mixture *= 10 ** (rng.uniform(-6, 3) / 20)
         return {
-            "audio_values": torch.from_numpy(np.clip(mixture, -1, 1).astype(np.float32)),
+            "audio_values": torch.from_numpy(_mix(rng, self.sounds, heard)),
             "present": _presence(set(heard)),
         }
 
-    def _second_of(self, rng: np.random.Generator, category: str) -> NDArray[np.float32]:
-        recording = self.sounds[category][rng.integers(len(self.sounds[category]))]
-        second = int(rng.integers(len(recording) // SAMPLE_RATE))
-        sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
-        level = np.sqrt(np.mean((recording / np.float32(32767)) ** 2)) + 0.02
-        gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
-        edges = ramps(np.array([True])) if rng.random() < 0.5 else 1.0
-        louder: NDArray[np.float32] = np.clip(sound * np.float32(gain / level), -1, 1) * edges
-        return louder
+
+class AudioImageTextCorpus(Dataset[Item]):
+    """Pictures, mixtures of one second, and texts that name some of what is in either.
+
+    Much of what sounds is in the picture, but not all. In some pictures part of the objects stand
+    alone before black.
+
+    Items: `images` (3, R, R) uint8 and `classes` (R, R) uint8 as in `ImageTextCorpus`;
+    `audio_values` (SAMPLE_RATE,) float32; `shown` and `heard`, each (C + 1,) float32, 1 for each
+    category that is visible or sounds, the last place for "nothing"; `texts` (MAX_TEXT_WORDS,)
+    int64, word numbers in any order, some repeated, closed by the end word.
+
+    Args:
+        size: How many items.
+        styles: Art styles.
+        side: R, in pixels.
+        sounds: Category to its recordings, (N, S) int16, see `load_sound_bank`.
+        seed: Of all items.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        styles: tuple[str, ...],
+        side: int,
+        sounds: Mapping[str, NDArray[np.int16]],
+        seed: int,
+    ) -> None:
+        self.size, self.styles, self.side, self.seed = size, styles, side, seed
+        self.sounds = sounds
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Item:
+        rng = np.random.default_rng((self.seed, index))
+        picture = draw_picture(rng, self.styles, self.side)
+        if rng.random() < 0.3:
+            picture = _cut_out(rng, picture)
+        shown = set(picture.visible())
+        heard = _draw_heard(rng, sorted(shown))
+        named = _draw_some(rng, heard if heard and rng.random() < 0.5 else sorted(shown))
+        return {
+            "images": _to_tensor(picture.frame),
+            "classes": torch.from_numpy(picture.classes()),
+            "audio_values": torch.from_numpy(_mix(rng, self.sounds, heard)),
+            "shown": _presence(shown),
+            "heard": _presence(set(heard)),
+            "texts": torch.from_numpy(encode_text(_repeat_some(rng, named))),
+        }
 
 
 def load_sound_bank(
@@ -210,6 +253,70 @@ def load_sound_bank(
                 np.save(partial, (recordings * 32767).astype(np.int16))
         bank[category] = np.load(path, mmap_mode="r")
     return bank
+
+
+def _draw_voices(rng: np.random.Generator) -> int:
+    return int(rng.choice([0, 1, 2, 3], p=[0.08, 0.37, 0.35, 0.2]))
+
+
+def _mix(
+    rng: np.random.Generator, sounds: Mapping[str, NDArray[np.int16]], heard: Sequence[str]
+) -> NDArray[np.float32]:
+    """Mix a second of each category with faint noise, (SAMPLE_RATE,)."""
+    mixture = rng.standard_normal(SAMPLE_RATE, np.float32) * 10 ** (rng.uniform(-70, -42) / 20)
+    for category in heard:
+        mixture += _second_of(rng, sounds[category])
+    mixture *= 10 ** (rng.uniform(-6, 3) / 20)
+    return np.clip(mixture, -1, 1).astype(np.float32)
+
+
+def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArray[np.float32]:
+    recording = recordings[rng.integers(len(recordings))]
+    second = int(rng.integers(len(recording) // SAMPLE_RATE))
+    sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
+    level = np.sqrt(np.mean((recording / np.float32(32767)) ** 2)) + 0.02
+    gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
+    edges = ramps(np.array([True])) if rng.random() < 0.5 else 1.0
+    louder: NDArray[np.float32] = np.clip(sound * np.float32(gain / level), -1, 1) * edges
+    return louder
+
+
+def _cut_out(rng: np.random.Generator, picture: Picture) -> Picture:
+    """Leave one category that is visible, seldom more, and make everything else black."""
+    visible = picture.visible()
+    kept = _draw_some(rng, sorted(visible))[: None if rng.random() < 0.3 else 1]
+    nothing = np.zeros(picture.labels.shape, bool)
+    mask = sum((visible[category] for category in kept), nothing)
+    return Picture(
+        np.where(mask[..., None], picture.frame, 0).astype(np.uint8),
+        np.where(mask, picture.labels, 0).astype(np.uint8),
+        picture.categories,
+    )
+
+
+def _draw_heard(rng: np.random.Generator, visible: Sequence[str]) -> list[str]:
+    """Draw what sounds, each category with 70 % of chance something visible if there is more."""
+    heard: list[str] = []
+    for _ in range(_draw_voices(rng)):
+        unheard = [c for c in visible if c not in heard]
+        of_picture = bool(unheard) and rng.random() < 0.7
+        rest = unheard if of_picture else [c for c in CATEGORIES if c not in heard]
+        heard.append(str(rng.choice(rest)))
+    return heard
+
+
+def _draw_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
+    """Draw at least one of the words, if there is any, in any order."""
+    count = int(rng.integers(1, 1 + len(words))) if words else 0
+    return [str(w) for w in rng.permutation(list(words))[:count]]
+
+
+def _repeat_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
+    """Bring words into any order and repeat some, so that texts of all lengths are read."""
+    words = words or [NOTHING]
+    free = MAX_TEXT_WORDS - 1 - len(words)
+    again = rng.choice(words, int(rng.integers(0, free + 1)))
+    return [str(w) for w in rng.permutation([*words, *again])]
 
 
 def _draw_caption(rng: np.random.Generator, visible: list[str]) -> list[str]:

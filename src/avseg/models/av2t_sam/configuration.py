@@ -83,7 +83,7 @@ class Av2tSamConfig(AvsegConfig):
         Returns:
             The configuration.
         """
-        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+        return _TINY if not changes else _TINY.replace(**changes)
 
     @property
     def uses_clip(self) -> bool:

@@ -91,7 +91,7 @@ class CascadeConfig(AvsegConfig):
         Returns:
             The configuration.
         """
-        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+        return _TINY if not changes else _TINY.replace(**changes)
 
     @property
     def max_sound_tokens(self) -> int:

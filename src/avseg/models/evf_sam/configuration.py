@@ -60,7 +60,7 @@ class EvfSamConfig(AvsegConfig):
         Returns:
             The configuration.
         """
-        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+        return _TINY if not changes else _TINY.replace(**changes)
 
     def validate_text(self) -> None:
         """Refuse texts that BEiT-3 has no positions for."""
