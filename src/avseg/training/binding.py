@@ -15,7 +15,7 @@ from avseg.datasets.synthetic.corpora import AudioImageTextCorpus, load_sound_ba
 from avseg.models.binding import BindingPretraining
 from avseg.models.pictures import CLIP_STATISTICS, normalise
 from avseg.training.measures import BindingMeasure
-from avseg.training.parts import WHOLE, load_parts
+from avseg.training.parts import CLIP_STEM, WHOLE, load_parts
 from avseg.training.task import Materials, Task
 
 #: Seed of every evaluation corpus; the training corpus takes its own from the recipe.
@@ -40,7 +40,7 @@ class AudioImageText:
     """
 
     config_class: ClassVar[type[Any]] = ImageBindConfig
-    part_prefixes: ClassVar[Mapping[str, str]] = {}
+    part_prefixes: ClassVar[Mapping[str, str]] = {"stem": CLIP_STEM}
 
     size: int
     seed: int
@@ -68,7 +68,8 @@ class AudioImageText:
             return batch
 
         model = BindingPretraining(config, torch.from_numpy(category_captions()))
-        load_parts({WHOLE: model}, materials.parts)
+        stem = model.imagebind.vision_tower.stem
+        load_parts({"stem": stem, WHOLE: model}, materials.parts)
         return Task(
             model=model,
             train=AudioImageTextCorpus(self.size, TRAIN_STYLES, side, heard, self.seed),

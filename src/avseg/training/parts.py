@@ -19,6 +19,8 @@ WHOLE = "model"
 
 #: What the names of a tower's weights begin with in the run that pre-trained it.
 TOWER = "tower."
+#: The same of the small CLIP's stem, from which others' start.
+CLIP_STEM = TOWER + "clip.vision_model.embeddings.patch_embedding."
 #: The same of an EVF-SAM, also in a saved one.
 SEGMENTER = "segmenter."
 

@@ -48,7 +48,7 @@ from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
 from avseg.training.binding import AudioImageText
 from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
-from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
+from avseg.training.parts import CLIP_STEM, SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
@@ -228,7 +228,7 @@ class TextPrompt:
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "segmenter": SEGMENTER,
         "sam": "sam.",
-        "stem": "tower.clip.vision_model.embeddings.patch_embedding.",
+        "stem": CLIP_STEM,
     }
 
     size: int

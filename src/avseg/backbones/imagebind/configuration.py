@@ -152,7 +152,7 @@ class ImageBindConfig(StrictConfig):
 
     @classmethod
     def tiny(cls, **changes: Any) -> "ImageBindConfig":
-        """Give the sizes of the small model for 64-pixel pictures and 1-second clips.
+        """Give the sizes of the small model for 128-pixel pictures and 1-second clips.
 
         Args:
             **changes: Options that differ from the small model's; a tower's may be given as a
@@ -171,7 +171,12 @@ def _check_heads(width: int, heads: int) -> None:
 
 _TINY = ImageBindConfig(
     vision=ImageBindVisionConfig(
-        image_size=64, patch_size=8, stem_channels=[32, 64, 128], width=160, blocks=3, heads=5
+        image_size=128,
+        patch_size=16,
+        stem_channels=[24, 48, 96, 160],  # those of the small CLIP, which it may start from
+        width=160,
+        blocks=3,
+        heads=5,
     ),
     audio=ImageBindAudioConfig(
         clip_s=1.0,

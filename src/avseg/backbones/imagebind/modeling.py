@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avseg.backbones.imagebind.configuration import ImageBindConfig
-from avseg.backbones.imagebind.towers import AudioTower, ImageTower, TextTower, TowerFeatures
+from avseg.backbones.imagebind.towers import AudioTower, TextTower, TowerFeatures, VisionTower
 
 #: Largest factor of the text embeddings.
 _MAX_SCALE = 100.0
@@ -50,10 +50,10 @@ class ImageBind(nn.Module):
         super().__init__()
         self.config = config
         self.frozen = frozen
-        self.image_tower = ImageTower(config.vision)
+        self.vision_tower = VisionTower(config.vision)
         self.audio_tower = AudioTower(config.audio)
         self.text_tower = TextTower(config.text)
-        self.image_head = Head(config.vision.width, config.dim)
+        self.vision_head = Head(config.vision.width, config.dim)
         self.audio_head = Head(config.audio.width, config.dim)
         self.text_head = Head(config.text.width, config.dim)
         self.text_log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -75,7 +75,7 @@ class ImageBind(nn.Module):
         Returns:
             Tokens (N, L, W) row by row, and class tokens (N, W).
         """
-        features: TowerFeatures = self.image_tower(pixel_values)
+        features: TowerFeatures = self.vision_tower(pixel_values)
         return features
 
     def encode_audio(self, spectrograms: Tensor) -> TowerFeatures:
@@ -140,5 +140,5 @@ class ImageBind(nn.Module):
 
     def project_image(self, cls: Tensor) -> Tensor:
         """Bring class tokens of pictures, (..., W), into the space, (..., D): unit vectors."""
-        embeddings: Tensor = self.image_head(cls)
+        embeddings: Tensor = self.vision_head(cls)
         return embeddings

@@ -150,7 +150,7 @@ class StillConvolution(nn.Module):
         return F.conv2d(pixel_values, self.weight.sum(2), stride=self.weight.shape[-1])
 
 
-class ImageTower(nn.Module):
+class VisionTower(nn.Module):
     """Pictures to tokens.
 
     Args:

@@ -1,0 +1,183 @@
+"""Text to the token ids of ImageBind's text tower: CLIP's byte pairs, or a small model's words."""
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import BPE, WordLevel
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from avseg.errors import CheckpointError, PromptError
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_END_OF_WORD = "</w>"
+
+#: CLIP's merges; what its file has beyond them was never trained.
+_MERGES = 49152 - 256 - 2
+
+#: What CLIP takes for a word: an English ending, letters, one digit, or anything else but space.
+_CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+
+#: Words that a small model was not taught and that name nothing.
+_PASSED_OVER = r"\b(a|an|and|the)\b"
+
+
+@dataclass(frozen=True)
+class ImageBindTokenizer:
+    """Text to token ids, closed by the end token, whose id is the highest.
+
+    The published code also repairs wrongly decoded text (ftfy) and HTML entities; here a text is
+    taken as it is.
+
+    Args:
+        content: A tokenizer as the library `tokenizers` saves it, such as CLIP's `tokenizer.json`,
+            with the token "<|endoftext|>"; where it has "<|startoftext|>", texts begin with it.
+
+    Raises:
+        ValueError: If the content is no tokenizer, or its last token is not the end.
+    """
+
+    FILE: ClassVar[str] = "imagebind_tokenizer.json"
+
+    content: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._end  # noqa: B018 - a wrong file is to be noticed now
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Self:
+        """Make a tokenizer of whole words, for a small model that knows few.
+
+        Case does not matter, and articles are passed over.
+
+        Args:
+            words: Every word by its id; the end token gets the next one.
+
+        Returns:
+            The tokenizer.
+        """
+        numbers = {word: number for number, word in enumerate([*words, _END])}
+        tokenizer = Tokenizer(WordLevel(numbers, unk_token=_END))  # found in no text's midst
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Lowercase(), normalizers.Replace(Regex(_PASSED_OVER), " ")]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def from_merges(cls, lines: Sequence[str]) -> Self:
+        """Make CLIP's tokenizer.
+
+        Args:
+            lines: Of its file of merges (`bpe_simple_vocab_16e6.txt`), the first being a title.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ValueError: If a line is no pair.
+        """
+        merges = [tuple(line.split()) for line in lines[1 : 1 + _MERGES] if line.strip()]
+        if any(len(pair) != 2 for pair in merges):
+            raise ValueError("not every line is a pair")
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        tokens = [*letters, *(letter + _END_OF_WORD for letter in letters)]
+        tokens += ["".join(pair) for pair in merges] + [_START, _END]
+        tokenizer = Tokenizer(
+            BPE(
+                {token: i for i, token in enumerate(tokens)},
+                merges,
+                end_of_word_suffix=_END_OF_WORD,
+            )
+        )
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(_CLIP_WORDS), "removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a tokenizer.
+
+        Args:
+            path: A tokenizer.json, or CLIP's merges, .txt or .txt.gz.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            CheckpointError: If it cannot be read or used.
+        """
+        try:
+            if path.suffix == ".json":
+                return cls(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+            return cls.from_merges(text.splitlines())
+        except (OSError, EOFError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: is no tokenizer that can be used ({error}); for ImageBind it is "
+                "bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
+                "openai/clip-vit-base-patch32."
+            ) from error
+
+    def __len__(self) -> int:
+        return self._end + 1
+
+    def encode(self, texts: Sequence[str], context: int = 77) -> Tensor:
+        """Turn texts into token ids.
+
+        Args:
+            texts: At least one.
+            context: Longest text, in tokens; what is longer is cut before its end token.
+
+        Returns:
+            Ids with the end token after each text, filled up with 0, (P, L) int64.
+
+        Raises:
+            PromptError: If a text is blank, or holds a word the tokenizer does not know.
+        """
+        start = self._tokenizer.token_to_id(_START)
+        rows = []
+        for text in texts:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            if not ids or self._end in ids:
+                raise PromptError(
+                    f"{text!r} cannot be compared: it is blank, or this model does not know a "
+                    "word of it; use words it was trained with."
+                )
+            ids = ids if start is None else [start, *ids]
+            rows.append(torch.tensor([*ids[: context - 1], self._end]))
+        return pad_sequence(rows, batch_first=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer.
+
+        Args:
+            folder: A folder that is there.
+        """
+        (folder / self.FILE).write_text(self.content, encoding="utf-8")
+
+    @cached_property
+    def _end(self) -> int:
+        number = self._tokenizer.token_to_id(_END)
+        if number is None or number != self._tokenizer.get_vocab_size() - 1:
+            raise ValueError(f"its last token is not {_END!r}")
+        return number
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        try:
+            return Tokenizer.from_str(self.content)
+        except Exception as error:  # the library raises no narrower class
+            raise ValueError(str(error)) from error
