@@ -1,12 +1,13 @@
 """Spectrograms against the plain definition in numpy."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from avseg.backbones.spectrogram import decibels, mel_bank, power_spectrogram
+from avseg.backbones.spectrogram import decibels, kaldi_fbank, mel_bank, power_spectrogram
 
 
 def test_a_column_is_the_power_of_the_windowed_sound_around_it() -> None:
@@ -40,3 +41,29 @@ def test_mel_bands_weigh_by_their_width() -> None:
 
 def test_decibels_stop_at_minus_100() -> None:
     assert decibels(torch.tensor([1.0, 0.01, 0.0])).tolist() == pytest.approx([0, -20, -100])
+
+
+def test_kaldis_columns_are_torchaudios() -> None:
+    """Recorded with `torchaudio.compliance.kaldi.fbank` 2.11.0 (Hann window, 128 bands, no dither).
+
+    A rising and a high tone beside a constant, which each window loses.
+    """
+    with np.load(Path(__file__).parent / "kaldi_fbank.npz") as file:
+        recorded = torch.from_numpy(file["columns"])
+    time = torch.arange(1680, dtype=torch.float64) / 16000
+    sound = 0.5 * torch.sin(2 * math.pi * (300 + 9000 * time) * time)
+    sound = sound + 0.01 * torch.sin(2 * math.pi * 7000 * time) + 0.1
+    columns = kaldi_fbank((sound - sound.mean())[None], 16000, 128)
+    assert columns.shape == (1, 9, 128)
+    torch.testing.assert_close(columns[0], recorded, atol=1e-6, rtol=0)
+
+
+def test_kaldi_has_a_column_for_each_whole_window_and_no_logarithm_of_zero() -> None:
+    columns = kaldi_fbank(torch.zeros(2, 719), 16000, 40)
+    assert columns.shape == (2, 2, 40)
+    assert columns.unique().tolist() == pytest.approx([math.log(2**-23)])
+
+
+def test_less_than_a_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="sounds have 399 samples, a window has 400"):
+        kaldi_fbank(torch.zeros(1, 399), 16000, 40)

@@ -91,7 +91,7 @@ class Case:
     @property
     def published(self) -> dict[str, Tensor]:
         """The published state dict."""
-        return {name: _weight(name, shape, self.seed) for name, shape in self.shapes.items()}
+        return {name: make_weight(name, shape, self.seed) for name, shape in self.shapes.items()}
 
     def model(self) -> Av2tSamModel:
         """Our model with these weights, in float64 and evaluation mode, without its towers."""
@@ -185,7 +185,8 @@ def _config(sam: int, features: Any, adapters: bool) -> Av2tSamConfig:
     )
 
 
-def _weight(name: str, shape: list[int], seed: int) -> Tensor:
+def make_weight(name: str, shape: list[int], seed: int) -> Tensor:
+    """Values of a recorded weight, which depend on its name, shape and seed alone."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
     values = torch.randn(shape, generator=generator)
     if name.endswith("weight") and len(shape) == 1:

@@ -11,8 +11,8 @@ from torch import Tensor
 from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import load_tokenizer
 from avseg.checkpoints.cache import file_sha256
-from avseg.checkpoints.importing import SOURCE_FILE, writing
-from avseg.checkpoints.layout import CONFIG_FILE, WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.importing import writing
+from avseg.checkpoints.layout import CONFIG_FILE, SOURCE_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published.clap import CLAP_WITH_TEXT
 from avseg.checkpoints.published.formats import detect_format
 from avseg.checkpoints.reading import read_published

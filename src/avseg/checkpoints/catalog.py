@@ -13,8 +13,10 @@ from avseg.checkpoints.layout import (
     WEIGHTS_FILE,
     Checkpoint,
     missing_files,
+    recorded_licences,
+    restrictions,
 )
-from avseg.checkpoints.releases import RELEASES
+from avseg.checkpoints.releases import BACKBONES, RELEASES, Backbone
 from avseg.errors import CheckpointError
 
 DEFAULT_MODEL = "av2t-sam-small"
@@ -42,19 +44,21 @@ class Listing:
     Attributes:
         name: What to give as --model.
         what: What it is, in a few words.
-        state: Whether it is in the package, was imported before, or would be downloaded.
-        folder: Where it is; None if it would be downloaded.
+        state: Whether it is in the package, was imported before, would be downloaded, or has to be
+            fetched by hand.
+        folder: Where it is; None if it is not here.
         licence: SPDX expression for its weights; None where their owners state none.
         known_bytes: Size of its files, as far as known.
         size_is_known: Whether that is the size of all of them.
         figures: Measure to value, as published.
         figures_from: Where the figures are published.
-        files: What would be downloaded: repository/file@revision, and how the name is known.
+        files: What would be downloaded: repository/file@revision, and how the name is known; of
+            one by hand, its address and how its size is known.
     """
 
     name: str
     what: str
-    state: Literal["packaged", "imported", "downloadable"]
+    state: Literal["packaged", "imported", "downloadable", "by hand"]
     folder: Path | None
     licence: str | None
     known_bytes: int
@@ -89,6 +93,10 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     if name in RELEASES:
         return obtain(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
+    if name in BACKBONES and not folder.is_dir():
+        raise CheckpointError(
+            f"{name}: marks nothing by itself, and is not downloaded; {BACKBONES[name].next_step}."
+        )
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "there is no such folder"
         names = [*CATALOG, *RELEASES]
@@ -101,16 +109,21 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     _check_files(
         folder, "give a folder into which a model and its processor were saved (save_pretrained)."
     )
-    return Checkpoint(name=folder.resolve().name, folder=folder)
+    limits = restrictions(recorded_licences(folder))
+    return Checkpoint(name=folder.resolve().name, folder=folder, restrictions=limits)
 
 
 def list_models() -> list[Listing]:
-    """List the models that a name is enough for; without network, and without loading any.
+    """List the models that are known by name; without network, and without loading any.
 
     Returns:
-        Those in the package first, then the published ones.
+        Those in the package first, then the published ones, then what these are built on.
     """
-    return [*map(_list_packaged, CATALOG.values()), *map(_list_release, RELEASES)]
+    return [
+        *map(_list_packaged, CATALOG.values()),
+        *map(_list_release, RELEASES),
+        *map(_list_backbone, BACKBONES.values()),
+    ]
 
 
 def _list_packaged(checkpoint: Checkpoint) -> Listing:
@@ -146,6 +159,21 @@ def _list_release(name: str) -> Listing:
             f"{part.repository}/{part.file}@{part.revision}": part.name_from
             for part in release.parts
         },
+    )
+
+
+def _list_backbone(backbone: Backbone) -> Listing:
+    return Listing(
+        name=backbone.name,
+        what=backbone.what,
+        state="by hand",
+        folder=None,
+        licence=backbone.licence,
+        known_bytes=backbone.size_bytes,
+        size_is_known=True,
+        figures={},
+        figures_from=None,
+        files={backbone.url: backbone.size_from},
     )
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from avseg.checkpoints.catalog import find_checkpoint
-from avseg.checkpoints.importing import SOURCE_FILE, UNUSED_FILE, writing
-from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.importing import UNUSED_FILE, writing
+from avseg.checkpoints.layout import SOURCE_FILE, WEIGHTS_FILE
 from avseg.checkpoints.published.systems import SYSTEMS, TOWERS
 from avseg.checkpoints.reading import TRAINED_WITH
 from avseg.export.partial import replace_when_complete

@@ -22,9 +22,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avseg.backbones.config import StrictConfig
+from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints.cache import file_sha256
-from avseg.checkpoints.layout import WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.layout import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
 from avseg.checkpoints.published.keymap import Converted, KeyMap
 from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS, System
@@ -34,7 +36,6 @@ from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES
 from avseg.models.config import AvsegConfig
 
-SOURCE_FILE = "source.json"
 UNUSED_FILE = "unused.safetensors"
 
 Features = Literal["clip", "clap", "mul"]
@@ -44,6 +45,9 @@ _NO_CONFIGURATION = (OSError, ValueError, TypeError, AttributeError, StrictDatac
 
 _SENTENCEPIECE = (".model", ".spm")
 _ADDED_TOKENS = "added_tokens.json"
+#: ImageBind's tokenizer is CLIP's: its merges, or the same as `tokenizers` writes them.
+_CLIP_TOKENIZER = (".txt", ".gz", ".json")
+_CLIP_TOKENIZER_LICENCE = "MIT"
 
 #: Largest difference of a file's mel filters from those computed here; both are float32.
 _MEL_TOLERANCE = 1e-6
@@ -74,8 +78,9 @@ def import_checkpoint(
 
     Each file's format is recognised by its keys. An AV2T-SAM file with the files of the CLAP and
     CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file with those of its tokenizer becomes an
-    EVF-SAM. Tensors keep the dtype they were published in, and stay on disk while they are
-    converted.
+    EVF-SAM. ImageBind's file with that of its tokenizer becomes a folder that marks nothing by
+    itself, and that trainings start from. Tensors keep the dtype they were published in, and stay
+    on disk while they are converted.
 
     Args:
         files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones; and of a
@@ -100,6 +105,8 @@ def import_checkpoint(
     tokenizers = [Path(file) for file in files if _is_tokenizer(Path(file))]
     weights = [Path(file) for file in files if not _is_tokenizer(Path(file))]
     sources = _by_role([read_published(file) for file in weights])
+    if "system" not in sources:
+        return _import_imagebind(sources["imagebind"], tokenizers, output, config)
     trained = sources["system"]
     system = SYSTEMS[trained.format.name]
     sizes = _configuration(system, trained, config, features)
@@ -114,13 +121,40 @@ def import_checkpoint(
         _save(converted, folder)
         sizes.save_pretrained(folder)
         processor.save_pretrained(folder)
-        described = _describe(sources, hashes, converted, tokenizers)
-        (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        _describe(folder, sources, converted, tokenizers)
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
 
 
+def _import_imagebind(
+    source: Source, tokenizers: Sequence[Path], output: Path, config: Path | None
+) -> Checkpoint:
+    """Put ImageBind into a folder of its own, its tensors as in models that are built on it."""
+    if len(tokenizers) != 1 or not _is_clip_tokenizer(tokenizers[0]):
+        given = ", ".join(map(str, tokenizers)) or "none"
+        raise CheckpointError(
+            f"{source.file.path}: {source.format.title} needs its tokenizer, one file; got "
+            f"{given}. Give bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
+            "openai/clip-vit-base-patch32."
+        )
+    tokenizer = ImageBindTokenizer.from_file(tokenizers[0])
+    sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, source)
+    prefix = TOWERS[source.format.role]
+    with torch.device("meta"):
+        state = ImageBind(sizes).state_dict()
+    expected = {prefix + name: values for name, values in state.items()}
+    converted = _fit(source, TOWER_TABLES[source.format.name], expected)
+    everything = converted.tensors | converted.unused
+    with writing(output, everything), replace_when_complete(output) as folder:
+        folder.mkdir()
+        _save(converted, folder)
+        sizes.save_pretrained(folder)
+        tokenizer.save(folder)
+        _describe(folder, {source.format.role: source}, converted, tokenizers)
+    return Checkpoint(output.resolve().name, output, licence=source.format.licence)
+
+
 def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the published file of a CLAP or a CLIP tower.
+    """Read the published file of a tower: CLAP's, CLIP's or ImageBind's.
 
     Args:
         path: The file.
@@ -187,11 +221,11 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, Source]:
                 f"{sources[found.role].format.title}; give one of the two."
             )
         sources[found.role] = Source(file, found)
-    if "system" not in sources:
+    if "system" not in sources and set(sources) != {"imagebind"}:
         given = ", ".join(source.format.title for source in sources.values()) or "nothing"
         raise CheckpointError(
             f"there is no trained system among the files ({given}); give an AV2T-SAM or an "
-            "EVF-SAM file too."
+            "EVF-SAM file too, or ImageBind's alone."
         )
     return sources
 
@@ -211,17 +245,21 @@ def _configuration(
     config_class = FAMILIES[system.model_type].config
     if config is None:
         return config_class(**options)
-    try:
-        given: Any = config_class.from_json_file(config)
-    except _NO_CONFIGURATION as error:
-        raise CheckpointError(
-            f"{config}: is no configuration of {trained.format.title} ({error}); give a "
-            "config.json as avseg writes it beside a model."
-        ) from error
+    given = _read_sizes(config, config_class, trained)
     if isinstance(given.sam_config, type(options["sam_config"])):
         del options["sam_config"]  # the right SAM, with sizes of its own
     replaced: AvsegConfig = given.replace(**options)
     return replaced
+
+
+def _read_sizes(config: Path, config_class: type[StrictConfig], source: Source) -> Any:
+    try:
+        return config_class.from_json_file(config)
+    except _NO_CONFIGURATION as error:
+        raise CheckpointError(
+            f"{config}: is no configuration of {source.format.title} ({error}); give a "
+            "config.json as avseg writes it beside a model."
+        ) from error
 
 
 def _check_towers(needed: Sequence[str], sources: Mapping[str, Source]) -> None:
@@ -244,7 +282,11 @@ def _title(role: str) -> str:
 
 
 def _is_tokenizer(path: Path) -> bool:
-    return path.suffix in _SENTENCEPIECE or path.name == _ADDED_TOKENS
+    return path.suffix in _SENTENCEPIECE or path.name == _ADDED_TOKENS or _is_clip_tokenizer(path)
+
+
+def _is_clip_tokenizer(path: Path) -> bool:
+    return path.suffix in _CLIP_TOKENIZER and path.name != _ADDED_TOKENS
 
 
 def _processor(
@@ -340,34 +382,39 @@ def _save(converted: Converted, folder: Path) -> None:
 
 
 def _describe(
+    folder: Path,
     sources: Mapping[str, Source],
-    hashes: Mapping[str, Mapping[str, str]],
     converted: Converted,
     tokenizers: Sequence[Path],
-) -> dict[str, Any]:
-    """Say what the model was made of, for `source.json`."""
+) -> None:
+    """Say what the model was made of, in `source.json`."""
     files = [
-        (path, role, source.format.name, source.format.licence, hashes[role][path.name])
+        (path, role, source.format.name, source.format.licence)
         for role, source in sources.items()
         for path in source.file.parts
     ]
-    licence = sources["system"].format.licence
-    files += [(p, "tokenizer", "sentencepiece", licence, file_sha256(p)) for p in tokenizers]
-    return {
+    for path in tokenizers:
+        if _is_clip_tokenizer(path):
+            files.append((path, "tokenizer", "clip-bpe", _CLIP_TOKENIZER_LICENCE))
+        else:
+            licence = sources["system"].format.licence
+            files.append((path, "tokenizer", "sentencepiece", licence))
+    described = {
         "imported": datetime.now(UTC).date().isoformat(),
         "sources": [
             {
                 "role": role,
                 "format": name,
                 "file": path.name,
-                "sha256": sha256,
+                "sha256": file_sha256(path),
                 "date": datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
                 "licence": licence,
             }
-            for path, role, name, licence, sha256 in files
+            for path, role, name, licence in files
         ],
         "unused": sorted(converted.unused),
     }
+    (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -69,6 +69,49 @@ class Release:
         return all(part.size_bytes is not None for part in self.parts)
 
 
+@dataclass(frozen=True)
+class Backbone:
+    """A published model that is fetched by hand and marks nothing by itself; others build on it.
+
+    Attributes:
+        name: What users call it.
+        what: What it is, in a few words.
+        url: Where its authors' code fetches it from.
+        licence: SPDX identifier.
+        size_bytes: To three digits.
+        size_from: How the size is known.
+    """
+
+    name: str
+    what: str
+    url: str
+    licence: str
+    size_bytes: int
+    size_from: str
+
+    @property
+    def next_step(self) -> str:
+        """How to get it and what to do with it."""
+        return (
+            f"fetch {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not for "
+            "commercial use) and import it with its tokenizer: avseg import-checkpoint "
+            "imagebind_huge.pth bpe_simple_vocab_16e6.txt.gz -o imagebind-huge; recipes then start "
+            "from that folder"
+        )
+
+
+#: By name. No model here is on the Hub, so none is downloaded by itself.
+BACKBONES = {
+    "imagebind-huge": Backbone(
+        name="imagebind-huge",
+        what="ImageBind: sound, pictures and texts in one space; TAViS is built on it",
+        url="https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
+        licence="CC-BY-NC-SA-4.0",
+        size_bytes=4_800_000_000,
+        size_from="the sizes of the authors' code, in float32",
+    )
+}
+
 #: The towers that every AV2T-SAM listens and looks with; its own file does not hold them.
 _CLAP = Part(
     repository="microsoft/msclap",

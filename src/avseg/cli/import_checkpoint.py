@@ -21,20 +21,29 @@ def import_checkpoint(
     """Put published checkpoints together into a folder that --model takes.
 
     What each file is, is read off its keys: AV2T-SAM with the CLAP and CLIP files it needs, or
-    EVF-SAM by itself. Nothing in a file is run: pickles are read as tensors only.
+    EVF-SAM by itself, or ImageBind with its tokenizer, from which recipes start. Nothing in a file
+    is run: pickles are read as tensors only.
 
     Args:
-        file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones.
+        file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, and those
+            of a tokenizer.
         output: The model's folder; it appears when it is complete.
         features: What becomes AV2T-SAM's prompt; by default what the checkpoint was trained with.
         config: A config.json with the sizes, where they are not the published ones.
     """
     from avseg.checkpoints import importing  # loads torch
+    from avseg.checkpoints.layout import SOURCE_FILE, missing_files, restrictions
 
     checkpoint = importing.import_checkpoint(file, output, config=config, features=features)
-    path = checkpoint.folder / importing.SOURCE_FILE
+    path = checkpoint.folder / SOURCE_FILE
     table = Table("file", "format", "licence", "SHA-256")
     for source in json.loads(path.read_text(encoding="utf-8"))["sources"]:
         licence = source["licence"] or "none stated"
         table.add_row(Text(source["file"]), source["format"], licence, source["sha256"][:12])
-    Console().print(table, Text(f"The model is in {output}; give it as --model."))
+    if not missing_files(output):
+        use = "give it as --model"
+    else:
+        use = f"recipes start from it: --set start_from.imagebind={output}"
+    Console().print(table, Text(f"The model is in {output}; {use}."))
+    for licence in restrictions([checkpoint.licence]):
+        Console().print(Text(f"{licence} allows no commercial use.", "yellow"))

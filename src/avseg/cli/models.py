@@ -20,7 +20,8 @@ def models(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = Fa
 
     A model that is not here is downloaded when it is first used: `avseg segment --model NAME`. The
     figures are those that its authors published, on AVSBench's test splits (AV2T-SAM) or for
-    referring expressions (EVF-SAM).
+    referring expressions (EVF-SAM). What is fetched by hand marks nothing by itself: recipes start
+    from it.
 
     Args:
         json_: Write JSON, with the files to download and where all of this is known from.
@@ -38,7 +39,7 @@ def models(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = Fa
             {"downloadable": "to download"}.get(listing.state, listing.state),
             _size(listing),
             listing.licence or "not stated",
-            "\n".join(figures) or "see its card",
+            "\n".join(figures) or {"by hand": "none"}.get(listing.state, "see its card"),
         )
     console = Console()
     console.print(table)

@@ -106,7 +106,7 @@ class ContrastMeasure:
 
 
 class BindingMeasure:
-    """How well pictures and sounds rank captions, and sounds pictures, of a `BindingPretraining`."""
+    """How well a `BindingPretraining` ranks captions and pictures, by its logits."""
 
     def __init__(self) -> None:
         self.image, self.audio = Ranking(), Ranking()

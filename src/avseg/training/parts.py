@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.importing import read_tower
-from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.layout import WEIGHTS_FILE, recorded_licences
 from avseg.checkpoints.mapped import MappedWeights
+from avseg.checkpoints.published.formats import detect_format
+from avseg.checkpoints.reading import read_published
 from avseg.checkpoints.releases import RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
 
@@ -98,6 +100,22 @@ def find_weights(run: str, runs: Path) -> Path:
             f"it again, it goes on where it stopped: avseg train {folder.name} --output {folder}"
         )
     return weights
+
+
+def part_licences(part: Part) -> list[str | None]:
+    """Say under which licences the weights are that a part starts from.
+
+    Args:
+        part: The part.
+
+    Returns:
+        SPDX identifiers; None among them for weights whose owners state none. Empty for what was
+        trained from random numbers.
+    """
+    if not part.is_published:
+        return recorded_licences(part.weights.parent)
+    found = detect_format(read_published(part.weights).tensors)
+    return [found.licence] if found else []
 
 
 def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Part]) -> None:

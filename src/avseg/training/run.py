@@ -1,6 +1,7 @@
 """Run a recipe: check it, build its task, train, save; resume where a run stopped."""
 
 import json
+import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -13,11 +14,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import set_seed
 from transformers.integrations import TensorBoardCallback
 
+from avseg.checkpoints.layout import ENVIRONMENT_FILE, restrictions
 from avseg.errors import TrainingError
 from avseg.training.environment import describe_environment, hash_file
 from avseg.training.examples import ExampleMasks
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.memory import recompute_blocks
+from avseg.training.parts import part_licences
 from avseg.training.recipe import Recipe
 from avseg.training.resolving import (
     check_trainer_options,
@@ -29,10 +32,10 @@ from avseg.training.resolving import (
 from avseg.training.task import Materials
 from avseg.training.trainer import AvsegTrainer
 
+_log = logging.getLogger(__name__)
+
 #: What was run, as it was resolved.
 RECIPE_FILE = "recipe.json"
-#: With what, one entry for each time the run was started.
-ENVIRONMENT_FILE = "environment.json"
 #: The measures at the end; a run that has this file is complete.
 METRICS_FILE = "metrics.json"
 
@@ -161,9 +164,20 @@ def _record_start(
     _write_json(output / RECIPE_FILE, asdict(recipe))
     starts = _loads(output / ENVIRONMENT_FILE) or []
     parts = {
-        name: {"path": str(part.weights), "sha256": hash_file(part.weights)}
+        name: {
+            "path": str(part.weights),
+            "sha256": hash_file(part.weights),
+            "licences": part_licences(part),
+        }
         for name, part in materials.parts.items()
     }
+    limits = restrictions(licence for part in parts.values() for licence in part["licences"])
+    if limits:
+        _log.warning(
+            "%s: starts from weights under %s, which allows no commercial use; the run records it.",
+            output,
+            " and ".join(limits),
+        )
     if starts and checkpoint is not None:
         _check_same_parts(output, starts[0]["parts"], parts)
     start = {
@@ -176,7 +190,7 @@ def _record_start(
 
 
 def _check_same_parts(
-    output: Path, before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]
+    output: Path, before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
 ) -> None:
     """Refuse to go on from other frozen weights than a checkpoint, which lacks them, began with."""
     for name, part in now.items():

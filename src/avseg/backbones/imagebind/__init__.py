@@ -8,6 +8,7 @@ from avseg.backbones.imagebind.configuration import (
 )
 from avseg.backbones.imagebind.modeling import ImageBind
 from avseg.backbones.imagebind.sound import clip_starts, cut_clips, spectrograms
+from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.backbones.imagebind.towers import TowerFeatures
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ImageBindAudioConfig",
     "ImageBindConfig",
     "ImageBindTextConfig",
+    "ImageBindTokenizer",
     "ImageBindVisionConfig",
     "TowerFeatures",
     "clip_starts",

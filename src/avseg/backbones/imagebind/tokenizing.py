@@ -83,9 +83,10 @@ class ImageBindTokenizer:
         Raises:
             ValueError: If a line is no pair.
         """
-        merges = [tuple(line.split()) for line in lines[1 : 1 + _MERGES] if line.strip()]
-        if any(len(pair) != 2 for pair in merges):
-            raise ValueError("not every line is a pair")
+        pairs = [line.split() for line in lines[1 : 1 + _MERGES] if line.strip()]
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            raise ValueError("its lines are no pairs of letters")
+        merges = [(first, second) for first, second in pairs]
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         tokens = [*letters, *(letter + _END_OF_WORD for letter in letters)]
         tokens += ["".join(pair) for pair in merges] + [_START, _END]

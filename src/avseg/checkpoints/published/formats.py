@@ -11,8 +11,8 @@ class Format:
     Attributes:
         name: As `source.json` calls it.
         title: As messages call it.
-        role: What it is to a model: the trained "system", a tower ("clap" or "clip"), or a "part"
-            that a system's file already has in it.
+        role: What it is to a model: the trained "system", a tower ("clap", "clip" or "imagebind"),
+            or a "part" that a system's file already has in it.
         licence: SPDX identifier of its weights; None where the project states none.
         marks: Prefixes of keys that all occur in such a file, and together in no other.
     """
@@ -31,6 +31,13 @@ FORMATS = (
     Format("clap-2023", "MS-CLAP 2023", "clap", "MS-PL", ("audio_encoder.base.htsat.",)),
     Format("clip", "CLIP (transformers)", "clip", "MIT", ("vision_model.", "visual_projection.")),
     Format("clip-openai", "CLIP (OpenAI)", "clip", "MIT", ("visual.transformer.resblocks.",)),
+    Format(
+        "imagebind",
+        "ImageBind",
+        "imagebind",
+        "CC-BY-NC-SA-4.0",
+        ("modality_preprocessors.", "modality_trunks."),
+    ),
     Format("sam2", "SAM 2", "part", "Apache-2.0", ("image_encoder.trunk.",)),
     Format("sam1", "SAM", "part", "Apache-2.0", ("image_encoder.blocks.",)),
     Format("beit3", "BEiT-3", "part", "MIT", ("beit3.encoder.",)),

@@ -13,17 +13,19 @@ from avseg.checkpoints.published.av2t_sam import PROJECTIONS, av2t_sam
 from avseg.checkpoints.published.clap import CLAP
 from avseg.checkpoints.published.clip import CLIP, CLIP_OPENAI
 from avseg.checkpoints.published.evf_sam import evf_sam
+from avseg.checkpoints.published.imagebind import IMAGEBIND
 from avseg.checkpoints.published.keymap import KeyMap
 from avseg.models.config import AvsegConfig
 
 #: Where a model has the towers that no system's file contains.
-TOWERS = {"clap": "clap.", "clip": "clip."}
+TOWERS = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
 
 #: Tables of the towers' formats, with the whole model's names on the right.
 TOWER_TABLES = {
     "clap-2023": CLAP.under("", TOWERS["clap"]),
     "clip": CLIP.under("", TOWERS["clip"] + "clip."),
     "clip-openai": CLIP_OPENAI.under("", TOWERS["clip"] + "clip."),
+    "imagebind": IMAGEBIND.under("", TOWERS["imagebind"]),
 }
 
 
@@ -85,7 +87,7 @@ def _features(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _av2t_sam_towers(config: Any) -> tuple[str, ...]:
-    return tuple(tower for tower in TOWERS if config.features in (tower, "mul"))
+    return tuple(tower for tower in ("clap", "clip") if config.features in (tower, "mul"))
 
 
 #: By the name of the format.

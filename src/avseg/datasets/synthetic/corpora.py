@@ -267,7 +267,8 @@ def _mix(
     for category in heard:
         mixture += _second_of(rng, sounds[category])
     mixture *= 10 ** (rng.uniform(-6, 3) / 20)
-    return np.clip(mixture, -1, 1).astype(np.float32)
+    mixed: NDArray[np.float32] = np.clip(mixture, -1, 1).astype(np.float32)
+    return mixed
 
 
 def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArray[np.float32]:
