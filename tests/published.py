@@ -1,5 +1,6 @@
 """Tiny checkpoints in every published format, made by reading the tables from right to left."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import sentencepiece
 import torch
 from torch import Tensor
 
+from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
@@ -58,6 +60,23 @@ UNUSED_OF_CLIP_OPENAI = {
     "input_resolution": (),
     "context_length": (),
     "vocab_size": (),
+}
+UNUSED_OF_IMAGEBIND = {
+    "modality_preprocessors.text.mask": (77, 77),
+    "modality_preprocessors.depth.cls_token": (1, 1, 4),
+    "modality_preprocessors.depth.depth_stem.proj.weight": (4, 1, 16, 16),
+    "modality_preprocessors.thermal.pos_embedding_helper.pos_embed": (1, 5, 4),
+    "modality_preprocessors.thermal.rgbt_stem.norm_layer.bias": (4,),
+    "modality_preprocessors.imu.pos_embed": (1, 5, 4),
+    "modality_preprocessors.imu.imu_stem.proj.weight": (4, 6),
+    "modality_trunks.depth.blocks.0.attn.in_proj_weight": (12, 4),
+    "modality_trunks.depth.blocks.11.attn.bias_k": (1, 1, 4),
+    "modality_trunks.thermal.blocks.0.attn.out_proj.bias": (4,),
+    "modality_trunks.thermal.blocks.0.norm_1.weight": (4,),
+    "modality_trunks.imu.blocks.5.mlp.fc2.weight": (4, 16),
+    "modality_heads.depth.2.weight": (8, 4),
+    "modality_heads.imu.3.weight": (8, 4),
+    "modality_postprocessors.thermal.1.log_logit_scale": (),
 }
 _UNUSED_OF_TOWERS = {
     "clap-2023": UNUSED_OF_CLAP,
@@ -155,3 +174,27 @@ def write_tokenizer(folder: Path) -> Path:
             minloglevel=2,
         )
     return path
+
+
+#: ImageBind's published make, small.
+IMAGEBIND_CONFIG = ImageBindConfig(
+    vision={"image_size": 28, "width": 8, "blocks": 2, "heads": 2},
+    audio={"width": 8, "blocks": 2, "heads": 2},
+    text={"vocab": 519, "width": 8, "blocks": 2, "heads": 2},
+    dim=8,
+)
+
+
+def published_imagebind(model: ImageBind) -> dict[str, Tensor]:
+    """The state dict that ImageBind's authors would save of a model."""
+    state = {TOWERS["imagebind"] + name: values for name, values in model.state_dict().items()}
+    return TOWER_TABLES["imagebind"].to_published(state) | some(UNUSED_OF_IMAGEBIND)
+
+
+def write_imagebind(model: ImageBind, folder: Path) -> list[Path]:
+    """Write a model and its tokenizer as the two files they would be published in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, tokenizer = folder / "imagebind_huge.pth", folder / "bpe_simple_vocab_16e6.txt.gz"
+    torch.save(published_imagebind(model), weights)
+    tokenizer.write_bytes(gzip.compress(b"a title\nd o\ndo g</w>\nc a\nca t</w>\na b\n"))
+    return [weights, tokenizer]

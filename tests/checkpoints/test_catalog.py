@@ -1,5 +1,6 @@
 """A model is found by its name or its folder, and what is wrong with it is said."""
 
+import json
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from avseg.checkpoints import (
     find_checkpoint,
     list_models,
 )
-from avseg.checkpoints.releases import RELEASES, Release
+from avseg.checkpoints.releases import BACKBONES, RELEASES, Release
 from avseg.errors import CheckpointError
 
 FILES = ("config.json", "model.safetensors", "processor_config.json")
@@ -71,8 +72,8 @@ def test_a_published_name_is_obtained(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_list_has_every_name_once() -> None:
-    assert [listing.name for listing in list_models()] == [*CATALOG, *RELEASES]
-    assert not CATALOG.keys() & RELEASES.keys()
+    assert [listing.name for listing in list_models()] == [*CATALOG, *RELEASES, *BACKBONES]
+    assert not CATALOG.keys() & RELEASES.keys() & BACKBONES.keys()
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
@@ -127,3 +128,22 @@ def test_the_notice_says_what_the_model_knows_and_what_to_do() -> None:
 
 def test_a_model_that_nobody_described_has_no_notice(tmp_path: Path) -> None:
     assert find_checkpoint(make_folder(tmp_path / "run")).notice is None
+
+
+def test_what_is_fetched_by_hand_says_how_and_on_which_terms() -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"imagebind-huge: marks nothing by itself.*fetch https://.*4.8 GB, licence "
+        r"CC-BY-NC-SA-4.0: not for commercial use.*avseg import-checkpoint",
+    ):
+        find_checkpoint("imagebind-huge")
+
+
+def test_a_folder_says_which_weights_it_was_trained_from(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run-7")
+    parts = {"imagebind": {"path": "x", "sha256": "y", "licences": ["CC-BY-NC-SA-4.0"]}}
+    (folder / "environment.json").write_text(json.dumps([{"parts": parts}]))
+    found = find_checkpoint(folder)
+    assert found.restrictions == ("CC-BY-NC-SA-4.0",)
+    assert found.notice is not None
+    assert "run-7: this model is built on weights under CC-BY-NC-SA-4.0" in found.notice

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avseg.checkpoints import CATALOG, DEFAULT_MODEL
-from avseg.checkpoints.releases import RELEASES
+from avseg.checkpoints.releases import BACKBONES, RELEASES
 from avseg.cli.main import app, run
 from tests.test_public_api import HEAVY, modules_loaded_by
 
@@ -34,7 +34,7 @@ def test_the_table_names_every_model_and_where_its_figures_are_from(
     monkeypatch.setenv("COLUMNS", "200")
     assert run(app, ["models"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in (*CATALOG, *RELEASES))
+    assert all(name in shown for name in (*CATALOG, *RELEASES, *BACKBONES))
     assert "Figures: arXiv:2502.16359, Table 1" in shown
     assert str(tmp_path / "cache") in shown
     (line,) = (line.split() for line in shown.splitlines() if "evf-sam2 " in line)
@@ -53,11 +53,13 @@ def test_the_table_names_every_model_and_where_its_figures_are_from(
 
 def test_machines_get_everything_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     models = listed(capsys)
-    assert list(models) == [*CATALOG, *RELEASES]
+    assert list(models) == [*CATALOG, *RELEASES, *BACKBONES]
     assert models[DEFAULT_MODEL]["state"] == "packaged"
     assert models["av2t-sam2-s4"]["state"] == "downloadable"
     assert models["av2t-sam2-s4"]["licence"] is None
     assert models["av2t-sam2-s4"]["figures"] == {"S4 mIoU": 86.67, "S4 F": 0.924}
+    assert models["imagebind-huge"]["state"] == "by hand"
+    assert models["imagebind-huge"]["licence"] == "CC-BY-NC-SA-4.0"
     assert models["evf-sam2"]["files"] == {
         "YxZhang/evf-sam2/model.safetensors@main": "the Hub's page",
         "YxZhang/evf-sam2/sentencepiece.bpe.model@main": "the Hub's page",

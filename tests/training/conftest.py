@@ -10,7 +10,7 @@ import torch
 from avseg.datasets.synthetic.corpora import load_sound_bank
 from avseg.datasets.synthetic.recipe import Recipe as DataRecipe
 from avseg.datasets.synthetic.writer import write_synthavs
-from avseg.training import tasks
+from avseg.training import binding, tasks
 from avseg.training.run import run_recipe
 from tests.training import tiny
 
@@ -28,8 +28,9 @@ def one_thread() -> Iterator[None]:
 def one_second_of_each_category() -> Iterator[None]:
     """Synthesise as little sound as will do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "_EVALUATION_RECORDINGS", 1)
-        patch.setattr(tasks, "load_sound_bank", partial(load_sound_bank, seconds=1))
+        for module in (binding, tasks):
+            patch.setattr(module, "_EVALUATION_RECORDINGS", 1)
+            patch.setattr(module, "load_sound_bank", partial(load_sound_bank, seconds=1))
         yield
 
 

@@ -81,3 +81,31 @@ BRIDGE = replace(
     data={"train": ["s4/train", "ms3/train"], "measured": ["ms3/val"], "off_screen": 0.2},
     start_from={"clip": "clip", "clap": "clap", "segmenter": "segmenter"},
 )
+#: ImageBind's sizes that differ from the small model's.
+IMAGEBIND_MODEL: dict[str, Any] = {
+    "vision": {
+        "image_size": 32,
+        "patch_size": 16,
+        "stem_channels": [8, 16],
+        "width": 32,
+        "blocks": 1,
+        "heads": 2,
+    },
+    "audio": {
+        "mel_bins": 32,
+        "kernel": 16,
+        "stem_channels": [8, 16],
+        "width": 16,
+        "blocks": 1,
+        "heads": 2,
+    },
+    "text": {"width": 16, "blocks": 1, "heads": 2},
+    "dim": 16,
+}
+IMAGEBIND = Recipe(
+    name="imagebind",
+    task="audio-image-text",
+    data=CLAP.data,
+    trainer=TRAINER,
+    model=IMAGEBIND_MODEL,
+)

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from avseg.backbones.beit3 import Beit3Config, Beit3Model
 from avseg.backbones.clap import ClapAudioTower, ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTower, ClipImageTowerConfig
+from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 from avseg.checkpoints.published.beit3 import BEIT3_FILE
 from avseg.checkpoints.published.clap import CLAP
 from avseg.checkpoints.published.clip import CLIP, CLIP_OPENAI
 from avseg.checkpoints.published.formats import detect_format
+from avseg.checkpoints.published.imagebind import IMAGEBIND
 from avseg.checkpoints.published.keymap import KeyMap
 from avseg.checkpoints.published.sam1 import SAM1
 from avseg.checkpoints.published.sam2 import SAM2
@@ -32,6 +34,12 @@ TABLES: dict[str, tuple[KeyMap, Callable[[], nn.Module], str, dict[str, tuple[in
         lambda: ClapAudioTower(ClapAudioTowerConfig()),
         "",
         published.UNUSED_OF_CLAP,
+    ),
+    "imagebind": (
+        IMAGEBIND,
+        lambda: ImageBind(ImageBindConfig()),
+        "",
+        published.UNUSED_OF_IMAGEBIND,
     ),
     "clip": (
         CLIP,

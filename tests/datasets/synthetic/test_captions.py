@@ -4,12 +4,14 @@ import pytest
 
 from avseg.datasets.synthetic.captions import (
     END,
+    MAX_TEXT_WORDS,
     MAX_WORDS,
     NOTHING,
     PADDING,
     WORDS,
     category_captions,
     encode,
+    encode_text,
 )
 from avseg.datasets.synthetic.categories import CATEGORIES
 
@@ -38,3 +40,12 @@ def test_each_category_and_nothing_has_a_caption_that_ends() -> None:
     assert captions.shape == (len(CATEGORIES) + 1, 2)
     assert [WORDS[number] for number in captions[:, 0]] == [*CATEGORIES, NOTHING]
     assert {WORDS[number] for number in captions[:, 1]} == {END}
+
+
+def test_a_text_is_closed_and_padded() -> None:
+    numbers = encode_text(["cat", "dog"])
+    end = WORDS.index(END)
+    assert numbers.tolist() == [WORDS.index("cat"), WORDS.index("dog"), end, 0, 0, 0, 0]
+    assert encode_text(["cat"] * (MAX_TEXT_WORDS - 1))[-1] == end
+    with pytest.raises(ValueError, match=f"a caption has 1 to {MAX_TEXT_WORDS - 1} of the words"):
+        encode_text(["cat"] * MAX_TEXT_WORDS)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from avseg.datasets.synthetic.captions import MAX_WORDS, WORDS
+from avseg.datasets.synthetic.captions import END, MAX_WORDS, NOTHING, WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN_STYLES
 from avseg.datasets.synthetic.corpora import (
+    AudioImageTextCorpus,
     AudioTextCorpus,
     ImageTextCorpus,
     Picture,
@@ -138,3 +139,60 @@ def test_a_sound_bank_is_made_once_and_then_read(
 def test_the_banks_of_two_voices_differ(tmp_path: Path) -> None:
     train, test = (load_sound_bank(tmp_path, 1, voice, seconds=1) for voice in ("train", "test"))
     assert all((train[category] != test[category]).any() for category in CATEGORIES)
+
+
+def together(seed: int = 0) -> AudioImageTextCorpus:
+    """Pictures with sounds that are a category's number, so that mixtures can be told apart."""
+    sounds = {c: np.full((1, SAMPLE_RATE), 300 * n, np.int16) for n, c in enumerate(CATEGORIES, 1)}
+    return AudioImageTextCorpus(80, SEEN_STYLES, SIDE, sounds, seed)
+
+
+def test_texts_name_some_of_what_is_shown_or_heard_and_end() -> None:
+    corpus = together()
+    assert len(corpus) == 80
+    lengths = set()
+    for i in range(len(corpus)):
+        item = corpus[i]
+        there = ((item["shown"] + item["heard"]) > 0).nonzero().flatten().tolist()
+        known = {[*CATEGORIES, NOTHING][number] for number in there}
+        words = [WORDS[number] for number in item["texts"]]
+        end = words.index(END)
+        lengths.add(end)
+        assert set(words[:end]) <= known | {NOTHING}
+        assert set(words[end + 1 :]) <= {WORDS[0]}
+    assert lengths == {1, 2, 3, 4, 5, 6}
+
+
+def test_most_that_sounds_is_in_the_picture() -> None:
+    corpus = together()
+    items = [corpus[i] for i in range(len(corpus))]
+    heard = torch.stack([item["heard"][:-1] for item in items]).bool()
+    shown = torch.stack([item["shown"][:-1] for item in items]).bool()
+    share = (heard & shown).sum() / heard.sum()
+    assert 0.4 < share < 0.9
+
+
+def test_silence_is_called_nothing_in_sound_too() -> None:
+    corpus = together()
+    for item in (corpus[i] for i in range(len(corpus))):
+        assert item["heard"][-1] == float(not item["heard"][:-1].any())
+        assert item["audio_values"].shape == (SAMPLE_RATE,)
+        assert item["audio_values"].abs().max() <= 1
+
+
+def test_some_pictures_show_one_thing_before_black() -> None:
+    corpus = together()
+    items = [corpus[i] for i in range(len(corpus))]
+    cut = [item for item in items if not item["images"][:, item["classes"] == 0].any()]
+    assert 0.15 < len(cut) / len(items) < 0.45
+    for item in cut:
+        shown = item["shown"][:-1].nonzero().flatten() + 1
+        assert set(item["classes"].unique().tolist()) - {0} == set(shown.tolist())
+    assert any(item["shown"][:-1].sum() == 1 for item in cut)
+
+
+def test_an_item_of_all_three_depends_on_the_seed_and_its_number_alone() -> None:
+    first, again, other = together(), together(), together(seed=1)
+    _ = first[3]
+    assert all(torch.equal(first[7][key], again[7][key]) for key in again[7])
+    assert not torch.equal(first[7]["images"], other[7]["images"])
