@@ -61,7 +61,7 @@ def test_kaldis_columns_are_torchaudios() -> None:
 def test_kaldi_has_a_column_for_each_whole_window_and_no_logarithm_of_zero() -> None:
     columns = kaldi_fbank(torch.zeros(2, 719), 16000, 40)
     assert columns.shape == (2, 2, 40)
-    assert columns.unique().tolist() == pytest.approx([math.log(2**-23)])
+    assert columns.flatten().tolist() == pytest.approx([math.log(2**-23)] * 160)
 
 
 def test_less_than_a_window_is_refused() -> None:

@@ -88,8 +88,8 @@ def test_a_weight_too_large_for_float16_is_refused(model: Av2tSamModel, tmp_path
 
 def test_smaller_pictures_are_for_sam_2(tmp_path: Path) -> None:
     config = CONFIG.replace(sam_config=SAM1)
-    Av2tSamModel(config).save_pretrained(tmp_path)  # type: ignore[arg-type]
-    Av2tSamProcessor.from_config(config).save_pretrained(tmp_path)  # type: ignore[arg-type]
+    Av2tSamModel(config).save_pretrained(tmp_path)
+    Av2tSamProcessor.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(
         CheckpointError, match=r"image_size 32 is for models on SAM 2; .* fit 64 only"
     ):

@@ -24,7 +24,7 @@ def config() -> CascadeConfig:
     """Sizes of the parts, which know all words of SynthAVS."""
     text = tiny_text_tower(39, 2, CLAP.projection_dim)
     beit3 = BEIT3.to_dict() | {"vocab_size": 39}
-    changed: CascadeConfig = CASCADE.replace(text_config=text, beit3_config=beit3)  # type: ignore[assignment]
+    changed: CascadeConfig = CASCADE.replace(text_config=text, beit3_config=beit3)
     return changed
 
 

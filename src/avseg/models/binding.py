@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.models.pretraining import class_loss

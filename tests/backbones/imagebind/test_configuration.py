@@ -1,5 +1,7 @@
 """ImageBind's sizes: published by default, small on request, wrong ones refused."""
 
+from typing import Any
+
 import pytest
 from huggingface_hub.errors import StrictDataclassClassValidationError
 
@@ -41,7 +43,7 @@ def test_the_small_one_changes_as_asked() -> None:
         ({"text": {"heads": 3}}, "width must be a multiple of heads 3, got 1024"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StrictDataclassClassValidationError) as raised:
         ImageBindConfig(**options)
     assert message in str(raised.value.__cause__)

@@ -43,10 +43,9 @@ def test_gradients_pass_through_to_pictures_words_and_class_tokens(model: ImageB
         model.encode_words(words)[:, -1],
         model.project_audio(cls),
     )
-    torch.cat(outputs, dim=-1).square()[..., ::2].sum().backward()
-    for values in (pictures, words, cls):
-        assert values.grad is not None
-        assert values.grad.abs().max() > 0
+    some = torch.cat(outputs, dim=-1).square()[..., ::2].sum()
+    gradients = torch.autograd.grad(some, (pictures, words, cls))
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
 
 
 def test_pictures_are_unit_vectors_sounds_and_texts_are_longer(model: ImageBind) -> None:

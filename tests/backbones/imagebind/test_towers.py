@@ -34,7 +34,7 @@ def test_positions_of_a_smaller_picture_lie_between_those_of_the_table() -> None
     tower = VisionTower(VISION)
     with torch.no_grad():
         tower.positions[0, 1:] = torch.arange(4.0).repeat_interleave(4)[:, None]  # by row
-    rows = tower._positions(2)[0, 1:, 0].unflatten(0, (2, 2))
+    rows = tower._positions(2)[0, 1:, 0].reshape(2, 2)
     assert rows[0, 0] == rows[0, 1]
     assert 0 < rows[0, 0] < 1.5 < rows[1, 0] < 3
 

@@ -187,7 +187,7 @@ def test_nothing_is_kept_for_a_backward_pass_through_what_no_gradient_reaches(
 def test_new_adapters_leave_the_encoder_as_it_is(batch: dict[str, Tensor]) -> None:
     torch.manual_seed(0)
     adapted = Av2tSamModel(CONFIG).eval()
-    plain = Av2tSamModel(CONFIG.replace(adapters=False)).eval()  # type: ignore[arg-type]
+    plain = Av2tSamModel(CONFIG.replace(adapters=False)).eval()
     weights = {n: v for n, v in adapted.state_dict().items() if not n.startswith("adapters.")}
     plain.load_state_dict(weights)
     torch.testing.assert_close(adapted(**batch).mask_logits, plain(**batch).mask_logits)

@@ -17,7 +17,7 @@ from avseg.types import Clip
 from tests.models.factories import CONFIG
 
 PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
-PUBLISHED = Av2tSamProcessor.from_config(CONFIG.replace(inputs="published"))  # type: ignore[arg-type]
+PUBLISHED = Av2tSamProcessor.from_config(CONFIG.replace(inputs="published"))
 
 
 def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:

@@ -54,14 +54,14 @@ def test_the_length_of_an_embedding_does_not_matter(
 
 def test_fused_features_start_with_variance_about_one() -> None:
     torch.manual_seed(0)
-    projector = Projector(CONFIG.replace(fused_dim=512))  # type: ignore[arg-type]
+    projector = Projector(CONFIG.replace(fused_dim=512))
     fused = projector.fuse(torch.randn(200, 24), torch.randn(200, 20))
     assert fused.std().item() == pytest.approx(1.25**0.5, abs=0.1)
 
 
 def test_a_new_product_is_the_sound_more_or_less_of_it_by_what_is_seen() -> None:
     torch.manual_seed(0)
-    projector = Projector(CONFIG.replace(fused_dim=512))  # type: ignore[arg-type]
+    projector = Projector(CONFIG.replace(fused_dim=512))
     audio = torch.randn(200, 20)
     heard, fused = projector.fuse(None, audio), projector.fuse(torch.randn(200, 24), audio)
     alike = torch.nn.functional.cosine_similarity(heard, fused).mean().item()

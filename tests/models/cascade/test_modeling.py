@@ -22,7 +22,7 @@ NAMES = {
 
 def build(**changes: object) -> CascadeModel:
     torch.manual_seed(0)
-    model = CascadeModel(CASCADE.replace(**changes))  # type: ignore[arg-type]
+    model = CascadeModel(CASCADE.replace(**changes))
     randomise(model)
     return model.eval()
 

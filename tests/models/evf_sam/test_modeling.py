@@ -90,7 +90,7 @@ def test_the_text_decides(model: EvfSamModel) -> None:
 @torch.no_grad()
 def test_what_is_not_there_gets_no_mask_if_the_model_is_to_ask() -> None:
     config = EVF_CONFIG.replace(suppress_absent=True)
-    outputs = make(config)(**inputs())  # type: ignore[arg-type]
+    outputs = make(config)(**inputs())
     plain = make(EVF_CONFIG)(**inputs())
     absent = plain.object_score_logits <= 0
     assert ((outputs.mask_logits == -1024).flatten(1).all(1) == absent).all()
