@@ -137,7 +137,7 @@ class EvfSamCase:
     @property
     def published(self) -> dict[str, Tensor]:
         """The published state dict."""
-        return {name: _weight(name, shape, self.seed) for name, shape in self.shapes.items()}
+        return {name: make_weight(name, shape, self.seed) for name, shape in self.shapes.items()}
 
     def model(self, multimask: bool) -> EvfSamModel:
         """Our model with these weights, in float64 and evaluation mode."""

@@ -25,6 +25,7 @@ def test_the_package_has_a_recipe_for_each_part_and_one_for_the_whole() -> None:
         "clap_small",
         "clip_small",
         "evf_sam_small",
+        "imagebind_small",
         "mask_decoder_small",
         "sam2_small",
     ]
