@@ -26,10 +26,13 @@ class ImageFeatures:
             its resolution, (N, E, 2h, 2h) and (N, E, 4h, 4h).
         image_index: For each prompt the image it belongs to, (M,) int64; None for one prompt an
             image, in order.
+        recalled: Image embedding of each prompt in place of its image's, (M, E, h, h), where it
+            differs from prompt to prompt; None where it does not.
     """
 
     levels: tuple[Tensor, ...]
     image_index: Tensor | None = None
+    recalled: Tensor | None = None
 
     @property
     def embeddings(self) -> Tensor:
@@ -46,7 +49,16 @@ class ImageFeatures:
             The same features for M prompts.
         """
         before = self.image_index
-        return ImageFeatures(self.levels, index if before is None else before[index])
+        return ImageFeatures(
+            self.levels,
+            index if before is None else before[index],
+            None if self.recalled is None else self.recalled[index],
+        )
+
+    @property
+    def prompt_embeddings(self) -> Tensor:
+        """The image embedding of each prompt, (M, E, h, h)."""
+        return self.per_prompt(self.embeddings) if self.recalled is None else self.recalled
 
     def per_prompt(self, level: Tensor) -> Tensor:
         """Repeat what was made of a level for each prompt, (N, ...) to (M, ...)."""
@@ -63,12 +75,15 @@ class MaskPrediction:
         object_score_logits: Whether there is such an object, before the sigmoid, (M, 1); None of
             SAM 1, which does not say.
         resized_to: Side to which masks are resized before all else, in pixels; None leaves them.
+        mask_tokens: The decoder's token behind each mask, (M, K, E); None of SAM 1, which gives
+            none out.
     """
 
     mask_logits: Tensor
     iou_predictions: Tensor
     object_score_logits: Tensor | None = None
     resized_to: int | None = None
+    mask_tokens: Tensor | None = None
 
     def best(self, suppress_absent: bool = False) -> tuple[Tensor, Tensor]:
         """Pick of the K masks the one with the highest predicted IoU.
@@ -80,8 +95,7 @@ class MaskPrediction:
         Returns:
             Mask logits, (M, m, m) or (M, resized_to, resized_to), and predicted IoU (M,).
         """
-        best = self.iou_predictions.argmax(dim=1)  # (M,)
-        rows = torch.arange(len(best), device=best.device)
+        rows, best = self._best_index()
         logits = self.mask_logits[rows, best]
         if self.resized_to is not None:
             side = (self.resized_to, self.resized_to)
@@ -90,6 +104,16 @@ class MaskPrediction:
             is_absent = self.object_score_logits <= 0  # (M, 1)
             logits = logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
         return logits, self.iou_predictions[rows, best]
+
+    def best_tokens(self) -> Tensor:
+        """Give the token behind the mask that `best` picks, (M, E); of SAM 2 only."""
+        if self.mask_tokens is None:
+            raise TypeError("this decoder gives no mask tokens out; take SAM 2's.")
+        return self.mask_tokens[self._best_index()]
+
+    def _best_index(self) -> tuple[Tensor, Tensor]:
+        best = self.iou_predictions.argmax(dim=1)  # (M,)
+        return torch.arange(len(best), device=best.device), best
 
 
 class PromptedSamConfig(Protocol):

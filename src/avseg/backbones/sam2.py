@@ -206,6 +206,38 @@ class PromptedSam2(nn.Module):
             block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
 
         Returns:
+            Features of the images, each for itself.
+
+        Raises:
+            ValueError: If the images are of another size, or there is not one prompt for each
+                block.
+        """
+        return self.without_memory(self.encode_frames(pixel_values, block_prompts))
+
+    def without_memory(self, features: ImageFeatures) -> ImageFeatures:
+        """Say of frames that nothing is remembered of frames before them.
+
+        Args:
+            features: Of the frames, from `encode_frames`.
+
+        Returns:
+            The same with SAM 2's embedding of "no memory" on top.
+        """
+        top, *fine = features.levels
+        return ImageFeatures(
+            (top + self.sam2.no_memory_embedding.view(1, -1, 1, 1), *fine), features.image_index
+        )
+
+    def encode_frames(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> ImageFeatures:
+        """Encode images as they are before anything is remembered; else as `encode_images`.
+
+        Args:
+            pixel_values: Normalised images, (N, 3, S, S).
+            block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
+
+        Returns:
             Features of the images.
 
         Raises:
@@ -223,11 +255,14 @@ class PromptedSam2(nn.Module):
             if i in backbone.stage_ends:
                 stages.append(hidden)
         stride4, stride8, top = self._neck(stages)
-        embeddings = top + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
-        return ImageFeatures((embeddings, stride8, stride4))
+        return ImageFeatures((top, stride8, stride4))
 
     def decode_masks(
-        self, features: ImageFeatures, sparse_prompt_embeddings: Tensor, multimask: bool = True
+        self,
+        features: ImageFeatures,
+        sparse_prompt_embeddings: Tensor,
+        multimask: bool = True,
+        dense_prompt_embeddings: Tensor | None = None,
     ) -> MaskPrediction:
         """Decode the masks of each prompt.
 
@@ -236,26 +271,30 @@ class PromptedSam2(nn.Module):
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
             multimask: Three masks for a prompt that may mean several things, or one; where that is
                 unstable, SAM 2 gives the best of the three for it, except in training.
+            dense_prompt_embeddings: Added at every position of the image embedding, (M, E); None
+                adds SAM's embedding of "no mask".
 
         Returns:
             The masks, of side 4h, and what the decoder thinks of them.
         """
         decoder = self.sam2.mask_decoder
-        embeddings, stride8, stride4 = features.levels
-        embeddings = features.per_prompt(embeddings)
-        dense = self.sam2.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+        _, stride8, stride4 = features.levels
+        embeddings = features.prompt_embeddings
+        dense = dense_prompt_embeddings
+        if dense is None:
+            dense = self.sam2.prompt_encoder.no_mask_embed.weight  # (1, E)
         positions = self.sam2.get_image_wide_positional_embeddings()  # (1, E, h, h)
         # The two convolutions narrow the large levels 4 and 8 times: once an image, then repeated.
         fine = [decoder.conv_s0(stride4), decoder.conv_s1(stride8)]
-        masks, iou, _, object_scores = decoder(
+        masks, iou, tokens, object_scores = decoder(
             image_embeddings=embeddings,
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
             sparse_prompt_embeddings=sparse_prompt_embeddings.unsqueeze(1),
-            dense_prompt_embeddings=dense.expand_as(embeddings),
+            dense_prompt_embeddings=dense[:, :, None, None].expand_as(embeddings),
             multimask_output=multimask,
             high_resolution_features=[features.per_prompt(level) for level in fine],
         )
-        return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0])
+        return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0], mask_tokens=tokens[:, 0])
 
     def _neck(self, stages: list[Tensor]) -> list[Tensor]:
         """Run the feature pyramid without its unused position encodings.

@@ -1,0 +1,212 @@
+"""SAM 2's memory over the frames of a video (Ravi et al. 2024, arXiv:2408.00714, section 4).
+
+The modules are those of `transformers`; the bank is ours, because here a prompt comes with every
+frame and many videos go through at once. What is remembered has a fixed size, however long the
+video: a map and a pointer for each prompt, of the first frame and of the last few.
+
+M prompts (each an object that is followed), E prompt width, C = 64 width of the memory, h side of
+the image embedding's grid, S image side.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Sam2VideoConfig
+from transformers.models.sam2_video.modeling_sam2_video import (
+    Sam2VideoFeedForward,
+    Sam2VideoMemoryAttention,
+    Sam2VideoMemoryEncoder,
+    Sam2VideoPositionEmbeddingSine,
+    Sam2VideoPreTrainedModel,
+)
+
+from avseg.backbones.config import StrictConfig
+from avseg.backbones.sam import MaskPrediction
+from avseg.backbones.sam2 import PromptedSam2Config
+
+#: Width C of the memory, which `transformers` fixes.
+MEMORY_DIM = 64
+
+#: What mask probabilities become before they are encoded, as in SAM 2's configuration.
+_MASK_SCALE, _MASK_BIAS = 20.0, -10.0
+
+
+@strict
+class Sam2MemoryConfig(StrictConfig):
+    """Sizes of SAM 2's memory; the defaults are SAM 2.0's, for any image encoder.
+
+    Args:
+        frames: Frames whose maps are remembered: the first, and the last `frames - 1`.
+        pointers: Most frames whose object pointers are remembered, the first among them.
+        layers: Layers of the memory attention.
+        ffn_dim: Hidden width of these layers.
+        dropout: Within these layers, in training.
+        presence_cut: Object score, before the sigmoid, above which a pointer is the object's own
+            and not that of "no object"; SAM 2 has 0.
+    """
+
+    model_type = "avseg-sam2-memory"
+
+    frames: int = 7
+    pointers: int = 16
+    layers: int = 4
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+    presence_cut: float = 0.0
+
+    def validate_bank(self) -> None:
+        """Refuse a memory that does not hold the frame before."""
+        for option in ("frames", "pointers"):
+            value = getattr(self, option)
+            if value < 2:
+                raise ValueError(
+                    f"{option} must be at least 2 (the first frame and the last), got {value}."
+                )
+
+    def to_transformers(self, sam: PromptedSam2Config) -> Sam2VideoConfig:
+        """Spell the sizes in `transformers`' words.
+
+        Args:
+            sam: Sizes of the encoder and decoder around the memory.
+
+        Returns:
+            The configuration.
+        """
+        side = sam.image_size // sam.embedding_stride
+        return Sam2VideoConfig(
+            memory_attention_hidden_size=sam.prompt_dim,
+            memory_attention_num_layers=self.layers,
+            memory_attention_feed_forward_hidden_size=self.ffn_dim,
+            memory_attention_dropout=self.dropout,
+            memory_attention_rope_dropout=self.dropout,
+            memory_attention_rope_feat_sizes=[side, side],
+            memory_encoder_hidden_size=sam.prompt_dim,
+            memory_encoder_output_channels=MEMORY_DIM,
+            mask_downsampler_embed_dim=sam.prompt_dim,
+            mask_downsampler_total_stride=sam.embedding_stride,
+            memory_fuser_embed_dim=sam.prompt_dim,
+            memory_fuser_intermediate_dim=4 * sam.prompt_dim,
+        )
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """What is remembered of the frames so far.
+
+    Args:
+        first_map: Of the first frame, (M, C, h, h).
+        first_pointer: Of the first frame, (M, E).
+        maps: Of the last frames after it, the latest last, (M, C, h, h) each.
+        pointers: Likewise, (M, E) each.
+    """
+
+    first_map: Tensor
+    first_pointer: Tensor
+    maps: tuple[Tensor, ...] = ()
+    pointers: tuple[Tensor, ...] = ()
+
+
+class FrameMemory(Sam2VideoPreTrainedModel):
+    """Remembers masks, and lets a frame look at what is remembered.
+
+    Args:
+        config: Sizes of the memory.
+        sam: Sizes of the encoder and decoder around it.
+
+    Attributes:
+        time_embeddings: Added to the map of the frame `lag` before by its row `lag - 1`; the last
+            row is the first frame's.
+    """
+
+    def __init__(self, config: Sam2MemoryConfig, sam: PromptedSam2Config) -> None:
+        super().__init__(config.to_transformers(sam))
+        dim = sam.prompt_dim
+        if dim % MEMORY_DIM:
+            raise ValueError(
+                f"SAM 2's memory needs a prompt_dim that is a multiple of {MEMORY_DIM}, got {dim}."
+            )
+        self.sizes = config
+        self.image_size = sam.image_size
+        self.attention = Sam2VideoMemoryAttention(self.config)
+        self.encoder = Sam2VideoMemoryEncoder(self.config)
+        self.positions = Sam2VideoPositionEmbeddingSine(dim // 2, normalize=True)
+        self.time_embeddings = nn.Parameter(torch.empty(config.frames, 1, 1, MEMORY_DIM))
+        self.no_object_pointer = nn.Parameter(torch.empty(1, dim))
+        self.pointer_projection = Sam2VideoFeedForward(dim, dim, dim, 3)
+        for parameter in (self.time_embeddings, self.no_object_pointer):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    def recall(self, embeddings: Tensor, bank: MemoryBank) -> Tensor:
+        """Let the frame look at what is remembered.
+
+        Args:
+            embeddings: Image embedding of the frame for each prompt, (M, E, h, h).
+            bank: What is remembered of the frames before.
+
+        Returns:
+            The image embedding with what it found, (M, E, h, h).
+        """
+        grid = embeddings.shape[-2:]
+        maps = [bank.first_map, *bank.maps]
+        rows = [len(self.time_embeddings) - 1, *range(len(bank.maps) - 1, -1, -1)]
+        places = _as_tokens(self._positions(self.encoder.position_encoding, maps[0]))
+        pointers = torch.stack((bank.first_pointer, *bank.pointers))  # (p, M, E)
+        pointers = pointers.unflatten(-1, (-1, MEMORY_DIM)).transpose(1, 2).flatten(0, 1)
+        memory = torch.cat([*map(_as_tokens, maps), pointers])  # (tokens, M, C)
+        memory_places = torch.cat(
+            [places + self.time_embeddings[row] for row in rows] + [torch.zeros_like(pointers)]
+        )
+        found: Tensor = self.attention(
+            current_vision_features=_as_tokens(embeddings),
+            current_vision_position_embeddings=_as_tokens(
+                self._positions(self.positions, embeddings)
+            ),
+            memory=memory,
+            memory_posision_embeddings=memory_places,
+            num_object_pointer_tokens=len(pointers),
+        )  # (1, M, h * h, E): its layers work with the prompts first, and add an axis
+        return found[0].transpose(1, 2).unflatten(-1, grid)
+
+    def remember(
+        self, bank: MemoryBank | None, embeddings: Tensor, prediction: MaskPrediction
+    ) -> MemoryBank:
+        """Add a frame to what is remembered, and forget what is too long ago.
+
+        Args:
+            bank: What is remembered of the frames before; None for the first frame.
+            embeddings: Image embedding of the frame for each prompt, before it looked at what is
+                remembered, (M, E, h, h).
+            prediction: SAM 2's answer to each prompt; its best mask is remembered, and the token
+                behind it.
+
+        Returns:
+            What is remembered now.
+        """
+        mask_logits, _ = prediction.best()  # (M, m, m)
+        mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
+        side = (self.image_size, self.image_size)
+        logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
+        new_map, _ = self.encoder(embeddings, logits.sigmoid() * _MASK_SCALE + _MASK_BIAS)
+        is_there = torch.ones_like(mask_tokens[:, :1])
+        if scores is not None:
+            is_there = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
+        pointer = self.pointer_projection(mask_tokens)
+        pointer = is_there * pointer + (1 - is_there) * self.no_object_pointer
+        if bank is None:
+            return MemoryBank(new_map, pointer)
+        maps = (*bank.maps, new_map)[-(self.sizes.frames - 1) :]
+        pointers = (*bank.pointers, pointer)[-(self.sizes.pointers - 1) :]
+        return MemoryBank(bank.first_map, bank.first_pointer, maps, pointers)
+
+    @staticmethod
+    def _positions(encoding: Sam2VideoPositionEmbeddingSine, like: Tensor) -> Tensor:
+        positions: Tensor = encoding(like.shape, like.device, like.dtype)
+        return positions
+
+
+def _as_tokens(maps: Tensor) -> Tensor:
+    """Lay maps (M, C, h, h) out as `transformers` wants them, (h * h, M, C)."""
+    return maps.flatten(2).permute(2, 0, 1)
