@@ -18,8 +18,9 @@ from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.published.clap import CLAP_WITH_TEXT
 from avseg.cli.main import app, run
 from avseg.errors import CheckpointError, OutputError
-from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor, avsbench_names
+from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
+from avseg.models.vocabulary import avsbench_names
 from avseg.segmenter import load_segmenter
 from tests.checkpoints.test_importing_evf_sam import make_config
 from tests.models.factories import CASCADE, SAM1, SAM2, randomise

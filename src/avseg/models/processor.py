@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avseg.errors import CheckpointError, ClipError
+from avseg.errors import CheckpointError, ClipError, PromptError
 from avseg.models.losses import resize_logits
 from avseg.models.outputs import AvsegOutput, NamedOutput
 from avseg.types import Clip, NamedSource
@@ -205,6 +205,55 @@ def threshold_masks(
     # A frame at a time: at the video's own size the logits of a clip are large.
     masks = torch.stack([resize_logits(frame[None], size)[0] > cut for frame in logits])
     return masks.cpu().numpy()
+
+
+def sources_of_clip(
+    outputs: NamedOutput, names: Sequence[str], size: tuple[int, int], threshold: float
+) -> list[NamedSource]:
+    """Turn the mask logits of a clip's named masks into sources.
+
+    Args:
+        outputs: Of the model, for one clip; a frame has a name at most once.
+        names: The names by number.
+        size: Height and width of the video, in pixels.
+        threshold: Probability above which a pixel is marked, in (0, 1).
+
+    Returns:
+        A source for each name that any frame has, with T frames, in the order of the names.
+
+    Raises:
+        ValueError: If the threshold is not between 0 and 1.
+    """
+    logits = required(outputs.named_logits, "named_logits")
+    scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
+    frame_index = required(outputs.frame_index, "frame_index").cpu().numpy()
+    name_index = required(outputs.name_index, "name_index").cpu().numpy()
+    count = required(outputs.mask_logits, "mask_logits").shape[1]
+    sources = []
+    for number in np.unique(name_index):
+        of_name = np.flatnonzero(name_index == number)
+        masks = np.zeros((count, *size), np.bool_)
+        masks[frame_index[of_name]] = threshold_masks(logits[of_name], size, threshold)
+        all_scores = np.zeros(count, np.float32)
+        all_scores[frame_index[of_name]] = scores[of_name]
+        sources.append(NamedSource(names[number], masks, all_scores))
+    return sources
+
+
+def check_vocabulary(names: Sequence[str]) -> None:
+    """Refuse a vocabulary without names, or with a name twice.
+
+    Args:
+        names: The names.
+
+    Raises:
+        PromptError: If it is such.
+    """
+    if not names or len(set(names)) < len(names):
+        raise PromptError(
+            f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and each "
+            "once."
+        )
 
 
 def confidence(outputs: AvsegOutput) -> npt.NDArray[np.float32]:

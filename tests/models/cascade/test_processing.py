@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from avseg.errors import CheckpointError, ClipError, PromptError
-from avseg.models.cascade import CascadeProcessor, avsbench_names
+from avseg.models.cascade import CascadeProcessor
 from avseg.models.outputs import NamedOutput
+from avseg.models.vocabulary import avsbench_names
 from avseg.types import Clip
 from tests.models.factories import CASCADE, CLAP_WORDS, WORDS
 

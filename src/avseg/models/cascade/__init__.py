@@ -3,12 +3,5 @@
 from avseg.models.cascade.configuration import CascadeConfig
 from avseg.models.cascade.modeling import CascadeModel
 from avseg.models.cascade.processing import CascadeProcessor
-from avseg.models.cascade.vocabulary import avsbench_names, read_vocabulary
 
-__all__ = [
-    "CascadeConfig",
-    "CascadeModel",
-    "CascadeProcessor",
-    "avsbench_names",
-    "read_vocabulary",
-]
+__all__ = ["CascadeConfig", "CascadeModel", "CascadeProcessor"]

@@ -20,7 +20,6 @@ from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
-from avseg.models.cascade.vocabulary import avsbench_names, read_vocabulary
 from avseg.models.outputs import AvsegOutput, NamedOutput
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
@@ -32,13 +31,14 @@ from avseg.models.pictures import (
 )
 from avseg.models.processor import (
     check_sample_rate,
+    check_vocabulary,
     confidence,
     masks_of_clips,
     read_options,
-    required,
-    threshold_masks,
+    sources_of_clip,
     write_options,
 )
+from avseg.models.vocabulary import avsbench_names, read_vocabulary
 from avseg.types import Clip, NamedSource
 
 
@@ -161,11 +161,7 @@ class CascadeProcessor:
         Raises:
             PromptError: If there is no name, or one is blank, twice there, too long or unknown.
         """
-        if not names or len(set(names)) < len(names):
-            raise PromptError(
-                f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and "
-                "each once."
-            )
+        check_vocabulary(names)
         changed = replace(self, vocabulary=tuple(names))
         changed._tokens  # noqa: B018 - names that cannot be read are to be noticed now
         return changed
@@ -244,20 +240,7 @@ class CascadeProcessor:
         Raises:
             ValueError: If the threshold is not between 0 and 1.
         """
-        logits = required(outputs.named_logits, "named_logits")
-        scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
-        frames = required(outputs.frame_index, "frame_index").cpu().numpy()
-        names = required(outputs.name_index, "name_index").cpu().numpy()
-        count = required(outputs.mask_logits, "mask_logits").shape[1]
-        sources = []
-        for number in np.unique(names):
-            of_name = np.flatnonzero(names == number)
-            masks = np.zeros((count, *size), np.bool_)
-            masks[frames[of_name]] = threshold_masks(logits[of_name], size, threshold)
-            all_scores = np.zeros(count, np.float32)
-            all_scores[frames[of_name]] = scores[of_name]
-            sources.append(NamedSource(self.vocabulary[number], masks, all_scores))
-        return sources
+        return sources_of_clip(outputs, self.vocabulary, size, threshold)
 
     @property
     def _tokenizers(self) -> tuple[ClapTokenizer, TextTokenizer]:

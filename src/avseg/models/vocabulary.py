@@ -1,4 +1,4 @@
-"""The names among which a cascade chooses."""
+"""The names among which a model that names what sounds chooses."""
 
 from pathlib import Path
 
@@ -10,6 +10,11 @@ _AVSBENCH = Path(__file__).with_name("avsbench.txt")
 def avsbench_names() -> tuple[str, ...]:
     """Give the names of AVSBench-semantic's 70 categories, hyphens as spaces."""
     return tuple(_AVSBENCH.read_text(encoding="utf-8").splitlines())
+
+
+def avsbench_categories() -> tuple[str, ...]:
+    """Give these names as AVSBench-semantic spells them, in the order of its class numbers."""
+    return tuple(name.replace(" ", "-") for name in avsbench_names())
 
 
 def read_vocabulary(names_or_file: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avseg.errors import PromptError
-from avseg.models.cascade import avsbench_names, read_vocabulary
+from avseg.models.vocabulary import avsbench_categories, avsbench_names, read_vocabulary
 
 
 def test_avsbench_has_70_names_in_the_order_of_its_table() -> None:
@@ -13,6 +13,11 @@ def test_avsbench_has_70_names_in_the_order_of_its_table() -> None:
     assert (len(names), len(set(names))) == (70, 70)
     assert (names[0], names[-1]) == ("accordion", "woman")
     assert list(names) == sorted(names)
+
+
+def test_categories_are_spelt_as_in_avsbench() -> None:
+    assert "hair-dryer" in avsbench_categories()
+    assert "hair dryer" in avsbench_names()
 
 
 def test_names_are_given_with_commas_or_in_a_file(tmp_path: Path) -> None:
