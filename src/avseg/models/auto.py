@@ -10,6 +10,7 @@ from avseg.models.config import AvsegConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor
+from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 
 
 class Family(NamedTuple):
@@ -25,6 +26,7 @@ FAMILIES: dict[str, Family] = {
     "avseg-av2t-sam": Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
     "avseg-cascade": Family(CascadeConfig, CascadeModel, CascadeProcessor),
     "avseg-evf-sam": Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
+    "avseg-tavis": Family(TavisConfig, TavisModel, TavisProcessor),
 }
 
 for _name, _family in FAMILIES.items():

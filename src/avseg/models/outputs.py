@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
+from avseg.backbones.sam2_memory import MemoryBank
+
 
 @dataclass
 class AvsegOutput(ModelOutput):
@@ -20,12 +22,15 @@ class AvsegOutput(ModelOutput):
         iou_predictions: The model's own estimate of each mask's IoU, (B, T) in [0, 1].
         object_score_logits: Whether there is anything to mark, before the sigmoid, (B, T); None of
             a model that does not say.
+        memory: What the model remembers of these frames, to be given to it with those that
+            follow; None of a model that takes every frame by itself.
     """
 
     loss: Tensor | None = None
     mask_logits: Tensor | None = None
     iou_predictions: Tensor | None = None
     object_score_logits: Tensor | None = None
+    memory: MemoryBank | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""SAM 2 (github.com/facebookresearch/sam2): the image part; the video memory is not used."""
+"""SAM 2 (github.com/facebookresearch/sam2): the image part, and its memory over the frames."""
 
 from avseg.checkpoints.published.keymap import KeyMap, drop, join, rename, repeat, same
 from avseg.checkpoints.published.sam import ATTENTION, MASK_DECODER, MASK_PROMPTS
@@ -53,7 +53,8 @@ _MEMORY = KeyMap(
     )
 )
 
-SAM2 = (
+#: Without the memory.
+SAM2_IMAGES = (
     _TRUNK.under("image_encoder.trunk.", "vision_encoder.backbone.")
     + KeyMap(
         (
@@ -70,5 +71,61 @@ SAM2 = (
     )
     + (_PROMPT_ENCODER + MASK_PROMPTS).under("sam_prompt_encoder.", "prompt_encoder.")
     + (_DECODER + MASK_DECODER).under("sam_mask_decoder.", "mask_decoder.")
-    + _MEMORY
 )
+
+_DOWNSAMPLER = "memory_encoder.mask_downsampler.encoder"
+
+#: The memory, where it is used.
+SAM2_MEMORY = KeyMap(
+    (
+        rename(
+            "memory_attention.layers.{i}.{which:self_attn|cross_attn_image}.{name:[qkv]}_proj.{part}",
+            "attention.layers.{i}.{which}.{name}_proj.{part}",
+        ),
+        rename(
+            "memory_attention.layers.{i}.{which:self_attn|cross_attn_image}.out_proj.{part}",
+            "attention.layers.{i}.{which}.o_proj.{part}",
+        ),
+        rename(
+            "memory_attention.layers.{i}.linear{k}.{part}", "attention.layers.{i}.linear{k}.{part}"
+        ),
+        rename(
+            "memory_attention.layers.{i}.norm{k}.{part}",
+            "attention.layers.{i}.layer_norm{k}.{part}",
+        ),
+        rename("memory_attention.norm.{part}", "attention.layer_norm.{part}"),
+        *(
+            rename(
+                f"{_DOWNSAMPLER}.{3 * stage + place}.{{part}}",
+                f"encoder.mask_downsampler.layers.{stage}.{layer}.{{part}}",
+            )
+            for stage in range(4)
+            for place, layer in enumerate(("conv", "layer_norm"))
+        ),
+        rename(f"{_DOWNSAMPLER}.12.{{part}}", "encoder.mask_downsampler.final_conv.{part}"),
+        rename("memory_encoder.pix_feat_proj.{part}", "encoder.feature_projection.{part}"),
+        rename("memory_encoder.out_proj.{part}", "encoder.projection.{part}"),
+        rename("memory_encoder.fuser.layers.{i}.gamma", "encoder.memory_fuser.layers.{i}.scale"),
+        rename(
+            "memory_encoder.fuser.layers.{i}.dwconv.{part}",
+            "encoder.memory_fuser.layers.{i}.depthwise_conv.{part}",
+        ),
+        rename(
+            "memory_encoder.fuser.layers.{i}.norm.{part}",
+            "encoder.memory_fuser.layers.{i}.layer_norm.{part}",
+        ),
+        rename(
+            "memory_encoder.fuser.layers.{i}.pwconv{k}.{part}",
+            "encoder.memory_fuser.layers.{i}.pointwise_conv{k}.{part}",
+        ),
+        rename("obj_ptr_proj.layers.0.{part}", "pointer_projection.proj_in.{part}"),
+        rename("obj_ptr_proj.layers.1.{part}", "pointer_projection.layers.0.{part}"),
+        rename("obj_ptr_proj.layers.2.{part}", "pointer_projection.proj_out.{part}"),
+        rename("maskmem_tpos_enc", "time_embeddings"),
+        rename("no_obj_ptr", "no_object_pointer"),
+        drop("no_mem_pos_enc"),  # for a first frame that attends to a dummy
+        drop("mask_downsample.{part}"),  # for masks as prompts
+    )
+)
+
+SAM2 = SAM2_IMAGES + _MEMORY

@@ -1,0 +1,210 @@
+"""Sizes of a TAViS model, what of it is used, and its losses."""
+
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.imagebind import ImageBindConfig
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.backbones.sam2_memory import Sam2MemoryConfig
+from avseg.models.config import AvsegConfig
+from avseg.models.tiny import TINY_SAM
+
+#: What stands for the name in a text.
+NAME = "{name}"
+
+#: What the released code does and the paper does not mean, as far as it is an option here.
+RELEASED: dict[str, Any] = {
+    "stage1_mode": "last_only",
+    "stage2_pairing": "tile",
+    "detach_pseudo_text": True,
+    "readout": "argmax",
+    "a_scale": 20.0,
+    "memory_at_test": False,
+}
+
+
+@strict
+class TavisConfig(AvsegConfig):
+    """Sizes of TAViS (Luo et al., ICCV 2025, arXiv:2506.11436); the defaults are the paper's.
+
+    Where the released code and the paper differ, the default is what the paper means, and an
+    option does what the code does; `release_faithful` sets all of those.
+
+    Args:
+        sam_config: Image encoder and mask decoder, a `PromptedSam2Config`.
+        memory_config: Its memory over the frames, a `Sam2MemoryConfig`.
+        imagebind_config: Audio, image and text towers, an `ImageBindConfig`.
+        num_queries: Masks of single objects in each frame.
+        num_words: Pseudo words made of a sound.
+        decomposition_layers: Layers of each of the two stages that decompose the sound.
+        query_heads: Attention heads of the first stage.
+        token_heads: Attention heads of the second stage.
+        stage1_mode: "chained" feeds each layer of the first stage with the one before;
+            "last_only" is the released loop, in which only the last layer counts.
+        stage2_pairing: "interleave" lets a frame's queries hear that frame; "tile" is the
+            released order, which mixes the frames of a batch up.
+        decomposition: Whether the sound is decomposed; without, every query is the whole sound.
+        pseudo_text: Whether pseudo text is part of the sparse prompt.
+        dense_prompt: Whether the frame's ImageBind token is the dense prompt; without, SAM's "no
+            mask" is.
+        detach_pseudo_text: Whether gradients stop at the pseudo text, as in the released code.
+        readout: "last" reads the last pseudo word, "argmax" the one that an untrained layer picks,
+            as in the released code.
+        adapters: Whether the sound goes into every block of the image encoder too.
+        adapter_input_dim: Width of what is heard before the adapters.
+        adapter_dim: Hidden width of an adapter.
+        spare_adapters: Adapters beyond the encoder's blocks. The released code has one, which
+            nothing uses; with it weights and parameter count are as published.
+        memory_at_test: Whether frames remember those before them when the model is used; in
+            training they do, if a clip has several. The released tester goes frame by frame.
+        imagebind_size: Side of the pictures for ImageBind, in pixels.
+        imagebind_statistics: How pictures for ImageBind are normalised, as it was trained ("clip")
+            or not at all ("none"), which is what the released code does.
+        blur_kernel: Side of the box that blurs what a mask leaves out, in pixels.
+        prompt: Text for a name, with "{name}" where the name goes.
+        background: Name of what does not sound.
+        sem_fusion: Class of a pixel: of the query that marks it with the largest product of score
+            and probability ("max"), or by the sum over queries of these products ("soft").
+        min_score: Score below which a query is no source, in [0, 1).
+        a_scale: What cosines of sounds with texts are multiplied by, beside the texts' own scale;
+            20 in the released code, 1 treats sounds as pictures.
+        a2t_weight: Weight of the loss that brings sounds to the text of their class.
+        i2t_weight: Weight of the loss that brings marked pictures there.
+        a2pt_weight: Weight of the loss that brings pseudo texts there.
+        separate_weight: Weight of the losses on the masks of single objects.
+        binary_weight: Weight of the losses on the mask of all that sounds.
+        background_weight: Weight of the background among the classes.
+        divide_by_pairs: Whether the two alignment losses, means already, are divided by the
+            number of matched pairs, as in the released code.
+        match_points: Pixels at which masks are compared to match them.
+    """
+
+    model_type = "avseg-tavis"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "sam_config": PromptedSam2Config,
+        "memory_config": Sam2MemoryConfig,
+        "imagebind_config": ImageBindConfig,
+    }
+
+    sam_config: Any = None  # a configuration, or its options in a dictionary
+    memory_config: Any = None
+    imagebind_config: Any = None
+    num_queries: int = 5
+    num_words: int = 6
+    decomposition_layers: int = 4
+    query_heads: int = 8
+    token_heads: int = 4
+    stage1_mode: Literal["chained", "last_only"] = "chained"
+    stage2_pairing: Literal["interleave", "tile"] = "interleave"
+    decomposition: bool = True
+    pseudo_text: bool = True
+    dense_prompt: bool = True
+    detach_pseudo_text: bool = False
+    readout: Literal["last", "argmax"] = "last"
+    adapters: bool = True
+    adapter_input_dim: int = 128
+    adapter_dim: int = 512
+    spare_adapters: int = 1
+    memory_at_test: bool = True
+    imagebind_size: int = 112
+    imagebind_statistics: Literal["none", "clip"] = "none"
+    blur_kernel: int = 75
+    prompt: str = "A {name}"
+    background: str = "background"
+    sem_fusion: Literal["max", "soft"] = "max"
+    min_score: float = 0.0
+    a_scale: float = 20.0
+    a2t_weight: float = 0.5
+    i2t_weight: float = 0.5
+    a2pt_weight: float = 0.3
+    separate_weight: float = 1.0
+    binary_weight: float = 1.0
+    background_weight: float = 0.1
+    divide_by_pairs: bool = True
+    match_points: int = 12544
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.sam_config is None:
+            self.sam_config = {"image_size": 224}
+        if self.memory_config is None:
+            self.memory_config = {"presence_cut": -2.0}
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def release_faithful(cls, **changes: Any) -> "TavisConfig":
+        """Give the published sizes with everything as the released code does it.
+
+        Args:
+            **changes: Options that differ.
+
+        Returns:
+            The configuration.
+        """
+        return cls(**(RELEASED | changes))
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "TavisConfig":
+        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY if not changes else _TINY.replace(**changes)
+
+    @property
+    def window_s(self) -> float:
+        """Sound that belongs to a frame, in seconds."""
+        return float(self.imagebind_config.audio.clip_s)
+
+    @property
+    def num_masks(self) -> int:
+        """Masks of a frame: of each single object, and of all that sounds."""
+        return self.num_queries + 1
+
+    def validate_prompt(self) -> None:
+        """Refuse a prompt without a place for the name."""
+        if self.prompt.count(NAME) != 1:
+            raise ValueError(f"prompt must have {NAME} in it once, got {self.prompt!r}.")
+
+    def validate_blur(self) -> None:
+        """Refuse a box without a middle."""
+        if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
+            raise ValueError(f"blur_kernel must be odd and positive, got {self.blur_kernel}.")
+
+    def validate_min_score(self) -> None:
+        """Refuse a score that nothing can reach."""
+        if not 0 <= self.min_score < 1:
+            raise ValueError(f"min_score must be from 0 to below 1, got {self.min_score}.")
+
+    def validate_heads(self) -> None:
+        """Refuse attention heads that do not divide the audio tower's width."""
+        if isinstance(self.imagebind_config, ImageBindConfig):
+            width = self.imagebind_config.audio.width
+            for option in ("query_heads", "token_heads"):
+                if width % getattr(self, option):
+                    raise ValueError(
+                        f"{option} must divide the audio tower's width {width}, "
+                        f"got {getattr(self, option)}."
+                    )
+
+
+_TINY = TavisConfig(
+    sam_config=TINY_SAM,
+    # A clip of SynthAVS has five frames: what a longer memory would add is never trained.
+    memory_config=Sam2MemoryConfig(frames=4, pointers=5, layers=2, ffn_dim=256, presence_cut=-2.0),
+    imagebind_config=ImageBindConfig.tiny(),
+    adapter_dim=64,
+    spare_adapters=0,
+    imagebind_size=128,
+    imagebind_statistics="clip",
+    blur_kernel=43,
+    prompt=NAME,
+    background="nothing",
+    a_scale=1.0,
+    match_points=1024,
+)

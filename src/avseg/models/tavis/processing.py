@@ -1,0 +1,283 @@
+"""TAViS's input and output: clip and names to tensors, mask logits to named masks.
+
+T frames of H x W pixels, S side of the frames, C names with the background first, L tokens of a
+text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from avseg.backbones.imagebind import ImageBindAudioConfig
+from avseg.backbones.imagebind.sound import spectrograms
+from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
+from avseg.errors import ClipError, PromptError
+from avseg.models.outputs import AvsegOutput, NamedOutput
+from avseg.models.pictures import as_pixels, resize
+from avseg.models.processor import (
+    check_sample_rate,
+    check_vocabulary,
+    confidence,
+    masks_of_clips,
+    read_options,
+    sources_of_clip,
+    write_options,
+)
+from avseg.models.tavis.configuration import NAME, TavisConfig
+from avseg.models.vocabulary import avsbench_categories, read_vocabulary
+from avseg.types import Clip, NamedSource
+
+
+@dataclass(frozen=True)
+class TavisProcessor:
+    """Turns clips into the model's inputs and its outputs into named masks.
+
+    Two processors are equal if their options are; tokenizer and vocabulary do not count.
+
+    Args:
+        sam_size: Side of the frames, in pixels.
+        sample_rate: Of the sound the model needs, in Hz.
+        window_s: Sound that belongs to a frame, in seconds.
+        mel_bins: Bands of a spectrogram.
+        target_length: Columns of a spectrogram.
+        prompt: Text for a name, with "{name}" where the name goes.
+        background: Name of what does not sound.
+        max_tokens: Longest text, in tokens.
+        tokenizer: Of the text tower; None cannot read names.
+        vocabulary: Names of what may sound, without the background.
+    """
+
+    #: Name of the vocabulary's file beside the model.
+    VOCABULARY_FILE: ClassVar[str] = "vocabulary.txt"
+
+    sam_size: int
+    sample_rate: int
+    window_s: float
+    mel_bins: int
+    target_length: int
+    prompt: str
+    background: str
+    max_tokens: int
+    tokenizer: ImageBindTokenizer | None = field(default=None, compare=False)
+    vocabulary: tuple[str, ...] = field(default_factory=avsbench_categories, compare=False)
+
+    @classmethod
+    def from_config(cls, config: TavisConfig, tokenizer: ImageBindTokenizer | None = None) -> Self:
+        """Make the processor that fits a model, with AVSBench's categories.
+
+        Args:
+            config: The model's configuration.
+            tokenizer: Of the text tower, which a configuration does not hold.
+
+        Returns:
+            The processor.
+        """
+        audio = config.imagebind_config.audio
+        return cls(
+            sam_size=config.sam_config.image_size,
+            sample_rate=audio.sample_rate,
+            window_s=config.window_s,
+            mel_bins=audio.mel_bins,
+            target_length=audio.target_length,
+            prompt=config.prompt,
+            background=config.background,
+            max_tokens=config.imagebind_config.text.context,
+            tokenizer=tokenizer,
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, its tokenizer and its vocabulary, saved beside their model.
+
+        Args:
+            folder: Where `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or its options are not the
+                processor's.
+            PromptError: If there is no vocabulary, or one the tokenizer cannot read.
+        """
+        folder = Path(folder)
+        processor = cls(
+            **read_options(folder, _option_names()),
+            tokenizer=ImageBindTokenizer.from_file(folder / ImageBindTokenizer.FILE),
+        )
+        return processor.with_vocabulary(read_vocabulary(str(folder / cls.VOCABULARY_FILE)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write options, tokenizer and vocabulary beside the model.
+
+        Args:
+            folder: Made if it is missing.
+
+        Raises:
+            PromptError: If the processor has no tokenizer, and so would not load.
+        """
+        tokenizer = self._required_tokenizer
+        write_options(folder, {name: getattr(self, name) for name in _option_names()})
+        tokenizer.save(Path(folder))
+        names = "\n".join(self.vocabulary) + "\n"
+        (Path(folder) / self.VOCABULARY_FILE).write_text(names, encoding="utf-8")
+
+    def with_vocabulary(self, names: Sequence[str]) -> Self:
+        """Make the same processor choose among other names.
+
+        Args:
+            names: At least one, each different, none of them the background's.
+
+        Returns:
+            The processor.
+
+        Raises:
+            PromptError: If there is no name, or one is blank, twice there, too long, unknown, or
+                the background's.
+        """
+        check_vocabulary(names)
+        if self.background in names:
+            raise PromptError(
+                f"{self.background!r} is this model's name for what does not sound, and always "
+                "among the names; leave it out."
+            )
+        changed = replace(self, vocabulary=tuple(names))
+        changed.name_ids  # noqa: B018 - names that cannot be read are to be noticed now
+        return changed
+
+    def __call__(
+        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, Tensor]:
+        """Prepare one clip.
+
+        Args:
+            clip: Frames and sound, the sound at `sample_rate`.
+            sounds: Sound of each frame, (T, samples), instead of the clip's own windows; for
+                comparing with published results, from `avseg.backbones.imagebind.sound.cut_clips`.
+
+        Returns:
+            The model's inputs, frames and sounds with a batch of one in front.
+
+        Raises:
+            ClipError: If the sound is at another rate, or there is not one for each frame.
+            PromptError: If the processor has no tokenizer.
+        """
+        if sounds is not None and len(sounds) != len(clip.frames):
+            raise ClipError(
+                clip.source,
+                f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
+            )
+        check_sample_rate(clip, self.sample_rate)
+        windows = clip.sound_windows(self.window_s) if sounds is None else sounds
+        return {
+            "pixel_values": self.pictures(clip.frames).unsqueeze(0),
+            "audio_values": self.sounds(windows).unsqueeze(0),
+            "name_ids": self.name_ids,
+        }
+
+    def pictures(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+        """Bring frames to the model's size.
+
+        Args:
+            frames: RGB, (T, H, W, 3) uint8.
+
+        Returns:
+            Frames in [0, 1], (T, 3, S, S) float32.
+        """
+        size = (self.sam_size, self.sam_size)
+        return resize(as_pixels(frames), size, "bilinear").float() / 255
+
+    def sounds(self, windows: npt.NDArray[np.float32]) -> Tensor:
+        """Compute the spectrograms of windows of sound.
+
+        Args:
+            windows: Mono sound in [-1, 1], (T, samples).
+
+        Returns:
+            Spectrograms, (T, 1, bands, columns) float32.
+        """
+        return spectrograms(torch.from_numpy(windows), self._audio)
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks of all that sounds.
+
+        Args:
+            outputs: Of the model, for B clips.
+            sizes: Height and width of each clip's video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks of each clip, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+        """
+        return masks_of_clips(outputs, sizes, threshold)
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Give the decoder's estimate of the IoU of the mask of all that sounds.
+
+        Args:
+            outputs: Of the model, for B clips.
+
+        Returns:
+            Predicted IoU, (B, T) in [0, 1].
+        """
+        return confidence(outputs)
+
+    def sources(
+        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
+    ) -> list[NamedSource]:
+        """Turn mask logits into the masks of each name that a query has got.
+
+        Args:
+            outputs: Of the model, for one clip.
+            size: Height and width of the video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            A source for each name that marks anything, with T frames, in the vocabulary's order.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1.
+        """
+        named = sources_of_clip(outputs, self.vocabulary, size, threshold)
+        return [source for source in named if source.masks.any()]
+
+    @cached_property
+    def name_ids(self) -> Tensor:
+        """The names in the text tower's tokens, the background's first, (C, L) int64."""
+        texts = [self.prompt.replace(NAME, n) for n in (self.background, *self.vocabulary)]
+        return self._required_tokenizer.encode(texts, self.max_tokens)
+
+    @property
+    def _audio(self) -> ImageBindAudioConfig:
+        return ImageBindAudioConfig(
+            sample_rate=self.sample_rate,
+            clip_s=self.window_s,
+            mel_bins=self.mel_bins,
+            target_length=self.target_length,
+        )
+
+    @property
+    def _required_tokenizer(self) -> ImageBindTokenizer:
+        if self.tokenizer is None:
+            raise PromptError(
+                "the processor lacks a tokenizer, so it cannot read names; make it with "
+                "from_config(config, tokenizer)."
+            )
+        return self.tokenizer
+
+
+def _option_names() -> list[str]:
+    """Name the options that are saved: all that count when two processors are compared."""
+    return [each.name for each in fields(TavisProcessor) if each.compare]

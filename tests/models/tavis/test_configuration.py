@@ -1,0 +1,44 @@
+"""Which TAViS is meant."""
+
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+
+from avseg.models.tavis import TavisConfig
+from tests.models.tavis_factories import TAVIS
+
+
+def test_the_default_is_the_paper_and_the_preset_the_released_code() -> None:
+    paper, released = TavisConfig(), TavisConfig.release_faithful()
+    assert paper.sam_config.image_size == released.sam_config.image_size == 224
+    assert (paper.stage1_mode, released.stage1_mode) == ("chained", "last_only")
+    assert (paper.stage2_pairing, released.stage2_pairing) == ("interleave", "tile")
+    assert (paper.detach_pseudo_text, released.detach_pseudo_text) == (False, True)
+    assert (paper.readout, released.readout) == ("last", "argmax")
+    assert (paper.memory_at_test, released.memory_at_test) == (True, False)
+    assert paper.a_scale == released.a_scale == 20.0
+    assert paper.memory_config.presence_cut == -2.0
+
+
+def test_the_small_model_remembers_no_more_than_a_training_clip_has() -> None:
+    memory = TavisConfig.tiny().memory_config
+    assert memory.frames <= 5
+    assert memory.pointers <= 5
+
+
+def test_a_configuration_survives_saving() -> None:
+    assert TavisConfig(**TAVIS.to_dict()).to_dict() == TAVIS.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("prompt", "dog", "prompt must have {name} in it once, got 'dog'"),
+        ("blur_kernel", 4, "blur_kernel must be odd and positive, got 4"),
+        ("min_score", 1.0, "min_score must be from 0 to below 1, got 1.0"),
+        ("query_heads", 7, "query_heads must divide the audio tower's width 32, got 7"),
+    ],
+)
+def test_impossible_options_are_refused(option: str, value: object, message: str) -> None:
+    with pytest.raises(StrictDataclassError) as caught:
+        TAVIS.replace(**{option: value})
+    assert message in str(caught.value.__cause__ or caught.value)

@@ -1,0 +1,214 @@
+"""The model's contract: shapes, what learns, what depends on what (tavis.md's list of tests)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from avseg.backbones.imagebind import (
+    ImageBindAudioConfig,
+    ImageBindConfig,
+    ImageBindTextConfig,
+    ImageBindVisionConfig,
+)
+from avseg.models.tavis import TavisConfig, TavisModel
+from avseg.models.tavis.modeling import highlight
+from tests.models.tavis_factories import build, given, labels
+
+
+@pytest.fixture(scope="module")
+def model() -> TavisModel:
+    return build()
+
+
+@torch.no_grad()
+def run(model: TavisModel, values: dict[str, Any]) -> Any:
+    return model(**values)
+
+
+def learned(model: nn.Module) -> set[str]:
+    """Modules that have got a gradient other than 0."""
+    return {
+        name.rpartition(".")[0]
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and parameter.grad.abs().max() > 0
+    }
+
+
+@pytest.mark.parametrize(("clips", "frames"), [(2, 1), (1, 5), (1, 2)])
+def test_the_shapes_of_what_comes_out(model: TavisModel, clips: int, frames: int) -> None:
+    out = run(model, given(clips, frames))
+    assert out.mask_logits.shape == (clips, frames, 16, 16)
+    assert out.iou_predictions.shape == (clips, frames)
+    assert out.query_logits.shape == (clips, frames, 5, 16, 16)
+    assert out.class_probs.shape == (clips, frames, 5, 4)
+    assert out.class_logits.shape == (clips, frames, 4, 64, 64)
+    assert out.similarities.shape == (clips, frames, 3)
+    assert len(out.frame_index) == len(out.named_logits) == len(out.named_scores)
+
+
+def test_the_published_size_trains_54_85_million_parameters() -> None:
+    # ImageBind is frozen: its depth does not count, its widths do.
+    shallow = ImageBindConfig(
+        vision=ImageBindVisionConfig(blocks=1),
+        audio=ImageBindAudioConfig(blocks=1),
+        text=ImageBindTextConfig(blocks=1),
+    )
+    with torch.device("meta"):
+        model = TavisModel(TavisConfig(imagebind_config=shallow))
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trained == pytest.approx(54.85e6, abs=0.02e6)
+
+
+def test_gradients_reach_every_part_that_learns_and_no_other() -> None:
+    model = build().train()
+    model(**given(1, 2), targets=labels(1, 2)).loss.backward()
+    names = learned(model)
+    for part in (
+        "pseudo_text.to_words",
+        "decomposition.queries",
+        "decomposition.query_positions",
+        "decomposition.gather.0.attention",
+        "decomposition.refine.1.norm",
+        "adapters.heard",
+        "adapters.blocks.0.0",
+        "prompts.dense_proj",
+        "memory.attention.layers.0.self_attn.q_proj",
+        "memory.encoder.projection",
+        "sam.sam2.mask_decoder.mask_tokens",
+        "sam.sam2",  # the embedding of "no memory"
+    ):
+        assert part in names
+    assert not [name for name in names if name.startswith(("imagebind.", "sam.sam2.vision"))]
+
+
+def test_the_released_pseudo_text_teaches_its_words_nothing() -> None:
+    model = build(detach_pseudo_text=True).train()
+    model(**given(), targets=labels()).loss.backward()
+    assert "pseudo_text.to_words" not in learned(model)
+
+
+def test_videos_of_a_batch_do_not_see_each_other(model: TavisModel) -> None:
+    values = given(2, 2)
+    swapped = {k: v if k == "name_ids" else v.flip(0) for k, v in values.items()}
+    one, other = run(model, values), run(model, swapped)
+    torch.testing.assert_close(one.mask_logits, other.mask_logits.flip(0))
+    torch.testing.assert_close(one.class_probs, other.class_probs.flip(0))
+
+
+@torch.no_grad()
+def test_the_released_pairing_mixes_videos_up() -> None:
+    sounds, cls = torch.randn(2, 6, 32), torch.randn(2, 32)
+    for pairing, mixes in (("interleave", False), ("tile", True)):
+        layer = build(stage2_pairing=pairing).decomposition
+        assert layer is not None
+        together, alone = layer(sounds, cls)[1][:1], layer(sounds[:1], cls[:1])[1]
+        assert ((together - alone).abs().max().item() > 1e-3) == mixes
+
+
+def test_frozen_towers_stay_in_evaluation() -> None:
+    model = build().train()
+    assert not any(module.training for module in model.imagebind.modules())
+    assert not any(module.training for module in model.sam.image_encoder.modules())
+    assert model.memory.attention.training
+
+
+def test_a_video_in_pieces_has_the_masks_of_the_whole(model: TavisModel) -> None:
+    values = given(1, 6)
+    whole = run(model, values)
+    memory, pieces = None, []
+    for start, stop in ((0, 1), (1, 4), (4, 6)):
+        piece = {k: v if k == "name_ids" else v[:, start:stop] for k, v in values.items()}
+        out = run(model, piece | {"memory": memory})
+        memory = out.memory
+        pieces.append(out.mask_logits)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole.mask_logits, atol=1e-5, rtol=1e-4)
+
+
+def test_without_memory_at_test_frames_are_alone() -> None:
+    model, values = build(memory_at_test=False), given(1, 3)
+    whole = run(model, values)
+    last = run(model, {k: v if k == "name_ids" else v[:, 2:] for k, v in values.items()})
+    torch.testing.assert_close(whole.mask_logits[:, 2:], last.mask_logits, atol=1e-5, rtol=1e-4)
+    assert whole.memory is None
+    remembering = run(build(), values)
+    assert (remembering.mask_logits - whole.mask_logits)[:, 2].abs().max() > 1e-3
+
+
+def test_frames_that_do_not_count_take_no_loss() -> None:
+    model = build().train()
+    values, truth = given(1, 2), labels(1, 2)
+    counts = torch.tensor([[True, False]])
+    torch.manual_seed(0)
+    one = model(**values, targets=truth, annotated=counts).loss
+    truth[:, 1] = 2
+    torch.manual_seed(0)
+    other = model(**values, targets=truth, annotated=counts).loss
+    torch.testing.assert_close(one, other)
+
+
+def test_nothing_to_mark_leaves_the_binary_loss(model: TavisModel) -> None:
+    silent = torch.zeros(1, 2, 64, 64, dtype=torch.uint8)
+    out = run(model, given(1, 2) | {"targets": silent})
+    assert torch.isfinite(out.loss)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"decomposition": False},
+        {"pseudo_text": False, "dense_prompt": False},
+        {"adapters": False},
+        {"readout": "argmax"},
+        {"stage1_mode": "last_only"},
+        {"imagebind_statistics": "clip"},
+        {"sem_fusion": "soft"},
+        {"a_scale": 20.0},
+        {"blur_kernel": 5},
+    ],
+)
+def test_every_switch_changes_what_comes_out(model: TavisModel, changes: dict[str, Any]) -> None:
+    changed = build(**changes)
+    wanted = changed.state_dict()
+    same = {k: v for k, v in model.state_dict().items() if v.shape == wanted.get(k, v).shape}
+    changed.load_state_dict({k: v for k, v in same.items() if k in wanted}, strict=False)
+    one, other = run(model, given()), run(changed, given())
+    differences = [
+        (getattr(one, name) - getattr(other, name)).abs().max()
+        for name in ("mask_logits", "query_logits", "class_probs", "class_logits")
+    ]
+    assert max(differences) > 1e-4
+
+
+def test_only_the_last_layer_counts_in_the_released_loop() -> None:
+    model = build(stage1_mode="last_only").train()
+    model(**given(), targets=labels()).loss.backward()
+    names = learned(model)
+    assert "decomposition.gather.1.norm" in names
+    assert "decomposition.gather.0.norm" not in names
+
+
+def test_names_are_read_once(model: TavisModel) -> None:
+    ids = given()["name_ids"]
+    assert model.read_names(ids) is model.read_names(ids.clone())
+    assert model.read_names(ids[:3]).embeddings.shape == (3, 20)
+
+
+def test_a_saved_model_gives_the_same_masks(model: TavisModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    loaded = TavisModel.from_pretrained(tmp_path)
+    one, other = run(model, given(1, 2)), run(loaded, given(1, 2))
+    torch.testing.assert_close(one.mask_logits, other.mask_logits)
+    torch.testing.assert_close(one.class_probs, other.class_probs)
+
+
+def test_what_a_mask_leaves_out_is_blurred() -> None:
+    frames = torch.rand(1, 3, 64, 64)
+    everything, nothing = torch.full((1, 1, 16, 16), 50.0), torch.full((1, 1, 16, 16), -50.0)
+    torch.testing.assert_close(highlight(frames, everything, 21)[:, 0], frames)
+    blurred: Tensor = highlight(frames, nothing, 21)[0, 0, :, 20:44, 20:44]
+    assert blurred.std() < 0.2 * frames.std()
+    box = torch.nn.functional.avg_pool2d(frames, 21, stride=1, padding=10)
+    torch.testing.assert_close(highlight(frames, nothing, 21)[:, 0], box)

@@ -1,0 +1,61 @@
+"""From masks and probabilities of names to sources and class maps."""
+
+import torch
+
+from avseg.models.tavis.naming import fuse_classes, name_sources
+
+
+def queries() -> torch.Tensor:
+    """Upper half, left half, everything, nothing."""
+    logits = torch.full((1, 4, 4, 4), -5.0)
+    logits[:, 0, :2] = 5.0
+    logits[:, 1, :, :2] = 5.0
+    logits[:, 2] = 5.0
+    return logits
+
+
+#: Class 1, class 2, the background, class 1.
+PROBS = torch.tensor([[[0.1, 0.9, 0.0], [0.2, 0.2, 0.6], [0.8, 0.1, 0.1], [0.0, 1.0, 0.0]]])
+
+
+def test_what_is_background_or_marks_nothing_is_no_source() -> None:
+    sources = name_sources(queries(), PROBS, 0.0)
+    assert sources.frame_index.tolist() == [0, 0]
+    assert sources.name_index.tolist() == [0, 1]  # counted without the background
+    torch.testing.assert_close(sources.named_scores, torch.tensor([0.9, 0.6]))
+    assert torch.equal(sources.named_logits > 0, queries()[0, :2] > 0)
+
+
+def test_queries_of_one_name_are_one_source() -> None:
+    probs = PROBS.clone()
+    probs[0, 1] = torch.tensor([0.3, 0.7, 0.0])
+    sources = name_sources(queries(), probs, 0.0)
+    assert sources.name_index.tolist() == [0]
+    torch.testing.assert_close(sources.named_scores, torch.tensor([0.9]))
+    both = (queries()[0, 0] > 0) | (queries()[0, 1] > 0)
+    assert torch.equal(sources.named_logits[0] > 0, both)
+
+
+def test_a_name_below_the_least_score_is_no_source() -> None:
+    assert name_sources(queries(), PROBS, 0.7).name_index.tolist() == [0]
+
+
+def test_the_largest_product_gives_a_pixel_its_class() -> None:
+    binary = torch.full((1, 4, 4), 5.0)
+    classes = fuse_classes(queries(), PROBS, binary, "max").argmax(dim=1)[0, ::4, ::4]
+    expected = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 1], [2, 2, 0, 0], [2, 2, 0, 0]])
+    assert torch.equal(classes, expected)
+
+
+def test_soft_fusion_leaves_the_background_to_the_mask_of_all_that_sounds() -> None:
+    binary = torch.full((1, 4, 4), 5.0)
+    binary[:, :, 2:] = -5.0
+    classes = fuse_classes(queries(), PROBS, binary, "soft").argmax(dim=1)[0, ::4, ::4]
+    assert (classes[:, 3] == 0).all()
+    assert (classes[:1, 0] == 1).all()
+    assert (classes[3, 0] == 2).all()
+
+
+def test_leading_axes_stay() -> None:
+    fused = fuse_classes(queries()[None], PROBS[None], torch.zeros(1, 1, 4, 4), "max")
+    assert fused.shape == (1, 1, 3, 16, 16)
