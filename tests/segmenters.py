@@ -10,6 +10,8 @@ from avseg.models.cascade import CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
 from tests.media.videos import Picture, Track, level, write
 from tests.models.factories import CASCADE, CLAP_WORDS, CONFIG, EVF_CONFIG, WORDS, randomise
+from tests.models.tavis_factories import PROCESSOR
+from tests.models.tavis_factories import build as build_tavis
 
 
 def save_random_model(folder: Path) -> Path:
@@ -40,6 +42,13 @@ def save_random_cascade(folder: Path) -> Path:
     model.save_pretrained(folder)
     processor = CascadeProcessor.from_config(CASCADE, CLAP_WORDS, WORDS)
     processor.with_vocabulary(["dog", "cat", "bus"]).save_pretrained(folder)
+    return folder
+
+
+def save_random_tavis(folder: Path) -> Path:
+    """Save a model that names dog, cat and bus by query, and remembers frames."""
+    build_tavis(seed=4).save_pretrained(folder)  # finds more than background in noise
+    PROCESSOR.save_pretrained(folder)
     return folder
 
 

@@ -17,14 +17,16 @@ from avseg.errors import (
     PromptError,
     TruncatedVideoError,
 )
-from avseg.media import read_clip
+from avseg.media import read_clip, stream_clips
 from avseg.segmenter import Dtype, Segmenter, SegmentOptions, load_segmenter, segment_to_folder
+from avseg.types import Segmentation
 from tests.media.videos import Track, cut, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
     make_video,
     save_random_cascade,
     save_random_model,
+    save_random_tavis,
     save_random_text_model,
     silence,
     tone,
@@ -460,3 +462,36 @@ def test_a_result_must_be_able_to_name_its_weights(segmenter: Segmenter, tmp_pat
     unsaved = Segmenter(segmenter.model, segmenter.processor, "new", torch.device("cpu"))
     with pytest.raises(ValueError, match="'new' was never saved; save it"):
         segment_to_folder(unsaved, tmp_path / "a.mp4", tmp_path / "out", OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A TAViS with random weights."""
+    folder = save_random_tavis(tmp_path_factory.mktemp("models") / "remembering")
+    return load_segmenter(folder, "cpu")
+
+
+def test_memory_goes_from_piece_to_piece(
+    remembering: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(2))
+    whole = remembering(video, 4)
+    assert whole.sources
+    monkeypatch.setattr("avseg.segmenter.FRAMES_PER_FORWARD", 3)  # 8 frames in three pieces
+    pieces = list(remembering.stream(video, 4))
+    assert [len(piece.masks) for piece in pieces] == [3, 3, 2]
+    cut_up = replace(remembering, frames_per_forward=2)(video, 4)
+    for other in (Segmentation.join(pieces), cut_up):
+        assert [s.name for s in other.sources or ()] == [s.name for s in whole.sources]
+        assert (other.masks == whole.masks).mean() > 0.999  # but for rounding
+    alone = [remembering.segment_clip(clip) for clip in stream_clips(video, 4, 8000, 1)]
+    assert (Segmentation.join(alone).masks != whole.masks).any()
+
+
+def test_the_sources_of_a_model_with_queries_have_names(
+    remembering: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(2))
+    (only,) = remembering.with_vocabulary("bus")(video, 1).sources or ()
+    assert only.name == "bus"
+    assert only.masks.any()

@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from avseg.backbones.sam2_memory import MemoryBank
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.checkpoints.loading import Memory, load_checkpoint
 from avseg.errors import DeviceError, PromptError
@@ -101,7 +102,7 @@ class Segmenter:
         if not isinstance(self.processor, NamingProcessor):
             raise PromptError(
                 f"{self.name} does not name what sounds, so it takes no vocabulary; leave it out, "
-                "or take a model of the family avseg-cascade."
+                "or take a model of the family avseg-cascade or avseg-tavis."
             )
         return replace(self, processor=self.processor.with_vocabulary(names))
 
@@ -178,10 +179,12 @@ class Segmenter:
         """
         sample_rate = self.processor.sample_rate
         soundless_ok = silent_ok or self.processor.window_s is None
+        memory: MemoryBank | None = None
         for clip in stream_clips(
             path, frames_per_second, sample_rate, FRAMES_PER_FORWARD, soundless_ok
         ):
-            yield self.segment_clip(clip, threshold)
+            segmentation, memory = self._segment(clip, threshold, memory)
+            yield segmentation
 
     def segment_clip(self, clip: Clip, threshold: float = 0.5) -> Segmentation:
         """Segment a clip that has been read.
@@ -198,6 +201,17 @@ class Segmenter:
             PromptError: If the model takes texts and has none.
             ValueError: If the threshold is out of its range.
         """
+        return self._segment(clip, threshold, None)[0]
+
+    def _segment(
+        self, clip: Clip, threshold: float, memory: MemoryBank | None
+    ) -> tuple[Segmentation, MemoryBank | None]:
+        """Segment a clip with what the model remembers of the frames before it.
+
+        What it remembers goes from forward pass to forward pass and from piece to piece, so that
+        the masks do not depend on how a video is cut up; its size does not grow. Frames that the
+        model is not asked about are not remembered.
+        """
         union = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W)
         best = np.zeros(len(union), np.float32)
         sources: dict[str, NamedSource] = {}
@@ -205,7 +219,8 @@ class Segmenter:
         step = max(1, self.frames_per_forward // max(1, len(self.texts)))
         for start in range(0, len(worth_asking), step):
             index = worth_asking[start : start + step]
-            for name, masks, scores in self._ask_model(_take(clip, index), threshold):
+            marked, memory = self._ask_model(_take(clip, index), threshold, memory)
+            for name, masks, scores in marked:
                 union[index] |= masks
                 best[index] = np.maximum(best[index], scores)
                 if name is None:
@@ -213,7 +228,7 @@ class Segmenter:
                 if name not in sources:
                     sources[name] = NamedSource(name, np.zeros_like(union), np.zeros_like(best))
                 sources[name].masks[index], sources[name].scores[index] = masks, scores
-        return Segmentation(
+        segmentation = Segmentation(
             source=clip.source,
             frame_times=clip.frame_times,
             masks=union,
@@ -222,6 +237,7 @@ class Segmenter:
             threshold=threshold,
             sources=tuple(sources.values()) if self.texts or self.vocabulary else None,
         )
+        return segmentation, memory
 
     def _worth_asking(self, clip: Clip) -> npt.NDArray[np.intp]:
         """Number the frames in which the model may find something."""
@@ -231,18 +247,21 @@ class Segmenter:
         return np.flatnonzero(_is_audible(clip.sound_windows(window_s)))
 
     @torch.inference_mode()
-    def _ask_model(self, clip: Clip, threshold: float) -> list[Marked]:
-        """Give masks and scores of each name, or of all that sounds without one."""
+    def _ask_model(
+        self, clip: Clip, threshold: float, memory: MemoryBank | None
+    ) -> tuple[list[Marked], MemoryBank | None]:
+        """Give masks and scores of each name, or of all that sounds without one; and the memory."""
         inputs = {name: values.to(self.device) for name, values in self.processor(clip).items()}
-        outputs = self.model(**inputs)
+        remembered = {} if memory is None else {"memory": memory}
+        outputs: Any = self.model(**inputs, **remembered)
         height, width = clip.frames.shape[1:3]
         if isinstance(self.processor, NamingProcessor):
             sources = self.processor.sources(outputs, (height, width), threshold)
-            return [(source.name, source.masks, source.scores) for source in sources]
+            return [(each.name, each.masks, each.scores) for each in sources], outputs.memory
         names = self.texts or (None,)
         masks = self.processor.post_process(outputs, [(height, width)] * len(names), threshold)
         scores = self.processor.scores(outputs).reshape(len(names), -1)
-        return list(zip(names, masks, scores, strict=True))
+        return list(zip(names, masks, scores, strict=True)), outputs.memory
 
 
 def load_segmenter(

@@ -53,9 +53,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         text: What to mark, for a model that is prompted by texts (EVF-SAM), such as "the dog on the
             left"; may be given several times, each text is a source of its own. Sound plays no
             part.
-        vocabulary: Names among which a model that names what sounds (the cascade) chooses, with
-            commas between them, or a text file (.txt) with a name on each line; by default those
-            the model was saved with.
+        vocabulary: Names among which a model that names what sounds (the cascade, TAViS) chooses,
+            with commas between them, or a text file (.txt) with a name on each line; by default
+            those the model was saved with.
         device: auto, cpu, cuda, cuda:1, mps.
         memory: "low" reads weights from disk as they are needed, for a model larger than memory;
             the masks are the same. On the CPU only.
@@ -79,7 +79,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     if checkpoint.notice is not None:
         console.print(Text(checkpoint.notice, "yellow"), soft_wrap=True)
 
-    from avseg.models.cascade import read_vocabulary
+    from avseg.models.vocabulary import read_vocabulary
     from avseg.segmenter import SegmentOptions, load_segmenter, segment_to_folder  # loads torch
 
     names = () if vocabulary is None else read_vocabulary(vocabulary)
