@@ -50,6 +50,7 @@ from avseg.training.binding import AudioImageText
 from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
 from avseg.training.parts import CLIP_STEM, SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
+from avseg.training.tavis import TextBridge
 
 #: Seed of every evaluation corpus; training corpora take theirs from the recipe.
 _EVALUATION_SEED = 990_000
@@ -305,6 +306,7 @@ TASKS: dict[str, type[TaskOptions]] = {
     "text-prompt": TextPrompt,
     "audio-image-text": AudioImageText,
     "audio-visual": AudioVisual,
+    "text-bridge": TextBridge,
 }
 
 

@@ -1,0 +1,283 @@
+"""TAViS on clips whose pixels have a class, its towers and image encoder frozen.
+
+T frames of a clip, H x W size of a frame, S side of the model's frames, C names with the background
+first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
+from avseg.datasets.classes import ClassedSplit
+from avseg.datasets.synthetic.captions import WORDS
+from avseg.models.outputs import AvsegOutput
+from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
+from avseg.training.audio_visual import open_splits
+from avseg.training.measures import MaskMeasure
+from avseg.training.parts import SEGMENTER, WHOLE, load_parts
+from avseg.training.task import Materials, Task
+
+#: A class with no more pixels than this in a whole clip is noise in AVSBench's maps.
+_FEWEST_PIXELS = 20
+
+
+@dataclass(frozen=True)
+class TextBridge:
+    """Training of TAViS.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split".
+        tested: Evaluation data for the end alone.
+        classes: Names that the model may choose among in training, clips with others being left
+            out; all if none is given. In evaluation it chooses among all.
+    """
+
+    config_class: ClassVar[type[Any]] = TavisConfig
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "imagebind": "imagebind.",
+        "sam": f"{SEGMENTER}sam.",
+    }
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    tested: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def build(self, materials: Materials[TavisConfig]) -> Task:
+        """Build the task.
+
+        Args:
+            materials: What it builds on.
+
+        Returns:
+            The task.
+
+        Raises:
+            TrainingError: If there is no folder of data sets, a data set's name is not of that
+                form, a part does not fit, or a data set tells no classes.
+            DatasetError: If a data set is not there.
+        """
+        config = materials.config
+        names = (*self.train, *self.measured, *self.tested)
+        opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
+        splits = {name: ClassedSplit.open(split) for name, split in opened.items()}
+        model = TavisModel(config)
+        modules = {"imagebind": model.imagebind, "sam": model.sam, WHOLE: model}
+        load_parts(modules, materials.parts)
+        processor = TavisProcessor.from_config(config, ImageBindTokenizer.from_words(WORDS[:-1]))
+        processor = processor.with_vocabulary(splits[self.train[0]].names[1:])
+        learned = processor.with_vocabulary(self.classes) if self.classes else processor
+        side = config.sam_config.image_size
+
+        def clips(names: Sequence[str]) -> dict[str, Dataset[Any]]:
+            return {
+                name.replace("/", "_"): ClassedClips([splits[name]], processor) for name in names
+            }
+
+        return Task(
+            model=model,
+            train=ClassedClips([splits[name] for name in self.train], learned, side),
+            measured=clips(self.measured),
+            tested=clips(self.tested),
+            collate=collate,
+            measure=ClassedMaskMeasure,
+            frames_of=frames_of,
+            finish=processor.save_pretrained,
+        )
+
+
+class ClassedClip(NamedTuple):
+    """A clip as the model takes it, up to its last frame with truth.
+
+    Attributes:
+        pixel_values: (T, 3, S, S) float32.
+        audio_values: (T, 1, bands, columns) float32.
+        name_ids: (C, L) int64.
+        targets: Number of the name of every pixel, (T, H, W) uint8.
+        annotated: Frames whose truth is known, (T,) bool.
+    """
+
+    pixel_values: Tensor
+    audio_values: Tensor
+    name_ids: Tensor
+    targets: Tensor
+    annotated: Tensor
+
+
+class ClassedClips(Dataset[ClassedClip]):
+    """Clips of splits whose classes are the processor's names.
+
+    Args:
+        splits: The splits.
+        processor: Makes the inputs; a class that is not in its vocabulary is background.
+        side: To which the truth is resized, in pixels; None leaves it.
+    """
+
+    def __init__(
+        self, splits: Sequence[ClassedSplit], processor: TavisProcessor, side: int | None = None
+    ) -> None:
+        self.splits, self.processor, self.side = splits, processor, side
+        self.places = [(s, i) for s, split in enumerate(splits) for i in range(len(split))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> ClassedClip:
+        split, number = self.splits[self.places[index][0]], self.places[index][1]
+        clip, labels = split.read(number)
+        # Frames look at those before them alone: those after the last with truth teach nothing.
+        needed = slice(0, int(np.flatnonzero(clip.annotated)[-1]) + 1)
+        windows = clip.clip.sound_windows(self.processor.window_s)[needed]
+        targets = renumber(labels[needed], split.names, self.processor.vocabulary)
+        return ClassedClip(
+            pixel_values=self.processor.pictures(clip.clip.frames[needed]),
+            audio_values=self.processor.sounds(windows),
+            name_ids=self.processor.name_ids,
+            targets=_resize(drop_specks(targets), self.side),
+            annotated=torch.from_numpy(clip.annotated[needed]),
+        )
+
+
+def frames_of(clip: ClassedClip) -> NDArray[np.uint8]:
+    """Give the frames of a clip back as pictures, to show masks on.
+
+    Args:
+        clip: The clip.
+
+    Returns:
+        RGB, (T, S, S, 3).
+    """
+    pictures = (clip.pixel_values * 255).round().to(torch.uint8)
+    frames: NDArray[np.uint8] = pictures.permute(0, 2, 3, 1).numpy()
+    return frames
+
+
+def renumber(
+    labels: NDArray[np.uint8], names: Sequence[str], vocabulary: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Turn a data set's class numbers to those of a vocabulary.
+
+    Args:
+        labels: Class of every pixel, 0 the background.
+        names: The data set's classes by number.
+        vocabulary: Names without the background; the first is number 1.
+
+    Returns:
+        Numbers of the vocabulary; 0 for what is not in it.
+    """
+    numbers = {name: number for number, name in enumerate(vocabulary, start=1)}
+    table = np.array([0, *(numbers.get(name, 0) for name in names[1:])], np.uint8)
+    return table[labels]
+
+
+def drop_specks(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make classes of a few pixels in a whole clip background, as the paper's code does.
+
+    Args:
+        labels: Class of every pixel, (T, H, W).
+
+    Returns:
+        The same without classes of at most 20 pixels.
+    """
+    counts = np.bincount(labels.ravel(), minlength=256)
+    kept: NDArray[np.uint8] = np.where(counts[labels] > _FEWEST_PIXELS, labels, 0).astype(np.uint8)
+    return kept
+
+
+def collate(clips: Sequence[ClassedClip]) -> dict[str, Tensor]:
+    """Make a batch of the model's inputs; short clips get frames at their end that do not count.
+
+    Args:
+        clips: Clips with frames of one size and one vocabulary.
+
+    Returns:
+        Inputs of `TavisModel`.
+    """
+    longest = max(len(clip.annotated) for clip in clips)
+
+    def stack(name: str) -> Tensor:
+        rows = []
+        for values in (getattr(clip, name) for clip in clips):
+            filled = values.new_zeros(longest, *values.shape[1:])
+            filled[: len(values)] = values
+            rows.append(filled)
+        return torch.stack(rows)
+
+    batch = {name: stack(name) for name in ClassedClip._fields if name != "name_ids"}
+    return batch | {"name_ids": clips[0].name_ids}
+
+
+class ClassedMaskMeasure:
+    """How well clips are segmented, as one mask and by class, by a `TavisOutput`."""
+
+    def __init__(self) -> None:
+        self.masks = MaskMeasure()
+        self.shared = torch.zeros(256)
+        self.together = torch.zeros(256)
+
+    def update(self, out: Any, batch: dict[str, Any]) -> None:
+        """Add a batch.
+
+        Args:
+            out: A `TavisOutput` with its loss.
+            batch: Its inputs, of which `targets` (B, T, H, W) and `annotated` (B, T) are needed.
+        """
+        maps = out.class_logits.argmax(dim=2).cpu()  # (B, T, S, S)
+        for b, known in enumerate(batch["annotated"]):
+            truth = batch["targets"][b][known]
+            masks = AvsegOutput(
+                loss=out.loss, mask_logits=out.mask_logits[b : b + 1].cpu()[:, known]
+            )
+            self.masks.update(masks, {"targets": (truth > 0).unsqueeze(0)})
+            self._count(_enlarge(maps[b][known], truth.shape[-2:]), truth.long())
+
+    def merge(self, other: Self) -> None:
+        """Add the batches of another measure.
+
+        Args:
+            other: It stays as it is.
+        """
+        self.masks.merge(other.masks)
+        self.shared += other.shared
+        self.together += other.together
+
+    def compute(self) -> dict[str, float]:
+        """Compute the measures.
+
+        Returns:
+            Those of `MaskMeasure`; `miou`: mean IoU of the classes that occur, the background left
+            out, each over all pixels.
+        """
+        occurs = self.together[1:] > 0
+        ious = self.shared[1:][occurs] / self.together[1:][occurs]
+        named = {"miou": float(ious.mean())} if len(ious) else {}
+        return self.masks.compute() | named
+
+    def _count(self, maps: Tensor, truth: Tensor) -> None:
+        marked = maps.flatten().bincount(minlength=256)
+        true = truth.flatten().bincount(minlength=256)
+        right = truth[maps == truth].bincount(minlength=256)
+        self.shared += right
+        self.together += marked + true - right
+
+
+def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:
+    maps = torch.from_numpy(labels)
+    return maps if side is None else _enlarge(maps, (side, side))
+
+
+def _enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Resize class maps (T, H, W) to the nearest pixel."""
+    if maps.shape[-2:] == torch.Size(size):
+        return maps
+    resized = F.interpolate(maps.unsqueeze(1).float(), size=tuple(size), mode="nearest-exact")
+    return resized.squeeze(1).to(maps.dtype)

@@ -1,0 +1,182 @@
+"""TAViS learns from clips whose pixels have a class."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
+from avseg.checkpoints.layout import Checkpoint
+from avseg.checkpoints.loading import load_checkpoint
+from avseg.datasets import AVSBench
+from avseg.datasets.classes import ClassedSplit
+from avseg.datasets.synthetic.captions import WORDS
+from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
+from avseg.models.tavis import TavisConfig, TavisProcessor
+from avseg.models.tavis.naming import TavisOutput
+from avseg.training.recipe import Recipe, load_recipe, recipe_names
+from avseg.training.resolving import read_task_options
+from avseg.training.run import run_recipe
+from avseg.training.tavis import (
+    ClassedClip,
+    ClassedClips,
+    ClassedMaskMeasure,
+    collate,
+    drop_specks,
+    frames_of,
+    renumber,
+)
+from tests.training import tiny
+
+MODEL: dict[str, Any] = {
+    "sam_config": tiny.MODEL["sam_config"] | {"prompt_dim": 64},
+    "memory_config": {"layers": 1, "ffn_dim": 16},
+    "imagebind_config": {
+        "vision": {
+            "image_size": 32,
+            "patch_size": 16,
+            "stem_channels": [],
+            "width": 16,
+            "blocks": 1,
+            "heads": 2,
+        },
+        "audio": {"stem_channels": [8, 8, 8, 8], "width": 16, "blocks": 1, "heads": 2},
+        "text": {"width": 16, "blocks": 1, "heads": 2},
+        "dim": 16,
+    },
+    "decomposition_layers": 1,
+    "adapter_input_dim": 8,
+    "adapter_dim": 8,
+    "imagebind_size": 32,
+    "blur_kernel": 11,
+    "match_points": 32,
+}
+
+
+def recipe(name: str = "tavis", **changes: Any) -> Recipe:
+    data = {"train": ["ms3/train"], "measured": ["s4/val"]} | changes
+    return Recipe(name, "text-bridge", data, tiny.TRAINER, model=MODEL)
+
+
+@pytest.fixture(scope="module")
+def processor() -> TavisProcessor:
+    config = TavisConfig.tiny(**MODEL)
+    tokenizer = ImageBindTokenizer.from_words(WORDS[:-1])
+    return TavisProcessor.from_config(config, tokenizer).with_vocabulary(CATEGORIES)
+
+
+def clips_of(data: Path, name: str, processor: TavisProcessor) -> ClassedClips:
+    subset, split = name.split("/")
+    opened = ClassedSplit.open(AVSBench(data, subset, split, processor.sample_rate))  # type: ignore[arg-type]
+    return ClassedClips([opened], processor)
+
+
+def test_a_run_leaves_a_model_that_loads_and_names(data: Path, tmp_path: Path) -> None:
+    in_bf16 = replace(recipe(), trainer=tiny.TRAINER | {"bf16": True})
+    metrics = run_recipe(in_bf16, tmp_path / "run", data)
+    assert {"eval_s4_val_j", "eval_s4_val_loss"} <= set(metrics)
+    model, loaded = load_checkpoint(Checkpoint(name="run", folder=tmp_path / "run"))
+    assert isinstance(loaded, TavisProcessor)
+    assert loaded.vocabulary == CATEGORIES
+    clip = AVSBench(data, "ms3", "val", loaded.sample_rate)[0]
+    with torch.no_grad():
+        out = model(**loaded(clip.clip))
+    assert out.class_probs.shape[-1] == 1 + len(CATEGORIES)
+
+
+def test_only_frames_up_to_the_last_truth_are_read(data: Path, processor: TavisProcessor) -> None:
+    single, several = (clips_of(data, f"{s}/train", processor)[0] for s in ("s4", "ms3"))
+    assert (len(single.annotated), len(several.annotated)) == (1, 5)
+    assert single.annotated.all()
+
+
+def test_a_batch_fills_short_clips_up_with_frames_that_do_not_count(
+    data: Path, processor: TavisProcessor
+) -> None:
+    clips = [clips_of(data, f"{s}/train", processor)[0] for s in ("s4", "ms3")]
+    batch = collate(clips)
+    assert batch["annotated"].tolist() == [[True] + [False] * 4, [True] * 5]
+    assert batch["pixel_values"].shape[:2] == (2, 5)
+    assert torch.equal(batch["targets"][1], clips[1].targets)
+
+
+def test_numbers_are_those_of_the_vocabulary() -> None:
+    labels = np.array([[0, 1, 2, 3]], np.uint8)
+    renumbered = renumber(labels, ("background", "dog", "cat", "bus"), ("bus", "dog"))
+    assert renumbered.tolist() == [[0, 2, 0, 1]]
+
+
+def test_specks_are_background() -> None:
+    labels = np.zeros((2, 10, 10), np.uint8)
+    labels[:, 0] = 1  # 20 pixels in all
+    labels[:, 1], labels[0, 2, 0] = 2, 2  # 21
+    kept = drop_specks(labels)
+    assert set(np.unique(kept)) == {0, 2}
+    assert (kept == 2).sum() == 21
+
+
+def test_training_can_choose_among_fewer_names() -> None:
+    options = read_task_options(recipe(classes=list(SEEN)))
+    assert options.classes == SEEN  # type: ignore[attr-defined]
+
+
+def test_frames_come_back_as_pictures(data: Path, processor: TavisProcessor) -> None:
+    clip = clips_of(data, "s4/val", processor)[0]
+    frames = frames_of(clip)
+    assert frames.shape == (5, 64, 64, 3)
+    assert frames.dtype == np.uint8
+
+
+def perfect() -> tuple[TavisOutput, dict[str, torch.Tensor]]:
+    """One frame with a dog in its upper half, found by the first query; one that does not count."""
+    targets = torch.zeros(1, 2, 64, 64, dtype=torch.uint8)
+    targets[:, :, :32] = 1
+    logits = torch.full((1, 2, 1, 16, 16), -9.0)
+    logits[..., :8, :] = 9.0
+    out = TavisOutput(
+        loss=torch.tensor(1.0),
+        mask_logits=logits[:, :, 0],
+        query_logits=logits,
+        class_probs=torch.tensor([0.1, 0.9, 0.0]).expand(1, 2, 1, 3),
+        sem_fusion="max",
+    )
+    return out, {"targets": targets, "annotated": torch.tensor([[True, False]])}
+
+
+def test_what_is_found_and_named_scores_one() -> None:
+    measure = ClassedMaskMeasure()
+    measure.update(*perfect())
+    scores = measure.compute()
+    assert scores["j"] == pytest.approx(1.0, abs=0.05)
+    assert scores["miou"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_wrong_name_costs_its_class() -> None:
+    out, batch = perfect()
+    batch["targets"] = batch["targets"] * 2
+    one, other = ClassedMaskMeasure(), ClassedMaskMeasure()
+    one.update(out, batch)
+    other.update(*perfect())
+    assert one.compute()["miou"] == 0.0
+    assert one.compute()["j"] > 0.9
+    one.merge(other)
+    assert one.compute()["miou"] == pytest.approx(0.25, abs=0.02)  # dog in 1 of 2, cat never
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("tavis")])
+def test_packaged_recipes_name_options_there_are(name: str) -> None:
+    packaged = load_recipe(name)
+    read_task_options(packaged)
+    TavisConfig(**packaged.model) if packaged.sizes == "published" else TavisConfig.tiny(
+        **packaged.model
+    )
+    if packaged.data.get("classes"):
+        assert len(packaged.data["classes"]) == 40
+
+
+def test_a_clip_has_one_vocabulary(data: Path, processor: TavisProcessor) -> None:
+    clip: ClassedClip = clips_of(data, "s4/val", processor)[0]
+    assert torch.equal(clip.name_ids, processor.name_ids)
