@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 
+from avseg.backbones.sam import MaskPrediction
 from avseg.models.losses import (
     bce_loss,
     iou_loss,
     iou_prediction_loss,
     mask_loss,
+    mean_of_annotated,
+    prediction_loss,
     presence_loss,
     resize_logits,
 )
@@ -84,3 +87,22 @@ def test_presence_is_whether_any_pixel_is_marked() -> None:
 @pytest.mark.parametrize("leading", [(2,), (2, 3)])
 def test_resizing_keeps_the_leading_shape(leading: tuple[int, ...]) -> None:
     assert resize_logits(torch.zeros(*leading, 4, 6), (8, 9)).shape == (*leading, 8, 9)
+
+
+def test_a_mask_decoders_answer_is_judged_by_its_mask_of_best_predicted_iou() -> None:
+    logits = torch.stack([LOGITS, -LOGITS], dim=1)  # (2, 2, 2, 2)
+    prediction = MaskPrediction(logits, torch.tensor([[0.9, 0.1]] * 2), torch.zeros(2, 1))
+    targets = TARGETS.unsqueeze(0)  # one clip of two frames
+    masks = mask_loss(LOGITS, TARGETS).mean()
+    torch.testing.assert_close(prediction_loss(prediction, targets, None), masks)
+    ious = iou_prediction_loss(logits, prediction.iou_predictions, TARGETS).mean()
+    judged = prediction_loss(prediction, targets, None, iou_head_weight=0.5, presence_weight=2.0)
+    torch.testing.assert_close(judged, masks + 0.5 * ious + 2 * math.log(2))
+
+
+def test_only_annotated_frames_count_in_a_mean() -> None:
+    losses = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    annotated = torch.tensor([[True, False], [True, False]])
+    assert mean_of_annotated(losses, annotated) == 2.5
+    assert mean_of_annotated(losses, torch.zeros(2, 2, dtype=torch.bool)) == 0
+    assert mean_of_annotated(losses, None) == 3.75

@@ -1,11 +1,13 @@
 """Losses on masks. Each returns one value per frame, so that frames without truth can be left out.
 
-N frames, K masks of a frame, h x w size of the logits, H x W size of the truth.
+B clips, T frames, N = B * T, K masks of a frame, h x w size of the logits, H x W size of the truth.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from avseg.backbones.sam import MaskPrediction
 
 
 def bce_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
@@ -96,6 +98,54 @@ def presence_loss(object_score_logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(
         object_score_logits[:, 0], is_present, reduction="none"
     )
+
+
+def prediction_loss(
+    prediction: MaskPrediction,
+    targets: Tensor,
+    annotated: Tensor | None,
+    *,
+    iou_head_weight: float = 0.0,
+    presence_weight: float = 0.0,
+) -> Tensor:
+    """Loss of a mask decoder's answer, one prompt a frame.
+
+    Args:
+        prediction: For N frames; of its masks the one with the best predicted IoU learns.
+        targets: True masks, (B, T, H, W) of 0 and 1.
+        annotated: True for frames whose target counts, (B, T) bool; None counts all.
+        iou_head_weight: Of the loss that trains the estimate of each mask's IoU.
+        presence_weight: Of the loss that trains the object score, if there is one.
+
+    Returns:
+        Mean over the frames that count, a scalar.
+    """
+    truth = targets.flatten(0, 1)  # (N, H, W)
+    losses = mask_loss(prediction.best()[0], truth)  # (N,)
+    if iou_head_weight:
+        losses = losses + iou_head_weight * iou_prediction_loss(
+            prediction.mask_logits, prediction.iou_predictions, truth
+        )
+    presence = prediction.object_score_logits
+    if presence_weight and presence is not None:
+        losses = losses + presence_weight * presence_loss(presence, truth)
+    return mean_of_annotated(losses, annotated)
+
+
+def mean_of_annotated(losses: Tensor, annotated: Tensor | None) -> Tensor:
+    """Average over the frames whose truth is known.
+
+    Args:
+        losses: Of each frame, (N,).
+        annotated: True for frames that count, (B, T) bool; None counts all.
+
+    Returns:
+        The mean, a scalar; 0 if no frame counts.
+    """
+    if annotated is None:
+        return losses.mean()
+    counts = annotated.flatten().to(losses)
+    return (losses * counts).sum() / counts.sum().clamp(min=1)
 
 
 def resize_logits(mask_logits: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:

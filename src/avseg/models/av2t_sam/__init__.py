@@ -3,6 +3,6 @@
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
-from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
+from avseg.models.av2t_sam.prompting import Projector
 
-__all__ = ["Av2tSamConfig", "Av2tSamModel", "Av2tSamProcessor", "BlockAdapters", "Projector"]
+__all__ = ["Av2tSamConfig", "Av2tSamModel", "Av2tSamProcessor", "Projector"]

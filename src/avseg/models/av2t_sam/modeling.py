@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam import ImageFeatures, MaskPrediction
+from avseg.backbones.sam import ImageFeatures
+from avseg.models.adapters import BlockAdapters
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.av2t_sam.prompting import BlockAdapters, Projector
-from avseg.models.losses import iou_prediction_loss, mask_loss, presence_loss
+from avseg.models.av2t_sam.prompting import Projector
+from avseg.models.losses import prediction_loss
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 
@@ -112,8 +113,17 @@ class Av2tSamModel(AvsegModel):
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
         best_logits, best_iou = prediction.best(self.config.suppress_absent)  # (N, h, w), (N,)
         presence = prediction.object_score_logits  # (N, 1)
+        loss = None
+        if targets is not None:
+            loss = prediction_loss(
+                prediction,
+                targets,
+                annotated,
+                iou_head_weight=self.config.iou_head_weight,
+                presence_weight=self.config.presence_weight,
+            )
         return AvsegOutput(
-            loss=None if targets is None else self._loss(prediction, targets, annotated),
+            loss=loss,
             mask_logits=best_logits.unflatten(0, shape),
             iou_predictions=best_iou.unflatten(0, shape),
             object_score_logits=None if presence is None else presence.view(shape),
@@ -158,20 +168,3 @@ class Av2tSamModel(AvsegModel):
             raise ValueError("pixel_values_sam is missing; give it, or image_features.")
         block_prompts = None if self.adapters is None else self.adapters(fused)
         return self.segmenter.sam.encode_images(pixel_values.flatten(0, 1), block_prompts)
-
-    def _loss(
-        self, prediction: MaskPrediction, targets: Tensor, annotated: Tensor | None
-    ) -> Tensor:
-        targets = targets.flatten(0, 1)  # (N, H, W)
-        losses = mask_loss(prediction.best()[0], targets)  # (N,)
-        if self.config.iou_head_weight:
-            losses = losses + self.config.iou_head_weight * iou_prediction_loss(
-                prediction.mask_logits, prediction.iou_predictions, targets
-            )
-        presence = prediction.object_score_logits
-        if self.config.presence_weight and presence is not None:
-            losses = losses + self.config.presence_weight * presence_loss(presence, targets)
-        if annotated is None:
-            return losses.mean()
-        counts = annotated.flatten().to(losses)
-        return (losses * counts).sum() / counts.sum().clamp(min=1)

@@ -1,9 +1,7 @@
-"""AV2T-SAM prompting: a frame and its sound become pseudo text tokens and vectors for the encoder.
+"""AV2T-SAM prompting: a frame and its sound become pseudo text tokens.
 
-B frames, A audio dim, V visual dim, D fused dim, K text tokens, E text dim, C_i width of block i.
+B frames, A audio dim, V visual dim, D fused dim, K text tokens, E text dim.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -81,50 +79,6 @@ class Projector(nn.Module):
         """
         tokens: Tensor = self.to_text_space(fused)  # (B, K * E)
         return tokens.unflatten(-1, (self.num_text_tokens, -1))
-
-
-class BlockAdapters(nn.Module):
-    """One small network for each block of the image encoder (arXiv:2502.16359, 3.4).
-
-    Where all blocks have one width, as in SAM 1, they share the last layer, as in the paper's code.
-
-    Args:
-        in_dim: Width of the fused features.
-        hidden_dim: Hidden width of each network.
-        block_dims: Input width of each block.
-    """
-
-    def __init__(self, in_dim: int, hidden_dim: int, block_dims: Sequence[int]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.GELU()) for _ in block_dims
-        )
-        self.shared: nn.Linear | None = None
-        if len(set(block_dims)) == 1:
-            self.shared = _zero_linear(hidden_dim, block_dims[0])
-            return
-        for block, dim in zip(self.blocks, block_dims, strict=True):
-            block.append(_zero_linear(hidden_dim, dim))  # type: ignore[operator]
-
-    def forward(self, fused: Tensor) -> list[Tensor]:
-        """Make a vector for every block of the image encoder.
-
-        Args:
-            fused: Fused features, (B, D).
-
-        Returns:
-            One (B, C_i) tensor for each block i.
-        """
-        vectors = [block(fused) for block in self.blocks]
-        return vectors if self.shared is None else [self.shared(vector) for vector in vectors]
-
-
-def _zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
-    """Build a last layer that says 0, so that training starts from the encoder as it was."""
-    linear = nn.Linear(in_dim, out_dim)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def _unit_variance_linear(in_dim: int, out_dim: int) -> nn.Linear:

@@ -1,0 +1,53 @@
+"""Adapters: what is heard is added to the input of every block of a frozen image encoder.
+
+B frames, D width of what is heard, C_i width of block i.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class BlockAdapters(nn.Module):
+    """One small network for each block of the image encoder (SAMA-AVS, arXiv:2305.11019).
+
+    Where all blocks have one width, as in SAM 1, they share the last layer, as in the codes of
+    SAMA-AVS and of AV2T-SAM (arXiv:2502.16359, 3.4).
+
+    Args:
+        in_dim: Width of the features.
+        hidden_dim: Hidden width of each network.
+        block_dims: Input width of each block.
+    """
+
+    def __init__(self, in_dim: int, hidden_dim: int, block_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.GELU()) for _ in block_dims
+        )
+        self.shared: nn.Linear | None = None
+        if len(set(block_dims)) == 1:
+            self.shared = _zero_linear(hidden_dim, block_dims[0])
+            return
+        for block, dim in zip(self.blocks, block_dims, strict=True):
+            block.append(_zero_linear(hidden_dim, dim))  # type: ignore[operator]
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Make a vector for every block of the image encoder.
+
+        Args:
+            features: Of each frame, (B, D).
+
+        Returns:
+            One (B, C_i) tensor for each block i.
+        """
+        vectors = [block(features) for block in self.blocks]
+        return vectors if self.shared is None else [self.shared(vector) for vector in vectors]
+
+
+def _zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
+    """Build a last layer that says 0, so that training starts from the encoder as it was."""
+    linear = nn.Linear(in_dim, out_dim)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
