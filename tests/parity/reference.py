@@ -189,6 +189,8 @@ def make_weight(name: str, shape: list[int], seed: int) -> Tensor:
     """Values of a recorded weight, which depend on its name, shape and seed alone."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
     values = torch.randn(shape, generator=generator)
+    if name.endswith("running_var"):
+        return (1 + 0.2 * values).abs()
     if name.endswith("weight") and len(shape) == 1:
         return 1 + 0.2 * values
     if name.endswith("weight"):

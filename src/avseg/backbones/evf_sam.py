@@ -54,6 +54,24 @@ def check_suppress_absent(config: SamConfig, suppress_absent: bool) -> None:
         )
 
 
+def check_object_score(config: SamConfig, presence_weight: float, suppress_absent: bool) -> None:
+    """Refuse to train or to ask SAM 1's judgement whether there is an object.
+
+    Args:
+        config: Of either SAM.
+        presence_weight: Weight of the loss that trains the object score.
+        suppress_absent: Whether the object score is to be asked.
+
+    Raises:
+        ValueError: If there is no object score, and one of the two needs it.
+    """
+    if isinstance(config, PromptedSam1Config) and (presence_weight or suppress_absent):
+        raise ValueError(
+            f"presence_weight {presence_weight} and suppress_absent {suppress_absent} need an "
+            "object score, which SAM 1 has not; leave both out, or take SAM 2."
+        )
+
+
 def build_sam(config: SamConfig) -> PromptedSam:
     """Build the SAM that a configuration is of."""
     return PromptedSam1(config) if isinstance(config, PromptedSam1Config) else PromptedSam2(config)

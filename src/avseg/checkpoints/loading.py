@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ def load_checkpoint(
         )
     if image_size is not None:
         config = _with_image_size(config, image_size)
-        processor = replace(processor, sam_size=image_size)  # type: ignore[type-var]
+        processor = _refitted(processor, family.processor.from_config(config))
     load = _load_mapped if memory == "low" else _load
     try:
         with _without_progress_bar():
@@ -166,11 +166,23 @@ def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
     return model
 
 
+def _refitted(processor: Any, fitting: Any) -> ClipProcessor:
+    """Give a processor the options of another; what does not count as one it keeps."""
+    options = {each.name: getattr(fitting, each.name) for each in fields(fitting) if each.compare}
+    refitted: ClipProcessor = replace(processor, **options)
+    return refitted
+
+
 def _with_image_size(config: Any, image_size: int) -> Any:
-    if not isinstance(config.sam_config, PromptedSam2Config):
+    sam_config = getattr(config, "sam_config", None)
+    if sam_config is None:
+        raise CheckpointError(
+            f"image_size {image_size} is for models on SAM 2; this one has none. Leave it out."
+        )
+    if not isinstance(sam_config, PromptedSam2Config):
         raise CheckpointError(
             f"image_size {image_size} is for models on SAM 2; this one is on SAM, whose position "
-            f"tables fit {config.sam_config.image_size} only. Leave it out."
+            f"tables fit {sam_config.image_size} only. Leave it out."
         )
     try:
         return config.replace(sam_config={"image_size": image_size})

@@ -8,8 +8,11 @@ from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.config import AvsegConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
+from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor
+from avseg.models.sama import SamaConfig, SamaModel
+from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 
 
@@ -26,6 +29,8 @@ FAMILIES: dict[str, Family] = {
     "avseg-av2t-sam": Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
     "avseg-cascade": Family(CascadeConfig, CascadeModel, CascadeProcessor),
     "avseg-evf-sam": Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
+    "avseg-sama": Family(SamaConfig, SamaModel, FrameSoundProcessor),
+    "avseg-tpavi": Family(TpaviConfig, TpaviModel, FrameSoundProcessor),
     "avseg-tavis": Family(TavisConfig, TavisModel, TavisProcessor),
 }
 

@@ -96,7 +96,7 @@ class AudioVisual:
         clips = read(*self.train)
         dubs: list[Dub] = []
         if self.off_screen and model.clap is not None:
-            contents = [c for name in self.train for c in _read_contents(name, splits[name])]
+            contents = [c for name in self.train for c in contents_of(name, splits[name])]
             dubs = draw_dubs(clips, contents, self.off_screen)
         return Task(
             model=model,
@@ -193,7 +193,19 @@ def collate(
     return batch
 
 
-def _read_contents(name: str, split: AVSBench) -> list[Contents]:
+def contents_of(name: str, split: AVSBench) -> list[Contents]:
+    """Read what each clip of a split shows and sounds of.
+
+    Args:
+        name: Of the split, for the error.
+        split: The clips.
+
+    Returns:
+        The contents, in the order of the clips.
+
+    Raises:
+        TrainingError: If the data does not tell.
+    """
     contents = read_contents(split, find_generated(split))
     if contents is None:
         raise TrainingError(

@@ -1,7 +1,8 @@
 """What can be learned: for each task the options that a recipe gives, its model and its data.
 
 Those here make the small backbones from pairs of one modality with words. `binding.py` makes the
-small ImageBind; `audio_visual.py` teaches the bridge between sound and picture, AV2T-SAM itself.
+small ImageBind; `audio_visual.py` teaches the bridge between sound and picture, AV2T-SAM itself;
+`baselines.py` what it is compared with.
 """
 
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ from avseg.models.pretraining import (
 from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
 from avseg.training.binding import AudioImageText
+from avseg.training.baselines import Sama, Tpavi
 from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
 from avseg.training.parts import CLIP_STEM, SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions
@@ -307,6 +309,8 @@ TASKS: dict[str, type[TaskOptions]] = {
     "audio-image-text": AudioImageText,
     "audio-visual": AudioVisual,
     "text-bridge": TextBridge,
+    "sama": Sama,
+    "tpavi": Tpavi,
 }
 
 

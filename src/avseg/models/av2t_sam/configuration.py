@@ -7,8 +7,7 @@ from huggingface_hub.dataclasses import strict
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
-from avseg.backbones.evf_sam import as_sam_config
-from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.evf_sam import as_sam_config, check_object_score
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.config import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_SAM, TINY_STEM
@@ -97,14 +96,7 @@ class Av2tSamConfig(AvsegConfig):
 
     def validate_object_score(self) -> None:
         """Refuse options that ask SAM 1 whether there is an object."""
-        if isinstance(self.sam_config, PromptedSam1Config) and (
-            self.presence_weight or self.suppress_absent
-        ):
-            raise ValueError(
-                f"presence_weight {self.presence_weight} and suppress_absent "
-                f"{self.suppress_absent} need an object score, which SAM 1 has not; leave both "
-                "out, or take SAM 2."
-            )
+        check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)
 
     def validate_window(self) -> None:
         """Refuse a window of sound that the audio tower cannot hold."""

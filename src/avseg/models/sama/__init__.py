@@ -1,0 +1,6 @@
+"""SAMA-AVS: a frozen SAM that hears the sound in its image encoder (arXiv:2305.11019)."""
+
+from avseg.models.sama.configuration import SamaConfig
+from avseg.models.sama.modeling import SamaModel
+
+__all__ = ["SamaConfig", "SamaModel"]

@@ -1,0 +1,100 @@
+"""Sizes of a SAMA-AVS model, published or small."""
+
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.evf_sam import as_sam_config, check_object_score
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.models.config import AvsegConfig
+from avseg.models.tiny import TINY_CLAP, TINY_SAM
+
+
+@strict
+class SamaConfig(AvsegConfig):
+    """Sizes of SAMA-AVS (Liu et al., WACV 2024, arXiv:2305.11019); the defaults are the paper's.
+
+    All but the audio tower's, which is VGGish in the paper and CLAP here.
+
+    Args:
+        sam_config: Image encoder and mask decoder, a `PromptedSam1Config` or a
+            `PromptedSam2Config`; None for SAM ViT-H.
+        clap_config: Audio tower, a `ClapAudioTowerConfig`.
+        adapter_dim: Hidden width of an adapter.
+        window_s: Sound that belongs to a frame, in seconds.
+        iou_head_weight: Weight of a loss that trains the decoder's IoU estimate; the paper has
+            none.
+        presence_weight: Weight of a loss that trains the decoder's object score; the paper has
+            none.
+        suppress_absent: Whether a frame gets no mask where the object score says that there is
+            nothing to mark, as in SAM 2 (arXiv:2408.00714, appendix D). It needs a trained object
+            score. SAM 1 has none, so neither of these two options.
+    """
+
+    model_type = "avseg-sama"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "sam_config": PromptedSam1Config,
+        "clap_config": ClapAudioTowerConfig,
+    }
+
+    sam_config: Any = None  # a configuration, or its options in a dictionary
+    clap_config: Any = None
+    adapter_dim: int = 512
+    window_s: float = 1.0
+    iou_head_weight: float = 0.0
+    presence_weight: float = 0.0
+    suppress_absent: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.sam_config is None:
+            self.sam_config = PromptedSam1Config()
+        self.sam_config = as_sam_config(self.sam_config)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "SamaConfig":
+        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures for SAM, in pixels."""
+        side: int = self.sam_config.image_size
+        return side
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound, in Hz."""
+        rate: int = self.clap_config.sample_rate
+        return rate
+
+    @property
+    def multimask(self) -> bool:
+        """Whether the best of the decoder's three masks is the answer, or the single mask.
+
+        SAM gives the single one, as in the paper's code. SAM 2 puts one of the three in its place
+        where it is unstable, but not in training, so they would be used without having learned.
+        """
+        return isinstance(self.sam_config, PromptedSam2Config)
+
+    def validate_object_score(self) -> None:
+        """Refuse options that ask SAM 1 whether there is an object."""
+        check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)
+
+    def validate_window(self) -> None:
+        """Refuse a window of sound that the audio tower cannot hold."""
+        if isinstance(self.clap_config, ClapAudioTowerConfig):
+            self.clap_config.check_window(self.window_s)
+
+
+_TINY = SamaConfig(sam_config=TINY_SAM, clap_config=TINY_CLAP, adapter_dim=64)

@@ -1,0 +1,83 @@
+"""Sizes of a model with AVSBench's audio-visual attention."""
+
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+
+from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.hiera import HieraConfig
+from avseg.models.config import AvsegConfig
+from avseg.models.tiny import TINY_CLAP, TINY_HIERA
+
+
+@strict
+class TpaviConfig(AvsegConfig):
+    """Sizes of AVSBench's model (Zhou et al., ECCV 2022, arXiv:2207.05042).
+
+    Pictures and decoder are the paper's by default; the image encoder is PVT-v2 or ResNet-50 there
+    and Hiera here, the audio tower VGGish there and CLAP here.
+
+    Args:
+        hiera_config: Image encoder, a `HieraConfig`; None for Hiera-L and the paper's 224 pixels.
+        clap_config: Audio tower, a `ClapAudioTowerConfig`.
+        dim: Width of the decoder, a multiple of 8.
+        window_s: Sound that belongs to a frame, in seconds.
+        matching_weight: Weight of the loss that lets what is marked match what is heard; the paper
+            has it for MS3, 0 for S4. Its code sums over a batch of 4 clips of 5 frames with the
+            weight 0.5, so the mean over frames has 10 here.
+    """
+
+    model_type = "avseg-tpavi"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "hiera_config": HieraConfig,
+        "clap_config": ClapAudioTowerConfig,
+    }
+
+    hiera_config: Any = None  # a configuration, or its options in a dictionary
+    clap_config: Any = None
+    dim: int = 256
+    window_s: float = 1.0
+    matching_weight: float = 10.0
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.hiera_config is None:
+            self.hiera_config = HieraConfig(image_size=224)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "TpaviConfig":
+        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures, in pixels."""
+        side: int = self.hiera_config.image_size
+        return side
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound, in Hz."""
+        rate: int = self.clap_config.sample_rate
+        return rate
+
+    def validate_dim(self) -> None:
+        """Refuse a width that the head cannot narrow to an eighth."""
+        if self.dim <= 0 or self.dim % 8:
+            raise ValueError(f"dim must be a multiple of 8, got {self.dim}.")
+
+    def validate_window(self) -> None:
+        """Refuse a window of sound that the audio tower cannot hold."""
+        if isinstance(self.clap_config, ClapAudioTowerConfig):
+            self.clap_config.check_window(self.window_s)
+
+
+_TINY = TpaviConfig(hiera_config=TINY_HIERA, clap_config=TINY_CLAP, dim=32)
