@@ -8,6 +8,9 @@ import torch
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
+from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.sama import SamaConfig, SamaModel
+from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.media.videos import Picture, Track, level, write
 from tests.models.factories import CASCADE, CLAP_WORDS, CONFIG, EVF_CONFIG, WORDS, randomise
 from tests.models.tavis_factories import PROCESSOR
@@ -31,6 +34,16 @@ def save_random_text_model(folder: Path) -> Path:
     randomise(model)
     model.save_pretrained(folder)
     EvfSamProcessor.from_config(EVF_CONFIG, WORDS).save_pretrained(folder)
+    return folder
+
+
+def save_random_baseline(folder: Path, config: SamaConfig | TpaviConfig) -> Path:
+    """Save a model that the bridge is compared with."""
+    torch.manual_seed(0)
+    model = SamaModel(config) if isinstance(config, SamaConfig) else TpaviModel(config)
+    randomise(model)
+    model.save_pretrained(folder)
+    FrameSoundProcessor.from_config(config).save_pretrained(folder)
     return folder
 
 

@@ -9,10 +9,14 @@ import torch
 from safetensors import safe_open
 
 from avseg.checkpoints import find_checkpoint, loading
-from avseg.checkpoints.loading import load_checkpoint, save_packaged
+from avseg.checkpoints.loading import Memory, load_checkpoint, save_packaged
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
-from tests.models.factories import CONFIG, SAM1, inputs, randomise
+from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.sama import SamaConfig
+from avseg.models.tpavi import TpaviConfig
+from tests.models.factories import CONFIG, SAM1, SAMA, TPAVI, inputs, randomise
+from tests.segmenters import save_random_baseline
 
 PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
 
@@ -94,6 +98,27 @@ def test_smaller_pictures_are_for_sam_2(tmp_path: Path) -> None:
         CheckpointError, match=r"image_size 32 is for models on SAM 2; .* fit 64 only"
     ):
         load_checkpoint(find_checkpoint(tmp_path), image_size=32)
+
+
+@pytest.mark.parametrize("config", [SAMA, TPAVI], ids=["sama", "tpavi"])
+@pytest.mark.parametrize("memory", ["normal", "low"])
+def test_what_the_bridge_is_compared_with_loads_alike(
+    config: SamaConfig | TpaviConfig, memory: Memory, tmp_path: Path
+) -> None:
+    save_random_baseline(tmp_path, config)
+    model, processor = load_checkpoint(find_checkpoint(tmp_path), memory)
+    assert (model.config.model_type, processor.window_s) == (config.model_type, 0.25)
+    assert not model.training
+
+
+def test_sama_on_sam2_can_see_smaller_pictures_and_tpavi_cannot(tmp_path: Path) -> None:
+    save_random_baseline(tmp_path / "sama", SAMA)
+    model, processor = load_checkpoint(find_checkpoint(tmp_path / "sama"), image_size=32)
+    assert model.config.sam_config.image_size == 32
+    assert processor == FrameSoundProcessor(image_size=32, sample_rate=8000, window_s=0.25)
+    save_random_baseline(tmp_path / "tpavi", TPAVI)
+    with pytest.raises(CheckpointError, match=r"image_size 32 is for models on SAM 2; .* none"):
+        load_checkpoint(find_checkpoint(tmp_path / "tpavi"), image_size=32)
 
 
 def cut_weights(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """The smallest models that have all parts: 64-pixel frames, a quarter second of 8 kHz sound."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,20 +9,27 @@ from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clap_text import ClapTextTowerConfig, ClapTokenizer
 from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.hiera import HieraConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.tokenizing import WordTokenizer
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.models.cascade import CascadeConfig
 from avseg.models.evf_sam import EvfSamConfig
+from avseg.models.sama import SamaConfig
+from avseg.models.tpavi import TpaviConfig
 
+_HIERA: dict[str, Any] = {
+    "image_size": 64,
+    "blocks_per_stage": [1, 2, 1, 1],
+    "embed_dims": [16, 32, 48, 64],
+    "num_heads": [1, 2, 2, 4],
+    "window_sizes": [8, 4, 4, 2],
+    "global_blocks": [2],
+}
+HIERA = HieraConfig(**_HIERA)
 SAM2 = PromptedSam2Config(
-    image_size=64,
-    blocks_per_stage=[1, 2, 1, 1],
-    embed_dims=[16, 32, 48, 64],
-    num_heads=[1, 2, 2, 4],
-    window_sizes=[8, 4, 4, 2],
-    global_blocks=[2],
+    **_HIERA,
     prompt_dim=32,
     decoder_heads=2,
     decoder_mlp_dim=64,
@@ -106,6 +115,8 @@ CASCADE = CascadeConfig(
     min_probability=0.0,
     max_names=2,
 )
+SAMA = SamaConfig(sam_config=SAM2, clap_config=CLAP, adapter_dim=8, window_s=0.25)
+TPAVI = TpaviConfig(hiera_config=HIERA, clap_config=CLAP, dim=16, window_s=0.25)
 EVF_CONFIG = EvfSamConfig(sam_config=SAM2, beit3_config=BEIT3, max_text_tokens=3)
 WORDS = WordTokenizer(("<pad>", "nothing", "dog", "cat", "bus"))
 CLAP_WORDS = ClapTokenizer.from_words(WORDS.words)
@@ -120,6 +131,12 @@ def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
         "pixel_values_clip": pictures,
         "audio_values": 0.1 * torch.randn(clips, frames, 2000),
     }
+
+
+def frames_and_sounds(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
+    """Make random frames and sound for `SAMA` and `TPAVI`."""
+    made = inputs(clips, frames)
+    return {"pixel_values": made["pixel_values_sam"], "audio_values": made["audio_values"]}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:

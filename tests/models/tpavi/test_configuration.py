@@ -1,0 +1,34 @@
+"""Sizes of AVSBench's model."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.models.tpavi import TpaviConfig
+
+
+def test_the_defaults_are_the_papers_pictures_and_decoder() -> None:
+    config = TpaviConfig()
+    assert (config.image_size, config.dim, config.window_s) == (224, 256, 1.0)
+
+
+@pytest.mark.parametrize("config", [TpaviConfig(), TpaviConfig.tiny()], ids=["paper", "tiny"])
+def test_a_saved_configuration_loads_as_the_same(tmp_path: Path, config: TpaviConfig) -> None:
+    config.save_pretrained(tmp_path)
+    assert TpaviConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_the_small_model_takes_changes() -> None:
+    config = TpaviConfig.tiny(hiera_config={"image_size": 64}, dim=16)
+    assert (config.image_size, config.hiera_config.embed_dims[0], config.dim) == (64, 48, 16)
+    assert TpaviConfig.tiny().sample_rate == 16000
+
+
+def test_a_width_that_the_head_cannot_narrow_is_refused() -> None:
+    with pytest.raises(Exception, match="dim must be a multiple of 8, got 12"):
+        TpaviConfig.tiny(dim=12)
+
+
+def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
+    with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
+        TpaviConfig.tiny(window_s=2.0)

@@ -1,0 +1,171 @@
+"""What the bridge is compared with learns from the same clips."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from avseg.datasets import AVSBench
+from avseg.datasets.contents import Contents
+from avseg.errors import TrainingError
+from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.sama import SamaConfig, SamaModel
+from avseg.segmenter import load_segmenter
+from avseg.training.baselines import HeardClip, collate, dub_off_screen, listen, single_frames
+from avseg.training.recipe import Recipe, load_recipe
+from avseg.training.run import read_task_options, run_recipe
+from avseg.training.task import Materials, Task
+from tests.training import tiny
+
+SAMA = replace(
+    tiny.BRIDGE,
+    name="sama",
+    task="sama",
+    model={name: tiny.MODEL[name] for name in ("sam_config", "clap_config", "adapter_dim")},
+    start_from={"clap": "clap", "sam": "segmenter"},
+)
+TPAVI = replace(
+    tiny.BRIDGE,
+    name="tpavi",
+    task="tpavi",
+    model={
+        "hiera_config": {
+            name: tiny.MODEL["sam_config"][name]
+            for name in (
+                "image_size",
+                "blocks_per_stage",
+                "embed_dims",
+                "num_heads",
+                "window_sizes",
+                "global_blocks",
+            )
+        },
+        "clap_config": tiny.MODEL["clap_config"],
+        "dim": 8,
+    },
+    start_from={"clap": "clap", "hiera": "segmenter"},
+)
+both = pytest.mark.parametrize("recipe", [SAMA, TPAVI], ids=lambda recipe: recipe.name)
+
+
+def build(recipe: Recipe, data: Path, **options: object) -> Task:
+    torch.manual_seed(0)
+    task = read_task_options(replace(recipe, data=recipe.data | options))
+    config = task.config_class.tiny(**recipe.model)
+    return task.build(Materials(config, {}, data, data))
+
+
+def clips_of(data: Path, subset: str, split: str) -> tuple[SamaModel, list[HeardClip]]:
+    torch.manual_seed(0)
+    model = SamaModel(SamaConfig.tiny(**SAMA.model)).train(mode=False)
+    return model, listen(split, AVSBench(data, subset, split), model.clap, 1.0)  # type: ignore[arg-type]
+
+
+@both
+def test_a_run_leaves_a_segmenter(recipe: Recipe, data: Path, runs: Path) -> None:
+    metrics = run_recipe(recipe, runs / recipe.name, data)
+    assert 0 <= metrics["eval_ms3_val_j"] <= 1
+    segmenter = load_segmenter(runs / recipe.name, device="cpu")
+    clip = AVSBench(data, "ms3", "val", segmenter.processor.sample_rate)[0]
+    assert segmenter.segment_clip(clip.clip).masks.shape == clip.masks.shape
+
+
+@both
+def test_frozen_parts_are_those_of_the_runs_that_trained_them(
+    recipe: Recipe, data: Path, runs: Path
+) -> None:
+    run_recipe(recipe, runs / recipe.name, data)
+    trained = load_file(runs / recipe.name / "model.safetensors")
+    clap = load_file(runs / "clap" / "model.safetensors")
+    tower = {name for name in trained if name.startswith("clap.")}
+    assert tower
+    for name in tower:
+        assert torch.equal(trained[name], clap[name.replace("clap.", "tower.", 1)]), name
+    encoder = "sam.sam2.vision_encoder.backbone." if recipe is SAMA else "encoder.hiera."
+    segmenter = load_file(runs / "segmenter" / "model.safetensors")
+    same = [
+        torch.equal(
+            value,
+            segmenter[name.replace(encoder, "segmenter.sam.sam2.vision_encoder.backbone.", 1)],
+        )
+        for name, value in trained.items()
+        if name.startswith(encoder)
+    ]
+    assert all(same) == (recipe is SAMA)  # of AVSBench's model the image encoder trains
+    assert same
+
+
+def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
+    # Two clips of S4 with one mask each, two of MS3 with five.
+    frames, clips = (build(recipe, data, off_screen=0.0).train for recipe in (SAMA, TPAVI))
+    assert [len(item.frames) for item in frames] == [1] * 12  # type: ignore[attr-defined]
+    assert [len(item.frames) for item in clips] == [5] * 4  # type: ignore[attr-defined]
+    assert [item.annotated.sum() for item in clips] == [1, 1, 5, 5]  # type: ignore[attr-defined]
+
+
+def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -> None:
+    model, clips = clips_of(data, "ms3", "val")
+    processor = FrameSoundProcessor.from_config(model.config)
+    clip = AVSBench(data, "ms3", "val")[0]
+    batch = collate(clips[:1], processor)
+    np.testing.assert_array_equal(batch["targets"][0].numpy(), clip.masks)
+    assert batch["annotated"].all()
+    with torch.no_grad():
+        direct = model(**processor(clip.clip)).mask_logits
+        torch.testing.assert_close(model(**batch).mask_logits, direct, atol=1e-5, rtol=0)
+
+
+def test_a_frame_keeps_its_own_sound(data: Path) -> None:
+    _, clips = clips_of(data, "ms3", "train")
+    sixth = single_frames(clips)[6]
+    np.testing.assert_array_equal(sixth.frames[0], clips[1].frames[1])
+    assert torch.equal(sixth.clap_embeddings[0], clips[1].clap_embeddings[1])
+
+
+def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path) -> None:
+    _, clips = clips_of(data, "ms3", "train")
+    contents = [
+        Contents(frozenset({"dog"}), frozenset({"dog"})),
+        Contents(frozenset({"cat"}), frozenset({"cat"})),
+    ]
+    dubbed = dub_off_screen(clips, contents, share=1.5)
+    assert len(dubbed) == 3
+    for clip in dubbed:
+        own = [np.array_equal(clip.frames, other.frames) for other in clips]
+        heard = [torch.equal(clip.clap_embeddings, other.clap_embeddings) for other in clips]
+        assert sorted(own) == sorted(heard) == [False, True]
+        assert own != heard
+        assert not clip.masks.any()
+    with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -1"):
+        dub_off_screen(clips, contents, -1)
+
+
+def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed(data: Path) -> None:
+    _, clips = clips_of(data, "ms3", "train")
+    dog = Contents(frozenset({"dog"}), frozenset({"dog"}))
+    assert dub_off_screen(clips, [dog, dog], share=1.0) == []
+
+
+@both
+def test_off_screen_clips_come_on_top(recipe: Recipe, data: Path) -> None:
+    plain, more = (build(recipe, data, off_screen=share).train for share in (0.0, 1.0))
+    assert len(more) > len(plain)  # type: ignore[arg-type]
+
+
+@both
+def test_data_without_all_masks_is_not_measured(recipe: Recipe, data: Path) -> None:
+    with pytest.raises(TrainingError, match=r"s4/train has frames whose mask nobody knows; name"):
+        build(recipe, data, measured=["s4/train"])
+
+
+@pytest.mark.parametrize("name", ["sama_small", "tpavi_small"])
+def test_the_small_ones_have_the_data_the_steps_and_the_rate_of_the_bridge(name: str) -> None:
+    bridge, baseline = load_recipe("av2t_sam_small"), load_recipe(name)
+    assert baseline.data == bridge.data
+    own = {"per_device_train_batch_size"}  # of clips where the bridge has frames
+    assert {k: v for k, v in baseline.trainer.items() if k not in own} == {
+        k: v for k, v in bridge.trainer.items() if k not in own
+    }
