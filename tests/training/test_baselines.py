@@ -16,7 +16,8 @@ from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
 from avseg.training.baselines import HeardClip, collate, dub_off_screen, listen, single_frames
 from avseg.training.recipe import Recipe, load_recipe
-from avseg.training.run import read_task_options, run_recipe
+from avseg.training.resolving import read_task_options
+from avseg.training.run import run_recipe
 from avseg.training.task import Materials, Task
 from tests.training import tiny
 
@@ -156,9 +157,10 @@ def test_off_screen_clips_come_on_top(recipe: Recipe, data: Path) -> None:
 
 
 @both
-def test_data_without_all_masks_is_not_measured(recipe: Recipe, data: Path) -> None:
-    with pytest.raises(TrainingError, match=r"s4/train has frames whose mask nobody knows; name"):
-        build(recipe, data, measured=["s4/train"])
+@pytest.mark.parametrize("when", ["measured", "tested"])
+def test_data_without_all_masks_is_not_measured(recipe: Recipe, when: str, data: Path) -> None:
+    with pytest.raises(TrainingError, match=r"s4/train has frames whose mask nobody knows; mea"):
+        build(recipe, data, **{when: ["s4/train"]})
 
 
 @pytest.mark.parametrize("name", ["sama_small", "tpavi_small"])
