@@ -91,9 +91,9 @@ class Case:
 
         count = CLIPS * FRAMES
         self.stages = [normal(count, dim, 8 >> i, 8 >> i) for i, dim in enumerate(DIMS)]
-        self.sounds = normal(count, 128).unflatten(0, (CLIPS, FRAMES))
+        self.sounds = normal(count, 128).view(CLIPS, FRAMES, 128)
         truth = torch.rand(count, 1, 32, 32, generator=generator) > 0.7
-        self.targets = truth[:, 0].unflatten(0, (CLIPS, FRAMES))
+        self.targets = truth.view(CLIPS, FRAMES, 32, 32)
 
     def model(self, matching_weight: float = 0.0) -> TpaviModel:
         """Build our model in float64."""

@@ -105,7 +105,7 @@ class TpaviModel(AvsegModel):
 
     def _freeze(self) -> None:
         """Let everything train but the audio tower."""
-        self.requires_grad_(requires_grad=True)  # type: ignore[no-untyped-call]
+        self.requires_grad_(requires_grad=True)
         self.clap.requires_grad_(requires_grad=False)
         self.train(self.training)
 
@@ -128,7 +128,8 @@ def matching_loss(logits: Tensor, stages: list[Tensor], sounds: list[Tensor]) ->
     losses = []
     for maps, sound in zip(stages, sounds, strict=True):
         # The released code resizes the logits, not the probabilities.
-        marked = F.adaptive_avg_pool2d(logits.unsqueeze(1), maps.shape[-2:]).sigmoid()
+        height, width = maps.shape[-2:]
+        marked = F.adaptive_avg_pool2d(logits.unsqueeze(1), (height, width)).sigmoid()
         seen = F.normalize((maps.relu() * marked).mean(dim=(-2, -1)), dim=-1)  # (N, C)
         heard = F.normalize(sound, dim=-1).softmax(dim=-1)
         divergence = F.kl_div(seen.log_softmax(dim=-1), heard, reduction="none")
