@@ -28,6 +28,8 @@ def test_the_package_has_a_recipe_for_each_part_and_one_for_the_whole() -> None:
         "imagebind_small",
         "mask_decoder_small",
         "sam2_small",
+        "sama_small",
+        "tpavi_small",
     ]
 
 
