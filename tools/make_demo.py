@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from avseg.datasets.synthetic.categories import UNSEEN_STYLES
-from avseg.datasets.synthetic.clips import Source, SyntheticClip, mix
+from avseg.datasets.synthetic.clips import Source, SyntheticClip, make_stems
 from avseg.datasets.synthetic.scenes import (
     MovingObject,
     Scene,
@@ -76,7 +76,7 @@ def make_demo() -> SyntheticClip:
         Source(category, number, np.isin(np.arange(SECONDS), seconds))
         for number, (category, (_, seconds)) in enumerate(CAST.items(), start=1)
     )
-    return SyntheticClip(scene, sources, mix(rng, sources, "test", SECONDS))
+    return SyntheticClip(scene, sources, make_stems(rng, sources, "test", SECONDS))
 
 
 def calm(thing: MovingObject) -> MovingObject:

@@ -12,6 +12,7 @@ from avseg.datasets.synthetic.clips import (
     SyntheticClip,
     World,
     make_clip,
+    make_stems,
     mix,
     ramps,
 )
@@ -138,7 +139,7 @@ def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
         Source("cat", 2, active(1, 2)),
         Source("bell", 0, active(0, 1, 2)),
     )
-    clip = SyntheticClip(scene, sources, np.zeros(3 * SAMPLE_RATE, np.float32))
+    clip = SyntheticClip(scene, sources, np.zeros((3, 3 * SAMPLE_RATE), np.float32))
     assert [clip.sounding(second) for second in range(3)] == [
         {1: "dog"},
         {1: "dog", 2: "cat"},
@@ -156,22 +157,43 @@ def test_a_frame_shows_the_scene_at_15_16_of_its_second() -> None:
 def test_a_source_is_heard_in_its_seconds_and_in_no_other() -> None:
     for seed, category in enumerate(["dog", "clock", "gun", "piano", "train"]):
         source = Source(category, 1, active(1, 2))
-        rms = rms_by_second(mix(np.random.default_rng(seed), [source], "train", 5))
+        rms = rms_by_second(mix(make_stems(np.random.default_rng(seed), [source], "train", 5)))
         floor = rms[[0, 3, 4]]
         assert floor.max() <= 10 ** (-41 / 20)
         assert rms[[1, 2]].min() > 2 * floor.max(), category
 
 
 def test_without_sources_there_is_only_the_noise_floor() -> None:
-    rms = rms_by_second(mix(np.random.default_rng(0), [], "train", 5))
+    rms = rms_by_second(mix(make_stems(np.random.default_rng(0), [], "train", 5)))
     assert rms.min() > 10 ** (-71 / 20)
     assert rms.max() < 10 ** (-41 / 20)
 
 
 def test_the_two_voices_sound_different() -> None:
     source = [Source("violin", 1, active(0, 1, 2, 3, 4))]
-    train, test = (mix(np.random.default_rng(0), source, voice, 5) for voice in ("train", "test"))
+    train, test = (
+        mix(make_stems(np.random.default_rng(0), source, voice, 5)) for voice in ("train", "test")
+    )
     assert np.abs(train - test).max() > 0.01
+
+
+def test_what_is_heard_is_the_sum_of_the_stems(multi_clips: list[SyntheticClip]) -> None:
+    for clip in multi_clips[:5]:
+        assert clip.stems.shape == (1 + len(clip.sources), 5 * SAMPLE_RATE)
+        np.testing.assert_allclose(clip.audio, clip.stems.sum(0).clip(-1, 1), atol=1e-6)
+        assert clip.seconds == 5
+
+
+def test_a_category_taken_out_leaves_all_else_as_it_was(multi_clips: list[SyntheticClip]) -> None:
+    clip = next(c for c in multi_clips if len({s.category for s in c.sources}) > 1)
+    gone = clip.sources[0].category
+    rest = clip.without(gone)
+    assert rest.sources == tuple(s for s in clip.sources if s.category != gone)
+    assert rest.scene is clip.scene
+    lost = [
+        stem for s, stem in zip(clip.sources, clip.stems[1:], strict=True) if s.category == gone
+    ]
+    np.testing.assert_allclose(rest.stems.sum(0) + sum(lost), clip.stems.sum(0), atol=1e-6)
 
 
 def test_ramps_are_one_within_a_run_and_zero_outside() -> None:

@@ -1,7 +1,7 @@
 """Clips of SynthAVS: which objects a scene shows, which of them sound, and when.
 
 Sources start and stop at whole seconds, and every sound is audible in each second of its run, so
-what sounds in a second is exact. T seconds, S samples, R side of the frame in pixels.
+what sounds in a second is exact. T seconds, S samples, N sources, R side of the frame in pixels.
 """
 
 from collections.abc import Sequence
@@ -70,12 +70,38 @@ class SyntheticClip:
     Attributes:
         scene: What can be seen.
         sources: What can be heard.
-        audio: Mixture, (S,) float32 in [-1, 1] at `SAMPLE_RATE`.
+        stems: The noise floor, then each source alone, (1 + N, S) float32 at `SAMPLE_RATE`.
     """
 
     scene: Scene
     sources: tuple[Source, ...]
-    audio: NDArray[np.float32]
+    stems: NDArray[np.float32]
+
+    @property
+    def audio(self) -> NDArray[np.float32]:
+        """Mixture of the stems, (S,) float32 in [-1, 1]."""
+        return mix(self.stems)
+
+    @property
+    def seconds(self) -> int:
+        """T, the length of the clip."""
+        return int(self.stems.shape[1]) // SAMPLE_RATE
+
+    def without(self, category: str) -> "SyntheticClip":
+        """Take a category out of the sound; all else, chance included, stays as it is.
+
+        Args:
+            category: What shall no longer sound.
+
+        Returns:
+            The same scene with the other sources.
+        """
+        kept = [number for number, s in enumerate(self.sources) if s.category != category]
+        return SyntheticClip(
+            scene=self.scene,
+            sources=tuple(self.sources[number] for number in kept),
+            stems=self.stems[[0, *(number + 1 for number in kept)]],
+        )
 
     def sounding(self, second: int) -> dict[int, str]:
         """Return the objects that sound in a second.
@@ -131,13 +157,13 @@ def make_clip(
     )
     scene = Scene(make_background(rng, side), objects)
     sources = _draw_sources(rng, world, kind, objects, seconds)
-    return SyntheticClip(scene, sources, mix(rng, sources, world.voice, seconds))
+    return SyntheticClip(scene, sources, make_stems(rng, sources, world.voice, seconds))
 
 
-def mix(
+def make_stems(
     rng: np.random.Generator, sources: Sequence[Source], voice: Voice, seconds: int
 ) -> NDArray[np.float32]:
-    """Synthesise the sources and add them over a noise floor.
+    """Synthesise a noise floor and the sources over it.
 
     Each source is brought to one loudness, then to -8 to +2 dB of it, with ramps of 25 ms where it
     starts and stops; the floor lies at -70 to -42 dB of full scale.
@@ -149,16 +175,32 @@ def mix(
         seconds: T.
 
     Returns:
-        Mixture, (T * SAMPLE_RATE,) float32 in [-1, 1].
+        The floor, then each source, (1 + N, T * SAMPLE_RATE) float32.
     """
-    mixture = rng.standard_normal(seconds * SAMPLE_RATE, np.float32)
-    mixture *= 10 ** (rng.uniform(-70, -42) / 20)
+    floor = rng.standard_normal(seconds * SAMPLE_RATE, np.float32)
+    floor *= 10 ** (rng.uniform(-70, -42) / 20)
+    stems = [floor]
     for source in sources:
         sound = synthesize(source.category, rng, float(seconds), voice)
         gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
         level = np.sqrt(np.mean(sound**2)) + 0.02
-        mixture += np.clip(sound * np.float32(gain / level), -1, 1) * ramps(source.active)
-    return np.clip(mixture, -1, 1)
+        stems.append(np.clip(sound * np.float32(gain / level), -1, 1) * ramps(source.active))
+    return np.stack(stems)
+
+
+def mix(stems: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add stems up, one after the other: their order decides the last bits.
+
+    Args:
+        stems: From `make_stems`, (1 + N, S).
+
+    Returns:
+        Mixture, (S,) float32 in [-1, 1].
+    """
+    mixture: NDArray[np.float32] = stems[0].copy()
+    for stem in stems[1:]:
+        mixture += stem
+    return mixture.clip(-1, 1)
 
 
 def ramps(active: NDArray[np.bool_]) -> NDArray[np.float32]:

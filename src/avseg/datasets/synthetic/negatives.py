@@ -13,7 +13,7 @@ import numpy as np
 
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset, find_folder
 from avseg.datasets.processes import map_in_processes
-from avseg.datasets.synthetic.clips import Source, mix
+from avseg.datasets.synthetic.clips import Source, make_stems, mix
 from avseg.datasets.synthetic.recipe import WORLDS, Recipe, draw_clip
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE
 from avseg.datasets.synthetic.writer import is_there, write_recipe, write_wav
@@ -93,7 +93,7 @@ def _write(folder: Path, recipe: Recipe, clip: tuple[int, ClipEntry]) -> None:
     other = Source(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
     sounds = {
         "noise": np.clip(noise, -1, 1),
-        "misaligned": mix(rng, [other], world.voice, entry.seconds),
+        "misaligned": mix(make_stems(rng, [other], world.voice, entry.seconds)),
     }
     for kind, audio in sounds.items():
         layout = next(LAYOUTS[s] for s in get_args(Subset) if s == f"{recipe.subset}_{kind}")
