@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError, NotAVideoError
-from avseg.media.segments import read_segments, resample
+from avseg.media.segments import cut_segments, read_seconds, read_segments, resample
 from tests.media.videos import Track, level, overwrite, write
 
 
@@ -27,6 +27,16 @@ def test_the_channels_of_a_second_follow_each_other(tmp_path: Path) -> None:
     expected = 0.1 * np.arange(5)[:, None] * np.ones(8000)
     np.testing.assert_allclose(segments[:, :8000], expected, atol=1e-4)
     np.testing.assert_allclose(segments[:, 8000:], -expected, atol=1e-4)
+
+
+def test_the_seconds_can_be_had_before_they_are_cut(tmp_path: Path) -> None:
+    left = np.concatenate([level(0.1 * second, 1, 8000) for second in range(6)], axis=1)
+    path = write(
+        tmp_path / "stereo.mkv", tracks=[Track(np.concatenate([left, -left]), 8000, "stereo")]
+    )
+    channels = read_seconds(path, 8000, 3)
+    assert channels.shape == (2, 24000)
+    np.testing.assert_array_equal(cut_segments(channels, 8000), read_segments(path, 8000, 3))
 
 
 def test_a_sound_that_ends_early_is_followed_by_zeros(tmp_path: Path) -> None:

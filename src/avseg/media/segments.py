@@ -44,6 +44,25 @@ def read_segments(
     Raises:
         ClipError: If the file cannot be opened or decoded, or has no sound.
     """
+    return cut_segments(read_seconds(path, sample_rate, count), sample_rate)
+
+
+def read_seconds(
+    path: PathLike, sample_rate: int = 44100, count: int = 5
+) -> npt.NDArray[np.float32]:
+    """Read seconds of sound with all channels, as `read_segments` does before it cuts them.
+
+    Args:
+        path: A sound file, or a video with sound.
+        sample_rate: To which the sound is resampled, in Hz.
+        count: Seconds.
+
+    Returns:
+        The channels, (C, count * r) float32, as stored, about [-1, 1].
+
+    Raises:
+        ClipError: If the file cannot be opened or decoded, or has no sound.
+    """
     source = os.fspath(path)
     with open_media(path) as container:
         stream = next((s for s in container.streams.audio if s.codec_context is not None), None)
@@ -52,9 +71,21 @@ def read_segments(
         channels, rate = _read_channels(source, container.decode(stream), stream, count)
     resampled = resample(channels, rate, sample_rate)[:, : count * sample_rate]
     missing = count * sample_rate - resampled.shape[1]
-    padded = np.pad(resampled, ((0, 0), (0, missing)))
-    seconds = padded.reshape(len(padded), count, sample_rate)  # (C, count, r)
-    return np.ascontiguousarray(seconds.transpose(1, 0, 2)).reshape(count, -1)
+    return np.pad(resampled, ((0, 0), (0, missing)))
+
+
+def cut_segments(channels: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float32]:
+    """Put the channels of each second end to end.
+
+    Args:
+        channels: Whole seconds of sound, (C, count * r).
+        sample_rate: In Hz.
+
+    Returns:
+        Second i as left channel, then right: (count, C * r) float32.
+    """
+    seconds = channels.reshape(len(channels), -1, sample_rate)  # (C, count, r)
+    return np.concatenate(list(seconds), axis=1)
 
 
 def resample(

@@ -6,7 +6,7 @@ T frames of H x W pixels, h x w size of the mask logits.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,22 @@ class NamingProcessor(ClipProcessor, Protocol):
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
     ) -> list[NamedSource]:
         """Turn mask logits into masks (T, H, W) and scores of each name that was chosen."""
+        ...
+
+
+@runtime_checkable
+class SegmentProcessor(ClipProcessor, Protocol):
+    """A processor that can take the sound as the published code of its model reads it."""
+
+    @property
+    def inputs(self) -> Literal["whole_picture", "published"]:
+        """Whether frames and sound are prepared as in the published code."""
+        ...
+
+    def __call__(
+        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, Tensor]:
+        """Prepare one clip; the sound of each frame may be given, (T, samples)."""
         ...
 
 
