@@ -13,6 +13,7 @@ AvsegError
 ├── OutputError                results cannot be written
 ├── CheckpointError            weights are missing, of another model, or changed
 ├── DatasetError               data on disk is not as its layout says
+├── ReportError                a report is missing, or cannot be compared with another
 ├── PromptError                a text to look for is missing, or the model cannot take it
 └── TrainingError              a training recipe is wrong
 ```
@@ -80,6 +81,10 @@ class CheckpointError(AvsegError):
 
 class DatasetError(AvsegError):
     """Data on disk is not as its layout says."""
+
+
+class ReportError(AvsegError):
+    """A report is missing, or cannot be compared with another."""
 
 
 class PromptError(AvsegError):

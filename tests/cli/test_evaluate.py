@@ -1,6 +1,7 @@
 """`avseg evaluate`, as typed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from avseg.cli.main import app, run
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import write_synthavs
-from tests.segmenters import save_random_model
+from tests.segmenters import save_random_cascade, save_random_model, save_random_text_model
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +26,71 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_random_model(tmp_path_factory.mktemp("models") / "random"))
 
 
-def test_a_table_is_shown_and_a_report_written(
+def test_tables_are_shown_and_a_report_written(
     model: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", data, "--subset", "s4", "--split", "test_seen", "--device", "cpu"]
     assert run(app, ["evaluate", model, *arguments, "--output", str(tmp_path / "report")]) == 0
     shown = capsys.readouterr().out
-    assert "random on s4/test_seen" in shown
+    assert "Scores with the true sound" in shown
+    assert "AVSBench (TPAVI)" in shown
     assert "2 clips, 10 frames, 0 of them silent." in shown
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["model"] == "random"
     assert set(report["baselines"]) == {"nothing", "everything", "all objects"}
-    assert (tmp_path / "report" / "clips.png").exists()
-    assert (tmp_path / "report" / "report.md").exists()
+    assert "muted" in report["sounds"]
+    for name in ("clips.png", "report.md", "clips.csv", "robustness.png", "categories.png"):
+        assert (tmp_path / "report" / name).exists()
+        assert name in shown
+
+
+def test_predictions_are_kept_and_score_the_same(model: str, data: str, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept")
+    options = ["--no-robustness", "--save-predictions", kept, "--device", "cpu"]
+    arguments = ["--data", data, "--subset", "s4", "--split", "test_seen", *options]
+    assert run(app, ["evaluate", model, *arguments, "-o", str(tmp_path / "report")]) == 0
+    scores = tmp_path / "scores.json"
+    assert run(app, ["score", kept, "--data", data, "--output", str(scores)]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    again = json.loads(scores.read_text())["protocols"]
+    for name, found in report["protocols"].items():
+        assert again[name]["j"] == pytest.approx(found["j"], abs=1e-3)
+        assert again[name]["f"] == pytest.approx(found["f"], abs=1e-3)
+
+
+def test_other_sounds_and_names_are_chosen(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cascade = str(save_random_cascade(tmp_path / "cascade"))
+    options = ["--no-robustness", "--vocabulary", "dog, bus", "--offline", "--device", "cpu"]
+    arguments = ["--data", data, "--subset", "s4", "--split", "test_seen", *options]
+    assert run(app, ["evaluate", cascade, *arguments, "-o", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["vocabulary"] == ["dog", "bus"]
+    assert report["sounds"] == {}
+    assert "listen" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("save", "options", "problem"),
+    [
+        (save_random_text_model, [], "is prompted by texts and does not listen"),
+        (save_random_model, ["--vocabulary", "dog"], "does not name what sounds"),
+    ],
+    ids=["texts", "vocabulary"],
+)
+def test_what_a_model_cannot_do_is_said(
+    save: Callable[[Path], Path],
+    options: list[str],
+    problem: str,
+    data: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--data", data, "--subset", "s4", "--output", str(tmp_path / "report"), *options]
+    assert run(app, ["evaluate", str(save(tmp_path / "model")), *arguments]) == 1
+    assert problem in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_split_that_is_not_there_is_named(
@@ -49,7 +102,7 @@ def test_a_split_that_is_not_there_is_named(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [["--subset", "avss"], ["--subset", "s4", "--threshold", "1"]])
+@pytest.mark.parametrize("options", [["--subset", "s5"], ["--subset", "s4", "--threshold", "1"]])
 def test_options_out_of_range_are_not_understood(options: list[str], tmp_path: Path) -> None:
     arguments = ["--data", str(tmp_path), "--output", str(tmp_path), *options]
     assert run(app, ["evaluate", "small", *arguments]) == 2

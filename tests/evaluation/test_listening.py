@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avseg.datasets.synthetic.clips import SyntheticClip, World, make_clip
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE
 from avseg.evaluation import listening
 from avseg.evaluation.listening import measure_following, sound_of
+from avseg.evaluation.perturb import Waveform
+from avseg.evaluation.prediction import Prediction
 from avseg.segmenter import Segmenter
 from avseg.types import Clip
 
@@ -51,11 +52,11 @@ def measure(
         number = sorted({thing.category for thing in scene.scene.objects}).index(category)
         return np.full(len(scene.audio), 0.1 * (number + 1), np.float32)
 
-    def told(_: Segmenter, clip: Clip) -> Tensor:
-        number = round(float(np.median(clip.audio)) / 0.1) - 1
+    def told(_: Segmenter, clip: Clip, audio: Waveform) -> Prediction:
+        number = round(float(np.median(audio)) / 0.1) - 1
         scene = next(s for s in scenes if np.array_equal(s.frame(0)[0], clip.frames[0]))
         masks = [behaviour(objects_of(scene, t), number) for t in range(len(clip.frames))]
-        return torch.from_numpy(np.stack(masks)).float()
+        return Prediction(20 * torch.from_numpy(np.stack(masks)).float() - 10, None)
 
     monkeypatch.setattr(listening, "sound_of", level_of)
     monkeypatch.setattr(listening, "predict", told)

@@ -1,103 +1,110 @@
-"""Reports: what a reader finds in them."""
+"""Reports: what programs find in them, and that they are read again."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from avseg.errors import OutputError
-from avseg.evaluation.listening import FollowingScores
-from avseg.evaluation.report import ClipScores, PerturbedScores, Report, save_report
-from avseg.metrics import BinaryScores
+from avseg.errors import ReportError
+from avseg.evaluation.report import Report, SemanticScores, name_reports, read_report
+from avseg.metrics.robustness import vision_bias
+from tests.evaluation.reports import LONG_REPORT, MUTED, REPORT, clip_of
 
-SCORES = BinaryScores(
-    j=0.7,
-    j_sounding=0.6,
-    j_strict=0.65,
-    f=0.8,
-    f_at_threshold=0.75,
-    dataset_iou=0.5,
-    dataset_miou=0.7,
-    silent_clean=0.9,
-    false_positive_area=0.01,
-    clip_count=2,
-    frame_count=10,
-    silent_count=3,
+
+def write(folder: Path, report: Report) -> Path:
+    """Write the JSON of a report into a folder of its own."""
+    folder.mkdir()
+    (folder / "report.json").write_text(report.to_json())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        REPORT,
+        replace(REPORT, following=None, vocabulary=("dog", "cat")),
+        replace(REPORT, semantic=SemanticScores({"avss": {"j": 0.5}}, {"dog": {"j": 0.5}})),
+    ],
+    ids=["full", "not followed", "semantic"],
 )
-MUTED = replace(SCORES, j_sounding=None, f=0.0, silent_clean=0.75, silent_count=10)
-REPORT = Report(
-    model="small",
-    weights_sha256="ab" * 32,
-    data="data/Multi-sources",
-    subset="ms3",
-    split="test",
-    threshold=0.5,
-    scores=SCORES,
-    perturbed={"muted": PerturbedScores(MUTED, unmoved=0.1)},
-    baselines={"nothing": replace(SCORES, j=0.3)},
-    following=FollowingScores(0.95, 0.7, 0.05, scene_count=4, frame_count=40),
-    clips=(ClipScores("clip-1", None, 0.7, 0.65, 0.8, 7),),
-    seconds=12.3,
-    environment={"commit": None, "device": "cpu"},
+def test_a_report_is_read_again_as_it_was(report: Report, tmp_path: Path) -> None:
+    folder = write(tmp_path / "report", report)
+    assert read_report(folder) == report
+    assert read_report(folder / "report.json") == report
+
+
+def test_the_json_has_the_scores_of_the_data_set_too() -> None:
+    facts = json.loads(LONG_REPORT.to_json())
+    assert facts["schema_version"] == 2
+    assert facts["scores"]["j"]["value"] == LONG_REPORT.scores["j"].value
+    assert facts["scores"]["j"]["low"] < facts["scores"]["j"]["value"]
+    assert facts["sounds"]["muted"]["marked_area"]["value"] == pytest.approx(0.01)
+    assert set(facts["listening"]) == {"g_miou", "g_f", "g_fpr", "vision_bias"}
+
+
+def test_listening_is_judged_where_something_sounds() -> None:
+    found = REPORT.listening
+    j = REPORT.scores["j_sounding"].value
+    assert MUTED.j_own_sounding is not None
+    assert found["vision_bias"] == pytest.approx(vision_bias(j, MUTED.j_own_sounding))
+    assert found["g_fpr"] == pytest.approx(MUTED.marked_area)
+    assert found["g_miou"] == pytest.approx(2 * j * 0.7 / (j + 0.7))
+
+
+def test_without_negative_sounds_listening_is_not_judged() -> None:
+    shifted = replace(REPORT.clips[0], sounds={"shifted": MUTED})
+    assert replace(REPORT, clips=(shifted,)).listening == {}
+
+
+def test_where_nothing_sounds_listening_is_not_judged() -> None:
+    assert replace(REPORT, clips=(clip_of(0, 0.5, silent_frames=5),)).listening == {}
+
+
+def test_the_table_of_clips_has_a_row_for_each() -> None:
+    rows = list(csv.DictReader(REPORT.clips_to_csv().splitlines()))
+    assert [row["clip_id"] for row in rows] == ["clip-0", "clip-1"]
+    assert rows[0]["categories"] == "dog cat"
+    assert float(rows[0]["j"]) == REPORT.clips[0].j
+    assert rows[0]["silent_clean"] == ""
+    assert float(rows[1]["muted: marked_area"]) == 0.01
+
+
+def test_a_clip_without_a_sound_has_empty_cells() -> None:
+    clips = (replace(REPORT.clips[0], sounds={}), REPORT.clips[1])
+    rows = list(csv.DictReader(replace(REPORT, clips=clips).clips_to_csv().splitlines()))
+    assert rows[0]["muted: marked_area"] == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "no report can be read"),
+        ("{", "no report can be read"),
+        ("[]", "is of version None"),
+        ('{"schema_version": 1}', "is of version 1, this avseg reads version 2"),
+    ],
 )
+def test_what_is_no_report_is_named(text: str | None, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ReportError, match=rf"report\.json: {problem}"):
+        read_report(path)
 
 
-def test_the_table_has_a_row_for_each_sound_and_baseline() -> None:
-    headings, rows = REPORT.table()
-    assert headings[1:] == (
-        "mIoU (J)",
-        "J sounding",
-        "J strict",
-        "F",
-        "silent clean",
-        "marked in silence",
-    )
-    assert rows[0] == ("small", "0.700", "0.600", "0.650", "0.800", "0.900", "0.010")
-    assert [name for name, *_ in rows] == ["small", "small, muted", "nothing"]
+def test_reports_are_called_as_their_models(tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, replace(REPORT, model=name)) for name in ("a", "b")]
+    assert list(name_reports(paths)) == ["a", "b"]
 
 
-def test_a_row_without_sounding_frames_has_no_f() -> None:
-    _, rows = REPORT.table()
-    assert rows[1] == ("small, muted", "0.700", "-", "0.650", "-", "0.750", "0.010")
+def test_two_reports_of_one_model_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, REPORT) for name in ("a", "b")]
+    assert list(name_reports(paths)) == [f"small ({path})" for path in paths]
 
 
-def test_sentences_say_whether_it_listens() -> None:
-    sentences = REPORT.sentences()
-    assert sentences[0] == "2 clips, 10 frames, 3 of them silent."
-    assert sentences[1].startswith("Sound muted: 25.0% of the frames marked, 1.00% of their area;")
-    assert "follows the sound in 95.0% of 40 frames" in sentences[2]
-
-
-def test_where_following_cannot_be_measured_nothing_is_said_of_it() -> None:
-    assert len(replace(REPORT, following=None).sentences()) == 2
-
-
-def test_files_hold_the_same_figures(tmp_path: Path) -> None:
-    save_report(REPORT, tmp_path / "report", Image.new("RGB", (4, 4)))
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        "report.json",
-        "report.md",
-        "clips.png",
-    }
-    saved = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert saved["schema_version"] == 1
-    assert saved["scores"]["j"] == 0.7
-    assert saved["perturbed"]["muted"]["scores"]["silent_clean"] == 0.75
-    assert saved["clips"][0]["clip_id"] == "clip-1"
-    table = (tmp_path / "report" / "report.md").read_text()
-    assert "| small | 0.700 | 0.600 |" in table
-    assert f"Weights {'ab' * 32}, threshold 0.5, commit unknown, cpu, 12 s." in table
-
-
-def test_a_report_can_be_written_again_and_without_a_sheet(tmp_path: Path) -> None:
-    save_report(REPORT, tmp_path)
-    save_report(replace(REPORT, model="other"), tmp_path)
-    assert (tmp_path / "report.md").read_text().startswith("# other on ms3/test")
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file"):
-        save_report(REPORT, tmp_path / "file" / "report")
+def test_a_report_given_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", REPORT)
+    with pytest.raises(ReportError, match="is given twice"):
+        name_reports([path, path])

@@ -1,14 +1,22 @@
 """`avseg evaluate`: score a model on a data set."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from avseg.checkpoints import DEFAULT_MODEL
+from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
+from avseg.cli.tables import show_table
+from avseg.datasets.layout import Subset
+
+if TYPE_CHECKING:
+    from avseg.datasets import AVSBench
+    from avseg.evaluation.saved import PredictionWriter
+    from avseg.segmenter import Segmenter
 
 Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 
@@ -17,49 +25,89 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     model: str = DEFAULT_MODEL,
     *,
     data: Path,
-    subset: Literal["s4", "ms3"],
-    output: Path,
+    subset: Subset,
+    output: Annotated[Path, Parameter(alias="-o")],
     split: str = "test",
+    vocabulary: str | None = None,
     device: str = "auto",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     threshold: Threshold = 0.5,
+    robustness: bool = True,
+    save_predictions: Path | None = None,
+    offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Score a model: with the true sound, muted, in noise, and with sounds from off the screen.
+    """Score a model: with the true sound, and with other sounds for the same pictures.
 
-    Writes report.json, report.md, and clips.png with the worst and the best clips.
+    Writes report.md, report.json, clips.csv with the scores of each clip, plots, and clips.png with
+    the worst and the best clips. `avseg compare` puts several reports side by side.
 
     Args:
-        model: Name of a model, or folder of a trained one.
+        model: Name of a model (`avseg models` lists them), or the folder of a saved one.
         data: Folder of the data sets, in AVSBench's layout.
-        subset: s4 (single source) or ms3 (multi source).
+        subset: s4 (single source), ms3 (multi source) or avss (semantic).
         output: Folder for the report.
         split: Which split, such as test; SynthAVS also has test_seen and test_zero_shot.
-        device: cpu, cuda, mps, or auto for a GPU if there is one.
+        vocabulary: Names among which a model that names what sounds (the cascade) chooses, with
+            commas between them, or a text file (.txt) with a name on each line; by default those
+            the model was saved with.
+        device: auto, cpu, cuda, cuda:1, mps.
         dtype: What matrix products are computed in; bfloat16 is faster where the processor has
             instructions for it, and on a GPU, and moves the masks a little.
         threshold: Probability above which a pixel is marked.
+        robustness: Try silence, noise, sounds from off the screen and others in the place of each
+            clip's own; about six times the work.
+        save_predictions: Folder for the model's logits, which `avseg score` scores by any protocol
+            without the model.
+        offline: Download nothing: the model has to be on this machine.
     """
+    console = Console(stderr=True)
+    notice = find_checkpoint(model, offline=offline).notice
+    if notice is not None:
+        console.print(Text(notice, "yellow"), soft_wrap=True)
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
     from avseg.evaluation import evaluate as score
-    from avseg.evaluation import save_report
+    from avseg.evaluation.saving import save_report
     from avseg.evaluation.sheet import draw_sheet, extreme_clips
+    from avseg.evaluation.tables import brief_tables, sentences_of
+    from avseg.models.cascade import read_vocabulary
     from avseg.segmenter import load_segmenter
 
-    segmenter = load_segmenter(model, device, dtype=dtype)
+    names = () if vocabulary is None else read_vocabulary(vocabulary)
+    segmenter = load_segmenter(model, device, dtype=dtype, offline=offline)
+    segmenter = segmenter.with_vocabulary(*names)
     clips = AVSBench(data, subset, split, segmenter.processor.sample_rate)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{subset}/{split}", total=len(clips))
-        report = score(segmenter, clips, threshold, on_clip=lambda: progress.advance(task))
-    save_report(report, output, draw_sheet(extreme_clips(segmenter, clips, report)))
-    headings, rows = report.table()
-    table = Table(title=f"{report.model} on {subset}/{split}")
-    for heading in headings:
-        table.add_column(heading, no_wrap=not heading)  # the name stays in one piece
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-    for sentence in report.sentences():
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task(f"{len(clips)} clips of {subset}/{split}", total=1.0)
+
+        def show(share: float) -> None:
+            progress.update(task, completed=share)
+
+        with _keep(save_predictions, segmenter, clips, threshold) as writer:
+            report = score(segmenter, clips, threshold, robustness, writer, show)
+    files = save_report(report, output, draw_sheet(extreme_clips(segmenter, clips, report)))
+    for table in brief_tables(report):
+        show_table(table)
+    for sentence in sentences_of(report):
         print(sentence)
-    print(f"{output}: report.json, report.md, clips.png")
+    print(f"{output}: {', '.join(files)}")
+
+
+def _keep(
+    folder: Path | None, segmenter: "Segmenter", clips: "AVSBench", threshold: float
+) -> "AbstractContextManager[PredictionWriter | None]":
+    """Open a folder for predictions, if one is given."""
+    from avseg.evaluation.saved import PredictionFacts, write_predictions
+
+    if folder is None:
+        return nullcontext()
+    facts = PredictionFacts(
+        model=segmenter.name,
+        weights_sha256=segmenter.weights_sha256,
+        data=str(clips.folder),
+        subset=clips.subset,
+        split=clips.split,
+        threshold=threshold,
+    )
+    return write_predictions(folder, facts)

@@ -39,6 +39,11 @@ app.command(
     help="Score saved predictions by all published protocols, without the model.",
 )
 app.command(
+    "avseg.cli.compare:compare",
+    name="compare",
+    help="Put reports of several models on the same clips side by side.",
+)
+app.command(
     "avseg.cli.train:train",
     name="train",
     help="Train a model from a recipe.",

@@ -2,6 +2,6 @@
 
 from avseg.evaluation.evaluate import evaluate
 from avseg.evaluation.listening import measure_following
-from avseg.evaluation.report import Report, save_report
+from avseg.evaluation.report import Report, read_report
 
-__all__ = ["Report", "evaluate", "measure_following", "save_report"]
+__all__ = ["Report", "evaluate", "measure_following", "read_report"]

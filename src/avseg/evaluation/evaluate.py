@@ -1,23 +1,31 @@
-"""A model on a data set: its masks under the true sound, and under sounds that should mark nothing.
+"""A model on a data set: its masks under the true sound, and under sounds that are not the clip's.
 
 T frames of H x W pixels, those of a clip that are annotated.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
-from avseg.datasets.contents import Contents, Generated, find_generated, read_contents
+from avseg.datasets.contents import Generated, find_generated, read_contents
+from avseg.datasets.synthetic.clips import SyntheticClip
 from avseg.errors import CheckpointError
+from avseg.evaluation.conditions import Condition, OtherSounds
 from avseg.evaluation.listening import measure_following
-from avseg.evaluation.perturb import drown_in_noise, dub, mute
-from avseg.evaluation.prediction import predict
-from avseg.evaluation.report import ClipScores, PerturbedScores, Report
-from avseg.metrics.binary import BinaryMetrics, BinaryScores
+from avseg.evaluation.prediction import Prediction, predict, read_waveform
+from avseg.evaluation.report import Report, SemanticScores
+from avseg.evaluation.saved import PredictionWriter
+from avseg.evaluation.scores import ClipScores, SoundScores
+from avseg.evaluation.scoring import class_map, score_clip, score_sound
+from avseg.metrics.binary import BinaryMetrics
+from avseg.metrics.fmeasure import THRESHOLDS, f_curves
+from avseg.metrics.protocols import ProtocolScores
+from avseg.metrics.semantic import SemanticMetrics
 from avseg.segmenter import Segmenter
 from avseg.training.environment import describe_environment
 
@@ -29,19 +37,24 @@ def evaluate(
     segmenter: Segmenter,
     split: AVSBench,
     threshold: float = 0.5,
-    on_clip: Callable[[], None] = lambda: None,
+    robustness: bool = True,
+    writer: PredictionWriter | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
-    """Score a model on a split, with the true sound and without it.
+    """Score a model on a split, with the true sound and with others.
 
-    The sound of each clip is also muted, drowned in noise, and, where the data set tells what is
-    in the picture, taken from a clip none of whose sounding objects is. On SynthAVS it is measured
-    too whether the mask goes to whichever object sounds, in the first 50 scenes of the split.
+    Which other sounds there are depends on what the data set tells of its clips, see
+    `conditions.DESCRIPTIONS`. On SynthAVS it is measured too whether the mask goes to whichever
+    object sounds, in the first 50 scenes of the split.
 
     Args:
         segmenter: The model and its processor.
         split: The data, with sound at the processor's rate.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        on_clip: Called whenever a clip is done.
+        robustness: Whether other sounds are tried at all.
+        writer: What keeps the logits under the true sound; None keeps none.
+        on_progress: Called now and then with the share of the clips and scenes that is done, in
+            [0, 1].
 
     Returns:
         The report.
@@ -50,146 +63,171 @@ def evaluate(
         CheckpointError: If the model does not listen.
         ClipError: If the sound is at another rate than the processor's.
         DatasetError: If a file is missing or damaged.
+        OSError: If the writer cannot write.
         ValueError: If the threshold is out of its range.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
     if segmenter.processor.window_s is None:
         raise CheckpointError(
-            f"{segmenter.name} is prompted by texts and does not listen; evaluate a model of the "
-            "family avseg-av2t-sam."
+            f"{segmenter.name} is prompted by texts and does not listen; evaluate a model that "
+            "does, such as one of the family avseg-av2t-sam."
         )
     start = time.monotonic()
     generated = find_generated(split)
-    tally = _Tally(threshold)
-    for index, sounds in enumerate(_sounds(split, read_contents(split, generated))):
-        probs = {
-            name: predict(segmenter, clip.clip)[torch.from_numpy(clip.annotated)]
-            for name, clip in sounds.items()
-        }
-        tally.add_model(sounds, probs)
-        tally.add_baselines(sounds["true"], index, generated)
-        on_clip()
+    contents = read_contents(split, generated)
+    others = OtherSounds(
+        segmenter.processor.sample_rate,
+        partial(read_waveform, segmenter, split),
+        contents,
+        generated,
+    )
+    tally = _Tally(threshold, split.class_names)
+    follow = robustness and generated is not None
+    steps = len(split) + (min(FOLLOWED_SCENES, len(split)) if follow else 0)
+    for index, clip in enumerate(split):
+        own = predict(segmenter, clip.clip, read_waveform(segmenter, split, index))
+        own = own.of_frames(clip.annotated)
+        if writer is not None:
+            writer.add(clip.clip_id, own.mask_logits, own.class_logits)
+        conditions = others.of(index, clip.masks) if robustness else ()
+        sounds = {c.name: _score_sound(segmenter, clip, c, own, threshold) for c in conditions}
+        tally.add(clip, own, () if contents is None else sorted(contents[index].sounding), sounds)
+        tally.add_baselines(clip, index, generated)
+        on_progress((index + 1) / steps)
     following = None
-    if generated is not None:
-        scenes = map(generated.draw, range(min(FOLLOWED_SCENES, len(split))))
+    if follow and generated is not None:
+        scenes = _watched(generated, range(steps - len(split)), len(split), on_progress)
         following = measure_following(segmenter, scenes, generated.voice, threshold)
-    perturbed = {name: tally.perturbed(name) for name in tally.model if name != "true"}
     return Report(
         model=segmenter.name,
         weights_sha256=segmenter.weights_sha256,
+        vocabulary=segmenter.vocabulary,
         data=str(split.folder),
         subset=split.subset,
         split=split.split,
         threshold=threshold,
-        scores=tally.model["true"].compute(),
-        perturbed=perturbed,
+        clips=tuple(tally.clips),
+        protocols=tally.protocols.compute(),
+        f_curve=tally.f_curve(),
+        semantic=tally.semantic(),
         baselines={name: metrics.compute() for name, metrics in tally.baselines.items()},
         following=following,
-        clips=tuple(tally.clips),
         seconds=time.monotonic() - start,
         environment=describe_environment(segmenter.device) | {"dtype": segmenter.dtype},
     )
 
 
 class _Tally:
-    """Gathers what the report needs, clip after clip.
+    """Gathers what the report needs of the true sound, clip after clip.
 
     Args:
         threshold: Probability above which a pixel is marked.
+        class_names: Classes by number, 0 the background; None of a data set without classes.
 
     Attributes:
-        model: The model's scores by the sound it was given; "true" is the clip's own.
+        clips: Scores of each clip.
+        protocols: The model's scores by all published protocols.
         baselines: Scores of masks made without a model.
-        clips: The model's scores of each clip with its own sound.
     """
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, class_names: tuple[str, ...] | None) -> None:
         self._threshold = threshold
-        self._unmoved: dict[str, list[float]] = {}
-        self.model: dict[str, BinaryMetrics] = {}
-        self.baselines: dict[str, BinaryMetrics] = {}
+        self._class_names = class_names
+        self._semantic: SemanticMetrics | None = None
+        self._f_curve_sum = torch.zeros_like(THRESHOLDS, dtype=torch.float64)
+        self._sounding_frames = 0
         self.clips: list[ClipScores] = []
+        self.protocols = ProtocolScores()
+        self.baselines: dict[str, BinaryMetrics] = {}
 
-    def add_model(self, sounds: dict[str, AnnotatedClip], probs: dict[str, Tensor]) -> None:
-        """Add a clip's masks, (T, H, W), under each of its sounds."""
-        own = probs["true"] > self._threshold
-        for name, clip in sounds.items():
-            self._add(self.model, name, probs[name], _truth(clip))
-            self._unmoved.setdefault(name, []).extend(
-                _overlap(own, probs[name] > self._threshold).tolist()
-            )
-        clip = sounds["true"]
-        scores = _score(probs["true"], _truth(clip), self._threshold)
-        self.clips.append(
-            ClipScores(
-                clip_id=clip.clip_id,
-                category=clip.category,
-                j=scores.j,
-                j_strict=scores.j_strict,
-                f=scores.f,
-                sounding_frames=scores.frame_count - scores.silent_count,
-            )
-        )
+    def add(
+        self,
+        clip: AnnotatedClip,
+        own: Prediction,
+        categories: Sequence[str],
+        sounds: dict[str, SoundScores],
+    ) -> None:
+        """Add what the model said of a clip, and its scores under other sounds."""
+        truth, probs = _truth(clip), _probs(own, clip)
+        self.protocols.update(own.mask_logits, truth, clip.category)
+        sounding = truth.flatten(1).any(1)
+        self._f_curve_sum += f_curves(probs[sounding], truth[sounding]).sum(0)
+        self._sounding_frames += int(sounding.sum())
+        if self._class_names is not None and own.class_logits is not None:
+            self._add_classes(clip, own.class_logits, self._class_names)
+        scores = score_clip(clip.clip_id, categories, probs, truth, self._threshold)
+        self.clips.append(replace(scores, sounds=sounds))
 
     def add_baselines(self, clip: AnnotatedClip, index: int, generated: Generated | None) -> None:
         """Add masks that need no model: nothing, everything, and every object if they are known."""
         truth = _truth(clip)
-        self._add(self.baselines, "nothing", torch.zeros(truth.shape), truth)
-        self._add(self.baselines, "everything", torch.ones(truth.shape), truth)
+        masks = {"nothing": torch.zeros(truth.shape), "everything": torch.ones(truth.shape)}
         if generated is not None:
-            objects = torch.from_numpy(generated.all_objects(index)[clip.annotated])
-            self._add(self.baselines, "all objects", objects.float(), truth)
+            objects = generated.all_objects(index)[clip.annotated]
+            masks["all objects"] = torch.from_numpy(objects).float()
+        for name, probs in masks.items():
+            metrics = self.baselines.setdefault(name, BinaryMetrics(self._threshold))
+            metrics.update(probs, truth)
 
-    def perturbed(self, name: str) -> PerturbedScores:
-        """Score what was marked under a sound that is not the clip's own."""
-        unmoved = self._unmoved[name]
-        return PerturbedScores(
-            scores=self.model[name].compute(),
-            unmoved=float(np.mean(unmoved)) if unmoved else None,
+    def semantic(self) -> SemanticScores | None:
+        """Score the classes; None if the model or the data set tells none."""
+        if self._semantic is None or self._class_names is None:
+            return None
+        classes = self._semantic.by_class()
+        return SemanticScores(
+            protocols=self._semantic.compute(),
+            classes={self._class_names[number]: scores for number, scores in classes.items()},
         )
 
-    def _add(
-        self, group: dict[str, BinaryMetrics], name: str, probs: Tensor, truth: Tensor
+    def _add_classes(
+        self, clip: AnnotatedClip, class_logits: Tensor, names: tuple[str, ...]
     ) -> None:
-        group.setdefault(name, BinaryMetrics(self._threshold)).update(probs, truth)
+        count = class_logits.shape[1]
+        if count != len(names):
+            raise CheckpointError(
+                f"the model tells {count} classes, the data set {len(names)} ({names[0]} to "
+                f"{names[-1]}); evaluate a model that was trained on these, or the subset's masks "
+                "with a model that tells none."
+            )
+        if clip.labels is None:
+            return
+        self._semantic = self._semantic or SemanticMetrics(count)
+        known = torch.from_numpy(clip.labels[clip.annotated])
+        self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), known)
+
+    def f_curve(self) -> tuple[float, ...]:
+        """Average F over the frames that are not silent, at each threshold."""
+        if not self._sounding_frames:
+            return ()
+        return tuple((self._f_curve_sum / self._sounding_frames).tolist())
 
 
-def _sounds(split: AVSBench, contents: list[Contents] | None) -> Iterator[dict[str, AnnotatedClip]]:
-    """Yield each clip with its own sound and with others, by the name of the sound."""
-    for index, clip in enumerate(split):
-        rng = np.random.default_rng(index)
-        sounds = {"true": clip, "muted": mute(clip), "noise": drown_in_noise(clip, rng)}
-        donor = None if contents is None else _find_donor(contents, index)
-        if donor is not None:
-            sounds["off-screen"] = dub(clip, split[donor])
-        yield sounds
+def _score_sound(
+    segmenter: Segmenter,
+    clip: AnnotatedClip,
+    condition: Condition,
+    own: Prediction,
+    threshold: float,
+) -> SoundScores:
+    """Show the model a clip under another sound, and score what it marks."""
+    other = predict(segmenter, clip.clip, condition.audio).of_frames(clip.annotated)
+    truth = None if condition.truth is None else condition.truth[clip.annotated]
+    return score_sound(_probs(own, clip), _probs(other, clip), _truth(clip), truth, threshold)
 
 
-def _find_donor(contents: list[Contents], index: int) -> int | None:
-    """Find the next clip with a sound that nothing in this one's picture makes."""
-    visible = contents[index].visible
-    count = len(contents)
-    for donor in ((index + step) % count for step in range(1, count)):
-        heard = contents[donor].heard
-        if heard and not heard & visible:
-            return donor
-    return None
+def _watched(
+    generated: Generated, scenes: range, done: int, on_progress: Callable[[float], None]
+) -> Iterator[SyntheticClip]:
+    """Draw scenes, and say of each that it is done when the next is asked for."""
+    for index in scenes:
+        yield generated.draw(index)
+        on_progress((done + index + 1) / (done + len(scenes)))
 
 
 def _truth(clip: AnnotatedClip) -> Tensor:
     return torch.from_numpy(clip.masks[clip.annotated])
 
 
-def _overlap(own: Tensor, other: Tensor) -> Tensor:
-    """IoU of two masks in the frames where the first marks something."""
-    marks = own.flatten(1).any(dim=1)
-    own, other = own[marks].flatten(1), other[marks].flatten(1)
-    overlap: Tensor = (own & other).sum(dim=1) / (own | other).sum(dim=1)
-    return overlap
-
-
-def _score(probs: Tensor, truth: Tensor, threshold: float) -> BinaryScores:
-    metrics = BinaryMetrics(threshold)
-    metrics.update(probs, truth)
-    return metrics.compute()
+def _probs(prediction: Prediction, clip: AnnotatedClip) -> Tensor:
+    return prediction.mask_probs(clip.masks.shape[1:])

@@ -10,7 +10,14 @@ import numpy as np
 import scipy.signal  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from avseg.datasets.synthetic.clips import FRAME_PHASE, Source, SyntheticClip, Voice, mix
+from avseg.datasets.synthetic.clips import (
+    FRAME_PHASE,
+    Source,
+    SyntheticClip,
+    Voice,
+    make_stems,
+    mix,
+)
 from avseg.datasets.synthetic.sounds import SAMPLE_RATE
 from avseg.evaluation.prediction import predict
 from avseg.segmenter import Segmenter
@@ -93,9 +100,10 @@ def sound_of(
     Returns:
         Sound, (T * SAMPLE_RATE,) in [-1, 1].
     """
-    seconds = len(scene.audio) // SAMPLE_RATE
+    seconds = scene.seconds
     number = [thing.category for thing in scene.scene.objects].index(category) + 1
-    return mix(rng, [Source(category, number, np.ones(seconds, bool))], voice, seconds)
+    sources = [Source(category, number, np.ones(seconds, bool))]
+    return mix(make_stems(rng, sources, voice, seconds))
 
 
 def _follow(
@@ -114,7 +122,8 @@ def _follow(
     for number, category in enumerate(categories):
         audio = sound_of(scene, category, voice, rng)
         clip = _clip(frames, audio, segmenter.processor.sample_rate)
-        masks = predict(segmenter, clip).numpy() > threshold  # (T, H, W)
+        probs = predict(segmenter, clip, clip.audio[None]).mask_probs(frames.shape[1:3])
+        masks = probs.numpy() > threshold  # (T, H, W)
         shared = (truth & masks).sum(axis=(2, 3))
         iou = shared / np.maximum((truth | masks).sum(axis=(2, 3)), 1)  # (C, T)
         for t in np.flatnonzero(visible[number]):
@@ -128,7 +137,7 @@ def _render(
     scene: SyntheticClip, categories: list[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Paint all frames, (T, H, W, 3), and mark each of C categories in them, (C, T, H, W)."""
-    seconds = len(scene.audio) // SAMPLE_RATE
+    seconds = scene.seconds
     painted = [scene.frame(second) for second in range(seconds)]
     numbers = np.stack([labels for _, labels in painted])  # (T, H, W)
     shown = [thing.category for thing in scene.scene.objects]

@@ -1,83 +1,72 @@
-"""The same clip with another sound, and what is then true.
+"""Other sounds for the same frames, made of waveforms.
 
-A model that looks but does not listen marks the same pixels whatever it hears; these clips show it
-(AVSBench-Robust does the same with silence, noise and sounds from off the screen).
+Models compute their features of these as of any sound, so that nothing but what is heard tells them
+apart. (AVSBench-Robust ships features of its negatives that were computed in another way than those
+of its positives.)
 
-T frames of H x W pixels, S samples of sound.
+C channels, S samples of sound.
 """
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.avsbench import AnnotatedClip
-
 #: Root mean square of the noise, relative to full scale: about that of a source in SynthAVS.
 NOISE_LEVEL = 0.1
 
+#: How far a sound is shifted, in seconds.
+SHIFT_S = 2
 
-def mute(clip: AnnotatedClip) -> AnnotatedClip:
-    """Replace the sound by digital silence; then nothing sounds.
+#: Sound of a clip, (C, S) float32 in [-1, 1].
+Waveform = NDArray[np.float32]
+
+
+def mute(audio: Waveform) -> Waveform:
+    """Replace a sound by digital silence.
 
     Args:
-        clip: The clip.
+        audio: The sound, (C, S).
 
     Returns:
-        The same frames, silent, with empty masks.
+        Zeros, (C, S).
     """
-    return with_sound(clip, np.zeros_like(clip.clip.audio), np.zeros_like(clip.masks))
+    return np.zeros_like(audio)
 
 
-def drown_in_noise(clip: AnnotatedClip, rng: np.random.Generator) -> AnnotatedClip:
-    """Replace the sound by white noise, which no object makes.
+def drown_in_noise(audio: Waveform, rng: np.random.Generator) -> Waveform:
+    """Replace a sound by white noise, which no object makes.
 
     Args:
-        clip: The clip.
+        audio: The sound, (C, S).
         rng: Source of chance.
 
     Returns:
-        The same frames with noise and empty masks.
+        The same noise in all channels, (C, S).
     """
-    noise = NOISE_LEVEL * rng.standard_normal(len(clip.clip.audio), np.float32)
-    return with_sound(clip, np.clip(noise, -1, 1), np.zeros_like(clip.masks))
+    noise = NOISE_LEVEL * rng.standard_normal(audio.shape[1], np.float32)
+    return np.tile(np.clip(noise, -1, 1), (len(audio), 1))
 
 
-def dub(clip: AnnotatedClip, other: AnnotatedClip) -> AnnotatedClip:
-    """Replace the sound by that of a clip none of whose sounding objects is in the picture.
+def shift(audio: Waveform, sample_rate: int) -> Waveform:
+    """Let a sound come later; what is pushed out at the end begins it.
 
     Args:
-        clip: The clip.
-        other: Where the sound comes from; it is cut, or followed by silence, to the clip's length.
+        audio: The sound, (C, S).
+        sample_rate: In Hz.
 
     Returns:
-        The same frames with a sound from off the screen and empty masks.
-
-    Raises:
-        ValueError: If the two have sound at different rates.
+        The sound, `SHIFT_S` seconds later, (C, S).
     """
-    if other.clip.sample_rate != clip.clip.sample_rate:
-        raise ValueError(
-            f"{other.clip_id} has sound at {other.clip.sample_rate} Hz, {clip.clip_id} at "
-            f"{clip.clip.sample_rate} Hz; read both at one rate."
-        )
-    audio = np.zeros_like(clip.clip.audio)
-    length = min(len(audio), len(other.clip.audio))
-    audio[:length] = other.clip.audio[:length]
-    return with_sound(clip, audio, np.zeros_like(clip.masks))
+    return np.roll(audio, SHIFT_S * sample_rate, axis=1)
 
 
-def with_sound(
-    clip: AnnotatedClip, audio: NDArray[np.float32], masks: NDArray[np.bool_]
-) -> AnnotatedClip:
-    """Give a clip another sound and the truth that belongs to it.
+def fit(audio: Waveform, samples: int) -> Waveform:
+    """Cut a sound to a length, or let silence follow it.
 
     Args:
-        clip: The clip.
-        audio: Sound at the clip's rate, (S,) in [-1, 1].
-        masks: Pixels of what then sounds, (T, H, W).
+        audio: The sound, (C, S).
+        samples: The length.
 
     Returns:
-        The same frames with both, and without class numbers, which no longer hold.
+        The sound, (C, samples).
     """
-    return replace(clip, clip=replace(clip.clip, audio=audio), masks=masks, labels=None)
+    return np.pad(audio[:, :samples], ((0, 0), (0, max(0, samples - audio.shape[1]))))

@@ -1,68 +1,48 @@
-"""A report of an evaluation: figures as JSON, a table as Markdown, the extreme clips as a picture.
+"""A report of an evaluation: what was found and with what, for programs and to be read again.
 
-T frames of H x W pixels.
+The tables are in `tables.py`, the plots in `plots.py`.
 """
 
+import csv
+import io
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
-
-from avseg.errors import OutputError
+from avseg.errors import ReportError
+from avseg.evaluation.conditions import NEGATIVES
 from avseg.evaluation.listening import FollowingScores
-from avseg.export.partial import replace_when_complete
+from avseg.evaluation.scores import (
+    ClipScores,
+    Interval,
+    SoundScores,
+    score_sounds,
+    score_with_intervals,
+)
 from avseg.metrics.binary import BinaryScores
+from avseg.metrics.robustness import global_false_positive_rate, global_score, vision_bias
 
 #: Increased whenever a reader of the JSON has to change.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-JSON_FILE, TABLE_FILE, SHEET_FILE = "report.json", "report.md", "clips.png"
-
-#: Columns of the table: heading and attribute of `BinaryScores`.
-_COLUMNS = {
-    "mIoU (J)": "j",
-    "J sounding": "j_sounding",
-    "J strict": "j_strict",
-    "F": "f",
-    "silent clean": "silent_clean",
-    "marked in silence": "false_positive_area",
-}
+JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
 
 
 @dataclass(frozen=True)
-class ClipScores:
-    """How well one clip was segmented.
+class SemanticScores:
+    """How well each pixel's class is told, where data set and model tell classes.
 
     Attributes:
-        clip_id: Name of the clip in its data set.
-        category: What sounds, if the data set says it.
-        j: Mean J of its frames, silent ones by AVSBench's rule.
-        j_strict: Mean J of its frames, silent ones all or nothing.
-        f: F of the clip; 0 if it is silent throughout.
-        sounding_frames: Frames in which something visible sounds.
+        protocols: "j", "f" and the same "without_background" by each protocol of
+            `metrics.semantic.SEMANTIC_PROTOCOLS`.
+        classes: "j", "f" and number of "frames" of each class that occurs, by its name.
     """
 
-    clip_id: str
-    category: str | None
-    j: float
-    j_strict: float
-    f: float
-    sounding_frames: int
-
-
-@dataclass(frozen=True)
-class PerturbedScores:
-    """What was marked under sounds that nothing in the picture makes.
-
-    Attributes:
-        scores: Against empty masks; all frames are silent.
-        unmoved: Mean IoU with the masks under the true sound, over frames where these mark
-            something: 1 for a model that does not listen. None if they never do.
-    """
-
-    scores: BinaryScores
-    unmoved: float | None
+    protocols: dict[str, dict[str, float]]
+    classes: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -72,117 +52,169 @@ class Report:
     Attributes:
         model: Name of the model.
         weights_sha256: Of its weights; None for a model that was never saved.
+        vocabulary: Names among which a model that names what sounds chose; empty for any other.
         data: Folder of the data set.
-        subset: "s4", "ms3" or "avss".
+        subset: Name of the subset, such as "ms3".
         split: Name of the split.
         threshold: Probability above which a pixel was marked.
-        scores: With the true sound.
-        perturbed: By the sound that was given in its place: "muted", "noise", "off-screen".
+        clips: Scores of each clip, in the order of the split.
+        protocols: "j" and "f" by each protocol of `metrics.protocols.PROTOCOLS`, with the true
+            sound.
+        f_curve: Mean F of the frames that are not silent, at each of AVSBench's 255 thresholds;
+            empty if all are silent.
+        semantic: Scores of classes; None if the data set or the model tells none.
         baselines: Of masks made without a model: "nothing", "everything", "all objects".
-        following: Whether the mask goes to what sounds; None where it cannot be measured.
-        clips: With the true sound, in the order of the split.
+        following: Whether the mask goes to what sounds; None where it was not measured.
         seconds: How long it all took.
         environment: Versions, commit, machine and device.
     """
 
     model: str
     weights_sha256: str | None
+    vocabulary: tuple[str, ...]
     data: str
     subset: str
     split: str
     threshold: float
-    scores: BinaryScores
-    perturbed: dict[str, PerturbedScores]
+    clips: tuple[ClipScores, ...]
+    protocols: dict[str, dict[str, float]]
+    f_curve: tuple[float, ...]
+    semantic: SemanticScores | None
     baselines: dict[str, BinaryScores]
     following: FollowingScores | None
-    clips: tuple[ClipScores, ...]
     seconds: float
     environment: dict[str, object]
 
-    def rows(self) -> list[tuple[str, BinaryScores]]:
-        """Name what was scored, the model with its own sound first."""
-        perturbed = [(f"{self.model}, {name}", p.scores) for name, p in self.perturbed.items()]
-        return [(self.model, self.scores), *perturbed, *self.baselines.items()]
+    @cached_property
+    def scores(self) -> dict[str, Interval]:
+        """Scores with the true sound, by key of `scores.MEASURES`."""
+        return score_with_intervals(self.clips)
 
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Spell the scores out.
+    @cached_property
+    def sounds(self) -> dict[str, dict[str, Interval]]:
+        """Scores under each other sound, by attribute of `SoundScores`."""
+        return score_sounds(self.clips)
 
-        Returns:
-            Headings, and for each row its name and figures; "-" where a score does not apply.
+    @cached_property
+    def listening(self) -> dict[str, float]:
+        """G-mIoU, G-F and G-FPR over the negative sounds, and vision bias without sound.
+
+        Over frames in which something sounds; empty if no negative sounds were tried or nothing
+        ever sounds.
         """
-        return ("", *_COLUMNS), [(name, *_figures(scores)) for name, scores in self.rows()]
-
-    def sentences(self) -> list[str]:
-        """Say in words what the table does not hold."""
-        s = self.scores
-        said = [f"{s.clip_count} clips, {s.frame_count} frames, {s.silent_count} of them silent."]
-        said += [
-            f"Sound {name}: {1 - (p.scores.silent_clean or 0):.1%} of the frames marked, "
-            f"{p.scores.false_positive_area or 0:.2%} of their area; overlap with the masks under "
-            f"the true sound {_figure(p.unmoved)}."
-            for name, p in self.perturbed.items()
-        ]
-        if self.following is not None:
-            f = self.following
-            said.append(
-                f"Each object alone in {f.scene_count} scenes: the mask follows the sound in "
-                f"{f.follows:.1%} of {f.frame_count} frames; IoU {f.iou:.3f} with what sounds, "
-                f"{f.iou_of_others:.3f} with what is silent."
-            )
-        return said
-
-    def to_markdown(self) -> str:
-        """Write the report for readers."""
-        headings, rows = self.table()
-        lines = [
-            f"# {self.model} on {self.subset}/{self.split}",
-            "",
-            *(f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *rows)),
-            "",
-            *(f"- {sentence}" for sentence in self.sentences()),
-            "",
-            f"Weights {self.weights_sha256 or 'never saved'}, threshold {self.threshold}, commit "
-            f"{self.environment['commit'] or 'unknown'}, {self.environment['device']}, "
-            f"{self.seconds:.0f} s.",
-        ]
-        return "\n".join(lines) + "\n"
+        tried = {name: self.sounds[name] for name in NEGATIVES if name in self.sounds}
+        if not tried or "j_sounding" not in self.scores:
+            return {}
+        j, f = self.scores["j_sounding"].value, self.scores["f_at_threshold"].value
+        left = {name: scores["j_own_sounding"].value for name, scores in tried.items()}
+        f_left = {name: scores["f_own_sounding"].value for name, scores in tried.items()}
+        areas = {name: scores["marked_area"].value for name, scores in tried.items()}
+        bias = vision_bias(j, left["muted"])
+        found = {
+            "g_miou": global_score(j, left),
+            "g_f": global_score(f, f_left),
+            "g_fpr": global_false_positive_rate(areas),
+        }
+        return found if bias is None else {**found, "vision_bias": bias}
 
     def to_json(self) -> str:
         """Write the report for programs."""
-        return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=2) + "\n"
+        derived = {
+            "listening": self.listening,
+            "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "sounds": {
+                sound: {name: asdict(score) for name, score in scores.items()}
+                for sound, scores in self.sounds.items()
+            },
+        }
+        facts = {"schema_version": SCHEMA_VERSION, **asdict(self), **derived}
+        return json.dumps(facts, indent=2) + "\n"
+
+    def clips_to_csv(self) -> str:
+        """Write the scores of each clip, one in a row."""
+        rows = [_flatten(clip, self.sounds) for clip in self.clips]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
 
 
-def save_report(report: Report, folder: Path, sheet: Image.Image | None = None) -> None:
-    """Write a report; each file appears when it is complete.
+def read_report(path: Path) -> Report:
+    """Read what `Report.to_json` wrote.
 
     Args:
-        report: The report.
-        folder: Where `report.json`, `report.md` and `clips.png` go; made if it is missing.
-        sheet: A contact sheet of clips.
+        path: The JSON file, or the folder it is in.
+
+    Returns:
+        The report.
 
     Raises:
-        OutputError: If a file cannot be written.
+        ReportError: If there is none, or it is of another version.
     """
+    path = path / JSON_FILE if path.is_dir() else path
     try:
-        for name, text in ((JSON_FILE, report.to_json()), (TABLE_FILE, report.to_markdown())):
-            with replace_when_complete(folder / name) as partial:
-                partial.write_text(text, encoding="utf-8")
-        if sheet is not None:
-            with replace_when_complete(folder / SHEET_FILE) as partial:
-                sheet.save(partial)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the report cannot be written ({error.strerror}); name another folder."
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReportError(
+            f"{path}: no report can be read ({error}); give the folder that `avseg evaluate` wrote."
         ) from error
+    version = facts.get("schema_version") if isinstance(facts, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ReportError(
+            f"{path}: is of version {version}, this avseg reads version {SCHEMA_VERSION}; evaluate "
+            "the model again."
+        )
+    wanted = {each.name: facts[each.name] for each in fields(Report)}
+    following, semantic = wanted["following"], wanted["semantic"]
+    return Report(
+        **wanted
+        | {
+            "vocabulary": tuple(wanted["vocabulary"]),
+            "clips": tuple(_read_clip(clip) for clip in wanted["clips"]),
+            "f_curve": tuple(wanted["f_curve"]),
+            "semantic": None if semantic is None else SemanticScores(**semantic),
+            "baselines": {n: BinaryScores(**s) for n, s in wanted["baselines"].items()},
+            "following": None if following is None else FollowingScores(**following),
+        }
+    )
 
 
-def _figures(scores: BinaryScores) -> list[str]:
-    """Spell the scores out; where all frames are silent there is no F, though AVSBench says 0."""
-    values = {column: getattr(scores, column) for column in _COLUMNS.values()}
-    if scores.silent_count == scores.frame_count:
-        values["f"] = None
-    return [_figure(value) for value in values.values()]
+def name_reports(paths: Sequence[Path]) -> dict[str, Report]:
+    """Read several reports, and give each a name of its own.
+
+    Args:
+        paths: JSON files, or the folders they are in.
+
+    Returns:
+        The reports by the names of their models; where two have one, the path is added.
+
+    Raises:
+        ReportError: If one cannot be read, or is there twice.
+    """
+    reports = {path: read_report(path) for path in paths}
+    if len(reports) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ReportError(f"{twice}: is given twice; give each report once.")
+    models = [report.model for report in reports.values()]
+    return {
+        report.model if models.count(report.model) == 1 else f"{report.model} ({path})": report
+        for path, report in reports.items()
+    }
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _read_clip(facts: Mapping[str, Any]) -> ClipScores:
+    sounds = {name: SoundScores(**scores) for name, scores in facts["sounds"].items()}
+    return ClipScores(**{**facts, "categories": tuple(facts["categories"]), "sounds": sounds})
+
+
+def _flatten(clip: ClipScores, sounds: Mapping[str, object]) -> dict[str, object]:
+    """Put a clip's scores beside each other; empty where one does not apply."""
+    row = asdict(clip)
+    given = row.pop("sounds")
+    row["categories"] = " ".join(clip.categories)
+    for sound in sounds:
+        scores = given.get(sound, {})
+        for each in fields(SoundScores):
+            row[f"{sound}: {each.name}"] = scores.get(each.name)
+    return row

@@ -3,26 +3,28 @@
 T frames of H x W pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from avseg.datasets.avsbench import AnnotatedClip, AVSBench
-from avseg.evaluation.prediction import predict
-from avseg.evaluation.report import ClipScores, Report
+from avseg.datasets.avsbench import AVSBench
+from avseg.evaluation.prediction import predict, read_waveform
+from avseg.evaluation.report import Report
 from avseg.segmenter import Segmenter
 
 #: Side of a frame on the sheet, gap between frames and height of a line of text, in pixels.
-_SIDE, _GAP, _LINE = 160, 4, 18
+_SIDE, _GAP, _LINE = 160, 4, 22
 
-#: RGB of the marked pixels and of the outline of the true ones.
-_MARKED, _TRUE = (255, 196, 64), (64, 224, 255)
+#: What a pixel may be -> its RGB, told apart by the colour-blind too (Okabe and Ito).
+COLOURS = {"right": (0, 200, 140), "wrong": (240, 90, 0), "missed": (60, 160, 255)}
 
-#: How much of the mark's colour covers a marked pixel.
-_OPACITY = 0.45
+#: How much of its colour covers such a pixel, and how much of the frames' own colours is left.
+_OPACITY, _SATURATION = 0.5, 0.25
+
+_INK = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,12 @@ class SheetRow:
 
 
 def extreme_clips(
-    segmenter: Segmenter, split: AVSBench, report: Report, count: int = 4
-) -> list[SheetRow]:
+    segmenter: Segmenter, split: AVSBench, report: Report, count: int = 5
+) -> dict[str, list[SheetRow]]:
     """Segment the worst and the best clips of a report again.
+
+    The worst are those with the lowest J, silent frames all or nothing. The best are chosen by the
+    frames that are not silent: clips in which there was nothing to mark show little.
 
     Args:
         segmenter: The model that was evaluated.
@@ -54,65 +59,85 @@ def extreme_clips(
         count: How many of the worst, and how many of the best.
 
     Returns:
-        The worst, from the worst on, then the best, the best last; each clip once.
+        "worst", from the worst on, and "best", from the best on; each clip once.
     """
-    order = sorted(range(len(split)), key=lambda index: report.clips[index].j_strict)
-    chosen = dict.fromkeys((*order[:count], *order[-count:]))
-    return [
-        _row(segmenter, split[index], report.clips[index], report.threshold) for index in chosen
-    ]
+    clips = report.clips
+    worst = sorted(range(len(clips)), key=lambda index: clips[index].j_strict)[:count]
+    best = sorted(
+        (i for i, clip in enumerate(clips) if clip.j_sounding is not None and i not in worst),
+        key=lambda index: clips[index].j_sounding or 0.0,
+        reverse=True,
+    )[:count]
+    return {
+        name: [_row(segmenter, split, report, index) for index in chosen]
+        for name, chosen in (("worst", worst), ("best", best))
+    }
 
 
-def draw_sheet(rows: Iterable[SheetRow]) -> Image.Image:
-    """Draw clips below each other: marked pixels in amber, true ones outlined in cyan.
+def draw_sheet(sections: Mapping[str, Sequence[SheetRow]]) -> Image.Image:
+    """Draw clips below each other, with a heading for each section.
 
     Args:
-        rows: The clips, at least one.
+        sections: Clips by heading, at least one.
 
     Returns:
         The picture.
     """
-    rows = list(rows)
+    rows = [row for section in sections.values() for row in section]
     columns = max(len(row.frames) for row in rows)
-    height = _SIDE + _LINE + _GAP
-    sheet = Image.new("RGB", (columns * (_SIDE + _GAP) - _GAP, _LINE + len(rows) * height))
+    height = _LINE * (1 + len(sections)) + len(rows) * (_LINE + _SIDE + _GAP)
+    sheet = Image.new("RGB", (columns * (_SIDE + _GAP) - _GAP, height))
     pen = ImageDraw.Draw(sheet)
-    pen.text((2, 2), "marked: amber, true: outlined in cyan", fill=(255, 255, 255))
-    for number, row in enumerate(rows):
-        top = _LINE + _GAP + number * height
-        pen.text((2, top + 2), row.label, fill=(255, 255, 255))
-        for column in range(len(row.frames)):
-            drawn = _draw(row.frames[column], row.masks[column], row.truth[column])
-            sheet.paste(drawn, (column * (_SIDE + _GAP), top + _LINE))
+    left = 4
+    for name, colour in COLOURS.items():
+        left = _write(pen, (left, 3), name, colour) + 12
+    top = _LINE
+    for name, section in sections.items():
+        _write(pen, (4, top + 3), name.upper(), _INK)
+        top += _LINE
+        for row in section:
+            _write(pen, (4, top + 3), row.label, _INK)
+            _paste_frames(sheet, row, top + _LINE)
+            top += _LINE + _SIDE + _GAP
     return sheet
 
 
-def _row(
-    segmenter: Segmenter, clip: AnnotatedClip, scores: ClipScores, threshold: float
-) -> SheetRow:
+def _row(segmenter: Segmenter, split: AVSBench, report: Report, index: int) -> SheetRow:
+    clip, scores = split[index], report.clips[index]
     known = clip.annotated
-    probs = predict(segmenter, clip.clip).numpy()
-    category = f" ({scores.category})" if scores.category else ""
+    frames = clip.clip.frames[known]
+    prediction = predict(segmenter, clip.clip, read_waveform(segmenter, split, index))
+    probs = prediction.of_frames(known).mask_probs(frames.shape[1:3]).numpy()
+    heard = f" ({', '.join(scores.categories)})" if scores.categories else ""
     return SheetRow(
-        label=f"{scores.clip_id}{category}: J strict {scores.j_strict:.2f}, F {scores.f:.2f}",
-        frames=clip.clip.frames[known],
-        masks=probs[known] > threshold,
+        label=f"{scores.clip_id}{heard}: J strict {scores.j_strict:.2f}, F {scores.f:.2f}",
+        frames=frames,
+        masks=probs > report.threshold,
         truth=clip.masks[known],
     )
+
+
+def _paste_frames(sheet: Image.Image, row: SheetRow, top: int) -> None:
+    pen = ImageDraw.Draw(sheet)
+    for number, planes in enumerate(zip(row.frames, row.masks, row.truth, strict=True)):
+        left = number * (_SIDE + _GAP)
+        sheet.paste(_draw(*planes), (left, top))
+        if not planes[2].any():
+            _write(pen, (left + 5, top + 4), "nothing sounds", _INK)
 
 
 def _draw(
     frame: NDArray[np.uint8], mask: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> Image.Image:
     picture = Image.fromarray(frame).resize((_SIDE, _SIDE))
-    marked, true = (
-        Image.fromarray(plane.astype(np.uint8) * np.uint8(255)).resize((_SIDE, _SIDE))
-        for plane in (mask, truth)
-    )
-    tint = Image.new("RGB", picture.size, _MARKED)
-    picture.paste(tint, mask=marked.point(lambda level: round(_OPACITY * level)))
-    picture.paste(tint, mask=_outline(marked))
-    picture.paste(Image.new("RGB", picture.size, _TRUE), mask=_outline(true))
+    picture = Image.blend(picture.convert("L").convert("RGB"), picture, _SATURATION)
+    planes = {"right": mask & truth, "wrong": mask & ~truth, "missed": truth & ~mask}
+    for name, plane in planes.items():
+        pixels = Image.fromarray(plane.astype(np.uint8) * np.uint8(255))
+        cover = pixels.resize((_SIDE, _SIDE))
+        tint = Image.new("RGB", picture.size, COLOURS[name])
+        picture.paste(tint, mask=cover.point(lambda level: round(_OPACITY * level)))
+        picture.paste(tint, mask=_outline(cover))
     return picture
 
 
@@ -121,3 +146,12 @@ def _outline(mask: Image.Image) -> Image.Image:
     solid = np.asarray(mask) > 127
     inner = np.asarray(Image.fromarray(solid).convert("L").filter(ImageFilter.MinFilter(5))) > 127
     return Image.fromarray(solid & ~inner)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int]
+) -> int:
+    """Write a line, and return where it ends."""
+    font = ImageFont.load_default(size=13)
+    pen.text(place, text, fill=colour, font=font, stroke_width=1, stroke_fill=(0, 0, 0))
+    return place[0] + round(pen.textlength(text, font=font))

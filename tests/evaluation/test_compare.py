@@ -1,0 +1,96 @@
+"""Several models on the same clips."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avseg.errors import ReportError
+from avseg.evaluation.compare import compare, compared_tables
+from avseg.evaluation.report import Report
+from avseg.evaluation.scores import LEAST_CLIPS
+from tests.evaluation.reports import LONG_REPORT, REPORT, better, clip_of, report_of
+
+
+def test_clips_that_are_hard_for_both_do_not_widen_the_difference() -> None:
+    found = compare({"a": LONG_REPORT, "b": better(LONG_REPORT, 0.1)}).differences["b"]["j"]
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    alone = LONG_REPORT.scores["j"]
+    assert alone.low is not None
+    assert alone.value - alone.low > 0.02
+
+
+def test_a_difference_by_chance_has_zero_in_its_interval() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, len(LONG_REPORT.clips))
+    clips = tuple(
+        replace(clip, j=clip.j + d) for clip, d in zip(LONG_REPORT.clips, noise, strict=True)
+    )
+    found = compare({"a": LONG_REPORT, "b": replace(LONG_REPORT, clips=clips)}).differences["b"]
+    assert found["j"].low is not None
+    assert found["j"].high is not None
+    assert found["j"].low < 0 < found["j"].high
+    assert found["f"].value == 0
+
+
+def test_each_model_is_compared_with_the_first() -> None:
+    models = {"a": LONG_REPORT, "b": better(LONG_REPORT, 0.1), "c": better(LONG_REPORT, -0.2)}
+    comparison = compare(models)
+    assert comparison.first == "a"
+    values = {name: found["j"].value for name, found in comparison.differences.items()}
+    assert values == pytest.approx({"b": 0.1, "c": -0.2})
+
+
+def test_of_few_clips_there_is_a_difference_without_interval() -> None:
+    assert len(REPORT.clips) < LEAST_CLIPS
+    found = compare({"a": REPORT, "b": better(REPORT, 0.1)}).differences["b"]["j"]
+    assert found.value == pytest.approx(0.1)
+    assert found.low is None
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (replace(REPORT, split="val"), "split: val and test"),
+        (replace(REPORT, subset="s4"), "subset: s4 and ms3"),
+        (replace(REPORT, threshold=0.4), "threshold: 0.4 and 0.5"),
+        (replace(REPORT, protocols={"cavp": {"j": 0.5, "f": 0.5}}), "protocols: cavp and tpavi"),
+        (report_of(clip_of(0, 0.6)), "clips: 1 clips and 2 others"),
+        (report_of(clip_of(0, 0.6), clip_of(2, 0.8, 3)), "clips: 2 clips and 2 others"),
+        (report_of(clip_of(0, 0.6), clip_of(1, 0.8, 4)), "clips: 2 clips and 2 others"),
+    ],
+)
+def test_what_was_measured_otherwise_is_refused(other: Report, what: str) -> None:
+    with pytest.raises(ReportError, match=f"b and a have different {what}"):
+        compare({"a": REPORT, "b": other})
+
+
+def test_one_report_is_compared_with_nothing() -> None:
+    with pytest.raises(ReportError, match="give at least two"):
+        compare({"a": REPORT})
+
+
+def test_tables_have_a_row_or_a_column_for_each_model() -> None:
+    comparison = compare({"a": LONG_REPORT, "b": better(LONG_REPORT, 0.1)})
+    scores, differences, *others = compared_tables(comparison)
+    assert [row[0] for row in scores.rows] == ["a", "b"]
+    assert [row[0] for row in differences.rows] == ["b"]
+    for table in others:
+        assert all(len(row) == len(table.headings) for row in table.rows)
+    assert [table.title for table in others][-2:] == [
+        "Listening in one figure",
+        "Other sounds for the same pictures",
+    ]
+
+
+def test_without_other_sounds_nothing_is_said_of_them() -> None:
+    quiet = report_of(*(replace(clip, sounds={}) for clip in LONG_REPORT.clips))
+    titles = [table.title for table in compared_tables(compare({"a": quiet, "b": quiet}))]
+    assert not any("ound" in title and "true" not in title for title in titles)
+
+
+def test_differences_are_written_for_programs() -> None:
+    comparison = compare({"a": LONG_REPORT, "b": better(LONG_REPORT, 0.1)})
+    facts = json.loads(comparison.to_json())
+    assert facts["compared_with"] == "a"
+    assert facts["differences"]["b"]["j"]["value"] == pytest.approx(0.1)

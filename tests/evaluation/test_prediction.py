@@ -1,0 +1,82 @@
+"""What a model is asked, and what it says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from avseg.datasets import AVSBench
+from avseg.evaluation.perturb import mute
+from avseg.evaluation.prediction import Prediction, predict, read_waveform
+from avseg.models.av2t_sam import Av2tSamProcessor
+from avseg.segmenter import Segmenter
+from avseg.types import Clip
+
+
+def test_probabilities_have_the_size_of_the_frames(split: AVSBench, segmenter: Segmenter) -> None:
+    clip = split[0].clip
+    prediction = predict(segmenter, clip, clip.audio[None])
+    assert len(prediction.mask_logits) == 5
+    probs = prediction.mask_probs((64, 64))
+    assert probs.shape == (5, 64, 64)
+    assert 0 <= float(probs.min()) <= float(probs.max()) <= 1
+
+
+def test_the_clips_own_sound_plays_no_part(split: AVSBench, segmenter: Segmenter) -> None:
+    clip, other = split[0].clip, split[1].clip.audio
+    given = predict(segmenter, clip, other[None]).mask_logits
+    torch.testing.assert_close(
+        given, predict(segmenter, replace(clip, audio=other), other[None]).mask_logits
+    )
+    assert not torch.equal(given, predict(segmenter, clip, clip.audio[None]).mask_logits)
+
+
+def test_without_sound_the_model_itself_is_asked(split: AVSBench, segmenter: Segmenter) -> None:
+    clip = split[0].clip
+    silence = mute(clip.audio[None])
+    assert predict(segmenter, clip, silence).mask_probs((64, 64)).max() > 0
+    assert not segmenter.segment_clip(replace(clip, audio=silence[0])).masks.any()
+
+
+def test_frames_are_chosen_with_their_classes() -> None:
+    numbers = torch.arange(3.0)
+    prediction = Prediction(numbers.view(3, 1, 1), numbers.view(3, 1, 1, 1))
+    chosen = prediction.of_frames(np.array([True, False, True]))
+    assert chosen.mask_logits.flatten().tolist() == [0, 2]
+    assert chosen.class_logits is not None
+    assert chosen.class_logits.flatten().tolist() == [0, 2]
+    assert replace(prediction, class_logits=None).of_frames(np.ones(3, bool)).class_logits is None
+
+
+def test_the_sound_is_that_of_the_clip(split: AVSBench, segmenter: Segmenter) -> None:
+    audio = read_waveform(segmenter, split, 1)
+    np.testing.assert_array_equal(audio, split[1].clip.audio[None])
+
+
+def test_who_asks_for_published_inputs_gets_the_seconds_of_the_file(
+    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[np.ndarray] = []
+    processor = segmenter.processor
+    assert isinstance(processor, Av2tSamProcessor)
+    call = Av2tSamProcessor.__call__
+
+    def remember(
+        self: Av2tSamProcessor, clip: Clip, sounds: np.ndarray | None = None
+    ) -> dict[str, Tensor]:
+        assert sounds is not None
+        given.append(sounds)
+        shortened = np.ascontiguousarray(sounds[:, :2000])  # the smallest model holds no more
+        return call(replace(self, inputs="whole_picture"), clip, shortened)
+
+    monkeypatch.setattr(Av2tSamProcessor, "__call__", remember)
+    published = replace(segmenter, processor=replace(processor, inputs="published"))
+    clip, audio = split[0].clip, read_waveform(published, split, 0)
+    assert audio.shape == (1, 5 * split.sample_rate)
+    predict(published, clip, np.concatenate([audio, -audio]))
+    (sounds,) = given
+    assert sounds.shape == (5, 2 * split.sample_rate)
+    np.testing.assert_array_equal(sounds[1, : split.sample_rate], audio[0].reshape(5, -1)[1])
+    np.testing.assert_array_equal(sounds[1, split.sample_rate :], -audio[0].reshape(5, -1)[1])

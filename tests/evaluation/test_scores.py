@@ -1,0 +1,101 @@
+"""Means over clips and their intervals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avseg.evaluation.scores import (
+    LEAST_CLIPS,
+    MEASURES,
+    RESAMPLES,
+    by_category,
+    draw_clips,
+    mean_with_interval,
+    resampled_means,
+    score_sounds,
+    score_with_intervals,
+)
+from avseg.evaluation.scoring import score_clip
+from avseg.metrics.binary import BinaryMetrics
+from tests.evaluation.reports import LONG_REPORT, MUTED, REPORT, clip_of
+
+
+def test_the_means_over_clips_are_the_scores_of_all_frames_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    metrics, clips = BinaryMetrics(), []
+    for number, seconds in enumerate((5, 5, 10, 5, 1)):
+        probs = torch.rand(seconds, 6, 7, generator=generator)
+        truth = torch.rand(seconds, 6, 7, generator=generator) > 0.6
+        truth[::2] = False
+        if number == 4:
+            probs[:] = 0
+        metrics.update(probs, truth)
+        clips.append(score_clip(f"clip-{number}", (), probs, truth, 0.5))
+    together = metrics.compute()
+    scores = score_with_intervals(clips)
+    for name in MEASURES:
+        assert scores[name].value == pytest.approx(getattr(together, name)), name
+
+
+def test_a_score_that_applies_to_no_clip_is_left_out() -> None:
+    assert "silent_clean" not in score_with_intervals([clip_of(0, 0.5)])
+    assert "j_sounding" not in score_with_intervals([clip_of(0, 0.5, silent_frames=5)])
+
+
+def test_each_draw_has_as_many_clips_as_there_are() -> None:
+    drawn = draw_clips(7)
+    assert drawn.shape == (RESAMPLES, 7)
+    assert (drawn.sum(1) == 7).all()
+    np.testing.assert_array_equal(drawn, draw_clips(7))
+
+
+def test_the_interval_is_that_of_the_normal_distribution_for_many_clips() -> None:
+    values = np.random.default_rng(3).normal(0.5, 0.1, 400)
+    found = mean_with_interval(values, np.ones(400), draw_clips(400))
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    half_width = 1.96 * values.std() / np.sqrt(400)
+    assert found.low == pytest.approx(values.mean() - half_width, abs=1e-3)
+    assert found.high == pytest.approx(values.mean() + half_width, abs=1e-3)
+
+
+def test_of_few_clips_there_is_no_interval() -> None:
+    few, enough = (np.linspace(0, 1, LEAST_CLIPS - 1 + more) for more in (0, 1))
+    short = mean_with_interval(few, np.ones(len(few)), draw_clips(len(few)))
+    assert short is not None
+    assert short.value == pytest.approx(0.5)
+    assert short.low is short.high is None
+    longer = mean_with_interval(enough, np.ones(len(enough)), draw_clips(len(enough)))
+    assert longer is not None
+    assert longer.low is not None
+
+
+def test_clips_weigh_by_their_frames() -> None:
+    drawn = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    means = resampled_means(np.array([0.0, 1.0]), np.array([3.0, 1.0]), drawn)
+    np.testing.assert_allclose(means, [0.25, 0, 1])
+
+
+def test_a_draw_without_any_such_clip_has_no_mean() -> None:
+    means = resampled_means(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([[2.0, 0.0]]))
+    assert np.isnan(means).all()
+
+
+def test_other_sounds_are_averaged_over_the_clips_that_have_them() -> None:
+    first, second = REPORT.clips
+    shifted = replace(MUTED, marked_area=0.3, j_then=None)
+    clips = [replace(first, sounds={"muted": MUTED, "shifted": shifted}), second]
+    scores = score_sounds(clips)
+    assert list(scores) == ["muted", "shifted"]
+    assert scores["shifted"]["marked_area"].value == pytest.approx(0.3)
+    assert "j_then" not in scores["shifted"]
+
+
+def test_a_clip_counts_in_each_of_its_categories() -> None:
+    groups = by_category(LONG_REPORT.clips)
+    assert list(groups) == ["cat", "dog"]
+    assert len(groups["cat"]) == 10
+    assert len(groups["dog"]) == 20
