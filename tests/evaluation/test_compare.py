@@ -73,9 +73,9 @@ def test_one_report_is_compared_with_nothing() -> None:
 def test_tables_have_a_row_or_a_column_for_each_model() -> None:
     comparison = compare({"a": LONG_REPORT, "b": better(LONG_REPORT, 0.1)})
     scores, differences, *others = compared_tables(comparison)
-    assert [row[0] for row in scores.rows] == ["a", "b"]
-    assert [row[0] for row in differences.rows] == ["b"]
-    for table in others:
+    assert scores.headings == ("measure", "a", "b")
+    assert differences.headings == ("measure", "b")
+    for table in (scores, differences, *others):
         assert all(len(row) == len(table.headings) for row in table.rows)
     assert [table.title for table in others][-2:] == [
         "Listening in one figure",

@@ -6,7 +6,7 @@ bootstrap), so that clips that are hard for both do not count against either.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,23 +99,11 @@ def compared_tables(comparison: Comparison) -> list[Table]:
         Its tables.
     """
     reports = comparison.reports
-    headings = tuple(measure.heading for measure in MEASURES.values())
+    found = {name: report.scores for name, report in reports.items()}
     tables = [
-        Table(
-            title="Scores with the true sound",
-            headings=("", *headings),
-            rows=tuple(
-                (name, *(report.scores.get(measure) for measure in MEASURES))
-                for name, report in reports.items()
-            ),
-        ),
-        Table(
-            title=f"Differences from {comparison.first}",
-            headings=("", *headings),
-            rows=tuple(
-                (name, *(found.get(measure) for measure in MEASURES))
-                for name, found in comparison.differences.items()
-            ),
+        _measure_table("Scores with the true sound", found),
+        replace(
+            _measure_table(f"Differences from {comparison.first}", comparison.differences),
             note=(
                 f"In brackets: {LEVEL:.0%} of the draws of the same clips for both. A difference "
                 "whose brackets hold 0 may be chance."
@@ -137,6 +125,18 @@ def compared_tables(comparison: Comparison) -> list[Table]:
             )
         )
     return [*tables, *_sound_tables(reports)]
+
+
+def _measure_table(title: str, found: Mapping[str, Mapping[str, Interval]]) -> Table:
+    """Put measures below each other, with a column for each model."""
+    return Table(
+        title=title,
+        headings=("measure", *found),
+        rows=tuple(
+            (measure.heading, *(scores.get(name) for scores in found.values()))
+            for name, measure in MEASURES.items()
+        ),
+    )
 
 
 def _sound_tables(reports: Mapping[str, Report]) -> list[Table]:
