@@ -10,7 +10,7 @@ from avseg.errors import ReportError
 from avseg.evaluation.compare import compare, compared_tables
 from avseg.evaluation.report import Report
 from avseg.evaluation.scores import LEAST_CLIPS
-from tests.evaluation.reports import LONG_REPORT, REPORT, better, clip_of, report_of
+from tests.evaluation.reports import LONG_REPORT, MUTED, REPORT, better, clip_of, report_of
 
 
 def test_clips_that_are_hard_for_both_do_not_widen_the_difference() -> None:
@@ -39,6 +39,22 @@ def test_each_model_is_compared_with_the_first() -> None:
     assert comparison.first == "a"
     values = {name: found["j"].value for name, found in comparison.differences.items()}
     assert values == pytest.approx({"b": 0.1, "c": -0.2})
+
+
+def test_other_sounds_are_compared_in_pairs_too() -> None:
+    clips = tuple(
+        replace(clip, sounds={"muted": replace(MUTED, still_marked=0.75)})
+        for clip in LONG_REPORT.clips
+    )
+    found = compare({"a": LONG_REPORT, "b": replace(LONG_REPORT, clips=clips)})
+    muted = found.sound_differences["b"]["muted"]
+    assert (muted["still_marked"].low, muted["still_marked"].value) == pytest.approx((0.5, 0.5))
+    assert muted["unmoved"].value == 0.0
+
+
+def test_a_sound_that_one_of_them_lacks_is_not_compared() -> None:
+    quiet = report_of(*(replace(clip, sounds={}) for clip in LONG_REPORT.clips))
+    assert compare({"a": LONG_REPORT, "b": quiet}).sound_differences == {"b": {}}
 
 
 def test_of_few_clips_there_is_a_difference_without_interval() -> None:
@@ -77,9 +93,10 @@ def test_tables_have_a_row_or_a_column_for_each_model() -> None:
     assert differences.headings == ("measure", "b")
     for table in (scores, differences, *others):
         assert all(len(row) == len(table.headings) for row in table.rows)
-    assert [table.title for table in others][-2:] == [
+    assert [table.title for table in others][-3:] == [
         "Listening in one figure",
         "Other sounds for the same pictures",
+        "Differences from a under other sounds",
     ]
 
 

@@ -1,11 +1,7 @@
-"""Several models on the same clips: their scores side by side, and how sure the differences are.
-
-Both models are averaged over the same drawn clips before the difference is taken (the paired
-bootstrap), so that clips that are hard for both do not count against either.
-"""
+"""Several models on the same clips: their scores side by side, and how sure the differences are."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -14,15 +10,19 @@ from numpy.typing import NDArray
 from avseg.errors import ReportError
 from avseg.evaluation.report import Report
 from avseg.evaluation.scores import (
-    LEAST_CLIPS,
     LEVEL,
     MEASURES,
+    Column,
     Interval,
-    column,
+    columns,
+    difference_with_interval,
     draw_clips,
-    resampled_means,
+    sound_columns,
 )
-from avseg.evaluation.tables import LISTENING, Cell, Table, protocol_groups
+from avseg.evaluation.tables import LISTENING, Table, protocol_groups
+
+#: Scores under other sounds that are compared: attribute of `SoundScores` -> heading.
+_OF_SOUNDS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
 
 #: What has to be the same in all reports, and what it is called.
 _SAME: dict[str, Callable[[Report], object]] = {
@@ -42,10 +42,12 @@ class Comparison:
         reports: By the name that tells them apart, the one to compare with first.
         differences: For each other report, by key of `scores.MEASURES`: its score less that of the
             first, with its interval.
+        sound_differences: The same under each other sound, by attribute of `SoundScores`.
     """
 
     reports: dict[str, Report]
     differences: dict[str, dict[str, Interval]]
+    sound_differences: dict[str, dict[str, dict[str, Interval]]]
 
     @property
     def first(self) -> str:
@@ -59,6 +61,13 @@ class Comparison:
             "differences": {
                 name: {measure: asdict(found) for measure, found in differences.items()}
                 for name, differences in self.differences.items()
+            },
+            "sound_differences": {
+                name: {
+                    sound: {measure: asdict(found) for measure, found in differences.items()}
+                    for sound, differences in by_sound.items()
+                }
+                for name, by_sound in self.sound_differences.items()
             },
         }
         return json.dumps(facts, indent=2) + "\n"
@@ -85,7 +94,13 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
     drawn = draw_clips(len(reference.clips))
     return Comparison(
         reports=dict(reports),
-        differences={name: _differences(reference, report, drawn) for name, report in others},
+        differences={
+            name: _differences(columns(report.clips), columns(reference.clips), drawn)
+            for name, report in others
+        },
+        sound_differences={
+            name: _sound_differences(report, reference, drawn) for name, report in others
+        },
     )
 
 
@@ -124,7 +139,7 @@ def compared_tables(comparison: Comparison) -> list[Table]:
                 ),
             )
         )
-    return [*tables, *_sound_tables(reports)]
+    return [*tables, *_sound_tables(comparison)]
 
 
 def _measure_table(title: str, found: Mapping[str, Mapping[str, Interval]]) -> Table:
@@ -139,34 +154,44 @@ def _measure_table(title: str, found: Mapping[str, Mapping[str, Interval]]) -> T
     )
 
 
-def _sound_tables(reports: Mapping[str, Report]) -> list[Table]:
+def _sound_tables(comparison: Comparison) -> list[Table]:
     """Put what was found under other sounds beside each other, if they were tried for any."""
-    sounds = dict.fromkeys(sound for report in reports.values() for sound in report.sounds)
-    if not sounds:
+    reports = comparison.reports
+    found = {name: report.sounds for name, report in reports.items()}
+    if not any(found.values()):
         return []
-    figures: dict[str, Sequence[Cell]] = {
-        title: [report.listening.get(name) for report in reports.values()]
-        for name, title in LISTENING.items()
-    }
-    shown = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
-    return [
-        Table(
-            title="Listening in one figure",
-            headings=("measure", *reports),
-            rows=tuple((title, *cells) for title, cells in figures.items()),
+    figures = Table(
+        title="Listening in one figure",
+        headings=("measure", *reports),
+        rows=tuple(
+            (title, *(report.listening.get(name) for report in reports.values()))
+            for name, title in LISTENING.items()
         ),
-        Table(
-            title="Other sounds for the same pictures",
-            headings=("sound", *(f"{n}: {what}" for n in reports for what in shown.values())),
-            rows=tuple(
-                (
-                    sound,
-                    *(r.sounds.get(sound, {}).get(key) for r in reports.values() for key in shown),
-                )
-                for sound in sounds
-            ),
+    )
+    return [
+        figures,
+        _by_sound("Other sounds for the same pictures", found),
+        _by_sound(
+            f"Differences from {comparison.first} under other sounds", comparison.sound_differences
         ),
     ]
+
+
+def _by_sound(title: str, found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Table:
+    """Put sounds below each other, with columns for each model."""
+    sounds = dict.fromkeys(sound for by_sound in found.values() for sound in by_sound)
+    return Table(
+        title=title,
+        headings=("sound", *(f"{name}: {what}" for name in found for what in _OF_SOUNDS.values())),
+        rows=tuple(
+            (
+                sound,
+                *(each.get(sound, {}).get(key) for each in found.values() for key in _OF_SOUNDS),
+            )
+            for sound in sounds
+        ),
+        note="*Still marked* and *overlap*: lower is better where the sound no longer is there.",
+    )
 
 
 def _check_comparable(first: str, reference: Report, name: str, report: Report) -> None:
@@ -183,17 +208,20 @@ def _check_comparable(first: str, reference: Report, name: str, report: Report) 
 
 
 def _differences(
-    reference: Report, report: Report, drawn: NDArray[np.float64]
+    report: Mapping[str, Column], reference: Mapping[str, Column], drawn: NDArray[np.float64]
 ) -> dict[str, Interval]:
     """Subtract the scores of a reference from those of another model on the same clips."""
-    differences = {}
-    for name in MEASURES.keys() & reference.scores.keys() & report.scores.keys():
-        columns = [column(each.clips, name) for each in (report, reference)]
-        value = report.scores[name].value - reference.scores[name].value
-        if min(np.count_nonzero(weights) for _, weights in columns) < LEAST_CLIPS:
-            differences[name] = Interval(value)
-            continue
-        resampled = np.subtract(*(resampled_means(*each, drawn) for each in columns))
-        low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        differences[name] = Interval(value, float(low), float(high))
-    return differences
+    found = {n: difference_with_interval(report[n], reference[n], drawn) for n in report}
+    return {name: difference for name, difference in found.items() if difference is not None}
+
+
+def _sound_differences(
+    report: Report, reference: Report, drawn: NDArray[np.float64]
+) -> dict[str, dict[str, Interval]]:
+    return {
+        sound: _differences(
+            sound_columns(report.clips, sound), sound_columns(reference.clips, sound), drawn
+        )
+        for sound in report.sounds
+        if sound in reference.sounds
+    }

@@ -20,6 +20,10 @@ RESAMPLES, LEVEL, SEED = 2000, 0.95, 0
 LEAST_CLIPS = 10
 
 
+#: Values and weights of all clips, (N,) each.
+Column = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class SoundScores:
     """What became of a clip under a sound that is not its own; None where a score does not apply.
@@ -164,10 +168,33 @@ def mean_with_interval(
     mean = float((values * weights).sum() / weights.sum())
     if np.count_nonzero(weights) < LEAST_CLIPS:
         return Interval(mean)
-    ends = np.nanquantile(
-        resampled_means(values, weights, drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    )
-    return Interval(mean, *map(float, ends))
+    return Interval(mean, *_ends(resampled_means(values, weights, drawn)))
+
+
+def difference_with_interval(
+    one: Column, other: Column, drawn: NDArray[np.float64]
+) -> Interval | None:
+    """Subtract the means of two models over the same clips.
+
+    Both are averaged over the same draws before the difference is taken (the paired bootstrap), so
+    that clips that are hard for both do not count against either.
+
+    Args:
+        one: Of the one model.
+        other: Of the other, which is subtracted.
+        drawn: From `draw_clips`, (R, N).
+
+    Returns:
+        The difference with its interval; None if either has no such score.
+    """
+    means = [mean_with_interval(*each, drawn) for each in (one, other)]
+    if means[0] is None or means[1] is None:
+        return None
+    difference = means[0].value - means[1].value
+    if any(mean is None or mean.low is None for mean in means):
+        return Interval(difference)
+    resampled = resampled_means(*one, drawn) - resampled_means(*other, drawn)
+    return Interval(difference, *_ends(resampled))
 
 
 def resampled_means(
@@ -189,22 +216,42 @@ def resampled_means(
     return means
 
 
-def column(
-    clips: Sequence[ClipScores], name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Collect a score of all clips.
+def columns(clips: Sequence[ClipScores]) -> dict[str, Column]:
+    """Collect the scores of all clips under their own sounds.
 
     Args:
         clips: The clips.
-        name: Key of `MEASURES`.
 
     Returns:
-        Values and weights, (N,) each; 0 and 0 where a clip has no such score.
+        Values and weights by key of `MEASURES`; 0 and 0 where a clip has no such score.
     """
-    weight = MEASURES[name].weight
-    scores = [getattr(clip, name) for clip in clips]
-    weights = [1 if weight is None else getattr(clip, weight) for clip in clips]
-    return _with_weights(scores, weights)
+    return {
+        name: _with_weights(
+            [getattr(clip, name) for clip in clips],
+            [1 if of.weight is None else getattr(clip, of.weight) for clip in clips],
+        )
+        for name, of in MEASURES.items()
+    }
+
+
+def sound_columns(clips: Sequence[ClipScores], sound: str) -> dict[str, Column]:
+    """Collect the scores of all clips under a sound.
+
+    Args:
+        clips: The clips.
+        sound: Its name.
+
+    Returns:
+        Values and weights by attribute of `SoundScores`; 0 and 0 where a clip has no such score.
+    """
+    there = [clip.sounds.get(sound) for clip in clips]
+    return {
+        each.name: _with_weights(
+            [None if scores is None else getattr(scores, each.name) for scores in there],
+            [1] * len(clips),
+        )
+        for each in fields(SoundScores)
+    }
 
 
 def score_with_intervals(clips: Sequence[ClipScores]) -> dict[str, Interval]:
@@ -217,7 +264,7 @@ def score_with_intervals(clips: Sequence[ClipScores]) -> dict[str, Interval]:
         By key of `MEASURES`; those that apply to no clip are left out.
     """
     drawn = draw_clips(len(clips))
-    return _averages({name: column(clips, name) for name in MEASURES}, drawn)
+    return _averages(columns(clips), drawn)
 
 
 def score_sounds(clips: Sequence[ClipScores]) -> dict[str, dict[str, Interval]]:
@@ -231,7 +278,7 @@ def score_sounds(clips: Sequence[ClipScores]) -> dict[str, dict[str, Interval]]:
     """
     drawn = draw_clips(len(clips))
     names = dict.fromkeys(name for clip in clips for name in clip.sounds)
-    return {name: _averages(_sound_columns(clips, name), drawn) for name in names}
+    return {name: _averages(sound_columns(clips, name), drawn) for name in names}
 
 
 def by_category(clips: Sequence[ClipScores]) -> dict[str, tuple[ClipScores, ...]]:
@@ -247,29 +294,16 @@ def by_category(clips: Sequence[ClipScores]) -> dict[str, tuple[ClipScores, ...]
     return {name: tuple(clip for clip in clips if name in clip.categories) for name in categories}
 
 
-def _sound_columns(
-    clips: Sequence[ClipScores], sound: str
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    there = [clip.sounds.get(sound) for clip in clips]
-    return {
-        each.name: _with_weights(
-            [None if scores is None else getattr(scores, each.name) for scores in there],
-            [1] * len(clips),
-        )
-        for each in fields(SoundScores)
-    }
+def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
-def _with_weights(
-    scores: Sequence[float | None], weights: Sequence[float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _with_weights(scores: Sequence[float | None], weights: Sequence[float]) -> Column:
     there = np.array([score is not None for score in scores])
     return np.array([score or 0.0 for score in scores]), np.where(there, weights, 0.0)
 
 
-def _averages(
-    columns: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-    drawn: NDArray[np.float64],
-) -> dict[str, Interval]:
-    intervals = {name: mean_with_interval(*each, drawn) for name, each in columns.items()}
+def _averages(given: Mapping[str, Column], drawn: NDArray[np.float64]) -> dict[str, Interval]:
+    intervals = {name: mean_with_interval(*each, drawn) for name, each in given.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
