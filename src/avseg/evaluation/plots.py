@@ -69,7 +69,7 @@ def draw_f_curve(report: Report) -> Figure | None:
         label = f"{word}: {curve[place]:.3f} at {thresholds[place]:.2f}"
         axes.axvline(thresholds[place], color=colour, linestyle="--", linewidth=1, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold", ylabel="mean F of the sounding frames")
-    axes.legend(loc="lower center", frameon=False)
+    axes.legend(loc="lower center", framealpha=1, edgecolor="white")
     return figure
 
 
