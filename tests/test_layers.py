@@ -25,6 +25,7 @@ LAYERS = [
     "datasets",
     "training",
     "evaluation",
+    "reproduction",
     "cli",
 ]
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))

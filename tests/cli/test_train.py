@@ -43,6 +43,7 @@ def test_the_recipe_can_be_shown_without_running_it(
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["task"] == "image-text"
     assert shown["trainer"]["max_steps"] == 10
+    assert shown["model"]["clip_config"]["dim"] == 160
     assert not list(tmp_path.iterdir())
 
 
@@ -57,7 +58,7 @@ def test_without_output_a_run_goes_to_the_folder_of_its_name(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["clipsmall"], "the package has av2t_sam_small, clap_small, clip_small, evf_sam_small"),
+        (["clipsmall"], "av2t_sam_small, clap_small, clip_small, evf_sam_small"),
         (["clip_small", "--set", "trainer.max_step=4"], "did you mean max_steps?"),
         (["clip_small", "--set", "max_steps=4"], "must be SECTION.OPTION=VALUE"),
         (["av2t_sam_small", "--data", "data"], "avseg train clip_small --output"),

@@ -7,8 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from avseg.checkpoints.layout import Checkpoint
+from avseg.checkpoints.releases import RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
-from avseg.training.parts import Part, find_weights, load_part
+from avseg.training import parts
+from avseg.training.parts import Part, find_part, find_weights, load_part
+from tests.published import make_model, published_tower
 
 
 def make_run(folder: Path) -> Path:
@@ -62,3 +66,62 @@ def test_weights_that_do_not_fit_are_refused(
     weights = make_run(tmp_path / "clip")
     with pytest.raises(TrainingError, match=message):
         load_part(part, Part(weights, prefix))
+
+
+def test_a_published_model_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Checkpoint("evf-sam2", tmp_path / "imported")
+    monkeypatch.setattr(parts, "find_checkpoint", {"evf-sam2": found}.__getitem__)
+    part = find_part("evf-sam2", tmp_path / "runs", "segmenter.")
+    assert part == Part(tmp_path / "imported" / "model.safetensors", "segmenter.")
+
+
+def test_a_published_tower_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {TOWER_FILES["msclap-2023"]: tmp_path / "clap.pth"}
+    monkeypatch.setattr("avseg.checkpoints.download.download", files.__getitem__)
+    part = find_part("msclap-2023", tmp_path / "runs", "tower.")
+    assert part == Part(tmp_path / "clap.pth", is_published=True)
+
+
+def test_a_run_of_a_published_name_comes_first(tmp_path: Path) -> None:
+    name = next(iter(RELEASES))
+    weights = make_run(tmp_path / name)
+    assert find_part(name, tmp_path, "tower.") == Part(weights, "tower.")
+
+
+@pytest.mark.parametrize("tower", ["clip", "clap-2023"])
+def test_a_tower_is_read_as_its_authors_publish_it(tower: str, tmp_path: Path) -> None:
+    model, other = make_model(seed=0), make_model(seed=1)
+    torch.save(published_tower(model, tower), tmp_path / "tower.pth")
+    part = find_part(str(tmp_path / "tower.pth"), tmp_path, "tower.")
+    ours = {"clip": other.clip, "clap-2023": other.clap}[tower]
+    assert ours is not None
+    load_part(ours, part)
+    theirs = {"clip": model.clip, "clap-2023": model.clap}[tower]
+    assert theirs is not None
+    for name, values in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], values), name
+
+
+def test_frozen_weights_can_stay_in_the_file_and_others_cannot(tmp_path: Path) -> None:
+    frozen, trained = nn.Linear(3, 2), nn.Linear(3, 2)
+    frozen.requires_grad_(requires_grad=False)
+    for module in (frozen, trained):
+        load_part(module, Part(make_run(tmp_path / str(id(module))), "tower.", in_file=True))
+        assert module.weight.eq(1).all()
+    addresses = Path("/proc/self/maps")
+    if addresses.exists():
+        assert is_mapped(frozen.weight, "model.safetensors")
+        assert not is_mapped(trained.weight, "model.safetensors")
+
+
+def is_mapped(values: torch.Tensor, name: str) -> bool:
+    """Whether a tensor lies in a mapped file of that name."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, last = (int(place, 16) for place in line.split()[0].split("-"))
+        if first <= values.data_ptr() < last:
+            return line.endswith(name)
+    return False

@@ -1,10 +1,12 @@
 """Recipes: what a file must hold, and how the command line changes it."""
 
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
+from avseg.checkpoints.releases import RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
 from avseg.training.parts import WHOLE
 from avseg.training.recipe import (
@@ -14,13 +16,17 @@ from avseg.training.recipe import (
     recipe_names,
     seed_recipe,
 )
-from avseg.training.resolving import check_trainer_options, read_task_options
+from avseg.training.resolving import check_trainer_options, read_task_options, resolve_recipe
 from avseg.training.tasks import TASKS
 from tests.training.tiny import CLIP
 
 
 def test_the_package_has_a_recipe_for_each_part_and_one_for_the_whole() -> None:
     assert recipe_names() == [
+        "av2t_sam1_ms3",
+        "av2t_sam1_s4",
+        "av2t_sam2_ms3",
+        "av2t_sam2_s4",
         "av2t_sam_small",
         "clap_small",
         "clip_small",
@@ -38,10 +44,60 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
     recipe = load_recipe(name)
     read_task_options(recipe)
     check_trainer_options(recipe)
-    task = TASKS[recipe.task]
-    task.config_class.tiny(**recipe.model)
-    assert set(recipe.start_from) <= {WHOLE, *task.part_prefixes}
-    assert set(recipe.start_from.values()) <= set(recipe_names())
+    assert set(recipe.start_from) <= {WHOLE, *TASKS[recipe.task].part_prefixes}
+    assert set(recipe.start_from.values()) <= {*recipe_names(), *RELEASES, *TOWER_FILES}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_is_shown_of_a_recipe_is_a_recipe_that_does_the_same(
+    name: str, tmp_path: Path
+) -> None:
+    shown = resolve_recipe(load_recipe(name))
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(shown.to_yaml())
+    assert resolve_recipe(load_recipe(str(path))) == shown
+    assert {"warmup_steps", "adam_beta2"} <= shown.trainer.keys()
+
+
+@pytest.mark.parametrize("features", ["clip", "clap", "mul"])
+@pytest.mark.parametrize("adapters", ["true", "false"])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name[8:9].isdigit()])
+def test_each_row_of_the_paper_is_a_recipe_with_settings(
+    name: str, adapters: str, features: str
+) -> None:
+    settings = [f"model.features={features}", f"model.adapters={adapters}"]
+    shown = resolve_recipe(change_recipe(load_recipe(name), settings))
+    assert (shown.model["features"], shown.model["adapters"]) == (features, adapters == "true")
+    assert shown.model["sam_config"]["image_size"] == 1024
+    assert shown.model["sam_config"]["model_type"] == f"avseg-prompted-sam{name[8]}"
+    subset = name.rpartition("_")[2]
+    assert shown.data["train"] == [f"{subset}/train"]
+    assert shown.trainer["metric_for_best_model"] == f"{subset}_val_j"
+    options = ("num_train_epochs", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs")
+    assert [shown.trainer[option] for option in options] == [
+        40,
+        2e-4,
+        "cosine_with_min_lr",
+        {"min_lr": 1e-7},
+    ]
+    frames_of_a_clip = {"s4": 1, "ms3": 5}[subset]
+    batch = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    assert math.prod(shown.trainer[option] for option in batch) == 8 * frames_of_a_clip
+
+
+def test_a_recipe_has_what_it_does_not_change_from_the_one_it_extends(tmp_path: Path) -> None:
+    path = tmp_path / "longer.yaml"
+    path.write_text("extends: clip_small\ntrainer: {max_steps: 9}\nmodel: {clip_config: {dim: 80}}")
+    base, longer = load_recipe("clip_small"), load_recipe(str(path))
+    assert longer.trainer == base.trainer | {"max_steps": 9}
+    assert (longer.data, longer.model) == (base.data, {"clip_config": {"dim": 80}})
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "round.yaml"
+    path.write_text(f"extends: {path}")
+    with pytest.raises(TrainingError, match="extends itself"):
+        load_recipe(str(path))
 
 
 def test_a_recipe_can_be_written_and_read_again(tmp_path: Path) -> None:

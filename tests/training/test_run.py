@@ -17,9 +17,11 @@ from safetensors.torch import load_file
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
+from avseg.training import resolving
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.recipe import Recipe, change_recipe
 from avseg.training.run import find_checkpoint, run_recipe
+from avseg.training.trainer import find_frozen
 from tests.segmenters import make_video
 from tests.training import tiny
 
@@ -42,6 +44,12 @@ def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
         (changed(tiny.CLIP, "trainer", zzz=1), "'zzz'; it takes the options of Hugging Face's"),
         (changed(tiny.CLIP, "trainer", learning_rate="5e-4"), "must be a number, got the text '5e"),
         (changed(tiny.CLIP, "trainer", lr_scheduler_type="cosin"), "trainer: .*cosin"),
+        (changed(tiny.CLIP, "memory", recomputed=3), "memory has no option 'recomputed'"),
+        (changed(tiny.CLIP, "memory", recomputed_blocks="all"), "must be of type int, got 'all'"),
+        (replace(tiny.CLIP, sizes="huge"), "sizes must be small or published, got 'huge'"),
+        (changed(tiny.BRIDGE, "trainer", metric_for_best_model="ms3_test_seen_j"), "on a test spl"),
+        (changed(tiny.BRIDGE, "trainer", load_best_model_at_end=True), "needs metric_for_best_mo"),
+        (changed(tiny.CLIP, "trainer", report_to=["wandb"]), "wandb is not installed; pip install"),
         (changed(tiny.CLIP, "model", feature="clip"), "model: .*no option feature"),
         (changed(tiny.CLIP, "model", features="ears"), "(?s)model: .*ears"),
         (
@@ -56,8 +64,9 @@ def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
     ],
 )
 def test_a_wrong_recipe_is_refused_before_anything_is_written(
-    recipe: Recipe, message: str, tmp_path: Path
+    recipe: Recipe, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resolving, "find_spec", lambda _: None)  # whatever is installed here
     with pytest.raises(TrainingError, match=message):
         run_recipe(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -163,32 +172,102 @@ def test_the_bridge_without_data_says_how_to_get_some(runs: Path) -> None:
     assert not (runs / "no_data").exists()
 
 
+SAVING = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "weight_decay": 0.1}
+
+
+def stop_after(whole: Path, checkpoint: str, stopped: Path) -> None:
+    """Leave of a run what it had left when it was stopped some time after a checkpoint."""
+    shutil.copytree(whole / checkpoint, stopped / checkpoint)
+    for name in ("recipe.json", "environment.json"):
+        shutil.copy(whole / name, stopped)
+
+
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
-    saving = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "weight_decay": 0.1}
-    recipe = changed(tiny.CLIP, "trainer", **saving)
+    recipe = changed(tiny.CLIP, "trainer", **SAVING)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     run_recipe(recipe, whole)
-    resumed.mkdir()
-    shutil.copy(whole / "recipe.json", resumed)
-    shutil.copytree(whole / "checkpoint-2", resumed / "checkpoint-2")
+    stop_after(whole, "checkpoint-2", resumed)
     (resumed / "checkpoint-3").mkdir()  # stopped while it was being written
     shutil.copy(whole / "checkpoint-2/model.safetensors", resumed / "checkpoint-3")
 
     run_recipe(recipe, resumed)
-    resumed_from = json.loads((resumed / "environment.json").read_text())[0]["resumed_from"]
+    resumed_from = json.loads((resumed / "environment.json").read_text())[-1]["resumed_from"]
     assert resumed_from == "checkpoint-2"
     assert_same_weights(whole, resumed)
 
 
+def test_a_checkpoint_holds_what_trains_and_the_rest_is_where_it_was(
+    runs: Path, data: Path
+) -> None:
+    recipe = changed(tiny.BRIDGE, "trainer", **SAVING)
+    whole, resumed = runs / "bridge_whole", runs / "bridge_resumed"
+    run_recipe(recipe, whole, data)
+    kept = load_file(whole / "checkpoint-2" / "model.safetensors").keys()
+    frozen = find_frozen(Av2tSamModel.from_pretrained(whole))
+    assert kept == load_file(whole / "model.safetensors").keys() - frozen
+
+    stop_after(whole, "checkpoint-2", resumed)
+    run_recipe(recipe, resumed, data)
+    assert_same_weights(whole, resumed)
+
+    stop_after(whole, "checkpoint-2", runs / "bridge_other")
+    starts = json.loads((runs / "bridge_other" / "environment.json").read_text())
+    starts[0]["parts"]["clap"]["sha256"] = "0" * 64
+    (runs / "bridge_other" / "environment.json").write_text(json.dumps(starts))
+    with pytest.raises(TrainingError, match=r"this run began with another clap than .*0{12}"):
+        run_recipe(recipe, runs / "bridge_other", data)
+
+
+def test_the_best_checkpoint_by_validation_is_kept_and_tested_once(runs: Path, data: Path) -> None:
+    best = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True}
+    steps = {"save_strategy": "steps", "save_steps": 1, "max_steps": 3, "learning_rate": 0.1}
+    choice = {"metric_for_best_model": "ms3_val_loss", "report_to": "tensorboard"}
+    recipe = changed(tiny.BRIDGE, "trainer", **best, **steps, **choice)
+    recipe = changed(recipe, "data", tested=["ms3/test"])
+    metrics = run_recipe(recipe, runs / "best", data)
+    log = json.loads((runs / "best" / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["eval_ms3_val_loss"] for entry in log if "eval_ms3_val_loss" in entry]
+    assert len(losses) == 4  # after each step, and at the end
+    assert metrics["eval_ms3_val_loss"] == pytest.approx(min(losses), rel=1e-6)
+    assert losses[-1] == min(losses)
+    assert sum("eval_ms3_test_loss" in entry for entry in log) == 1
+    assert list((runs / "best").glob("**/events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["trainer.per_device_train_batch_size=2", "trainer.gradient_accumulation_steps=2"],
+        ["memory.recomputed_blocks=2"],
+        ["memory.frozen_in_file=true"],
+    ],
+    ids=["accumulation", "recomputing", "mapping"],
+)
+def test_what_saves_memory_leaves_the_weights_alike(
+    settings: list[str], runs: Path, data: Path
+) -> None:
+    plain = changed(tiny.BRIDGE, "trainer", per_device_train_batch_size=4, max_grad_norm=0.1)
+    if not (runs / "plain").exists():
+        run_recipe(plain, runs / "plain", data)
+    saving = runs / f"saving_{len(list(runs.iterdir()))}"
+    run_recipe(change_recipe(plain, settings), saving, data)
+    one, other = (load_file(run / "model.safetensors") for run in (runs / "plain", saving))
+    for name, values in one.items():
+        # A sum over a batch is rounded otherwise than a sum of sums.
+        torch.testing.assert_close(other[name], values, atol=1e-6, rtol=0)
+
+
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    saving = {"max_steps": 60, "save_strategy": "steps", "save_steps": 2}
-    recipe = changed(tiny.CLIP, "trainer", **saving)
-    (tmp_path / "clip.yaml").write_text(recipe.to_yaml())
-    killed = tmp_path / "killed"
-    code = "import sys; from avseg.cli.main import main; sys.exit(main())"
-    with subprocess.Popen(  # noqa: S603 - our own interpreter, code from this file
-        [sys.executable, "-c", code, "train", str(tmp_path / "clip.yaml"), "--output", str(killed)],
+def test_a_run_that_was_killed_ends_with_the_same_weights(
+    runs: Path, data: Path, tmp_path: Path
+) -> None:
+    steps = {"max_steps": 60, "save_strategy": "steps", "save_steps": 2}
+    recipe = changed(tiny.BRIDGE, "trainer", **steps)
+    (tmp_path / "bridge.yaml").write_text(recipe.to_yaml())
+    killed = runs / "killed"
+    command = [sys.executable, "-m", "avseg", "train", str(tmp_path / "bridge.yaml")]
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [*command, "--data", str(data), "--output", str(killed)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -196,9 +275,9 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> Non
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    run_recipe(recipe, killed)
-    run_recipe(recipe, tmp_path / "whole")
-    assert_same_weights(tmp_path / "whole", killed)
+    run_recipe(recipe, killed, data)
+    run_recipe(recipe, runs / "not_killed", data)
+    assert_same_weights(runs / "not_killed", killed)
 
 
 def assert_same_weights(one: Path, other: Path) -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, TensorDataset
 from transformers import TrainingArguments
 
 from avseg.models.av2t_sam import Av2tSamModel
-from avseg.training.trainer import AvsegTrainer
+from avseg.training.trainer import AvsegTrainer, find_frozen
 from tests.models.factories import CONFIG
 
 
@@ -101,3 +101,21 @@ def test_a_model_saved_after_training_can_be_loaded(tmp_path: Path) -> None:
     model = Av2tSamModel(CONFIG)
     make_trainer(model, tmp_path / "run").save_model(str(tmp_path / "saved"))
     assert Av2tSamModel.from_pretrained(tmp_path / "saved").config.features == "mul"
+
+
+def test_what_is_frozen_is_what_neither_trains_nor_enters_training_mode() -> None:
+    model = Av2tSamModel(CONFIG)
+    frozen, state = find_frozen(model), model.state_dict()
+    assert {
+        name for name in frozen if not name.startswith(("clip.", "clap.", "segmenter."))
+    } == set()
+    assert {name for name in state if name.startswith(("clip.", "clap."))} <= frozen
+    trained = {name for name, values in model.named_parameters() if values.requires_grad}
+    assert trained <= state.keys() - frozen
+    assert not model.clip.training  # type: ignore[union-attr]  # its mode is as it was
+
+
+def test_statistics_of_a_batch_norm_that_trains_are_not_frozen() -> None:
+    norm = nn.BatchNorm1d(3)
+    norm.weight.requires_grad_(requires_grad=False)
+    assert find_frozen(nn.Sequential(norm)) == {"0.weight"}

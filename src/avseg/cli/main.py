@@ -49,6 +49,11 @@ app.command(
     help="Train a model from a recipe.",
 )
 app.command(
+    "avseg.cli.reproduce:reproduce",
+    name="reproduce",
+    help="Train and measure a paper's tables in small, and print them beside its own.",
+)
+app.command(
     "avseg.cli.import_checkpoint:import_checkpoint",
     name="import-checkpoint",
     help="Put published checkpoints together into a model's folder.",
@@ -65,7 +70,7 @@ app.command(
 )
 
 #: Commands that give large blocks of memory back, and from which size on, in bytes.
-_MEMORY_LIMITS = {"train": TRAINING_LIMIT}
+_MEMORY_LIMITS = {"train": TRAINING_LIMIT, "reproduce": TRAINING_LIMIT}
 
 data = App(name="data", help="Make data sets, and check them.")
 data.command(

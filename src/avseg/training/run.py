@@ -72,8 +72,8 @@ def run_recipe(
         OutputError: If the feature cache cannot be written to.
     """
     options = read_task_options(recipe)
-    materials = find_materials(recipe, output.parent, data)
     check_trainer_options(recipe)
+    materials = find_materials(recipe, output.parent, data)
     _check_same_recipe(recipe, output)
     arguments = training_arguments(recipe, output)
     set_seed(arguments.seed)
@@ -115,6 +115,25 @@ def run_recipe(
 def is_first_process() -> bool:
     """Say whether this process writes and prints for all that train together."""
     return bool(PartialState().is_main_process)
+
+
+def read_metrics(output: Path, recipe: Recipe | None = None) -> dict[str, float] | None:
+    """Read the measures of a run that came to its end.
+
+    Args:
+        output: Folder of the run.
+        recipe: What it must be a run of; None for whatever it is.
+
+    Returns:
+        The measures; None if there is no such run, or it is not done.
+
+    Raises:
+        TrainingError: If it is a run of another recipe.
+    """
+    if recipe is not None:
+        _check_same_recipe(recipe, output)
+    metrics: dict[str, float] | None = _loads(output / METRICS_FILE)
+    return metrics
 
 
 def find_checkpoint(output: Path) -> Path | None:

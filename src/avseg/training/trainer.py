@@ -42,6 +42,7 @@ class AvsegTrainer(Trainer):
             vars(self.model.config).pop("use_cache", None)
         self.measure = measure
         self.measured = measured
+        self.frozen = find_frozen(self.core)
 
     @property
     def core(self) -> nn.Module:
@@ -82,10 +83,9 @@ class AvsegTrainer(Trainer):
         return metrics
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Return the model's state without its frozen parameters."""
-        frozen = {name for name, values in self.core.named_parameters() if not values.requires_grad}
+        """Return the model's state without what is frozen."""
         state = self.core.state_dict()
-        return {name: values for name, values in state.items() if name not in frozen}
+        return {name: values for name, values in state.items() if name not in self.frozen}
 
     def _measure(self, dataset: Dataset[Any]) -> dict[str, float]:
         """Measure every batch by itself, here or in another process, and put them together."""
@@ -137,6 +137,26 @@ class AvsegTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+
+def find_frozen(model: nn.Module) -> set[str]:
+    """Find what training leaves as it is.
+
+    Args:
+        model: Its mode is kept.
+
+    Returns:
+        Names of the parameters that do not train, and of the buffers of modules that stay in
+        evaluation mode while the model trains.
+    """
+    was_training = model.training
+    model.train()
+    frozen = {name for name, values in model.named_parameters() if not values.requires_grad}
+    for path, module in model.named_modules():
+        if not module.training:
+            frozen |= {f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)}
+    model.train(was_training)
+    return frozen
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""`avseg reproduce`: a paper's tables in small."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, validators
+from rich.console import Console
+from rich.markdown import Markdown
+
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Rows = Annotated[
+    tuple[str, ...] | None, Parameter(name="--rows", negative="", consume_multiple=True)
+]
+
+
+def reproduce(
+    paper: Literal["av2t-sam"],
+    *,
+    output: Path = Path("runs"),
+    data: Path | None = None,
+    seeds: Count = 3,
+    steps: Count | None = None,
+    rows: Rows = None,
+) -> None:
+    """Train and measure a paper's tables in small, on SynthAVS, and print them beside its own.
+
+    The same command goes on where it was stopped. Writes PAPER.md and PAPER.json.
+
+    Args:
+        paper: Which paper.
+        output: Folder of the runs. What the small model starts from (clip_small, clap_small,
+            mask_decoder_small) is trained first if it is not there.
+        data: Folder of SynthAVS's s4 and ms3; drawn into the output folder if not given.
+        seeds: Runs of each row.
+        steps: Of each training, in place of the recipe's.
+        rows: Which rows: clip, clap, mul, clip+adapters, clap+adapters, mul+adapters; all if not
+            given.
+    """
+    from avseg.reproduction.av2t_sam import ROWS  # torch and transformers
+    from avseg.reproduction.av2t_sam import reproduce as train_and_measure
+    from avseg.reproduction.grid import Stage
+
+    console = Console(stderr=True)
+
+    def on_stage(stage: Stage, number: int, total: int) -> None:
+        console.print(f"{paper}: training {number} of {total}: {stage.output}", soft_wrap=True)
+
+    reproduction = train_and_measure(
+        output, data, rows=rows or tuple(ROWS), seeds=seeds, steps=steps, on_stage=on_stage
+    )
+    Console().print(Markdown(reproduction.markdown()))
+    print(f"{output / paper}.md, {paper}.json: written")

@@ -1,0 +1,1 @@
+"""The papers in small: their tables again, trained and measured on SynthAVS, beside their own."""

@@ -1,0 +1,101 @@
+"""A grid of trainings: each row with several seeds, whatever is done already taken as it is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
+from avseg.training.run import read_metrics, run_recipe
+
+#: Measures of one run, `<data set>_<measure>` to value.
+Measures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training that the grid needs.
+
+    Attributes:
+        recipe: What is trained.
+        output: Folder of the run.
+    """
+
+    recipe: Recipe
+    output: Path
+
+
+def plan_parts(recipe: Recipe, runs: Path) -> list[Stage]:
+    """List the runs that a recipe starts from and that are recipes of the package, in order.
+
+    Args:
+        recipe: The recipe.
+        runs: Folder of the runs.
+
+    Returns:
+        What has to be trained first, those that others start from before them.
+    """
+    stages: list[Stage] = []
+    for source in recipe.start_from.values():
+        if source in recipe_names():
+            part = load_recipe(source)
+            stages += [*plan_parts(part, runs), Stage(part, runs / source)]
+    return list({stage.output: stage for stage in stages}.values())
+
+
+def plan_grid(rows: Mapping[str, Recipe], seeds: int, runs: Path) -> dict[str, list[Stage]]:
+    """List the runs of every row.
+
+    Args:
+        rows: Name of a row to its recipe.
+        seeds: How many runs each row has, with the seeds from 0.
+        runs: Folder of the runs.
+
+    Returns:
+        Name of the row to its runs.
+    """
+    return {
+        name: [
+            Stage(
+                replace(seed_recipe(recipe, seed), name=f"{recipe.name}_{seed}"),
+                runs / f"{recipe.name}_{seed}",
+            )
+            for seed in range(seeds)
+        ]
+        for name, recipe in rows.items()
+    }
+
+
+def train_grid(
+    grid: Mapping[str, list[Stage]], data: Path, on_stage: Callable[[Stage, int, int], None]
+) -> dict[str, list[Measures]]:
+    """Train what is missing; a run that was stopped goes on where it stopped.
+
+    Args:
+        grid: Name of a row to its runs.
+        data: Folder of the data sets.
+        on_stage: Called before a training begins, with its number from 1 and how many there are.
+
+    Returns:
+        Name of the row to the measures of its runs.
+
+    Raises:
+        TrainingError: If a folder holds a run of another recipe.
+    """
+    stages = [stage for runs in grid.values() for stage in runs]
+    parts = {
+        part.output: part
+        for stage in stages
+        for part in plan_parts(stage.recipe, stage.output.parent)
+        if read_metrics(part.output) is None
+    }
+    missing = [stage for stage in stages if read_metrics(stage.output, stage.recipe) is None]
+    todo = [*parts.values(), *missing] if missing else []
+    for number, stage in enumerate(todo, start=1):
+        on_stage(stage, number, len(todo))
+        run_recipe(stage.recipe, stage.output, data)
+    return {name: [_measures(stage) for stage in runs] for name, runs in grid.items()}
+
+
+def _measures(stage: Stage) -> Measures:
+    metrics = read_metrics(stage.output, stage.recipe) or {}
+    return {name.removeprefix("eval_"): value for name, value in metrics.items()}

@@ -1,0 +1,86 @@
+"""AV2T-SAM's tables in small: what is trained, what is concluded."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from avseg.errors import TrainingError
+from avseg.reproduction.av2t_sam import NOTHING, Reproduction, reproduce
+from avseg.reproduction.grid import Stage
+from tests.training import tiny
+
+
+def measures(s4: float, ms3: float) -> dict[str, float]:
+    return {"s4_test_j": s4, "ms3_test_j": ms3}
+
+
+def rows(**means: tuple[float, float]) -> dict[str, list[dict[str, float]]]:
+    """Three runs of each row, a hundredth apart."""
+    return {
+        name.replace("_", "+"): [measures(s4 + d, ms3 + d) for d in (-0.01, 0.0, 0.01)]
+        for name, (s4, ms3) in means.items()
+    }
+
+
+def verdicts(**means: tuple[float, float]) -> dict[str, str]:
+    return {f.claim: f.verdict for f in Reproduction(rows(**means), 550).findings()}
+
+
+def test_the_best_prompt_is_judged_against_the_better_of_the_others() -> None:
+    found = verdicts(clip=(0.80, 0.5), clap=(0.70, 0.6), mul=(0.75, 0.7))
+    assert found["CLIP x CLAP is the best prompt, without adapters, s4"] == "does not hold"
+    assert found["CLIP x CLAP is the best prompt, without adapters, ms3"] == "holds"
+    assert found["the picture alone does the single source, without adapters"] == "holds"
+
+
+def test_a_gain_is_compared_between_the_subsets() -> None:
+    found = verdicts(mul=(0.70, 0.50), mul_adapters=(0.71, 0.60))
+    assert found["adapters help, ms3"] == "holds"
+    assert found["adapters help, s4"] == "cannot be told"
+    assert found["adapters help more with multiple sources than with a single one"] == "holds"
+
+
+def test_one_seed_tells_nothing() -> None:
+    one = {"mul": [measures(0.5, 0.5)], "mul+adapters": [measures(0.9, 0.9)]}
+    finding = Reproduction(one, 550).findings()[0]
+    assert (finding.verdict, finding.figures) == ("cannot be told", "+0.400 (one seed)")
+
+
+def test_the_table_has_the_papers_figures_beside_ours() -> None:
+    text = Reproduction(rows(mul_adapters=(0.7, 0.5)), 550).markdown()
+    row = next(line for line in text.splitlines() if line.startswith("| mul+adapters | 3"))
+    assert row.endswith("| 86.67, 0.924 | 69.65, 0.777 |")
+
+
+def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no row 'ears'; there are clip, clap, mul"):
+        reproduce(tmp_path, rows=["ears"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_done_is_not_done_again(runs: Path, data: Path, tmp_path: Path) -> None:
+    for part in ("clip", "clap", "segmenter"):
+        shutil.copytree(runs / part, tmp_path / part)
+    trained: list[str] = []
+
+    def on_stage(stage: Stage, number: int, total: int) -> None:
+        trained.append(f"{number}/{total} {stage.output.name}")
+
+    for seeds in (1, 2):
+        found = reproduce(
+            tmp_path,
+            data,
+            rows=["clap"],
+            seeds=seeds,
+            steps=1,
+            recipe=tiny.BRIDGE,
+            on_stage=on_stage,
+        )
+    assert trained == ["1/1 bridge_clap_0", "1/1 bridge_clap_1"]
+    assert len(found.rows["clap"]) == 2
+    assert found.rows[NOTHING][0]["s4_test_j"] == 0.0
+    assert {"s4_test_j", "s4_test_seen_j", "ms3_test_f"} <= found.rows["clap"][0].keys()
+    assert json.loads((tmp_path / "av2t-sam.json").read_text())["steps"] == 1
+    assert "| clap | 2 |" in (tmp_path / "av2t-sam.md").read_text()

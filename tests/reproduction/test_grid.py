@@ -1,0 +1,30 @@
+"""Grids of trainings: what has to be trained, in which order."""
+
+from pathlib import Path
+
+from avseg.reproduction.grid import plan_grid, plan_parts
+from avseg.training.recipe import load_recipe
+from tests.training import tiny
+
+
+def test_parts_are_trained_before_what_starts_from_them(tmp_path: Path) -> None:
+    order = [stage.recipe.name for stage in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
+    assert sorted(order) == [
+        "clap_small",
+        "clip_small",
+        "evf_sam_small",
+        "mask_decoder_small",
+        "sam2_small",
+    ]
+    for part, needed in (("mask_decoder_small", "evf_sam_small"), ("evf_sam_small", "sam2_small")):
+        assert order.index(part) > order.index(needed)
+
+
+def test_runs_of_other_names_are_not_trained(tmp_path: Path) -> None:
+    assert plan_parts(tiny.BRIDGE, tmp_path) == []
+
+
+def test_each_seed_has_a_run_of_its_own(tmp_path: Path) -> None:
+    stages = plan_grid({"row": tiny.BRIDGE}, 2, tmp_path)["row"]
+    assert [stage.output.name for stage in stages] == ["bridge_0", "bridge_1"]
+    assert [stage.recipe.trainer["seed"] for stage in stages] == [0, 1]
