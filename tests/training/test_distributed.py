@@ -37,8 +37,9 @@ def train_as(rank: int, rendezvous: Path, recipe: Recipe, output: Path, data: Pa
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
     os.environ |= dict(zip(names, (str(rank), str(rank), "2", "2"), strict=True))
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "OMP_NUM_THREADS": "1"}
-    store = torch.distributed.FileStore(str(rendezvous), 2)
-    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
+    )
     run_recipe(recipe, output, data)
     torch.distributed.destroy_process_group()
 

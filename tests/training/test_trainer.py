@@ -117,5 +117,5 @@ def test_what_is_frozen_is_what_neither_trains_nor_enters_training_mode() -> Non
 
 def test_statistics_of_a_batch_norm_that_trains_are_not_frozen() -> None:
     norm = nn.BatchNorm1d(3)
-    norm.weight.requires_grad_(requires_grad=False)
+    norm.weight.requires_grad = False
     assert find_frozen(nn.Sequential(norm)) == {"0.weight"}

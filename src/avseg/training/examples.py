@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import TrainerControl, TrainerState, TrainingArguments
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from avseg.models.losses import resize_logits
 from avseg.training.trainer import to_device
@@ -24,7 +24,7 @@ _SHOWN = 4
 _COLOUR = np.array([230, 60, 40], np.float32)
 
 
-class ExampleMasks(TensorBoardCallback):  # type: ignore[misc]  # transformers is partly typed
+class ExampleMasks(TensorBoardCallback):
     """Writes to TensorBoard what `Trainer` does, and after each evaluation a few clips' masks.
 
     Args:

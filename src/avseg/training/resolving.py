@@ -165,12 +165,13 @@ def training_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
     Raises:
         TrainingError: If the trainer does not take one.
     """
+    options: dict[str, Any] = {"report_to": "none", "ddp_find_unused_parameters": True}
     try:
         return TrainingArguments(
             output_dir=str(output),
             remove_unused_columns=False,  # batches are made by the task, which knows the columns
             use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-            **({"report_to": "none", "ddp_find_unused_parameters": True} | recipe.trainer),
+            **(options | recipe.trainer),
         )
     except (TypeError, ValueError) as error:
         raise TrainingError(f"recipe {recipe.name}: trainer: {error}") from error

@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import set_seed
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from avseg.checkpoints.layout import ENVIRONMENT_FILE, restrictions
 from avseg.errors import TrainingError
@@ -93,7 +93,7 @@ def run_recipe(
         measure=task.measure,
         data_collator=task.collate,
     )
-    if task.frames_of is not None and "tensorboard" in arguments.report_to:
+    if task.frames_of is not None and "tensorboard" in (arguments.report_to or ()):
         trainer.remove_callback(TensorBoardCallback)
         trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
     checkpoint = find_checkpoint(output)

@@ -117,7 +117,7 @@ class AvsegTrainer(Trainer):
         if not _internal_call:
             super().save_model(output_dir)
         elif self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(str(output_dir or self.args.output_dir))
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.trained_state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
