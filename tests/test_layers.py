@@ -27,6 +27,7 @@ LAYERS = [
     "evaluation",
     "reproduction",
     "cli",
+    "__main__",
 ]
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 

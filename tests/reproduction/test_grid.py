@@ -20,6 +20,13 @@ def test_parts_are_trained_before_what_starts_from_them(tmp_path: Path) -> None:
         assert order.index(part) > order.index(needed)
 
 
+def test_a_part_that_is_there_needs_nothing_that_it_started_from(tmp_path: Path) -> None:
+    (tmp_path / "mask_decoder_small").mkdir()
+    (tmp_path / "mask_decoder_small" / "model.safetensors").touch()
+    order = [stage.recipe.name for stage in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
+    assert order == ["clip_small", "clap_small"]
+
+
 def test_runs_of_other_names_are_not_trained(tmp_path: Path) -> None:
     assert plan_parts(tiny.BRIDGE, tmp_path) == []
 

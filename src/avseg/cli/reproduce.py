@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 from rich.console import Console
-from rich.markdown import Markdown
+
+from avseg.checkpoints.cache import cache_folder
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Rows = Annotated[
@@ -46,7 +47,13 @@ def reproduce(
         console.print(f"{paper}: training {number} of {total}: {stage.output}", soft_wrap=True)
 
     reproduction = train_and_measure(
-        output, data, rows=rows or tuple(ROWS), seeds=seeds, steps=steps, on_stage=on_stage
+        output,
+        data,
+        rows=rows or tuple(ROWS),
+        seeds=seeds,
+        steps=steps,
+        on_stage=on_stage,
+        feature_cache=cache_folder() / "features",
     )
-    Console().print(Markdown(reproduction.markdown()))
+    print(reproduction.markdown())
     print(f"{output / paper}.md, {paper}.json: written")

@@ -194,6 +194,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     steps: int | None = None,
     recipe: Recipe | None = None,
     on_stage: Callable[[Stage, int, int], None] = lambda *_: None,
+    feature_cache: Path | None = None,
 ) -> Reproduction:
     """Train and measure the grid; what is there already is not done again.
 
@@ -207,6 +208,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
         steps: Of each training of the grid; None for the recipe's.
         recipe: The small model's; None for the packaged one.
         on_stage: Called before a training begins, with its number from 1 and how many there are.
+        feature_cache: As for `run_recipe`.
 
     Returns:
         What was measured.
@@ -226,7 +228,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     measured: dict[str, list[Measures]] = {
         name: [measure_baseline(data, name)] for name in (NOTHING, ALL_OBJECTS)
     }
-    measured |= train_grid(grid, data, on_stage)
+    measured |= train_grid(grid, data, on_stage, feature_cache)
     reproduction = Reproduction(measured, recipe.trainer["max_steps"])
     reproduction.save(output)
     return reproduction

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avseg.checkpoints.layout import WEIGHTS_FILE
 from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
 from avseg.training.run import read_metrics, run_recipe
 
@@ -25,18 +26,19 @@ class Stage:
 
 
 def plan_parts(recipe: Recipe, runs: Path) -> list[Stage]:
-    """List the runs that a recipe starts from and that are recipes of the package, in order.
+    """List the runs that a recipe starts from and that are not there, in order.
 
     Args:
         recipe: The recipe.
         runs: Folder of the runs.
 
     Returns:
-        What has to be trained first, those that others start from before them.
+        What has to be trained first, those that others start from before them. What is no recipe
+        of the package is not listed.
     """
     stages: list[Stage] = []
     for source in recipe.start_from.values():
-        if source in recipe_names():
+        if source in recipe_names() and not (runs / source / WEIGHTS_FILE).is_file():
             part = load_recipe(source)
             stages += [*plan_parts(part, runs), Stage(part, runs / source)]
     return list({stage.output: stage for stage in stages}.values())
@@ -66,7 +68,10 @@ def plan_grid(rows: Mapping[str, Recipe], seeds: int, runs: Path) -> dict[str, l
 
 
 def train_grid(
-    grid: Mapping[str, list[Stage]], data: Path, on_stage: Callable[[Stage, int, int], None]
+    grid: Mapping[str, list[Stage]],
+    data: Path,
+    on_stage: Callable[[Stage, int, int], None],
+    feature_cache: Path | None = None,
 ) -> dict[str, list[Measures]]:
     """Train what is missing; a run that was stopped goes on where it stopped.
 
@@ -74,6 +79,7 @@ def train_grid(
         grid: Name of a row to its runs.
         data: Folder of the data sets.
         on_stage: Called before a training begins, with its number from 1 and how many there are.
+        feature_cache: As for `run_recipe`.
 
     Returns:
         Name of the row to the measures of its runs.
@@ -86,13 +92,12 @@ def train_grid(
         part.output: part
         for stage in stages
         for part in plan_parts(stage.recipe, stage.output.parent)
-        if read_metrics(part.output) is None
     }
     missing = [stage for stage in stages if read_metrics(stage.output, stage.recipe) is None]
     todo = [*parts.values(), *missing] if missing else []
     for number, stage in enumerate(todo, start=1):
         on_stage(stage, number, len(todo))
-        run_recipe(stage.recipe, stage.output, data)
+        run_recipe(stage.recipe, stage.output, data, feature_cache)
     return {name: [_measures(stage) for stage in runs] for name, runs in grid.items()}
 
 

@@ -117,12 +117,12 @@ def is_first_process() -> bool:
     return bool(PartialState().is_main_process)
 
 
-def read_metrics(output: Path, recipe: Recipe | None = None) -> dict[str, float] | None:
+def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
     """Read the measures of a run that came to its end.
 
     Args:
         output: Folder of the run.
-        recipe: What it must be a run of; None for whatever it is.
+        recipe: What it must be a run of.
 
     Returns:
         The measures; None if there is no such run, or it is not done.
@@ -130,8 +130,7 @@ def read_metrics(output: Path, recipe: Recipe | None = None) -> dict[str, float]
     Raises:
         TrainingError: If it is a run of another recipe.
     """
-    if recipe is not None:
-        _check_same_recipe(recipe, output)
+    _check_same_recipe(recipe, output)
     metrics: dict[str, float] | None = _loads(output / METRICS_FILE)
     return metrics
 
