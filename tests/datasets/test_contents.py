@@ -19,7 +19,7 @@ from avseg.datasets.contents import (
 from avseg.datasets.layout import ClipEntry, Subset
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import RECIPE_FILE, write_synthavs
-from avseg.models.cascade.vocabulary import avsbench_names
+from avseg.models.vocabulary import avsbench_names
 
 
 def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:

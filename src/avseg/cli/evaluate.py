@@ -70,7 +70,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     from avseg.evaluation.saving import save_report
     from avseg.evaluation.sheet import draw_sheet, extreme_clips
     from avseg.evaluation.tables import brief_tables, sentences_of
-    from avseg.models.cascade import read_vocabulary
+    from avseg.models.vocabulary import read_vocabulary
     from avseg.segmenter import load_segmenter
 
     names = () if vocabulary is None else read_vocabulary(vocabulary)

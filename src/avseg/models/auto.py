@@ -12,8 +12,8 @@ from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor
 from avseg.models.sama import SamaConfig, SamaModel
-from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
+from avseg.models.tpavi import TpaviConfig, TpaviModel
 
 
 class Family(NamedTuple):

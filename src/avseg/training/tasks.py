@@ -47,8 +47,8 @@ from avseg.models.pretraining import (
 )
 from avseg.models.tiny import tiny_text_tower
 from avseg.training.audio_visual import AudioVisual
-from avseg.training.binding import AudioImageText
 from avseg.training.baselines import Sama, Tpavi
+from avseg.training.binding import AudioImageText
 from avseg.training.measures import ClassMeasure, ContrastMeasure, TextPromptMeasure
 from avseg.training.parts import CLIP_STEM, SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.task import Materials, Task, TaskOptions

@@ -64,7 +64,7 @@ class SamaConfig(AvsegConfig):
         Returns:
             The configuration.
         """
-        return _TINY if not changes else _TINY.replace(**changes)  # type: ignore[return-value]
+        return _TINY if not changes else _TINY.replace(**changes)
 
     @property
     def image_size(self) -> int:
