@@ -55,7 +55,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             instructions for it, and on a GPU, and moves the masks a little.
         threshold: Probability above which a pixel is marked.
         robustness: Try silence, noise, sounds from off the screen and others in the place of each
-            clip's own; about six times the work.
+            clip's own; five to eight times the work.
         save_predictions: Folder for the model's logits, which `avseg score` scores by any protocol
             without the model.
         offline: Download nothing: the model has to be on this machine.
