@@ -60,7 +60,7 @@ def evaluate(
         The report.
 
     Raises:
-        CheckpointError: If the model does not listen.
+        CheckpointError: If the model does not listen, or tells other classes than the data set.
         ClipError: If the sound is at another rate than the processor's.
         DatasetError: If a file is missing or damaged.
         OSError: If the writer cannot write.
@@ -86,8 +86,8 @@ def evaluate(
     follow = robustness and generated is not None
     steps = len(split) + (min(FOLLOWED_SCENES, len(split)) if follow else 0)
     for index, clip in enumerate(split):
-        own = predict(segmenter, clip.clip, read_waveform(segmenter, split, index))
-        own = own.of_frames(clip.annotated)
+        audio = read_waveform(segmenter, split, index)
+        own = predict(segmenter, clip.clip, audio, split.class_names).of_frames(clip.annotated)
         if writer is not None:
             writer.add(clip.clip_id, own.mask_logits, own.class_logits)
         conditions = others.of(index, clip.masks) if robustness else ()
@@ -155,7 +155,7 @@ class _Tally:
         self._f_curve_sum += f_curves(probs[sounding], truth[sounding]).sum(0)
         self._sounding_frames += int(sounding.sum())
         if self._class_names is not None and own.class_logits is not None:
-            self._add_classes(clip, own.class_logits, self._class_names)
+            self._add_classes(clip, own.class_logits)
         scores = score_clip(clip.clip_id, categories, probs, truth, self._threshold)
         self.clips.append(replace(scores, sounds=sounds))
 
@@ -180,21 +180,11 @@ class _Tally:
             classes={self._class_names[number]: scores for number, scores in classes.items()},
         )
 
-    def _add_classes(
-        self, clip: AnnotatedClip, class_logits: Tensor, names: tuple[str, ...]
-    ) -> None:
-        count = class_logits.shape[1]
-        if count != len(names):
-            raise CheckpointError(
-                f"the model tells {count} classes, the data set {len(names)} ({names[0]} to "
-                f"{names[-1]}); evaluate a model that was trained on these, or the subset's masks "
-                "with a model that tells none."
-            )
-        if clip.labels is None:
-            return
-        self._semantic = self._semantic or SemanticMetrics(count)
-        known = torch.from_numpy(clip.labels[clip.annotated])
-        self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), known)
+    def _add_classes(self, clip: AnnotatedClip, class_logits: Tensor) -> None:
+        if clip.labels is not None:
+            self._semantic = self._semantic or SemanticMetrics(class_logits.shape[1])
+            known = torch.from_numpy(clip.labels[clip.annotated])
+            self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), known)
 
     def f_curve(self) -> tuple[float, ...]:
         """Average F over the frames that are not silent, at each threshold."""

@@ -3,6 +3,7 @@
 T frames of H x W pixels, h x w size of the logits, K classes, C channels and S samples of sound.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeGuard
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avseg.datasets.avsbench import AVSBench
+from avseg.errors import CheckpointError
 from avseg.evaluation.perturb import Waveform
 from avseg.media import cut_segments, read_seconds
 from avseg.models.losses import resize_logits
@@ -26,7 +28,8 @@ class Prediction:
 
     Attributes:
         mask_logits: Of the sounding objects, (T, h, w) float32 on the CPU.
-        class_logits: Of each class, (T, K, h, w); None of a model that names no classes.
+        class_logits: Of each class of the data set, (T, K, h', w'), at a size of their own; None
+            if they were not asked for, or the model tells no classes.
     """
 
     mask_logits: Tensor
@@ -85,7 +88,12 @@ def read_waveform(segmenter: Segmenter, split: AVSBench, index: int) -> Waveform
 
 
 @torch.inference_mode()
-def predict(segmenter: Segmenter, clip: Clip, audio: Waveform) -> Prediction:
+def predict(
+    segmenter: Segmenter,
+    clip: Clip,
+    audio: Waveform,
+    class_names: Sequence[str] | None = None,
+) -> Prediction:
     """Ask the model what it marks in a clip under a sound.
 
     The model is asked whatever the sound; the rule by which a `Segmenter` marks nothing in digital
@@ -95,11 +103,14 @@ def predict(segmenter: Segmenter, clip: Clip, audio: Waveform) -> Prediction:
         segmenter: The model and its processor.
         clip: Frames, (T, H, W, 3); its own sound plays no part.
         audio: The sound, (C, S) at the processor's rate.
+        class_names: Classes of the data set by number, 0 the background; None asks for none, which
+            saves memory.
 
     Returns:
         What it says.
 
     Raises:
+        CheckpointError: If the model tells other classes.
         ClipError: If the sound is at another rate than the model needs.
     """
     processor = segmenter.processor
@@ -108,11 +119,38 @@ def predict(segmenter: Segmenter, clip: Clip, audio: Waveform) -> Prediction:
     else:
         inputs = processor(replace(clip, audio=audio[0]))
     outputs = segmenter.model(**{name: v.to(segmenter.device) for name, v in inputs.items()})
+    masks = required(outputs.mask_logits, "mask_logits")[0].float().cpu()
+    if class_names is None:
+        return Prediction(masks, None)
     classes: Tensor | None = getattr(outputs, "class_logits", None)
-    return Prediction(
-        mask_logits=required(outputs.mask_logits, "mask_logits")[0].float().cpu(),
-        class_logits=None if classes is None else classes[0].float().cpu(),
-    )
+    if classes is None:
+        return Prediction(masks, None)
+    return Prediction(masks, _in_order(classes[0].float().cpu(), segmenter, class_names))
+
+
+def _in_order(class_logits: Tensor, segmenter: Segmenter, class_names: Sequence[str]) -> Tensor:
+    """Bring the classes of a model (T, C, h, w) into a data set's order, (T, K, h, w).
+
+    A model with a vocabulary tells the background and its names; classes that it does not name
+    have no chance. Any other tells the data set's classes in the data set's order.
+    """
+    numbers = {name.replace("-", " "): number for number, name in enumerate(class_names)}
+    told = [name.replace("-", " ") for name in (class_names[0], *segmenter.vocabulary)]
+    told = told if segmenter.vocabulary else list(numbers)
+    unknown = [name for name in told if name not in numbers]
+    if unknown or len(told) != class_logits.shape[1]:
+        what = f", among them {unknown[0]!r}" if unknown else ""
+        raise CheckpointError(
+            f"{segmenter.name} tells {class_logits.shape[1]} classes{what}; the data set has "
+            f"{len(class_names)}, {class_names[0]} to {class_names[-1]}. Give classes of the data "
+            "set as the vocabulary, or evaluate a model that was trained on it."
+        )
+    count, _, *size = class_logits.shape
+    # Not minus infinity, of which resizing makes what is no number.
+    least = torch.finfo(torch.float16).min
+    ordered = class_logits.new_full((count, len(class_names), *size), least)
+    ordered[:, [numbers[name] for name in told]] = class_logits
+    return ordered
 
 
 def _takes_segments(processor: ClipProcessor) -> TypeGuard[SegmentProcessor]:
