@@ -9,7 +9,7 @@ from torch import nn
 
 from avseg.checkpoints.layout import Checkpoint
 from avseg.checkpoints.releases import RELEASES, TOWER_FILES
-from avseg.errors import TrainingError
+from avseg.errors import CheckpointError, TrainingError
 from avseg.training import parts
 from avseg.training.parts import Part, find_part, find_weights, load_part
 from tests.published import make_model, published_tower
@@ -84,6 +84,11 @@ def test_a_published_tower_is_found_by_its_name(
     monkeypatch.setattr("avseg.checkpoints.download.download", files.__getitem__)
     part = find_part("msclap-2023", tmp_path / "runs", "tower.")
     assert part == Part(tmp_path / "clap.pth", is_published=True)
+
+
+def test_a_backbone_that_is_fetched_by_hand_says_how(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"fetch https://.*import-checkpoint"):
+        find_part("imagebind-huge", tmp_path, "")
 
 
 def test_a_run_of_a_published_name_comes_first(tmp_path: Path) -> None:

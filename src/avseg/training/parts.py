@@ -13,7 +13,7 @@ from avseg.checkpoints.layout import WEIGHTS_FILE, recorded_licences
 from avseg.checkpoints.mapped import MappedWeights
 from avseg.checkpoints.published.formats import detect_format
 from avseg.checkpoints.reading import read_published
-from avseg.checkpoints.releases import RELEASES, TOWER_FILES
+from avseg.checkpoints.releases import BACKBONES, RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
 
 #: The part that is all of what an earlier run of the same task trained.
@@ -64,7 +64,7 @@ def find_part(source: str, runs: Path, prefix: str) -> Part:
     if path.is_file():
         return Part(path, is_published=True)
     if not path.is_dir() and not (runs / source).is_dir():
-        if source in RELEASES:
+        if source in RELEASES or source in BACKBONES:  # of the latter, this says how to get it
             return Part(find_checkpoint(source).folder / WEIGHTS_FILE, prefix)
         if source in TOWER_FILES:
             from avseg.checkpoints.download import download  # slow to import
