@@ -194,7 +194,13 @@ def published_imagebind(model: ImageBind) -> dict[str, Tensor]:
 def write_imagebind(model: ImageBind, folder: Path) -> list[Path]:
     """Write a model and its tokenizer as the two files they would be published in."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights, tokenizer = folder / "imagebind_huge.pth", folder / "bpe_simple_vocab_16e6.txt.gz"
+    weights = folder / "imagebind_huge.pth"
     torch.save(published_imagebind(model), weights)
-    tokenizer.write_bytes(gzip.compress(b"a title\nd o\ndo g</w>\nc a\nca t</w>\na b\n"))
-    return [weights, tokenizer]
+    return [weights, write_clip_tokenizer(folder)]
+
+
+def write_clip_tokenizer(folder: Path) -> Path:
+    """Write CLIP's merges, five of them, as they are published beside ImageBind's code."""
+    path = folder / "bpe_simple_vocab_16e6.txt.gz"
+    path.write_bytes(gzip.compress(b"a title\nd o\ndo g</w>\nc a\nca t</w>\na b\n"))
+    return path

@@ -211,7 +211,10 @@ def test_a_tower_that_takes_no_part_is_refused(
         ("image_encoder.trunk.pos_embed", "is SAM 2, which is a part of EVF-SAM and AV2T-SAM"),
         ("image_encoder.blocks.0.norm1.bias", "is SAM, which is a part"),
         ("beit3.encoder.layer_norm.A.bias", "is BEiT-3, which is a part"),
-        ("model.diffusion_model.out.bias", "of no format known here .AV2T-SAM, EVF-SAM, MS-CLAP"),
+        (
+            "model.diffusion_model.out.bias",
+            "of no format known here .AV2T-SAM, EVF-SAM, TAViS, MS-CLAP",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused(name: str, message: str, tmp_path: Path) -> None:

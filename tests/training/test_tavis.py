@@ -17,6 +17,7 @@ from avseg.datasets.synthetic.captions import WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
 from avseg.models.tavis import TavisConfig, TavisProcessor
 from avseg.models.tavis.naming import TavisOutput
+from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, load_recipe, recipe_names
 from avseg.training.resolving import read_task_options
 from avseg.training.run import run_recipe
@@ -26,6 +27,7 @@ from avseg.training.tavis import (
     ClassedMaskMeasure,
     collate,
     drop_specks,
+    find_tokenizer,
     frames_of,
     renumber,
 )
@@ -121,6 +123,14 @@ def test_specks_are_background() -> None:
 def test_training_can_choose_among_fewer_names() -> None:
     options = read_task_options(recipe(classes=list(SEEN)))
     assert options.classes == SEEN  # type: ignore[attr-defined]
+
+
+def test_names_are_read_by_the_tokenizer_of_the_towers(tmp_path: Path) -> None:
+    beside = ImageBindTokenizer.from_words(("<pad>", "unicorn"))
+    beside.save(tmp_path)
+    towers, other = Part(tmp_path / "model.safetensors"), Part(tmp_path / "else" / "weights")
+    assert find_tokenizer([other, towers]) == beside
+    assert find_tokenizer([other]) == ImageBindTokenizer.from_words(WORDS[:-1])
 
 
 def test_frames_come_back_as_pictures(data: Path, processor: TavisProcessor) -> None:

@@ -19,8 +19,8 @@ from avseg.export.partial import replace_when_complete
 def export_checkpoint(model: Path, output: Path) -> None:
     """Write the trained system of a model as its authors publish it.
 
-    Their files do not contain CLIP and CLAP; a .safetensors file notes which ones the model has.
-    What an imported model does not use is written too, so that the file has the keys and tensors
+    AV2T-SAM's files do not contain CLIP and CLAP; a .safetensors file notes which ones the model
+    has. What an imported model does not use is written too, so that the file has the keys and tensors
     that it was imported from. A model that was trained here has no such tensors to write.
 
     Args:
@@ -35,10 +35,11 @@ def export_checkpoint(model: Path, output: Path) -> None:
     folder = find_checkpoint(model).folder
     config: Any = AutoConfig.from_pretrained(folder)
     system = next(known for known in SYSTEMS.values() if known.model_type == config.model_type)
+    elsewhere = tuple(TOWERS[role] for role in system.towers(config))
     tensors = {
         name: values
         for name, values in load_file(folder / WEIGHTS_FILE).items()
-        if not name.startswith(tuple(TOWERS.values()))
+        if not name.startswith(elsewhere)
     }
     published = system.table(config).to_published(tensors)
     if (folder / UNUSED_FILE).is_file():

@@ -78,9 +78,10 @@ def import_checkpoint(
 
     Each file's format is recognised by its keys. An AV2T-SAM file with the files of the CLAP and
     CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file with those of its tokenizer becomes an
-    EVF-SAM. ImageBind's file with that of its tokenizer becomes a folder that marks nothing by
-    itself, and that trainings start from. Tensors keep the dtype they were published in, and stay
-    on disk while they are converted.
+    EVF-SAM. A TAViS file holds its ImageBind, and needs CLIP's tokenizer; it is taken for one of
+    the code as released. ImageBind's file with that of its tokenizer becomes a folder that marks
+    nothing by itself, and that trainings start from. Tensors keep the dtype they were published in,
+    and stay on disk while they are converted.
 
     Args:
         files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones; and of a
@@ -129,14 +130,7 @@ def _import_imagebind(
     source: Source, tokenizers: Sequence[Path], output: Path, config: Path | None
 ) -> Checkpoint:
     """Put ImageBind into a folder of its own, its tensors as in models that are built on it."""
-    if len(tokenizers) != 1 or not _is_clip_tokenizer(tokenizers[0]):
-        given = ", ".join(map(str, tokenizers)) or "none"
-        raise CheckpointError(
-            f"{source.file.path}: {source.format.title} needs its tokenizer, one file; got "
-            f"{given}. Give bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
-            "openai/clip-vit-base-patch32."
-        )
-    tokenizer = ImageBindTokenizer.from_file(tokenizers[0])
+    tokenizer = _clip_tokenizer(source, tokenizers)
     sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, source)
     prefix = TOWERS[source.format.role]
     with torch.device("meta"):
@@ -224,8 +218,8 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, Source]:
     if "system" not in sources and set(sources) != {"imagebind"}:
         given = ", ".join(source.format.title for source in sources.values()) or "nothing"
         raise CheckpointError(
-            f"there is no trained system among the files ({given}); give an AV2T-SAM or an "
-            "EVF-SAM file too, or ImageBind's alone."
+            f"there is no trained system among the files ({given}); give an AV2T-SAM, "
+            "EVF-SAM or TAViS file too, or ImageBind's alone."
         )
     return sources
 
@@ -295,7 +289,9 @@ def _processor(
     """Make the processor, with its tokenizer if the system reads text."""
     processor: Any = FAMILIES[sizes.model_type].processor
     models = [path for path in tokenizers if path.suffix in _SENTENCEPIECE]
-    if not system.reads_text:
+    if system.tokenizer == "clip":
+        return processor.from_config(sizes, _clip_tokenizer(trained, tokenizers))
+    if system.tokenizer is None:
         if tokenizers:
             raise CheckpointError(
                 f"{tokenizers[0]}: is of a tokenizer, and {trained.format.title} reads no text; "
@@ -310,6 +306,18 @@ def _processor(
             f"same folder; got {given}. Give the files that are published beside the weights."
         )
     return processor.from_config(sizes, SentencePieceTokenizer.from_file(models[0]))
+
+
+def _clip_tokenizer(source: Source, tokenizers: Sequence[Path]) -> ImageBindTokenizer:
+    """Read the tokenizer that ImageBind, and what is built on it, needs."""
+    if len(tokenizers) != 1 or not _is_clip_tokenizer(tokenizers[0]):
+        given = ", ".join(map(str, tokenizers)) or "none"
+        raise CheckpointError(
+            f"{source.file.path}: {source.format.title} needs its tokenizer, one file; got "
+            f"{given}. Give bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
+            "openai/clip-vit-base-patch32."
+        )
+    return ImageBindTokenizer.from_file(tokenizers[0])
 
 
 def _hashes(source: Source) -> dict[str, str]:
@@ -336,12 +344,11 @@ def _convert(system: System, sizes: AvsegConfig, sources: Mapping[str, Source]) 
     with torch.device("meta"):
         state = FAMILIES[sizes.model_type].model(sizes).state_dict()
     tensors: dict[str, Tensor] = {}
-    for role, prefix in TOWERS.items():
+    for role in system.towers(sizes):
+        prefix, source = TOWERS[role], sources[role]
         expected = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
-        if role in sources:
-            source = sources[role]
-            tensors |= _fit(source, TOWER_TABLES[source.format.name], expected).tensors
-            _check_mel_bank(source, tensors, expected)
+        tensors |= _fit(source, TOWER_TABLES[source.format.name], expected).tensors
+        _check_mel_bank(source, tensors, expected)
     trained = _fit(sources["system"], system.table(sizes), state)
     return Converted(tensors | trained.tensors, trained.unused)
 

@@ -21,8 +21,8 @@ def import_checkpoint(
     """Put published checkpoints together into a folder that --model takes.
 
     What each file is, is read off its keys: AV2T-SAM with the CLAP and CLIP files it needs, or
-    EVF-SAM by itself, or ImageBind with its tokenizer, from which recipes start. Nothing in a file
-    is run: pickles are read as tensors only.
+    EVF-SAM by itself, TAViS with CLIP's tokenizer, or ImageBind with it, from which recipes start.
+    Nothing in a file is run: pickles are read as tensors only.
 
     Args:
         file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, and those

@@ -4,7 +4,7 @@ T frames of a clip, H x W size of a frame, S side of the model's frames, C names
 first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -22,7 +22,7 @@ from avseg.models.outputs import AvsegOutput
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 from avseg.training.audio_visual import open_splits
 from avseg.training.measures import MaskMeasure
-from avseg.training.parts import SEGMENTER, WHOLE, load_parts
+from avseg.training.parts import SEGMENTER, WHOLE, Part, load_parts
 from avseg.training.task import Materials, Task
 
 #: A class with no more pixels than this in a whole clip is noise in AVSBench's maps.
@@ -73,7 +73,7 @@ class TextBridge:
         model = TavisModel(config)
         modules = {"imagebind": model.imagebind, "sam": model.sam, WHOLE: model}
         load_parts(modules, materials.parts)
-        processor = TavisProcessor.from_config(config, ImageBindTokenizer.from_words(WORDS[:-1]))
+        processor = TavisProcessor.from_config(config, find_tokenizer(materials.parts.values()))
         processor = processor.with_vocabulary(splits[self.train[0]].names[1:])
         learned = processor.with_vocabulary(self.classes) if self.classes else processor
         side = config.sam_config.image_size
@@ -93,6 +93,25 @@ class TextBridge:
             frames_of=frames_of,
             finish=processor.save_pretrained,
         )
+
+
+def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
+    """Find the tokenizer of the text tower that a model starts from.
+
+    Args:
+        parts: Weights that the model starts from.
+
+    Returns:
+        The tokenizer beside one of them; without any, the words of SynthAVS.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    for part in parts:
+        path = part.weights.with_name(ImageBindTokenizer.FILE)
+        if path.is_file():
+            return ImageBindTokenizer.from_file(path)
+    return ImageBindTokenizer.from_words(WORDS[:-1])
 
 
 class ClassedClip(NamedTuple):

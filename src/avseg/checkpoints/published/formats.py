@@ -28,6 +28,13 @@ class Format:
 FORMATS = (
     Format("av2t-sam", "AV2T-SAM", "system", None, ("model.visual_model.", "projector.")),
     Format("evf-sam", "EVF-SAM", "system", "Apache-2.0", ("visual_model.", "mm_extractor.")),
+    Format(
+        "tavis",
+        "TAViS",
+        "system",
+        "CC-BY-NC-SA-4.0",  # of ImageBind's weights, which the file holds
+        ("imagebind.modality_trunks.", "audio_to_texte."),
+    ),
     Format("clap-2023", "MS-CLAP 2023", "clap", "MS-PL", ("audio_encoder.base.htsat.",)),
     Format("clip", "CLIP (transformers)", "clip", "MIT", ("vision_model.", "visual_projection.")),
     Format("clip-openai", "CLIP (OpenAI)", "clip", "MIT", ("visual.transformer.resblocks.",)),

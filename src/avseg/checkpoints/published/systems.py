@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -15,7 +15,9 @@ from avseg.checkpoints.published.clip import CLIP, CLIP_OPENAI
 from avseg.checkpoints.published.evf_sam import evf_sam
 from avseg.checkpoints.published.imagebind import IMAGEBIND
 from avseg.checkpoints.published.keymap import KeyMap
+from avseg.checkpoints.published.tavis import tavis
 from avseg.models.config import AvsegConfig
+from avseg.models.tavis.configuration import RELEASED
 
 #: Where a model has the towers that no system's file contains.
 TOWERS = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
@@ -38,14 +40,14 @@ class System:
         options: Options of its configuration that a file's tensors decide.
         table: Table of its names for a configuration.
         towers: Roles of the files it needs besides its own, for a configuration.
-        reads_text: Whether it needs its tokenizer's files too.
+        tokenizer: Whose files it needs too: "sentencepiece" or "clip"; None if it reads no text.
     """
 
     model_type: str
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     table: Callable[[AvsegConfig], KeyMap]
     towers: Callable[[AvsegConfig], tuple[str, ...]]
-    reads_text: bool
+    tokenizer: Literal["sentencepiece", "clip"] | None
 
 
 def _sam_config(names: Iterable[str], prefix: str) -> SamConfig:
@@ -90,6 +92,10 @@ def _av2t_sam_towers(config: Any) -> tuple[str, ...]:
     return tuple(tower for tower in ("clap", "clip") if config.features in (tower, "mul"))
 
 
+def _tavis_table(config: Any) -> KeyMap:
+    return tavis(config.readout)
+
+
 #: By the name of the format.
 SYSTEMS = {
     "av2t-sam": System(
@@ -97,13 +103,22 @@ SYSTEMS = {
         _av2t_sam_options,
         lambda config: av2t_sam(_sam(config), config.features),
         _av2t_sam_towers,
-        reads_text=False,
+        tokenizer=None,
     ),
     "evf-sam": System(
         "avseg-evf-sam",
         _evf_sam_options,
         lambda config: evf_sam(_sam(config)).under("", "segmenter."),
         lambda _: (),
-        reads_text=True,
+        tokenizer="sentencepiece",
+    ),
+    "tavis": System(
+        "avseg-tavis",
+        # Nobody can see which state of the code the published weights come from; the released one
+        # is the best guess.
+        lambda _: RELEASED | {"sam_config": PromptedSam2Config(image_size=224)},
+        _tavis_table,
+        lambda _: (),
+        tokenizer="clip",
     ),
 }
