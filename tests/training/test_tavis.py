@@ -18,8 +18,8 @@ from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
 from avseg.models.tavis import TavisConfig, TavisProcessor
 from avseg.models.tavis.naming import TavisOutput
 from avseg.training.parts import Part
-from avseg.training.recipe import Recipe, load_recipe, recipe_names
-from avseg.training.resolving import read_task_options
+from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
+from avseg.training.resolving import read_task_options, resolve_recipe
 from avseg.training.run import run_recipe
 from avseg.training.tavis import (
     ClassedClip,
@@ -185,6 +185,26 @@ def test_packaged_recipes_name_options_there_are(name: str) -> None:
     )
     if packaged.data.get("classes"):
         assert len(packaged.data["classes"]) == 40
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.decomposition=false"],
+        ["model.pseudo_text=false", "model.dense_prompt=false"],
+        ["model.a2t_weight=0.0", "model.i2t_weight=0.0", "model.a2pt_weight=0.0"],
+        ["model.a2t_weight=0.0"],
+        ["model.i2t_weight=0.0"],
+    ],
+)
+@pytest.mark.parametrize("name", ["tavis_s4", "tavis_ms3", "tavis_small"])
+def test_each_row_of_the_ablations_is_a_recipe_with_settings(
+    name: str, settings: list[str]
+) -> None:
+    shown = resolve_recipe(change_recipe(load_recipe(name), settings))
+    for setting in settings:
+        option, value = setting.removeprefix("model.").split("=")
+        assert str(shown.model[option]).lower() == value
 
 
 def test_a_clip_has_one_vocabulary(data: Path, processor: TavisProcessor) -> None:

@@ -20,8 +20,8 @@ def export_checkpoint(model: Path, output: Path) -> None:
     """Write the trained system of a model as its authors publish it.
 
     AV2T-SAM's files do not contain CLIP and CLAP; a .safetensors file notes which ones the model
-    has. What an imported model does not use is written too, so that the file has the keys and tensors
-    that it was imported from. A model that was trained here has no such tensors to write.
+    has. What an imported model does not use is written too, so that the file has the keys and
+    tensors that it was imported from. A model that was trained here has no such tensors to write.
 
     Args:
         model: The model's folder.
