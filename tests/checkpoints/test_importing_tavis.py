@@ -12,10 +12,13 @@ from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.layout import SOURCE_FILE
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.published.formats import detect_format
+from avseg.checkpoints.published.sam2 import SAM2_MEMORY
+from avseg.checkpoints.published.systems import SAM2_TABLES
 from avseg.checkpoints.published.tavis import tavis
 from avseg.errors import CheckpointError
 from avseg.models.tavis import TavisConfig, TavisModel
 from avseg.models.tavis.configuration import RELEASED
+from avseg.training.parts import Part, load_part
 from tests.models.factories import randomise
 from tests.models.tavis_factories import TAVIS
 from tests.published import UNUSED_OF_IMAGEBIND, some, write_clip_tokenizer
@@ -104,3 +107,16 @@ def test_the_format_is_told_by_its_keys(model: TavisModel) -> None:
     found = detect_format(tavis("argmax").to_published(model.state_dict()))
     assert found is not None
     assert found.name == "tavis"
+
+
+def test_a_training_may_start_from_sam_2s_own_file_its_memory_included(
+    model: TavisModel, tmp_path: Path
+) -> None:
+    images = SAM2_TABLES["sam2."].to_published(model.sam.state_dict())
+    memory = SAM2_MEMORY.to_published(model.memory.state_dict())
+    torch.save({"model": images | memory | some({"no_mem_pos_enc": (1,)})}, tmp_path / "sam2.pt")
+    fresh = TavisModel(model.config)
+    for theirs, ours in ((model.sam, fresh.sam), (model.memory, fresh.memory)):
+        load_part(ours, Part(tmp_path / "sam2.pt", is_published=True))
+        loaded = ours.state_dict()
+        assert all(torch.equal(loaded[name], v) for name, v in theirs.state_dict().items())

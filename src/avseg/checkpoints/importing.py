@@ -29,7 +29,13 @@ from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.layout import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
 from avseg.checkpoints.published.keymap import Converted, KeyMap
-from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS, System
+from avseg.checkpoints.published.systems import (
+    SAM2_TABLES,
+    SYSTEMS,
+    TOWER_TABLES,
+    TOWERS,
+    System,
+)
 from avseg.checkpoints.reading import PublishedFile, read_published
 from avseg.errors import CheckpointError, OutputError
 from avseg.export.partial import replace_when_complete
@@ -148,7 +154,7 @@ def _import_imagebind(
 
 
 def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the published file of a tower: CLAP's, CLIP's or ImageBind's.
+    """Read the published file of a tower: CLAP's, CLIP's or ImageBind's; or of SAM 2.
 
     Args:
         path: The file.
@@ -162,6 +168,10 @@ def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     file = read_published(path)
     found = detect_format(file.tensors)
+    if found is not None and found.name == "sam2":
+        marks = [mark for mark in SAM2_TABLES if any(name.startswith(mark) for name in tower)]
+        if marks:
+            return _fit(Source(file, found), SAM2_TABLES[marks[0]], tower).tensors
     if found is None or found.role not in TOWERS:
         raise CheckpointError(
             f"{path}: is {found.title if found else 'of no format known here'}; give the file of "

@@ -137,8 +137,14 @@ _AV2T = Part(
     name_from="the authors' training code; not seen on the Hub",
     licence=None,
 )
-#: The towers alone, by the name that a recipe may start from.
-TOWER_FILES = {"msclap-2023": _CLAP, "clip-vit-base-patch32": _CLIP}
+_SAM2 = Part(
+    repository="facebook/sam2-hiera-large",
+    file="sam2_hiera_large.pt",
+    name_from="the Hub's page",
+    licence="Apache-2.0",
+)
+#: Towers and SAM 2 alone, by the name that a recipe may start from.
+TOWER_FILES = {"msclap-2023": _CLAP, "clip-vit-base-patch32": _CLIP, "sam2-hiera-large": _SAM2}
 _TOKENIZER = Part(
     repository="",
     file="sentencepiece.bpe.model",

@@ -45,6 +45,7 @@ class TextBridge:
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "imagebind": "imagebind.",
         "sam": f"{SEGMENTER}sam.",
+        "memory": "memory.",
     }
 
     train: tuple[str, ...]
@@ -71,7 +72,12 @@ class TextBridge:
         opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
         splits = {name: ClassedSplit.open(split) for name, split in opened.items()}
         model = TavisModel(config)
-        modules = {"imagebind": model.imagebind, "sam": model.sam, WHOLE: model}
+        modules = {
+            "imagebind": model.imagebind,
+            "sam": model.sam,
+            "memory": model.memory,
+            WHOLE: model,
+        }
         load_parts(modules, materials.parts)
         processor = TavisProcessor.from_config(config, find_tokenizer(materials.parts.values()))
         processor = processor.with_vocabulary(splits[self.train[0]].names[1:])

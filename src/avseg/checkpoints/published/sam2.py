@@ -129,3 +129,11 @@ SAM2_MEMORY = KeyMap(
 )
 
 SAM2 = SAM2_IMAGES + _MEMORY
+
+#: The memory of a file of SAM 2, without the rest of it.
+SAM2_MEMORY_ALONE = SAM2_MEMORY + KeyMap(
+    (
+        drop("{part:image_encoder|sam_prompt_encoder|sam_mask_decoder}.{rest}"),
+        drop("no_mem_embed"),
+    )
+)

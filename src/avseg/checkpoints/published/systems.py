@@ -15,6 +15,7 @@ from avseg.checkpoints.published.clip import CLIP, CLIP_OPENAI
 from avseg.checkpoints.published.evf_sam import evf_sam
 from avseg.checkpoints.published.imagebind import IMAGEBIND
 from avseg.checkpoints.published.keymap import KeyMap
+from avseg.checkpoints.published.sam2 import SAM2, SAM2_MEMORY_ALONE
 from avseg.checkpoints.published.tavis import tavis
 from avseg.models.config import AvsegConfig
 from avseg.models.tavis.configuration import RELEASED
@@ -29,6 +30,9 @@ TOWER_TABLES = {
     "clip-openai": CLIP_OPENAI.under("", TOWERS["clip"] + "clip."),
     "imagebind": IMAGEBIND.under("", TOWERS["imagebind"]),
 }
+
+#: Tables of SAM 2's own files, by what the names of a module that starts from one begin with.
+SAM2_TABLES = {"sam2.": SAM2.under("", "sam2."), "attention.": SAM2_MEMORY_ALONE}
 
 
 @dataclass(frozen=True)
