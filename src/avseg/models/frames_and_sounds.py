@@ -3,7 +3,6 @@
 B clips, T frames, H x W size of the video, S side of the pictures, A width of an audio embedding.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol, Self
@@ -14,12 +13,10 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.clap import ClapAudioTower
-from avseg.models.outputs import AvsegOutput
 from avseg.models.pictures import SAM_STATISTICS, as_pixels, normalise, resize
 from avseg.models.processor import (
+    MaskProcessor,
     check_sample_rate,
-    confidence,
-    masks_of_clips,
     read_options,
     write_options,
 )
@@ -43,7 +40,7 @@ class FrameSoundConfig(Protocol):
 
 
 @dataclass(frozen=True)
-class FrameSoundProcessor:
+class FrameSoundProcessor(MaskProcessor):
     """Turns clips into the model's inputs and its outputs into masks.
 
     Args:
@@ -121,36 +118,6 @@ class FrameSoundProcessor:
         """
         side = (self.image_size, self.image_size)
         return normalise(resize(as_pixels(frames), side, "bilinear"), SAM_STATISTICS)
-
-    def post_process(
-        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks.
-
-        Args:
-            outputs: Of the model, for B clips.
-            sizes: Height and width of each clip's video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
-
-        Returns:
-            Masks of each clip, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
-        """
-        return masks_of_clips(outputs, sizes, threshold)
-
-    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of each frame's mask.
-
-        Args:
-            outputs: Of the model, for B clips.
-
-        Returns:
-            Predicted IoU times the probability that there is something to mark, if the model says,
-            (B, T) in [0, 1].
-        """
-        return confidence(outputs)
 
 
 def embed_sounds(

@@ -64,6 +64,50 @@ class ClipProcessor(Protocol):
         ...
 
 
+class MaskProcessor:
+    """What processors share: how a mask, and how sure of it the model is, are read off outputs."""
+
+    def post_process(
+        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Turn mask logits into masks of all that sounds.
+
+        Args:
+            outputs: Of the model, for B clips.
+            sizes: Height and width of each clip's video, in pixels.
+            threshold: Probability above which a pixel is marked, in (0, 1).
+
+        Returns:
+            Masks of each clip, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+        """
+        logits = required(outputs.mask_logits, "mask_logits")
+        if len(sizes) != len(logits):
+            raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
+        return [
+            threshold_masks(clip_logits, size, threshold)
+            for clip_logits, size in zip(logits, sizes, strict=True)
+        ]
+
+    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
+        """Say how sure the model is of each mask.
+
+        Args:
+            outputs: Of the model.
+
+        Returns:
+            Predicted IoU times the probability that there is something to mark, if the model says,
+            in [0, 1], of the predicted IoU's shape; 0 where nothing was looked for.
+        """
+        scores = required(outputs.iou_predictions, "iou_predictions").float()
+        if outputs.object_score_logits is not None:
+            scores = scores * outputs.object_score_logits.float().sigmoid()
+        array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
+        return array
+
+
 @runtime_checkable
 class TextProcessor(ClipProcessor, Protocol):
     """A processor for a model that is prompted by texts."""
@@ -173,31 +217,6 @@ def check_sample_rate(clip: Clip, sample_rate: int) -> None:
         )
 
 
-def masks_of_clips(
-    outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float
-) -> list[npt.NDArray[np.bool_]]:
-    """Turn the mask logits of clips into masks.
-
-    Args:
-        outputs: Of the model, for B clips.
-        sizes: Height and width of each clip's video, in pixels.
-        threshold: Probability above which a pixel is marked, in (0, 1).
-
-    Returns:
-        Masks of each clip, (T, H, W) bool.
-
-    Raises:
-        ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
-    """
-    logits = required(outputs.mask_logits, "mask_logits")
-    if len(sizes) != len(logits):
-        raise ValueError(f"{len(logits)} clips need {len(logits)} sizes, got {len(sizes)}.")
-    return [
-        threshold_masks(clip_logits, size, threshold)
-        for clip_logits, size in zip(logits, sizes, strict=True)
-    ]
-
-
 def threshold_masks(
     mask_logits: Tensor, size: tuple[int, int], threshold: float
 ) -> npt.NDArray[np.bool_]:
@@ -270,23 +289,6 @@ def check_vocabulary(names: Sequence[str]) -> None:
             f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and each "
             "once."
         )
-
-
-def confidence(outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-    """Say how sure the model is of each mask.
-
-    Args:
-        outputs: Of the model.
-
-    Returns:
-        Predicted IoU times the probability that there is something to mark, if the model says, in
-        [0, 1], of the outputs' shape.
-    """
-    scores = required(outputs.iou_predictions, "iou_predictions").float()
-    if outputs.object_score_logits is not None:
-        scores = scores * outputs.object_score_logits.float().sigmoid()
-    array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
-    return array
 
 
 def required(values: Any, name: str) -> Tensor:

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from avseg.errors import ClipError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.outputs import AvsegOutput
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
@@ -27,9 +26,8 @@ from avseg.models.pictures import (
     resize,
 )
 from avseg.models.processor import (
+    MaskProcessor,
     check_sample_rate,
-    confidence,
-    masks_of_clips,
     read_options,
     write_options,
 )
@@ -76,7 +74,7 @@ _RESIZE = {
 
 
 @dataclass(frozen=True)
-class Av2tSamProcessor:
+class Av2tSamProcessor(MaskProcessor):
     """Turns clips into the model's inputs and its outputs into masks.
 
     Args:
@@ -186,33 +184,3 @@ class Av2tSamProcessor:
             )
             for name in backbones
         }
-
-    def post_process(
-        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks.
-
-        Args:
-            outputs: Of the model, for B clips.
-            sizes: Height and width of each clip's video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
-
-        Returns:
-            Masks of each clip, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
-        """
-        return masks_of_clips(outputs, sizes, threshold)
-
-    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of each frame's mask.
-
-        Args:
-            outputs: Of the model, for B clips.
-
-        Returns:
-            Predicted IoU times the probability that there is something to mark, if the model says,
-            (B, T) in [0, 1].
-        """
-        return confidence(outputs)

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -20,7 +18,7 @@ from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
-from avseg.models.outputs import AvsegOutput, NamedOutput
+from avseg.models.outputs import NamedOutput
 from avseg.models.pictures import (
     BEIT3_STATISTICS,
     as_pixels,
@@ -30,10 +28,9 @@ from avseg.models.pictures import (
     resize,
 )
 from avseg.models.processor import (
+    MaskProcessor,
     check_sample_rate,
     check_vocabulary,
-    confidence,
-    masks_of_clips,
     read_options,
     sources_of_clip,
     write_options,
@@ -43,7 +40,7 @@ from avseg.types import Clip, NamedSource
 
 
 @dataclass(frozen=True)
-class CascadeProcessor:
+class CascadeProcessor(MaskProcessor):
     """Turns clips into the model's inputs and its outputs into named masks.
 
     Two processors are equal if their options are; tokenizers and vocabulary do not count.
@@ -192,36 +189,6 @@ class CascadeProcessor:
             height, width = clip.frames.shape[1:3]
             inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
         return inputs
-
-    def post_process(
-        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks of all that sounds.
-
-        Args:
-            outputs: Of the model, for B clips.
-            sizes: Height and width of each clip's video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
-
-        Returns:
-            Masks of each clip, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
-        """
-        return masks_of_clips(outputs, sizes, threshold)
-
-    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of the best mask in each frame.
-
-        Args:
-            outputs: Of the model, for B clips.
-
-        Returns:
-            Predicted IoU times the probability that what is named is there, if the model says,
-            (B, T) in [0, 1]; 0 where nothing was named.
-        """
-        return confidence(outputs)
 
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5

@@ -29,7 +29,7 @@ from avseg.models.pictures import (
     resize,
 )
 from avseg.models.processor import (
-    confidence,
+    MaskProcessor,
     read_options,
     required,
     threshold_masks,
@@ -39,7 +39,7 @@ from avseg.types import Clip
 
 
 @dataclass(frozen=True)
-class EvfSamProcessor:
+class EvfSamProcessor(MaskProcessor):
     """Turns clips and texts into the model's inputs and its outputs into masks.
 
     Two processors are equal if their options are; vocabulary and texts do not count.
@@ -209,18 +209,6 @@ class EvfSamProcessor:
             threshold_masks(self._without_filling(of_text, size), size, threshold)
             for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
-
-    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of each mask.
-
-        Args:
-            outputs: Of the model, for P prompts.
-
-        Returns:
-            Predicted IoU times the probability that what is named is there, if the model says, (P,)
-            in [0, 1].
-        """
-        return confidence(outputs)
 
     @property
     def _tokenizer(self) -> TextTokenizer:

@@ -19,13 +19,12 @@ from avseg.backbones.imagebind import ImageBindAudioConfig
 from avseg.backbones.imagebind.sound import spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.errors import ClipError, PromptError
-from avseg.models.outputs import AvsegOutput, NamedOutput
+from avseg.models.outputs import NamedOutput
 from avseg.models.pictures import as_pixels, resize
 from avseg.models.processor import (
+    MaskProcessor,
     check_sample_rate,
     check_vocabulary,
-    confidence,
-    masks_of_clips,
     read_options,
     sources_of_clip,
     write_options,
@@ -36,7 +35,7 @@ from avseg.types import Clip, NamedSource
 
 
 @dataclass(frozen=True)
-class TavisProcessor:
+class TavisProcessor(MaskProcessor):
     """Turns clips into the model's inputs and its outputs into named masks.
 
     Two processors are equal if their options are; tokenizer and vocabulary do not count.
@@ -204,35 +203,6 @@ class TavisProcessor:
             Spectrograms, (T, 1, bands, columns) float32.
         """
         return spectrograms(torch.from_numpy(windows), self._audio)
-
-    def post_process(
-        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks of all that sounds.
-
-        Args:
-            outputs: Of the model, for B clips.
-            sizes: Height and width of each clip's video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
-
-        Returns:
-            Masks of each clip, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
-        """
-        return masks_of_clips(outputs, sizes, threshold)
-
-    def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Give the decoder's estimate of the IoU of the mask of all that sounds.
-
-        Args:
-            outputs: Of the model, for B clips.
-
-        Returns:
-            Predicted IoU, (B, T) in [0, 1].
-        """
-        return confidence(outputs)
 
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
