@@ -147,9 +147,13 @@ def _count(
     levels: NDArray[np.uint8], scores: NDArray[np.float32], target: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Count a frame's hit, marked and true pixels under each threshold, (3, K)."""
-    chosen = levels[target]
-    true = np.full(len(THRESHOLDS), len(chosen))
-    counts = np.stack([_at_least(chosen), _at_least(levels.reshape(-1)), true])
+    # Pixels outside and inside of the true mask in one pass: choosing the latter costs more.
+    sides = np.left_shift(target, 8, dtype=np.int16)
+    sides |= levels
+    histogram = torch.bincount(torch.from_numpy(sides.reshape(-1)), minlength=2 << 8).numpy()
+    reached = histogram.reshape(2, -1)[:, len(THRESHOLDS) - 1 :: -1].cumsum(axis=1)[:, ::-1]
+    hits, true = reached[1], np.full(len(THRESHOLDS), reached[1, 0])
+    counts = np.stack([hits, reached.sum(axis=0), true])
     if scores.min() < 0:  # the level says that these pixels reach the threshold 0
         negative = scores < 0
         counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
@@ -185,10 +189,3 @@ class _Levels:
         values = scores.reshape(-1)[near]
         self._levels.reshape(-1)[near] = np.searchsorted(_THRESHOLDS, values, side="right") - 1
         return self._levels
-
-
-def _at_least(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count the levels that are not below each, (K,)."""
-    histogram = torch.bincount(torch.from_numpy(levels), minlength=len(THRESHOLDS)).numpy()
-    counts: NDArray[np.int64] = histogram[::-1].cumsum()[::-1]
-    return counts
