@@ -45,7 +45,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "avseg needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "Installing avseg and PyTorch into $(VENV): a minute or two, longer where pip fetches the CUDA build."
-	$(BIN)/python -m pip install --editable '.[train,dev]'
+	$(BIN)/python -m pip install --editable '.[train,draw,dev]'
 	@touch $@
 
 # In an environment of its own: its fork of docstring_parser would overwrite the one cyclopts needs.

@@ -85,6 +85,19 @@ data.command(
 )
 app.command(data)
 
+draw = App(name="draw", help="Draw what models do on a data set, as papers show it.")
+draw.command(
+    "avseg.cli.draw:comparison",
+    name="comparison",
+    help="Draw a few clips: sound, frames, truth, and the masks of each model.",
+)
+draw.command(
+    "avseg.cli.draw:embeddings",
+    name="embeddings",
+    help="Draw where a model places sounds and pictures, by t-SNE.",
+)
+app.command(draw)
+
 
 def main() -> int:
     """Run the command line of this process.

@@ -14,10 +14,9 @@ from torch import Tensor
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
 from avseg.datasets.contents import Generated, find_generated, read_contents
 from avseg.datasets.synthetic.clips import SyntheticClip
-from avseg.errors import CheckpointError
 from avseg.evaluation.conditions import Condition, OtherSounds
 from avseg.evaluation.listening import measure_following
-from avseg.evaluation.prediction import Prediction, predict, read_waveform
+from avseg.evaluation.prediction import Prediction, predict, read_waveform, require_listening
 from avseg.evaluation.report import Report, SemanticScores
 from avseg.evaluation.saved import PredictionWriter
 from avseg.evaluation.scores import ClipScores, SoundScores
@@ -68,11 +67,7 @@ def evaluate(
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
-    if segmenter.processor.window_s is None:
-        raise CheckpointError(
-            f"{segmenter.name} is prompted by texts and does not listen; evaluate a model that "
-            "does, such as one of the family avseg-av2t-sam."
-        )
+    require_listening(segmenter)
     start = time.monotonic()
     generated = find_generated(split)
     contents = read_contents(split, generated)

@@ -64,6 +64,22 @@ class Prediction:
         return resize_logits(self.mask_logits, size).sigmoid()
 
 
+def require_listening(segmenter: Segmenter) -> None:
+    """Refuse a model that does not listen.
+
+    Args:
+        segmenter: The model and its processor.
+
+    Raises:
+        CheckpointError: If it is prompted by texts.
+    """
+    if segmenter.processor.window_s is None:
+        raise CheckpointError(
+            f"{segmenter.name} is prompted by texts and does not listen; take a model that "
+            "does, such as one of the family avseg-av2t-sam."
+        )
+
+
 def read_waveform(segmenter: Segmenter, split: AVSBench, index: int) -> Waveform:
     """Read the sound of a clip as the model's processor wants it.
 
@@ -85,6 +101,28 @@ def read_waveform(segmenter: Segmenter, split: AVSBench, index: int) -> Waveform
     if not _takes_segments(segmenter.processor):
         return split[index].clip.audio[None]
     return read_seconds(split.audio_path(index), split.sample_rate, split.entries[index].seconds)
+
+
+def prepare(segmenter: Segmenter, clip: Clip, audio: Waveform) -> dict[str, Tensor]:
+    """Make the model's inputs of a clip under a sound.
+
+    Args:
+        segmenter: The model and its processor.
+        clip: Frames, (T, H, W, 3); its own sound plays no part.
+        audio: The sound, (C, S) at the processor's rate.
+
+    Returns:
+        What the processor makes of them, on the model's device.
+
+    Raises:
+        ClipError: If the sound is at another rate than the model needs.
+    """
+    processor = segmenter.processor
+    if _takes_segments(processor):
+        inputs = processor(clip, cut_segments(audio, processor.sample_rate))
+    else:
+        inputs = processor(replace(clip, audio=audio[0]))
+    return {name: values.to(segmenter.device) for name, values in inputs.items()}
 
 
 @torch.inference_mode()
@@ -113,12 +151,7 @@ def predict(
         CheckpointError: If the model tells other classes.
         ClipError: If the sound is at another rate than the model needs.
     """
-    processor = segmenter.processor
-    if _takes_segments(processor):
-        inputs = processor(clip, cut_segments(audio, processor.sample_rate))
-    else:
-        inputs = processor(replace(clip, audio=audio[0]))
-    outputs = segmenter.model(**{name: v.to(segmenter.device) for name, v in inputs.items()})
+    outputs = segmenter.model(**prepare(segmenter, clip, audio))
     masks = required(outputs.mask_logits, "mask_logits")[0].float().cpu()
     if class_names is None:
         return Prediction(masks, None)

@@ -16,7 +16,7 @@ from avseg.evaluation.report import Report
 from avseg.segmenter import Segmenter
 
 #: Side of a frame on the sheet, gap between frames and height of a line of text, in pixels.
-_SIDE, _GAP, _LINE = 160, 4, 22
+SIDE, GAP, LINE = 160, 4, 22
 
 #: What a pixel may be -> its RGB, told apart by the colour-blind too (Okabe and Ito).
 COLOURS = {"right": (0, 200, 140), "wrong": (240, 90, 0), "missed": (60, 160, 255)}
@@ -24,7 +24,8 @@ COLOURS = {"right": (0, 200, 140), "wrong": (240, 90, 0), "missed": (60, 160, 25
 #: How much of its colour covers such a pixel, and how much of the frames' own colours is left.
 _OPACITY, _SATURATION = 0.5, 0.25
 
-_INK = (255, 255, 255)
+#: Colour of what is written.
+INK = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -85,20 +86,20 @@ def draw_sheet(sections: Mapping[str, Sequence[SheetRow]]) -> Image.Image:
     """
     rows = [row for section in sections.values() for row in section]
     columns = max(len(row.frames) for row in rows)
-    height = _LINE * (1 + len(sections)) + len(rows) * (_LINE + _SIDE + _GAP)
-    sheet = Image.new("RGB", (columns * (_SIDE + _GAP) - _GAP, height))
+    height = LINE * (1 + len(sections)) + len(rows) * (LINE + SIDE + GAP)
+    sheet = Image.new("RGB", (columns * (SIDE + GAP) - GAP, height))
     pen = ImageDraw.Draw(sheet)
     left = 4
     for name, colour in COLOURS.items():
-        left = _write(pen, (left, 3), name, colour) + 12
-    top = _LINE
+        left = write_line(pen, (left, 3), name, colour) + 12
+    top = LINE
     for name, section in sections.items():
-        _write(pen, (4, top + 3), name.upper(), _INK)
-        top += _LINE
+        write_line(pen, (4, top + 3), name.upper(), INK)
+        top += LINE
         for row in section:
-            _write(pen, (4, top + 3), row.label, _INK)
-            _paste_frames(sheet, row, top + _LINE)
-            top += _LINE + _SIDE + _GAP
+            write_line(pen, (4, top + 3), row.label, INK)
+            _paste_frames(sheet, row, top + LINE)
+            top += LINE + SIDE + GAP
     return sheet
 
 
@@ -120,21 +121,31 @@ def _row(segmenter: Segmenter, split: AVSBench, report: Report, index: int) -> S
 def _paste_frames(sheet: Image.Image, row: SheetRow, top: int) -> None:
     pen = ImageDraw.Draw(sheet)
     for number, planes in enumerate(zip(row.frames, row.masks, row.truth, strict=True)):
-        left = number * (_SIDE + _GAP)
-        sheet.paste(_draw(*planes), (left, top))
+        left = number * (SIDE + GAP)
+        sheet.paste(paint_masks(*planes), (left, top))
         if not planes[2].any():
-            _write(pen, (left + 5, top + 4), "nothing sounds", _INK)
+            write_line(pen, (left + 5, top + 4), "nothing sounds", INK)
 
 
-def _draw(
+def paint_masks(
     frame: NDArray[np.uint8], mask: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> Image.Image:
-    picture = Image.fromarray(frame).resize((_SIDE, _SIDE))
+    """Paint the right, the wrong and the missed pixels of a mask over a pale frame.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        mask: What was marked, (H, W).
+        truth: What was true, (H, W).
+
+    Returns:
+        A square of `SIDE` pixels.
+    """
+    picture = Image.fromarray(frame).resize((SIDE, SIDE))
     picture = Image.blend(picture.convert("L").convert("RGB"), picture, _SATURATION)
     planes = {"right": mask & truth, "wrong": mask & ~truth, "missed": truth & ~mask}
     for name, plane in planes.items():
         pixels = Image.fromarray(plane.astype(np.uint8) * np.uint8(255))
-        cover = pixels.resize((_SIDE, _SIDE))
+        cover = pixels.resize((SIDE, SIDE))
         tint = Image.new("RGB", picture.size, COLOURS[name])
         picture.paste(tint, mask=cover.point(lambda level: round(_OPACITY * level)))
         picture.paste(tint, mask=_outline(cover))
@@ -148,10 +159,20 @@ def _outline(mask: Image.Image) -> Image.Image:
     return Image.fromarray(solid & ~inner)
 
 
-def _write(
+def write_line(
     pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int]
 ) -> int:
-    """Write a line, and return where it ends."""
+    """Write a line of text with a dark edge.
+
+    Args:
+        pen: Draws on the picture.
+        place: Its upper left corner (x, y), in pixels.
+        text: What it says.
+        colour: RGB.
+
+    Returns:
+        Where it ends (x), in pixels.
+    """
     font = ImageFont.load_default(size=13)
     pen.text(place, text, fill=colour, font=font, stroke_width=1, stroke_fill=(0, 0, 0))
     return place[0] + round(pen.textlength(text, font=font))

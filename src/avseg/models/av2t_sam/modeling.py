@@ -4,8 +4,10 @@ B clips, T frames, N = B * T, S / s / c side of the pictures for SAM / BEiT-3 / 
 of the mask logits, H x W size of the true masks.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from avseg.backbones.clap import ClapAudioTower
@@ -15,6 +17,7 @@ from avseg.backbones.sam import ImageFeatures
 from avseg.models.adapters import BlockAdapters
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import Projector
+from avseg.models.embedding import EmbeddingSpace, Modality
 from avseg.models.losses import prediction_loss
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
@@ -127,6 +130,32 @@ class Av2tSamModel(AvsegModel):
             mask_logits=best_logits.unflatten(0, shape),
             iou_predictions=best_iou.unflatten(0, shape),
             object_score_logits=None if presence is None else presence.view(shape),
+        )
+
+    @torch.no_grad()
+    def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
+        """Place frames and sounds in the towers' spaces, and what is made of both in the texts'.
+
+        Args:
+            inputs: What the processor makes of clips.
+
+        Returns:
+            CLIP's and CLAP's spaces, those that are used, and that of the pseudo texts, K * E wide.
+        """
+        frames = inputs["pixel_values_clip"]
+        seen = self._embed(self.clip, "pixel_values_clip", frames, None)
+        heard = self._embed(self.clap, "audio_values", inputs["audio_values"], None)
+        prompts = self.projector(self.projector.fuse(seen, heard)).flatten(1)
+        made_of: Modality = "sound" if seen is None else "picture" if heard is None else "both"
+        spaces: tuple[tuple[str, Modality, Tensor | None], ...] = (
+            ("frames, before the bridge (CLIP)", "picture", seen),
+            ("sounds, before the bridge (CLAP)", "sound", heard),
+            ("the prompt, as pseudo text (AV2T-SAM)", made_of, prompts),
+        )
+        return tuple(
+            EmbeddingSpace(title, {modality: points.unflatten(0, frames.shape[:2])})
+            for title, modality, points in spaces
+            if points is not None
         )
 
     def _freeze(self) -> None:

@@ -5,6 +5,7 @@ of ImageBind's space, W of its towers, E prompt width, S side of the frames, h x
 logits, H x W size of the truth, L tokens of a text.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -17,6 +18,7 @@ from avseg.backbones.imagebind import ImageBind, TowerFeatures
 from avseg.backbones.sam import ImageFeatures, MaskPrediction
 from avseg.backbones.sam2 import PromptedSam2
 from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
+from avseg.models.embedding import EmbeddingSpace
 from avseg.models.losses import resize_logits
 from avseg.models.model import AvsegModel
 from avseg.models.pictures import CLIP_STATISTICS, SAM_STATISTICS
@@ -183,6 +185,50 @@ class TavisModel(AvsegModel):
             cosines = self.compare_sounds(sound.cls, unit) / self.config.a_scale
             output.similarities = cosines.unflatten(0, shape)
         return output
+
+    @torch.no_grad()
+    def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
+        """Place sounds and pictures in ImageBind's space, without and with the text bridge.
+
+        Without: ImageBind's embeddings of a frame and of its sound. With: those of the part of the
+        sound, and of the marked part of the frame, that belong to the query, among those that mark
+        anything, with the highest probability of a name.
+
+        Args:
+            inputs: What the processor makes of clips.
+
+        Returns:
+            The two spaces.
+        """
+        shape = inputs["pixel_values"].shape[:2]
+        frames = inputs["pixel_values"].flatten(0, 1)
+        names = self.read_names(inputs["name_ids"])
+        sound, picture_cls = self.perceive(frames, inputs["audio_values"].flatten(0, 1))
+        prompts = self.prompt(sound, picture_cls)
+        masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), None)
+        queries = masks.logits[:, :-1]
+        by_sound = self.compare_sounds(prompts.objects, names)
+        by_picture = self.compare_pictures(frames, queries, names)
+        probs = by_sound.softmax(-1) + by_picture.softmax(-1)
+        marks = (queries > 0).flatten(2).any(-1)  # one that marks nothing shows nothing
+        best = (probs[..., 1:].amax(-1) + 2 * marks).argmax(-1)  # (N,)
+        rows = torch.arange(len(best), device=best.device)
+        shown = highlight(frames, queries[rows, best].unsqueeze(1), self.config.blur_kernel)
+        marked_cls = self.imagebind.encode_images(self._for_imagebind(shown[:, 0])).cls
+        parts = {
+            "without text bridge (ImageBind)": (sound.cls, picture_cls),
+            "with text bridge (TAViS)": (prompts.objects[rows, best], marked_cls),
+        }
+        return tuple(
+            EmbeddingSpace(
+                title,
+                {
+                    "sound": self.imagebind.project_audio(heard).unflatten(0, shape),
+                    "picture": self.imagebind.project_image(seen).unflatten(0, shape),
+                },
+            )
+            for title, (heard, seen) in parts.items()
+        )
 
     def read_names(self, name_ids: Tensor) -> Names:
         """Let the text tower read names; the last ones are kept, as the tower never changes.
