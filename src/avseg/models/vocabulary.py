@@ -1,8 +1,12 @@
 """The names among which a model that names what sounds chooses."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from avseg.errors import PromptError
+
+#: Name of the vocabulary's file beside a model.
+VOCABULARY_FILE = "vocabulary.txt"
 
 _AVSBENCH = Path(__file__).with_name("avsbench.txt")
 
@@ -43,3 +47,28 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
     if not stripped:
         raise PromptError(f"{names_or_file!r} holds no name; give at least one, such as 'dog,cat'.")
     return stripped
+
+
+def load_vocabulary(folder: Path) -> tuple[str, ...]:
+    """Read the vocabulary beside a model.
+
+    Args:
+        folder: Where `save_vocabulary` wrote.
+
+    Returns:
+        The names.
+
+    Raises:
+        PromptError: If there is none, or it is damaged or empty.
+    """
+    return read_vocabulary(str(folder / VOCABULARY_FILE))
+
+
+def save_vocabulary(names: Sequence[str], folder: Path) -> None:
+    """Write a vocabulary beside a model.
+
+    Args:
+        names: The names.
+        folder: A folder that is there.
+    """
+    (folder / VOCABULARY_FILE).write_text("\n".join(names) + "\n", encoding="utf-8")

@@ -15,10 +15,10 @@ from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures
 from avseg.models.adapters import BlockAdapters
+from avseg.models.answer import as_output
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import Projector
 from avseg.models.embedding import EmbeddingSpace, Modality
-from avseg.models.losses import prediction_loss
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 
@@ -114,23 +114,7 @@ class Av2tSamModel(AvsegModel):
         features = self._image_features(pixel_values_sam, image_features, fused)
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
-        best_logits, best_iou = prediction.best(self.config.suppress_absent)  # (N, h, w), (N,)
-        presence = prediction.object_score_logits  # (N, 1)
-        loss = None
-        if targets is not None:
-            loss = prediction_loss(
-                prediction,
-                targets,
-                annotated,
-                iou_head_weight=self.config.iou_head_weight,
-                presence_weight=self.config.presence_weight,
-            )
-        return AvsegOutput(
-            loss=loss,
-            mask_logits=best_logits.unflatten(0, shape),
-            iou_predictions=best_iou.unflatten(0, shape),
-            object_score_logits=None if presence is None else presence.view(shape),
-        )
+        return as_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
 
     @torch.no_grad()
     def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ from avseg.models.processor import (
     sources_of_clip,
     write_options,
 )
-from avseg.models.vocabulary import avsbench_names, read_vocabulary
+from avseg.models.vocabulary import avsbench_names, load_vocabulary, save_vocabulary
 from avseg.types import Clip, NamedSource
 
 
@@ -59,9 +59,6 @@ class CascadeProcessor(MaskProcessor):
         picture_tokenizer: EVF-SAM's; None cannot read names.
         vocabulary: The names among which the model chooses.
     """
-
-    #: Name of the vocabulary's file beside the model.
-    VOCABULARY_FILE: ClassVar[str] = "vocabulary.txt"
 
     sam_size: int
     beit3_size: int
@@ -128,7 +125,7 @@ class CascadeProcessor(MaskProcessor):
             sound_tokenizer=ClapTokenizer.from_file(folder / ClapTokenizer.FILE),
             picture_tokenizer=load_tokenizer(folder),
         )
-        return processor.with_vocabulary(read_vocabulary(str(folder / cls.VOCABULARY_FILE)))
+        return processor.with_vocabulary(load_vocabulary(folder))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write options, tokenizers and vocabulary beside the model.
@@ -143,8 +140,7 @@ class CascadeProcessor(MaskProcessor):
         write_options(folder, {name: getattr(self, name) for name in _option_names()})
         sound.save(Path(folder))
         picture.save(Path(folder))
-        names = "\n".join(self.vocabulary) + "\n"
-        (Path(folder) / self.VOCABULARY_FILE).write_text(names, encoding="utf-8")
+        save_vocabulary(self.vocabulary, Path(folder))
 
     def with_vocabulary(self, names: Sequence[str]) -> Self:
         """Make the same processor choose among other names.

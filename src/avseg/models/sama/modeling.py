@@ -11,8 +11,8 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
 from avseg.models.adapters import BlockAdapters
+from avseg.models.answer import as_output
 from avseg.models.frames_and_sounds import embed_sounds
-from avseg.models.losses import prediction_loss
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 from avseg.models.sama.configuration import SamaConfig
@@ -88,23 +88,7 @@ class SamaModel(AvsegModel):
         features = self.sam.encode_images(pixel_values.flatten(0, 1), self.adapters(heard))
         no_prompts = features.embeddings.new_empty(len(heard), 0, self.config.sam_config.prompt_dim)
         prediction = self.sam.decode_masks(features, no_prompts, self.config.multimask)
-        logits, ious = prediction.best(self.config.suppress_absent)  # (N, h, w), (N,)
-        presence = prediction.object_score_logits  # (N, 1)
-        loss = None
-        if targets is not None:
-            loss = prediction_loss(
-                prediction,
-                targets,
-                annotated,
-                iou_head_weight=self.config.iou_head_weight,
-                presence_weight=self.config.presence_weight,
-            )
-        return AvsegOutput(
-            loss=loss,
-            mask_logits=logits.unflatten(0, shape),
-            iou_predictions=ious.unflatten(0, shape),
-            object_score_logits=None if presence is None else presence.view(shape),
-        )
+        return as_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
 
     def _freeze(self) -> None:
         """Let the paper's parts train and nothing else."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from avseg.models.processor import (
     write_options,
 )
 from avseg.models.tavis.configuration import NAME, TavisConfig
-from avseg.models.vocabulary import avsbench_categories, read_vocabulary
+from avseg.models.vocabulary import avsbench_categories, load_vocabulary, save_vocabulary
 from avseg.types import Clip, NamedSource
 
 
@@ -52,9 +52,6 @@ class TavisProcessor(MaskProcessor):
         tokenizer: Of the text tower; None cannot read names.
         vocabulary: Names of what may sound, without the background.
     """
-
-    #: Name of the vocabulary's file beside the model.
-    VOCABULARY_FILE: ClassVar[str] = "vocabulary.txt"
 
     sam_size: int
     sample_rate: int
@@ -111,7 +108,7 @@ class TavisProcessor(MaskProcessor):
             **read_options(folder, _option_names()),
             tokenizer=ImageBindTokenizer.from_file(folder / ImageBindTokenizer.FILE),
         )
-        return processor.with_vocabulary(read_vocabulary(str(folder / cls.VOCABULARY_FILE)))
+        return processor.with_vocabulary(load_vocabulary(folder))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write options, tokenizer and vocabulary beside the model.
@@ -125,8 +122,7 @@ class TavisProcessor(MaskProcessor):
         tokenizer = self._required_tokenizer
         write_options(folder, {name: getattr(self, name) for name in _option_names()})
         tokenizer.save(Path(folder))
-        names = "\n".join(self.vocabulary) + "\n"
-        (Path(folder) / self.VOCABULARY_FILE).write_text(names, encoding="utf-8")
+        save_vocabulary(self.vocabulary, Path(folder))
 
     def with_vocabulary(self, names: Sequence[str]) -> Self:
         """Make the same processor choose among other names.
