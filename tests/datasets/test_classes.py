@@ -8,6 +8,7 @@ import pytest
 
 from avseg.datasets import AVSBench
 from avseg.datasets.classes import ClassedSplit
+from avseg.datasets.layout import Subset
 from avseg.datasets.synthetic.recipe import Recipe
 from avseg.datasets.synthetic.writer import CLASS_NAMES, RECIPE_FILE, write_synthavs
 from avseg.errors import DatasetError
@@ -50,6 +51,18 @@ def test_several_sources_are_drawn_anew(data: Path) -> None:
     for second, there in enumerate(labels):
         sounding = {CLASS_NAMES.index(name) for name in drawn.sounding(second).values()}
         assert set(np.unique(there)) - {0} <= sounding
+
+
+@pytest.mark.parametrize("subset", ["s4", "ms3", "avss"])
+def test_some_frames_of_a_clip_are_read_with_their_classes(data: Path, subset: Subset) -> None:
+    split = ClassedSplit.open(AVSBench(data, subset, "val"))
+    whole, labels = split.read(0)
+    for _ in range(2):  # drawn, and as it was drawn
+        clip, some = split.read(0, [1, 3])
+        np.testing.assert_array_equal(some, labels[[1, 3]])
+        np.testing.assert_array_equal(clip.clip.frames, whole.clip.frames[[1, 3]])
+        windows, whole_windows = clip.clip.sound_windows(1.0), whole.clip.sound_windows(1.0)
+        np.testing.assert_array_equal(windows, whole_windows[[1, 3]])
 
 
 def test_data_that_tell_no_classes_are_refused(data: Path, tmp_path: Path) -> None:

@@ -15,16 +15,21 @@ from avseg.datasets import AVSBench
 from avseg.datasets.classes import ClassedSplit
 from avseg.datasets.synthetic.captions import WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
+from avseg.errors import TrainingError
 from avseg.models.tavis import TavisConfig, TavisProcessor
 from avseg.models.tavis.naming import TavisOutput
+from avseg.training.embedded import Dub, Place
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
 from avseg.training.resolving import read_task_options, resolve_recipe
 from avseg.training.run import run_recipe
+from avseg.training.task import Materials
 from avseg.training.tavis import (
     ClassedClip,
     ClassedClips,
+    ClassedFrames,
     ClassedMaskMeasure,
+    TextBridge,
     collate,
     drop_specks,
     find_tokenizer,
@@ -93,6 +98,40 @@ def test_only_frames_up_to_the_last_truth_are_read(data: Path, processor: TavisP
     single, several = (clips_of(data, f"{s}/train", processor)[0] for s in ("s4", "ms3"))
     assert (len(single.annotated), len(several.annotated)) == (1, 5)
     assert single.annotated.all()
+
+
+def test_every_annotated_frame_can_be_an_example_of_its_own(
+    data: Path, processor: TavisProcessor
+) -> None:
+    clips = clips_of(data, "ms3/train", processor)
+    frames = ClassedFrames(clips)
+    assert len(frames) == 5 * len(clips)
+    for number, name in ((7, "targets"), (7, "pixel_values"), (7, "audio_values")):
+        alone, whole = getattr(frames[number], name), getattr(clips[1], name)
+        assert torch.equal(alone[0], whole[2])
+
+
+def test_a_dubbed_frame_has_the_sound_of_another_and_nothing_to_mark(
+    data: Path, processor: TavisProcessor
+) -> None:
+    clips = clips_of(data, "s4/val", processor)
+    frames = ClassedFrames(clips, [Dub(picture=Place(0, 1), sound=Place(0, 3))])
+    dubbed = frames[len(frames) - 1]
+    assert torch.equal(dubbed.pixel_values[0], clips[0].pixel_values[1])
+    assert torch.equal(dubbed.audio_values[0], clips[0].audio_values[3])
+    assert clips[0].targets[1].any()
+    assert not dubbed.targets.any()
+
+
+def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Path) -> None:
+    config = TavisConfig.tiny(**MODEL)
+    materials = Materials(config, {}, data, tmp_path / "sounds")
+    options = {"train": ("ms3/train", "s4/train"), "measured": ("s4/val",)}
+    with pytest.raises(TrainingError, match=r"off_screen=0\.5: .* set data\.frames_alone=true"):
+        TextBridge(**options, off_screen=0.5).build(materials)
+    train = TextBridge(**options, frames_alone=True, off_screen=0.5).build(materials).train
+    assert isinstance(train, ClassedFrames)
+    assert 0 < len(train.dubs) <= 0.5 * len(train.places)
 
 
 def test_a_batch_fills_short_clips_up_with_frames_that_do_not_count(

@@ -111,16 +111,31 @@ class AVSBench:
             IndexError: If there is no such number.
             DatasetError: If a file is missing, damaged, or of another size than the others.
         """
+        return self.read(index, range(self.entries[index].seconds))
+
+    def read(self, index: int, seconds: Sequence[int]) -> AnnotatedClip:
+        """Read a clip with some of its frames, and its whole sound.
+
+        Args:
+            index: Its number.
+            seconds: Numbers of T frames, from 0 in their order.
+
+        Returns:
+            The clip with the masks of these frames.
+
+        Raises:
+            IndexError: If there is no such clip.
+            DatasetError: If a file is missing, damaged, or of another size than the others.
+        """
         entry = self.entries[index]
-        seconds = range(entry.seconds)
         frames = self._read_frames(entry, seconds)
         values = self._read_values(entry, seconds, frames.shape[1:3])
         return AnnotatedClip(
             clip_id=entry.name,
             category=entry.category,
-            clip=self._clip(entry, frames),
+            clip=self._clip(entry, seconds, frames),
             masks=values != 0,
-            annotated=np.arange(entry.seconds) < entry.annotated_seconds,
+            annotated=np.asarray(seconds) < entry.annotated_seconds,
             labels=values if self.class_names else None,
         )
 
@@ -167,8 +182,8 @@ class AVSBench:
         """
         return self._frame_path(self.entries[index], second)
 
-    def _clip(self, entry: ClipEntry, frames: NDArray[np.uint8]) -> Clip:
-        seconds = np.arange(entry.seconds, dtype=np.float64)
+    def _clip(self, entry: ClipEntry, numbers: Sequence[int], frames: NDArray[np.uint8]) -> Clip:
+        seconds = np.asarray(numbers, np.float64)
         return Clip(
             source=str(self._frame_path(entry, 0).parent),
             frames=frames,

@@ -3,7 +3,8 @@
 T frames of H x W pixels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,14 @@ class ClassedSplit:
         split: The split.
         names: Classes by number, 0 the background.
         generated: What draws the split anew, if it is needed.
+        drawn: What was drawn so far, by number of the clip: drawing takes many times as long as
+            reading.
     """
 
     split: AVSBench
     names: tuple[str, ...]
     generated: Generated | None
+    drawn: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, split: AVSBench) -> "ClassedSplit":
@@ -58,21 +62,27 @@ class ClassedSplit:
     def __len__(self) -> int:
         return len(self.split)
 
-    def read(self, index: int) -> tuple[AnnotatedClip, NDArray[np.uint8]]:
+    def read(
+        self, index: int, seconds: Sequence[int] | None = None
+    ) -> tuple[AnnotatedClip, NDArray[np.uint8]]:
         """Read a clip and the classes of its pixels.
 
         Args:
             index: Number of the clip.
+            seconds: Numbers of T frames, from 0 in their order; None for all.
 
         Returns:
             The clip, and class numbers (T, H, W), 0 where nothing sounds or nothing is known.
         """
-        clip = self.split[index]
+        seconds = range(self.split.entries[index].seconds) if seconds is None else seconds
+        clip = self.split.read(index, seconds)
         if clip.labels is not None:
             return clip, clip.labels
         if clip.category is not None:
             return clip, clip.masks * np.uint8(self.names.index(clip.category))
-        return clip, self._draw(index) * clip.masks
+        if index not in self.drawn:
+            self.drawn[index] = self._draw(index)
+        return clip, self.drawn[index][list(seconds)] * clip.masks
 
     def _draw(self, index: int) -> NDArray[np.uint8]:
         assert self.generated is not None  # noqa: S101 - `open` has seen to it

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -186,7 +186,7 @@ class Frames(Dataset[EmbeddedClip]):
 
     def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub] = ()) -> None:
         self.clips = clips
-        self.places = _places(clips)
+        self.places = find_places(clips)
         self.dubs = dubs
 
     def __len__(self) -> int:
@@ -202,7 +202,19 @@ class Frames(Dataset[EmbeddedClip]):
         return EmbeddedClip(frame.frames, np.zeros_like(frame.masks), {**frame.features, **sound})
 
 
-def draw_dubs(clips: EmbeddedClips, contents: Sequence[Contents], share: float) -> list[Dub]:
+class AnnotatedClips(Protocol):
+    """Clips whose annotated frames are known."""
+
+    def __len__(self) -> int: ...
+
+    def seconds(self, index: int) -> range:
+        """Number the annotated frames of a clip."""
+
+    def read_masks(self, index: int) -> NDArray[np.bool_]:
+        """Read the masks of a clip's annotated frames, (T, H, W)."""
+
+
+def draw_dubs(clips: AnnotatedClips, contents: Sequence[Contents], share: float) -> list[Dub]:
     """Pair frames with sounds from outside their pictures.
 
     The pairs depend on the data alone. A frame for which no sound can be found is left out.
@@ -221,7 +233,7 @@ def draw_dubs(clips: EmbeddedClips, contents: Sequence[Contents], share: float) 
     if share < 0:
         raise ValueError(f"off_screen must be at least 0, got {share}.")
     rng = np.random.default_rng(0)
-    places = _places(clips)
+    places = find_places(clips)
     is_sounding = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
     sounding = [place for place, sounds in zip(places, is_sounding, strict=True) if sounds]
     dubs = []
@@ -235,5 +247,6 @@ def draw_dubs(clips: EmbeddedClips, contents: Sequence[Contents], share: float) 
     return dubs
 
 
-def _places(clips: EmbeddedClips) -> list[Place]:
+def find_places(clips: AnnotatedClips) -> list[Place]:
+    """List all annotated frames of some clips."""
     return [Place(c, t) for c in range(len(clips)) for t in range(len(clips.seconds(c)))]

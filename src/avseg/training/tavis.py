@@ -18,9 +18,11 @@ from torch.utils.data import Dataset
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.datasets.classes import ClassedSplit
 from avseg.datasets.synthetic.captions import WORDS
+from avseg.errors import TrainingError
 from avseg.models.outputs import AvsegOutput
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
-from avseg.training.audio_visual import open_splits
+from avseg.training.audio_visual import contents_of, open_splits
+from avseg.training.embedded import Dub, Place, draw_dubs, find_places
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, WHOLE, Part, load_parts
 from avseg.training.task import Materials, Task
@@ -39,6 +41,10 @@ class TextBridge:
         tested: Evaluation data for the end alone.
         classes: Names that the model may choose among in training, clips with others being left
             out; all if none is given. In evaluation it chooses among all.
+        frames_alone: Whether each annotated frame is an example of its own in training, without
+            memory of those before it.
+        off_screen: Frames added that have the sound of something outside the picture, and nothing
+            to mark: how many for each annotated frame, at least 0. They need `frames_alone`.
     """
 
     config_class: ClassVar[type[Any]] = TavisConfig
@@ -52,6 +58,8 @@ class TextBridge:
     measured: tuple[str, ...]
     tested: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    frames_alone: bool = False
+    off_screen: float = 0.0
 
     def build(self, materials: Materials[TavisConfig]) -> Task:
         """Build the task.
@@ -64,9 +72,15 @@ class TextBridge:
 
         Raises:
             TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form, a part does not fit, or a data set tells no classes.
+                form, a part does not fit, a data set tells no classes, or off-screen sounds are
+                asked for whole clips or of data that does not tell what is in the picture.
             DatasetError: If a data set is not there.
         """
+        if self.off_screen and not self.frames_alone:
+            raise TrainingError(
+                f"data.off_screen={self.off_screen}: only frames by themselves can have another "
+                "sound; set data.frames_alone=true, or data.off_screen=0.0."
+            )
         config = materials.config
         names = (*self.train, *self.measured, *self.tested)
         opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
@@ -89,9 +103,17 @@ class TextBridge:
                 name.replace("/", "_"): ClassedClips([splits[name]], processor) for name in names
             }
 
+        train: Dataset[ClassedClip]
+        train = seen = ClassedClips([splits[name] for name in self.train], learned, side)
+        if self.frames_alone:
+            dubs: list[Dub] = []
+            if self.off_screen:
+                contents = [c for name in self.train for c in contents_of(name, opened[name])]
+                dubs = draw_dubs(seen, contents, self.off_screen)
+            train = ClassedFrames(seen, dubs)
         return Task(
             model=model,
-            train=ClassedClips([splits[name] for name in self.train], learned, side),
+            train=train,
             measured=clips(self.measured),
             tested=clips(self.tested),
             collate=collate,
@@ -157,19 +179,76 @@ class ClassedClips(Dataset[ClassedClip]):
         return len(self.places)
 
     def __getitem__(self, index: int) -> ClassedClip:
-        split, number = self.splits[self.places[index][0]], self.places[index][1]
-        clip, labels = split.read(number)
         # Frames look at those before them alone: those after the last with truth teach nothing.
-        needed = slice(0, int(np.flatnonzero(clip.annotated)[-1]) + 1)
-        windows = clip.clip.sound_windows(self.processor.window_s)[needed]
-        targets = renumber(labels[needed], split.names, self.processor.vocabulary)
+        return self.read(index, self.seconds(index))
+
+    def seconds(self, index: int) -> range:
+        """Number the annotated frames of a clip."""
+        split, number = self._find(index)
+        return range(split.split.entries[number].annotated_seconds)
+
+    def read_masks(self, index: int) -> NDArray[np.bool_]:
+        """Read the masks of a clip's annotated frames, (T, H, W)."""
+        split, number = self._find(index)
+        return split.split.read_frames(number, self.seconds(index))[1]
+
+    def read(self, index: int, seconds: Sequence[int], voice: Place | None = None) -> ClassedClip:
+        """Read some frames of a clip.
+
+        Args:
+            index: Number of the clip.
+            seconds: Numbers of its frames.
+            voice: Frame of another clip whose sound takes the place of that of the only frame
+                read, in which nothing sounds then.
+
+        Returns:
+            The frames.
+        """
+        split, number = self._find(index)
+        clip, labels = split.read(number, seconds)
+        windows = clip.clip.sound_windows(self.processor.window_s)
+        targets = renumber(labels, split.names, self.processor.vocabulary)
+        if voice is not None:
+            windows, targets = self._read_window(voice), np.zeros_like(targets)
         return ClassedClip(
-            pixel_values=self.processor.pictures(clip.clip.frames[needed]),
+            pixel_values=self.processor.pictures(clip.clip.frames),
             audio_values=self.processor.sounds(windows),
             name_ids=self.processor.name_ids,
             targets=_resize(drop_specks(targets), self.side),
-            annotated=torch.from_numpy(clip.annotated[needed]),
+            annotated=torch.from_numpy(clip.annotated),
         )
+
+    def _read_window(self, voice: Place) -> NDArray[np.float32]:
+        split, number = self._find(voice.clip)
+        clip = split.split.read(number, [voice.frame]).clip
+        return clip.sound_windows(self.processor.window_s)
+
+    def _find(self, index: int) -> tuple[ClassedSplit, int]:
+        split, number = self.places[index]
+        return self.splits[split], number
+
+
+class ClassedFrames(Dataset[ClassedClip]):
+    """Every annotated frame of the clips, as a clip of one frame; then the dubbed ones.
+
+    Args:
+        clips: The clips.
+        dubs: Frames added with the sound of another, and nothing to mark.
+    """
+
+    def __init__(self, clips: ClassedClips, dubs: Sequence[Dub] = ()) -> None:
+        self.clips, self.dubs = clips, dubs
+        self.places = find_places(clips)
+
+    def __len__(self) -> int:
+        return len(self.places) + len(self.dubs)
+
+    def __getitem__(self, index: int) -> ClassedClip:
+        if index < len(self.places):
+            place = self.places[index]
+            return self.clips.read(place.clip, [place.frame])
+        dub = self.dubs[index - len(self.places)]
+        return self.clips.read(dub.picture.clip, [dub.picture.frame], dub.sound)
 
 
 def frames_of(clip: ClassedClip) -> NDArray[np.uint8]:

@@ -484,11 +484,17 @@ def highlight(frames: Tensor, mask_logits: Tensor, blur_kernel: int) -> Tensor:
     masks = resize_logits(mask_logits, frames.shape[-2:]).sigmoid().unsqueeze(2)  # (N, Q, 1, S, S)
     frames = frames.unsqueeze(1)
     rest = (frames * (1 - masks)).flatten(0, 1)
-    half = blur_kernel // 2
-    # Rows, then columns: the box has as many pixels as its side squared.
-    blurred = F.avg_pool2d(rest, (blur_kernel, 1), stride=1, padding=(half, 0))
-    blurred = F.avg_pool2d(blurred, (1, blur_kernel), stride=1, padding=(0, half))
+    # A box in each direction, as matrices of ones: many times as fast on a CPU as pooling.
+    rows, columns = (_box(side, blur_kernel, rest) for side in rest.shape[-2:])
+    with _exactly(rest.device):
+        blurred = rows @ rest @ columns / blur_kernel**2
     return frames * masks + blurred.unflatten(0, masks.shape[:2]) * (1 - masks)
+
+
+def _box(side: int, width: int, like: Tensor) -> Tensor:
+    """Give the matrix that adds up the entries around each of a row, (side, side)."""
+    place = torch.arange(side, device=like.device)
+    return ((place[:, None] - place).abs() <= width // 2).to(like.dtype)
 
 
 def _normalise(pictures: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
