@@ -1,11 +1,15 @@
 """The comparison sheet: which clips are on it, and what is drawn."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from avseg.datasets import AVSBench
+from avseg.datasets.classes import ClassedSplit
 from avseg.errors import CheckpointError, DatasetError
 from avseg.evaluation import gallery
 from avseg.evaluation.gallery import (
@@ -18,7 +22,7 @@ from avseg.evaluation.gallery import (
     most_different,
 )
 from avseg.evaluation.prediction import Prediction
-from avseg.evaluation.sheet import COLOURS
+from avseg.evaluation.sheet import COLOURS, paint_classes
 from avseg.segmenter import Segmenter, load_segmenter
 from tests.segmenters import save_random_text_model
 
@@ -116,3 +120,49 @@ def test_a_frame_in_which_nothing_sounds_says_so() -> None:
     loud, silent = (np.asarray(draw_gallery([compared(sounds=s)], "t")) for s in (True, False))
     row = slice(58 + 44 + 68 + 164, 58 + 44 + 68 + 164 + 22)
     assert (silent[row] > 200).sum() > (loud[row] > 200).sum()
+
+
+def test_pixels_are_drawn_by_name_where_the_data_and_the_model_tell_it(split: AVSBench) -> None:
+    classed = ClassedSplit.open(split)
+    labels = classed.read(1)[1]
+    told = replace(marked(labels > 0), classes=labels)
+    models = {"masks": [marked(labels > 0)], "classes": [told]}
+    (shown,) = gather_clips(split, [1], models, classed)
+    assert shown.labels is not None
+    np.testing.assert_array_equal(shown.labels, labels)
+    (plain,) = gather_clips(split, [1], models)
+    sheet, without = (draw_gallery([clip], "title") for clip in (shown, plain))
+    assert sheet.height - without.height == 2 * 164  # the truth and the model that tells classes
+    truth, model = (np.asarray(sheet)[-14 - 164 * n :][:160, -5 * 164 :] for n in (2, 1))
+    np.testing.assert_array_equal(truth, model)
+
+
+def test_a_model_is_asked_for_classes_if_they_are_wanted(
+    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = ClassedSplit.open(split).read(1)[1].astype(np.int64)
+    logits = torch.from_numpy(np.eye(37, dtype=np.float32)[labels]).permute(0, 3, 1, 2)
+
+    def predict(*asked: Any) -> Prediction:
+        return Prediction(torch.zeros(5, 8, 8), logits if asked[-1] is not None else None)
+
+    monkeypatch.setattr(gallery, "predict", predict)
+    (without,) = mark_clips(segmenter, split, [1])
+    (with_classes,) = mark_clips(segmenter, split, [1], class_names=("background",))
+    assert without.classes is None
+    assert with_classes.classes is not None
+    np.testing.assert_array_equal(with_classes.classes, labels)
+
+
+def test_a_class_has_its_colour_and_its_name() -> None:
+    labels = np.zeros((160, 160), np.uint8)
+    labels[20:140, 20:70], labels[20:140, 90:140] = 1, 2
+    frame = np.zeros((160, 160, 3), np.uint8)
+    picture = np.asarray(paint_classes(frame, labels, ("background", "dog", "cat")))
+    assert not picture[:10].any()
+    assert picture[30, 40].any()
+    assert (picture[30, 40] != picture[30, 110]).any()
+    unnamed = np.asarray(paint_classes(frame, labels, ("background", "", "")))
+    changed = (picture != unnamed).any((1, 2)).nonzero()[0]
+    assert changed.min() >= 80 - 22
+    assert changed.max() <= 80 + 22

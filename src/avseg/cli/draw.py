@@ -32,6 +32,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
     clips: Count = 4,
     clip: Annotated[list[str] | None, Parameter(negative="")] = None,
     threshold: Threshold = 0.5,
+    by_name: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
     offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -49,11 +50,14 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         clips: How many clips.
         clip: Name of a clip to draw, once for each, in the place of those that differ most.
         threshold: Probability above which a pixel is marked.
+        by_name: Draw too which class each pixel has, in truth and as the models say that tell
+            classes. AVSS and AVS-V3 know it, and SynthAVS.
         device: auto, cpu, cuda, cuda:1, mps.
         offline: Download nothing: the models have to be on this machine.
     """
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
+    from avseg.datasets.classes import ClassedSplit
     from avseg.evaluation.gallery import (
         MarkedClip,
         draw_gallery,
@@ -66,6 +70,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
 
     _show_notices(model, offline)
     shown = AVSBench(data, subset, split)
+    classed = ClassedSplit.open(shown) if by_name else None
     if clip:
         indices = find_clips(shown, clip)
     else:
@@ -76,12 +81,13 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         listened = AVSBench(data, subset, split, segmenter.processor.sample_rate)
         label = name if segmenter.name in marked else segmenter.name
         with _progress(f"{label}, {len(indices)} clips") as show:
-            marked[label] = mark_clips(segmenter, listened, indices, threshold, show)
+            names = None if classed is None else classed.names
+            marked[label] = mark_clips(segmenter, listened, indices, threshold, names, show)
     places = list(range(len(indices)))
     if not clip:
         places = most_different([[m.j for m in each] for each in marked.values()], clips)
     chosen = {name: [each[place] for place in places] for name, each in marked.items()}
-    drawn = gather_clips(shown, [indices[place] for place in places], chosen)
+    drawn = gather_clips(shown, [indices[place] for place in places], chosen, classed)
     by_rule = not clip and len(model) > 1
     rule = f", those of {len(shown)} on which J differs most" if by_rule else ""
     title = f"{subset}/{split}: {len(drawn)} clips{rule}"

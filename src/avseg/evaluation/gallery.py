@@ -5,7 +5,7 @@ second.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,22 @@ from PIL import Image, ImageDraw, ImageFont
 
 from avseg.backbones.spectrogram import decibels, mel_bank, power_spectrogram
 from avseg.datasets.avsbench import AVSBench
+from avseg.datasets.classes import ClassedSplit
 from avseg.datasets.contents import Contents, find_generated, read_contents
 from avseg.errors import DatasetError
-from avseg.evaluation.prediction import predict, read_waveform, require_listening
-from avseg.evaluation.sheet import COLOURS, GAP, INK, LINE, SIDE, paint_masks, write_line
+from avseg.evaluation.prediction import Prediction, predict, read_waveform, require_listening
+from avseg.evaluation.sheet import (
+    COLOURS,
+    GAP,
+    INK,
+    LINE,
+    SIDE,
+    paint_classes,
+    paint_masks,
+    write_line,
+)
 from avseg.metrics.binary import mask_iou
+from avseg.models.losses import resize_logits
 from avseg.segmenter import Segmenter
 
 #: Height of the strip of sound and space between two clips, in pixels.
@@ -43,11 +54,14 @@ class MarkedClip:
         j: AVSBench's J, the mean over the frames, in [0, 1].
         packed: Masks (T, H, W) as bits, eight in a byte: there may be thousands of clips.
         shape: T, H and W.
+        classes: Class number of each pixel, (T, H, W), 0 the background; None if it was not asked
+            for, or the model tells none.
     """
 
     j: float
     packed: NDArray[np.uint8]
     shape: tuple[int, ...]
+    classes: NDArray[np.uint8] | None = None
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -68,6 +82,8 @@ class ComparedClip:
         frames: (T, H, W, 3) uint8 RGB.
         truth: (T, H, W) bool.
         marked: What each model marks, by its name.
+        labels: True class of each pixel, (T, H, W), 0 the background; None to draw no classes.
+        class_names: Classes by number.
     """
 
     title: str
@@ -77,6 +93,8 @@ class ComparedClip:
     frames: NDArray[np.uint8]
     truth: NDArray[np.bool_]
     marked: dict[str, MarkedClip]
+    labels: NDArray[np.uint8] | None = None
+    class_names: Sequence[str] = ()
 
 
 def mark_clips(
@@ -84,6 +102,7 @@ def mark_clips(
     split: AVSBench,
     indices: Sequence[int],
     threshold: float = 0.5,
+    class_names: Sequence[str] | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[MarkedClip]:
     """Segment clips and keep the masks of the annotated frames.
@@ -93,25 +112,28 @@ def mark_clips(
         split: The data, with sound at the processor's rate.
         indices: Numbers of the clips.
         threshold: Probability above which a pixel is marked, in (0, 1).
+        class_names: Classes of the data set by number; None asks for none.
         on_progress: Called with the share of the clips that is done, in [0, 1].
 
     Returns:
         What is marked in each.
 
     Raises:
-        CheckpointError: If the model does not listen.
+        CheckpointError: If the model does not listen, or tells other classes.
         DatasetError: If a file is missing or damaged.
     """
     require_listening(segmenter)
     marked = []
     for done, index in enumerate(indices, start=1):
         clip = split[index]
-        prediction = predict(segmenter, clip.clip, read_waveform(segmenter, split, index))
-        size = clip.masks.shape[1:]
-        masks = prediction.of_frames(clip.annotated).mask_probs((size[0], size[1])) > threshold
+        sound = read_waveform(segmenter, split, index)
+        said = predict(segmenter, clip.clip, sound, class_names).of_frames(clip.annotated)
+        size = (clip.masks.shape[1], clip.masks.shape[2])
+        masks = said.mask_probs(size) > threshold
         truth = torch.from_numpy(clip.masks[clip.annotated])
         j = float(mask_iou(masks, truth).mean())
-        marked.append(MarkedClip(j, np.packbits(masks.numpy()), tuple(masks.shape)))
+        packed = np.packbits(masks.numpy())
+        marked.append(MarkedClip(j, packed, tuple(masks.shape), _classes(said, size)))
         on_progress(done / len(indices))
     return marked
 
@@ -155,7 +177,10 @@ def most_different(scores: Sequence[Sequence[float]], count: int) -> list[int]:
 
 
 def gather_clips(
-    split: AVSBench, indices: Sequence[int], marked: dict[str, list[MarkedClip]]
+    split: AVSBench,
+    indices: Sequence[int],
+    marked: dict[str, list[MarkedClip]],
+    classed: ClassedSplit | None = None,
 ) -> list[ComparedClip]:
     """Put clips beside what models mark in them.
 
@@ -163,15 +188,24 @@ def gather_clips(
         split: The data, with sound at any rate.
         indices: Numbers of the clips.
         marked: By the model's name, what it marks in each of them.
+        classed: The data with its classes, to draw these too.
 
     Returns:
         The clips, for `draw_gallery`.
+
+    Raises:
+        DatasetError: If a file is missing or damaged.
     """
     contents = read_contents(split, find_generated(split))
-    return [
-        _compared(split, index, contents, {name: clips[place] for name, clips in marked.items()})
-        for place, index in enumerate(indices)
-    ]
+    gathered = []
+    for place, index in enumerate(indices):
+        of_models = {name: clips[place] for name, clips in marked.items()}
+        clip = _compared(split, index, contents, of_models)
+        if classed is not None:
+            labels = classed.read(index, clip.seconds)[1]
+            clip = replace(clip, labels=labels, class_names=classed.names)
+        gathered.append(clip)
+    return gathered
 
 
 def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
@@ -187,7 +221,7 @@ def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
     models = list(clips[0].marked)
     left = _label_width(models)
     columns = max(len(clip.frames) for clip in clips)
-    rows = 2 + len(models)
+    rows = 2 + len(models) + len(_class_rows(clips[0]))
     block = 2 * LINE + _STRIP + GAP + rows * (SIDE + GAP) + _SPACE
     width = left + columns * (SIDE + GAP)
     sheet = Image.new("RGB", (max(width, left + 560), 2 * LINE + _SPACE + len(clips) * block))
@@ -253,6 +287,25 @@ def _draw_clip(sheet: Image.Image, clip: ComparedClip, left: int, top: int) -> N
         top += SIDE + GAP
         _label(pen, top, name, f"J {marked.j:.2f}")
         _paste_masks(sheet, clip, marked.masks, places, top)
+    for name, classes in _class_rows(clip).items():
+        top += SIDE + GAP
+        _label(pen, top, name, "by name")
+        for place, frame, numbers in zip(places, clip.frames, classes, strict=True):
+            sheet.paste(paint_classes(frame, numbers, clip.class_names), (place, top))
+
+
+def _class_rows(clip: ComparedClip) -> dict[str, NDArray[np.uint8]]:
+    """Give the classes of the pixels in truth, then as the models tell them that tell any."""
+    if clip.labels is None:
+        return {}
+    told = {name: marked.classes for name, marked in clip.marked.items()}
+    return {"truth": clip.labels} | {name: c for name, c in told.items() if c is not None}
+
+
+def _classes(said: Prediction, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    if said.class_logits is None:
+        return None
+    return resize_logits(said.class_logits, size).argmax(1).to(torch.uint8).numpy()
 
 
 def _label(pen: ImageDraw.ImageDraw, top: int, name: str, figure: str = "") -> None:

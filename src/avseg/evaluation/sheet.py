@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from avseg.datasets.avsbench import AVSBench
+from avseg.datasets.palette import class_palette
 from avseg.evaluation.prediction import predict, read_waveform
 from avseg.evaluation.report import Report
 from avseg.segmenter import Segmenter
@@ -140,16 +141,52 @@ def paint_masks(
     Returns:
         A square of `SIDE` pixels.
     """
-    picture = Image.fromarray(frame).resize((SIDE, SIDE))
-    picture = Image.blend(picture.convert("L").convert("RGB"), picture, _SATURATION)
+    picture = _pale(frame)
     planes = {"right": mask & truth, "wrong": mask & ~truth, "missed": truth & ~mask}
     for name, plane in planes.items():
-        pixels = Image.fromarray(plane.astype(np.uint8) * np.uint8(255))
-        cover = pixels.resize((SIDE, SIDE))
-        tint = Image.new("RGB", picture.size, COLOURS[name])
-        picture.paste(tint, mask=cover.point(lambda level: round(_OPACITY * level)))
-        picture.paste(tint, mask=_outline(cover))
+        _cover(picture, plane, COLOURS[name])
     return picture
+
+
+def paint_classes(
+    frame: NDArray[np.uint8], labels: NDArray[np.uint8], names: Sequence[str]
+) -> Image.Image:
+    """Paint the classes of pixels over a pale frame, each in its colour of AVSS with its name.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        labels: Class of each pixel, (H, W), 0 the background.
+        names: Classes by number.
+
+    Returns:
+        A square of `SIDE` pixels.
+    """
+    picture = _pale(frame)
+    pen = ImageDraw.Draw(picture)
+    for number in np.unique(labels[labels > 0]):
+        red, green, blue = class_palette(len(names))[number].tolist()
+        # The darker half of the palette could not be read on a picture.
+        colour = (127 + red // 2, 127 + green // 2, 127 + blue // 2)
+        _cover(picture, labels == number, colour)
+        rows, columns = np.nonzero(labels == number)
+        height, width = labels.shape
+        left = columns.mean() / width * SIDE - pen.textlength(names[number]) / 2
+        place = (round(max(2, left)), round(rows.mean() / height * SIDE) - LINE // 2)
+        write_line(pen, place, names[number], colour)
+    return picture
+
+
+def _pale(frame: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(frame).resize((SIDE, SIDE))
+    return Image.blend(picture.convert("L").convert("RGB"), picture, _SATURATION)
+
+
+def _cover(picture: Image.Image, plane: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    """Colour and outline some pixels of the frame, (H, W), on its picture."""
+    cover = Image.fromarray(plane.astype(np.uint8) * np.uint8(255)).resize((SIDE, SIDE))
+    tint = Image.new("RGB", picture.size, colour)
+    picture.paste(tint, mask=cover.point(lambda level: round(_OPACITY * level)))
+    picture.paste(tint, mask=_outline(cover))
 
 
 def _outline(mask: Image.Image) -> Image.Image:
