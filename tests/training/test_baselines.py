@@ -14,7 +14,10 @@ from avseg.errors import TrainingError
 from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
-from avseg.training.baselines import HeardClip, collate, dub_off_screen, listen, single_frames
+from avseg.training.audio_visual import hearing_tower
+from avseg.training.baselines import collate, dub_clips, in_clips, in_single_frames
+from avseg.training.embedded import ClipDub, EmbeddedClips, WholeClip
+from avseg.training.feature_cache import FeatureCache, FeaturesInMemory, FeatureStore
 from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.resolving import read_task_options
 from avseg.training.run import run_recipe
@@ -52,17 +55,19 @@ TPAVI = replace(
 both = pytest.mark.parametrize("recipe", [SAMA, TPAVI], ids=lambda recipe: recipe.name)
 
 
-def build(recipe: Recipe, data: Path, **options: object) -> Task:
+def build(recipe: Recipe, data: Path, cache: FeatureStore | None = None, **options: object) -> Task:
     torch.manual_seed(0)
     task = read_task_options(replace(recipe, data=recipe.data | options))
     config = task.config_class.tiny(**recipe.model)
-    return task.build(Materials(config, {}, data, data))
+    return task.build(Materials(config, {}, data, data, cache or FeaturesInMemory()))
 
 
-def clips_of(data: Path, subset: str, split: str) -> tuple[SamaModel, list[HeardClip]]:
+def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:
     torch.manual_seed(0)
     model = SamaModel(SamaConfig.tiny(**SAMA.model)).train(mode=False)
-    return model, listen(split, AVSBench(data, subset, split), model.clap, 1.0)  # type: ignore[arg-type]
+    splits = [AVSBench(data, *name.split("/")) for name in names]  # type: ignore[arg-type]
+    towers = [hearing_tower(model.clap, 1.0)]
+    return model, EmbeddedClips(splits, towers, FeaturesInMemory(), 1.0, whole=True)
 
 
 @both
@@ -108,10 +113,10 @@ def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
 
 
 def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -> None:
-    model, clips = clips_of(data, "ms3", "val")
+    model, clips = clips_of(data, "ms3/val")
     processor = FrameSoundProcessor.from_config(model.config)
     clip = AVSBench(data, "ms3", "val")[0]
-    batch = collate(clips[:1], processor)
+    batch = collate([clips[0]], processor)
     np.testing.assert_array_equal(batch["targets"][0].numpy(), clip.masks)
     assert batch["annotated"].all()
     with torch.no_grad():
@@ -119,35 +124,72 @@ def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -
         torch.testing.assert_close(model(**batch).mask_logits, direct, atol=1e-5, rtol=0)
 
 
+def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> None:
+    model, clips = clips_of(data, "s4/train")
+    clip = AVSBench(data, "s4", "train")[1]
+    embedded = clips[1]
+    np.testing.assert_array_equal(embedded.frames, clip.clip.frames)
+    np.testing.assert_array_equal(embedded.masks, clip.masks)
+    np.testing.assert_array_equal(embedded.annotated, clip.annotated)
+    with torch.no_grad():
+        heard = model.clap(torch.from_numpy(clip.clip.sound_windows(1.0)))
+    assert torch.equal(embedded.features["clap_embeddings"][0], heard)
+
+
 def test_a_frame_keeps_its_own_sound(data: Path) -> None:
-    _, clips = clips_of(data, "ms3", "train")
-    sixth = single_frames(clips)[6]
-    np.testing.assert_array_equal(sixth.frames[0], clips[1].frames[1])
-    assert torch.equal(sixth.clap_embeddings[0], clips[1].clap_embeddings[1])
+    _, clips = clips_of(data, "s4/train", "ms3/train")
+    frames = in_single_frames(clips, [])
+    assert len(frames) == 2 * 1 + 2 * 5
+    eighth, whole = frames[8], clips[3]
+    np.testing.assert_array_equal(eighth.frames[0], whole.frames[1])
+    assert eighth.annotated.tolist() == [True]
+    (heard,), (all_heard,) = eighth.features["clap_embeddings"], whole.features["clap_embeddings"]
+    assert torch.equal(heard, all_heard[1:2])
 
 
 def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path) -> None:
-    _, clips = clips_of(data, "ms3", "train")
+    _, clips = clips_of(data, "ms3/train")
     contents = [
         Contents(frozenset({"dog"}), frozenset({"dog"})),
         Contents(frozenset({"cat"}), frozenset({"cat"})),
     ]
-    dubbed = dub_off_screen(clips, contents, share=1.5)
-    assert len(dubbed) == 3
-    for clip in dubbed:
-        own = [np.array_equal(clip.frames, other.frames) for other in clips]
-        heard = [torch.equal(clip.clap_embeddings, other.clap_embeddings) for other in clips]
-        assert sorted(own) == sorted(heard) == [False, True]
-        assert own != heard
-        assert not clip.masks.any()
+    dubs = dub_clips(contents, share=1.5)
+    assert len(dubs) == 3
+    for dub, item in zip(dubs, list(in_clips(clips, dubs))[2:], strict=True):
+        assert dub.sound.clip == 1 - dub.picture.clip
+        np.testing.assert_array_equal(item.frames, clips[dub.picture.clip].frames)
+        lent = clips[dub.sound.clip].features["clap_embeddings"][0]
+        assert torch.equal(item.features["clap_embeddings"][0], lent)
+        assert item.annotated.all()
+        assert not item.masks.any()
     with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -1"):
-        dub_off_screen(clips, contents, -1)
+        dub_clips(contents, -1)
 
 
-def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed(data: Path) -> None:
-    _, clips = clips_of(data, "ms3", "train")
+def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> None:
+    # Of the clip that lends its sound, one frame is annotated and the third is not.
+    _, clips = clips_of(data, "s4/train", "ms3/train")
+    frames = in_single_frames(clips, [ClipDub(WholeClip(2), WholeClip(0))])
+    third = frames[len(frames) - 3]
+    np.testing.assert_array_equal(third.frames[0], clips[2].frames[2])
+    lent = clips[0].features["clap_embeddings"][0]
+    assert torch.equal(third.features["clap_embeddings"][0], lent[2:3])
+
+
+def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
     dog = Contents(frozenset({"dog"}), frozenset({"dog"}))
-    assert dub_off_screen(clips, [dog, dog], share=1.0) == []
+    assert dub_clips([dog, dog], share=1.0) == []
+
+
+def test_what_one_baseline_heard_the_other_finds(
+    data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_recipe(SAMA, runs / "sama_hears", data, tmp_path)
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(kept) == 2 + 2 + 1  # clips of S4 and of MS3 to train on, and one to measure
+    monkeypatch.setattr(FeatureCache, "write", None)
+    run_recipe(TPAVI, runs / "tpavi_finds", data, tmp_path)
+    assert sorted(tmp_path.rglob("*.safetensors")) == kept
 
 
 @both

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.config import StrictConfig, options_of
 from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.contents import Contents, find_generated, read_contents
@@ -131,13 +132,7 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
 
     towers = []
     if (clap := model.clap) is not None:
-
-        def hear(windows: NDArray[Any]) -> Features:
-            return (clap(torch.from_numpy(windows).to(model.device)),)
-
-        towers.append(
-            FrozenTower("clap_embeddings", "sound", clap, settings(config.clap_config), hear)
-        )
+        towers.append(hearing_tower(clap, processor.window_s))
     if (clip := model.clip) is not None:
 
         def look(frames: NDArray[Any]) -> Features:
@@ -163,6 +158,24 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
             )
         )
     return towers
+
+
+def hearing_tower(clap: ClapAudioTower, window_s: float) -> FrozenTower:
+    """Describe CLAP's part, whose features models of any family share.
+
+    Args:
+        clap: The audio tower, with its weights in place and where they are to be computed with.
+        window_s: Sound that belongs to a frame, in seconds.
+
+    Returns:
+        `clap_embeddings` (T, A).
+    """
+
+    def hear(windows: NDArray[Any]) -> Features:
+        return (clap(torch.from_numpy(windows).to(clap.mel_bank.device)),)
+
+    settings = {"tower": options_of(clap.config), "window_s": window_s}
+    return FrozenTower("clap_embeddings", "sound", clap, settings, hear)
 
 
 def collate(

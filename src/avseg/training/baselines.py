@@ -1,50 +1,38 @@
 """What the bridge is compared with: SAMA-AVS and AVSBench's own model, on the same clips.
 
-The audio tower never trains, so it listens once, before training. T frames of a clip, H x W size
-of a frame, A width of an audio embedding.
+The audio tower never trains, so what it says is computed once and kept (`feature_cache`). T frames
+of a clip, A width of an audio embedding.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from avseg.backbones.clap import ClapAudioTower
 from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.contents import Contents
 from avseg.errors import TrainingError
 from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
-from avseg.training.audio_visual import contents_of, open_splits
+from avseg.training.audio_visual import contents_of, hearing_tower, open_splits
+from avseg.training.embedded import (
+    ClipDub,
+    Dub,
+    EmbeddedClip,
+    EmbeddedClips,
+    Excerpts,
+    Frames,
+    Place,
+    WholeClip,
+)
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
 from avseg.training.task import Materials, Task
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class HeardClip:
-    """A clip as training needs it.
-
-    Attributes:
-        frames: (T, H, W, 3) uint8.
-        masks: (T, H, W) bool.
-        annotated: Frames whose mask is known, (T,) bool.
-        clap_embeddings: Of the frames' sounds, (T, A).
-    """
-
-    frames: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
-    annotated: NDArray[np.bool_]
-    clap_embeddings: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,35 +54,35 @@ class _Baseline:
     tested: tuple[str, ...] = ()
 
     def _task(
-        self,
-        materials: Materials[Any],
-        model: nn.Module,
-        clap: ClapAudioTower,
-        in_frames: bool,
+        self, materials: Materials[Any], model: SamaModel | TpaviModel, in_frames: bool
     ) -> Task:
         """Build the task around a model whose parts are in place."""
         names = (*self.train, *self.measured, *self.tested)
         splits = open_splits(materials.data, names, materials.config.sample_rate)
+        for name in (*self.measured, *self.tested):
+            _check_annotated(name, splits[name])
         processor = FrameSoundProcessor.from_config(materials.config)
-        heard = {
-            name: listen(name, splits[name], clap, processor.window_s)
-            for name in dict.fromkeys(names)
-        }
-        clips = [clip for name in self.train for clip in heard[name]]
+        model.to(materials.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+        towers = [hearing_tower(model.clap, processor.window_s)]
+
+        def read(*names: str) -> EmbeddedClips:
+            chosen = [splits[name] for name in names]
+            window_s = processor.window_s
+            return EmbeddedClips(chosen, towers, materials.features, window_s, whole=True)
+
+        def read_each(names: Sequence[str]) -> dict[str, Dataset[Any]]:
+            return {name.replace("/", "_"): read(name) for name in names}
+
+        clips = read(*self.train)
+        dubs: list[ClipDub] = []
         if self.off_screen:
             contents = [c for name in self.train for c in contents_of(name, splits[name])]
-            clips += dub_off_screen(clips, contents, self.off_screen)
-
-        def evaluated(names: Sequence[str]) -> dict[str, Dataset[Any]]:
-            for name in names:
-                _check_annotated(name, heard[name])
-            return {name.replace("/", "_"): Clips(heard[name]) for name in names}
-
+            dubs = dub_clips(contents, self.off_screen)
         return Task(
             model=model,
-            train=Clips(single_frames(clips) if in_frames else clips),
-            measured=evaluated(self.measured),
-            tested=evaluated(self.tested),
+            train=in_single_frames(clips, dubs) if in_frames else in_clips(clips, dubs),
+            measured=read_each(self.measured),
+            tested=read_each(self.tested),
             collate=lambda clips: collate(clips, processor),
             measure=MaskMeasure,
             finish=processor.save_pretrained,
@@ -127,7 +115,7 @@ class Sama(_Baseline):
         model = SamaModel(materials.config)
         modules = {"sam": model.get_submodule("sam"), "clap": model.clap, WHOLE: model}
         load_parts(modules, materials.parts)
-        return self._task(materials, model, model.clap, in_frames=True)
+        return self._task(materials, model, in_frames=True)
 
 
 @dataclass(frozen=True)
@@ -158,80 +146,51 @@ class Tpavi(_Baseline):
         model = TpaviModel(materials.config)
         modules = {"hiera": model.encoder.hiera, "clap": model.clap, WHOLE: model}
         load_parts(modules, materials.parts)
-        return self._task(materials, model, model.clap, in_frames=False)
+        return self._task(materials, model, in_frames=False)
 
 
-class Clips(Dataset[HeardClip]):
-    """The clips.
+def in_clips(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Excerpts:
+    """Take clips as they are.
 
     Args:
         clips: The clips.
-    """
-
-    def __init__(self, clips: Sequence[HeardClip]) -> None:
-        self.clips = clips
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> HeardClip:
-        return self.clips[index]
-
-
-@torch.no_grad()
-def listen(name: str, split: AVSBench, clap: ClapAudioTower, window_s: float) -> list[HeardClip]:
-    """Run the audio tower over the clips of a split.
-
-    Args:
-        name: Of the split, for the log.
-        split: The clips.
-        clap: The audio tower.
-        window_s: Sound that belongs to a frame, in seconds.
+        dubs: Clips to add with the sound of another.
 
     Returns:
-        The clips with what the tower says of their sounds.
+        The clips, then the dubbed ones.
     """
-    _log.info("listening to the %d clips of %s", len(split), name)
-    clap.eval()
-    return [
-        HeardClip(
-            clip.clip.frames,
-            clip.masks,
-            clip.annotated,
-            clap(torch.from_numpy(clip.clip.sound_windows(window_s))),
-        )
-        for clip in split
+    return Excerpts(clips, [WholeClip(number) for number in range(len(clips))], dubs)
+
+
+def in_single_frames(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Frames:
+    """Take clips apart: every annotated frame becomes a clip of one frame.
+
+    Args:
+        clips: The clips.
+        dubs: Clips to add with the sound of another, frame for frame.
+
+    Returns:
+        The frames, then the dubbed ones.
+    """
+    dubbed = [
+        Dub(Place(picture.clip, frame), Place(sound.clip, frame))
+        for picture, sound in dubs
+        for frame in clips.seconds(picture.clip)
     ]
+    return Frames(clips, dubbed)
 
 
-def single_frames(clips: Sequence[HeardClip]) -> list[HeardClip]:
-    """Take clips apart: every annotated frame becomes a clip of one frame."""
-    return [
-        HeardClip(
-            clip.frames[t : t + 1],
-            clip.masks[t : t + 1],
-            clip.annotated[t : t + 1],
-            clip.clap_embeddings[t : t + 1],
-        )
-        for clip in clips
-        for t in np.flatnonzero(clip.annotated)
-    ]
-
-
-def dub_off_screen(
-    clips: Sequence[HeardClip], contents: Sequence[Contents], share: float
-) -> list[HeardClip]:
-    """Give clips the sound of others of which nothing is in the picture, and nothing to mark.
+def dub_clips(contents: Sequence[Contents], share: float) -> list[ClipDub]:
+    """Pair clips with the sound of others of which nothing is in the picture.
 
     The choice depends on the data alone. A clip for which no sound can be found is left out.
 
     Args:
-        clips: Clips with equally many frames.
-        contents: What each of them shows and sounds of.
-        share: How many dubbed clips for each clip, at least 0.
+        contents: What each of the clips, with equally many frames, shows and sounds of.
+        share: How many pairs for each clip, at least 0.
 
     Returns:
-        The dubbed clips.
+        The pairs.
 
     Raises:
         ValueError: If the share is below 0.
@@ -240,19 +199,17 @@ def dub_off_screen(
         raise ValueError(f"off_screen must be at least 0, got {share}.")
     rng = np.random.default_rng(0)
     sounding = np.flatnonzero([bool(content.heard) for content in contents])
-    dubbed = []
-    for number in rng.integers(len(clips), size=round(share * len(clips))):
-        clip, visible = clips[number], contents[number].visible
+    dubs = []
+    for number in rng.integers(len(contents), size=round(share * len(contents))):
+        visible = contents[number].visible
         lenders = (i for i in rng.permutation(sounding) if not contents[i].heard & visible)
         lender = next(lenders, None)
         if lender is not None:
-            nothing = np.zeros_like(clip.masks)
-            heard = clips[lender].clap_embeddings
-            dubbed.append(replace(clip, masks=nothing, clap_embeddings=heard))
-    return dubbed
+            dubs.append(ClipDub(WholeClip(int(number)), WholeClip(int(lender))))
+    return dubs
 
 
-def collate(clips: Sequence[HeardClip], processor: FrameSoundProcessor) -> dict[str, Tensor]:
+def collate(clips: Sequence[EmbeddedClip], processor: FrameSoundProcessor) -> dict[str, Tensor]:
     """Make a batch of the model's inputs.
 
     Args:
@@ -265,14 +222,14 @@ def collate(clips: Sequence[HeardClip], processor: FrameSoundProcessor) -> dict[
     pictures = processor.pictures(np.concatenate([clip.frames for clip in clips]))
     return {
         "pixel_values": pictures.unflatten(0, (len(clips), -1)),
-        "clap_embeddings": torch.stack([clip.clap_embeddings for clip in clips]),
+        "clap_embeddings": torch.stack([clip.features["clap_embeddings"][0] for clip in clips]),
         "targets": torch.from_numpy(np.stack([clip.masks for clip in clips])),
         "annotated": torch.from_numpy(np.stack([clip.annotated for clip in clips])),
     }
 
 
-def _check_annotated(name: str, clips: Sequence[HeardClip]) -> None:
-    if not all(clip.annotated.all() for clip in clips):
+def _check_annotated(name: str, split: AVSBench) -> None:
+    if any(entry.annotated_seconds < entry.seconds for entry in split.entries):
         raise TrainingError(
             f"data: {name} has frames whose mask nobody knows; measure on a split with all masks, "
             "for instance s4/val."

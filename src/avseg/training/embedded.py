@@ -2,13 +2,14 @@
 
 Features are computed before training, those that the store does not hold yet. Frames, masks and
 features are read when they are asked for, so that data may be larger than memory; nothing may
-change on disk meanwhile. T annotated frames of a clip, H x W size of a frame.
+change on disk meanwhile. T frames of a clip that are read, the annotated ones or all; H x W size of
+a frame.
 """
 
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -25,16 +26,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbeddedClip:
-    """Annotated frames of a clip, as training needs them.
+    """Frames of a clip, as training needs them.
 
     Attributes:
         frames: (T, H, W, 3) uint8.
-        masks: (T, H, W) bool.
+        masks: (T, H, W) bool, empty where none is known.
+        annotated: Frames whose mask is known, (T,) bool.
         features: Of each tower by its name, one tensor or several, (T, ...) each.
     """
 
     frames: NDArray[np.uint8]
     masks: NDArray[np.bool_]
+    annotated: NDArray[np.bool_]
     features: Mapping[str, Features]
 
 
@@ -46,6 +49,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         towers: The towers, with their weights in place.
         store: Keeps the features; what it lacks is computed here.
         window_s: Sound that belongs to a frame, in seconds.
+        whole: Whether clips have all of their frames, or those alone that are annotated.
 
     Raises:
         DatasetError: If a file of the data is missing or damaged.
@@ -58,9 +62,12 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         towers: Sequence[FrozenTower],
         store: FeatureStore,
         window_s: float,
+        *,
+        whole: bool = False,
     ) -> None:
         self._clips = [(split, index) for split in splits for index in range(len(split))]
         self._store = store
+        self._whole = whole
         self._hearing = [tower.name for tower in towers if tower.source == "sound"]
         self._keys: list[dict[str, str]] = [{} for _ in self._clips]
         computed = 0
@@ -80,16 +87,21 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         return self.read(index, slice(None))
 
     def seconds(self, index: int) -> range:
-        """Number the annotated frames of a clip."""
+        """Number the annotated frames of a clip, which come first."""
         split, place = self._clips[index]
         return range(split.entries[place].annotated_seconds)
 
+    def read_seconds(self, index: int) -> range:
+        """Number the frames of a clip that are read."""
+        split, place = self._clips[index]
+        return range(split.entries[place].seconds) if self._whole else self.seconds(index)
+
     def read(self, index: int, rows: slice) -> EmbeddedClip:
-        """Read some annotated frames of a clip.
+        """Read some frames of a clip.
 
         Args:
             index: Number of the clip.
-            rows: Which of its annotated frames.
+            rows: Which of the frames that `read_seconds` numbers.
 
         Returns:
             These frames with their features.
@@ -98,16 +110,18 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
             DatasetError: If a file of the data is missing or damaged.
         """
         split, place = self._clips[index]
-        frames, masks = split.read_frames(place, self.seconds(index)[rows])
-        return EmbeddedClip(frames, masks, self.read_features(index, rows))
+        seconds = self.read_seconds(index)[rows]
+        frames, masks = split.read_frames(place, seconds)
+        annotated = np.array([second in self.seconds(index) for second in seconds])
+        return EmbeddedClip(frames, masks, annotated, self.read_features(index, rows))
 
     def read_masks(self, index: int) -> NDArray[np.bool_]:
-        """Read the masks of a clip's annotated frames, (T, H, W)."""
+        """Read the masks of a clip's annotated frames, (n, H, W)."""
         split, place = self._clips[index]
         return split.read_frames(place, self.seconds(index))[1]
 
     def read_features(self, index: int, rows: slice) -> dict[str, Features]:
-        """Read what the towers say of some annotated frames of a clip, by their names."""
+        """Read what the towers say of some frames of a clip, by their names."""
         return {name: self._store.read(key, rows) for name, key in self._keys[index].items()}
 
     def read_heard(self, index: int, rows: slice) -> dict[str, Features]:
@@ -118,7 +132,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
     def _name_features(self, index: int, towers: Sequence[FrozenTower]) -> dict[str, str]:
         """Find the keys of a clip's features, for which its files are read but not decoded."""
         split, place = self._clips[index]
-        seconds = self.seconds(index)
+        seconds = self.read_seconds(index)
         contents: dict[str, str] = {}
         for source in {tower.source for tower in towers}:
             if source == "frames":
@@ -137,10 +151,10 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         if not missing:
             return False
         split, place = self._clips[index]
-        clip = split[place]
+        clip, count = split[place].clip, len(self.read_seconds(index))
         inputs: dict[str, NDArray[Any]] = {
-            "frames": clip.clip.frames[clip.annotated],
-            "sound": clip.clip.sound_windows(window_s)[clip.annotated],
+            "frames": clip.frames[:count],
+            "sound": clip.sound_windows(window_s)[:count],
         }
         for tower in missing:
             self._store.write(keys[tower.name], tower.compute(inputs[tower.source]))
@@ -152,7 +166,7 @@ class Place(NamedTuple):
 
     Attributes:
         clip: Number of the clip.
-        frame: Number of the frame among the clip's annotated ones.
+        frame: Number of the frame among those of the clip that are read.
     """
 
     clip: int
@@ -160,8 +174,23 @@ class Place(NamedTuple):
 
     @property
     def rows(self) -> slice:
-        """The frame alone, among the clip's annotated ones."""
+        """The frame alone."""
         return slice(self.frame, self.frame + 1)
+
+
+class WholeClip(NamedTuple):
+    """A clip among many.
+
+    Attributes:
+        clip: Number of the clip.
+    """
+
+    clip: int
+
+    @property
+    def rows(self) -> slice:
+        """All of its frames."""
+        return slice(None)
 
 
 class Dub(NamedTuple):
@@ -176,17 +205,35 @@ class Dub(NamedTuple):
     sound: Place
 
 
-class Frames(Dataset[EmbeddedClip]):
-    """Every frame of the clips, as a clip of one frame; then the dubbed ones.
+class ClipDub(NamedTuple):
+    """A clip with the sound of another, which nothing in its picture makes.
+
+    Attributes:
+        picture: The clip.
+        sound: The clip that lends its sound.
+    """
+
+    picture: WholeClip
+    sound: WholeClip
+
+
+class Excerpts(Dataset[EmbeddedClip]):
+    """Frames or clips; then the dubbed ones.
 
     Args:
         clips: The clips.
-        dubs: Frames added with the sound of another, and nothing to mark.
+        places: What is taken of them.
+        dubs: What is added with the sound of another, and nothing to mark.
     """
 
-    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub] = ()) -> None:
+    def __init__(
+        self,
+        clips: EmbeddedClips,
+        places: Sequence[Place | WholeClip],
+        dubs: Sequence[Dub | ClipDub] = (),
+    ) -> None:
         self.clips = clips
-        self.places = find_places(clips)
+        self.places = places
         self.dubs = dubs
 
     def __len__(self) -> int:
@@ -197,9 +244,22 @@ class Frames(Dataset[EmbeddedClip]):
             place = self.places[index]
             return self.clips.read(place.clip, place.rows)
         dub = self.dubs[index - len(self.places)]
-        frame = self.clips.read(dub.picture.clip, dub.picture.rows)
+        clip = self.clips.read(dub.picture.clip, dub.picture.rows)
         sound = self.clips.read_heard(dub.sound.clip, dub.sound.rows)
-        return EmbeddedClip(frame.frames, np.zeros_like(frame.masks), {**frame.features, **sound})
+        silent = np.zeros_like(clip.masks)
+        return replace(clip, masks=silent, features={**clip.features, **sound})
+
+
+class Frames(Excerpts):
+    """Every annotated frame of the clips, as a clip of one frame; then the dubbed ones.
+
+    Args:
+        clips: The clips.
+        dubs: Frames added with the sound of another, and nothing to mark.
+    """
+
+    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub] = ()) -> None:
+        super().__init__(clips, find_places(clips), dubs)
 
 
 class AnnotatedClips(Protocol):
