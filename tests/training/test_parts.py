@@ -11,7 +11,7 @@ from avseg.checkpoints.layout import Checkpoint
 from avseg.checkpoints.releases import RELEASES, TOWER_FILES
 from avseg.errors import CheckpointError, TrainingError
 from avseg.training import parts
-from avseg.training.parts import Part, find_part, find_weights, load_part
+from avseg.training.parts import Part, find_part, find_weights, load_part, loaded_parts
 from tests.published import make_model, published_tower
 
 
@@ -121,6 +121,16 @@ def test_frozen_weights_can_stay_in_the_file_and_others_cannot(tmp_path: Path) -
     if addresses.exists():
         assert is_mapped(frozen.weight, "model.safetensors")
         assert not is_mapped(trained.weight, "model.safetensors")
+
+
+def test_what_was_loaded_is_known_as_long_as_its_file_is_there(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
+    weights = make_run(tmp_path / "clip")
+    load_part(model[1], Part(weights, "tower."))
+    ((part, file),) = loaded_parts(model)
+    assert (part.into, part.prefix, file) == ("1.", "tower.", weights)
+    weights.unlink()
+    assert loaded_parts(model) == []
 
 
 def is_mapped(values: torch.Tensor, name: str) -> bool:

@@ -147,6 +147,13 @@ def test_deep_settings_leave_their_neighbours_and_the_recipe_alone() -> None:
     assert CLIP.model["clip_config"]["dim"] == 32
 
 
+def test_the_weights_that_a_run_leaves_are_set_and_shown() -> None:
+    assert resolve_recipe(load_recipe("sama_small")).save == "whole"
+    assert resolve_recipe(load_recipe("av2t_sam2_s4")).save == "trained"
+    changed = change_recipe(load_recipe("av2t_sam2_s4"), ["save=whole"])
+    assert resolve_recipe(changed).save == "whole"
+
+
 @pytest.mark.parametrize(
     "setting",
     ["max_steps=10", "trainer.max_steps", "trainers.max_steps=10", "trainer.=1", "trainer=1"],

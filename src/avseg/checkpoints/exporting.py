@@ -10,9 +10,11 @@ from transformers import AutoConfig
 
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.importing import UNUSED_FILE, writing
-from avseg.checkpoints.layout import SOURCE_FILE, WEIGHTS_FILE
+from avseg.checkpoints.layout import SOURCE_FILE, weights_file
+from avseg.checkpoints.loading import shapes_of
 from avseg.checkpoints.published.systems import SYSTEMS, TOWERS
 from avseg.checkpoints.reading import TRAINED_WITH
+from avseg.checkpoints.trained import read_weights
 from avseg.export.partial import replace_when_complete
 
 
@@ -28,8 +30,8 @@ def export_checkpoint(model: Path, output: Path) -> None:
         output: The file, .safetensors or .pth; it appears when it is complete.
 
     Raises:
-        CheckpointError: If there is no complete model in the folder, or it has other tensors than
-            its configuration says.
+        CheckpointError: If there is no complete model in the folder, it has other tensors than its
+            configuration says, or a frozen part of it is missing or has changed.
         OutputError: If the file cannot be written.
     """
     folder = find_checkpoint(model).folder
@@ -38,7 +40,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
     elsewhere = tuple(TOWERS[role] for role in system.towers(config))
     tensors = {
         name: values
-        for name, values in load_file(folder / WEIGHTS_FILE).items()
+        for name, values in read_weights(weights_file(folder), shapes_of(config)).items()
         if not name.startswith(elsewhere)
     }
     published = system.table(config).to_published(tensors)

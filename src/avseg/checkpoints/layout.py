@@ -10,6 +10,8 @@ from avseg.checkpoints.cache import file_sha256
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+#: What a run trained, in place of all weights; see `trained.py`.
+TRAINED_FILE = "trained.safetensors"
 PROCESSOR_FILE = "processor_config.json"
 CARD_FILE = "README.md"
 #: What an imported model was made of.
@@ -62,13 +64,16 @@ class Checkpoint:
     def sha256(self) -> str:
         """Compute the hash of the weights; computed once for each version of the file.
 
+        Of a run that keeps what it trained, it is that of this file, which names the hashes of all
+        others.
+
         Returns:
             64 hexadecimal digits.
 
         Raises:
             CheckpointError: If the weights are not there (any more).
         """
-        return file_sha256(self.folder / WEIGHTS_FILE)
+        return file_sha256(weights_file(self.folder))
 
 
 def recorded_licences(folder: Path) -> list[str | None]:
@@ -105,6 +110,19 @@ def _read_json(path: Path, otherwise: Any) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
 
 
+def weights_file(folder: Path) -> Path:
+    """Say in which file the weights of a saved model are.
+
+    Args:
+        folder: Of the model.
+
+    Returns:
+        The file with what was trained, if that is there in place of one with all weights.
+    """
+    whole, trained = folder / WEIGHTS_FILE, folder / TRAINED_FILE
+    return trained if trained.is_file() and not whole.is_file() else whole
+
+
 def missing_files(folder: Path) -> list[str]:
     """List what a folder lacks to be a saved model.
 
@@ -114,5 +132,5 @@ def missing_files(folder: Path) -> list[str]:
     Returns:
         Names of files; none if the model is complete.
     """
-    needed = (CONFIG_FILE, WEIGHTS_FILE, PROCESSOR_FILE)
+    needed = (CONFIG_FILE, weights_file(folder).name, PROCESSOR_FILE)
     return [name for name in needed if not (folder / name).is_file()]

@@ -1,6 +1,7 @@
 """Models from their folders, and into the package's own."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -15,11 +16,21 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.checkpoints.layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Checkpoint
-from avseg.checkpoints.mapped import MappedWeights
-from avseg.errors import CheckpointError
+from avseg.checkpoints.catalog import find_checkpoint
+from avseg.checkpoints.importing import writing
+from avseg.checkpoints.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    TRAINED_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    weights_file,
+)
+from avseg.checkpoints.trained import join, open_weights, read_weights
+from avseg.errors import CheckpointError, OutputError
 from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES, Family
+from avseg.models.config import AvsegConfig
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor
 
@@ -149,20 +160,66 @@ def _family(folder: Path) -> Family:
     return FAMILIES[name]
 
 
+def make_whole(run: Path, output: Path) -> Checkpoint:
+    """Copy the model of a run that keeps what it trained alone, with all weights in one file.
+
+    Args:
+        run: Folder of the run.
+        output: The folder to make; it appears when it is complete.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: If it is no complete model, or a frozen part is missing or has changed.
+        OutputError: If the folder is there already, or cannot be written.
+    """
+    if output.exists():
+        raise OutputError(f"{output}: is there already; choose another folder.")
+    model, _ = load_checkpoint(find_checkpoint(run))
+    with writing(output, model.state_dict()), replace_when_complete(output) as folder:
+        with _without_progress_bar():
+            model.save_pretrained(folder)
+        for file in run.iterdir():
+            if file.is_file() and file.name != TRAINED_FILE:
+                shutil.copy2(file, folder)
+    return Checkpoint(output.resolve().name, output)
+
+
+def shapes_of(config: AvsegConfig) -> dict[str, Tensor]:
+    """Give names and shapes of a model's weights without making any.
+
+    Args:
+        config: Of the model.
+
+    Returns:
+        Its state, on the device "meta" but for constants.
+    """
+    with torch.device("meta"):
+        state: dict[str, Tensor] = FAMILIES[config.model_type].model(config).state_dict()
+    return state
+
+
 def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
+    weights = weights_file(folder)
+    if weights.name == TRAINED_FILE:
+        tensors = read_weights(weights, shapes_of(config))
+        state = {name: values.clone() for name, values in tensors.items()}
+        return family.model.from_pretrained(folder, config=config, state_dict=state, **_AS_WE_WANT)
     return family.model.from_pretrained(
         folder, config=config, local_files_only=True, use_safetensors=True, **_AS_WE_WANT
     )
 
 
 def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
-    weights = MappedWeights(folder / WEIGHTS_FILE)
+    pieces = open_weights(weights_file(folder), shapes_of(config))
     model = family.model.from_pretrained(
-        folder, config=config, state_dict=weights.tensors, **_AS_WE_WANT
+        folder, config=config, state_dict=join(pieces), **_AS_WE_WANT
     )
     if all(values.requires_grad for values in model.parameters()):
         model.requires_grad_(requires_grad=False)  # of a family that only is used
-    weights.give_back_after_use(model)
+    for piece in pieces:
+        piece.give_back_after_use(model)
     return model
 
 

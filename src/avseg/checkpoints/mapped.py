@@ -35,6 +35,10 @@ _DTYPES = {
 class MappedWeights:
     """The tensors of a safetensors file, none of them in memory yet.
 
+    Attributes:
+        tensors: By their names.
+        metadata: What the file's header says besides.
+
     Args:
         path: The file. It must not be written to as long as a tensor is in use; replacing it does
             no harm.
@@ -49,7 +53,7 @@ class MappedWeights:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         start = 8 + int.from_bytes(self._map[:8], "little")
         header: dict[str, Any] = json.loads(self._map[8:start])
-        header.pop("__metadata__", None)
+        self.metadata: dict[str, str] = header.pop("__metadata__", {})
         self._ranges = {
             name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
             for name, entry in header.items()
@@ -68,7 +72,7 @@ class MappedWeights:
         layers must stay frozen, and nothing else may be loaded into them.
 
         Args:
-            model: A model, or a part of one, that has these tensors as its own.
+            model: A model, or a part of one, that has these tensors as its own, or some of them.
             prefix: What its names begin with in the file.
         """
         for values in model.parameters():
@@ -82,12 +86,15 @@ class MappedWeights:
                 for name, values in module.named_parameters(recurse=False)
                 if not values.requires_grad
                 and values.nbytes >= GIVEN_BACK_FROM_BYTES
-                and values.data_ptr() == self.tensors[f"{prefix}{path}.{name}"].data_ptr()
+                and self._holds(f"{prefix}{path}.{name}", values)
             ]
             if ranges:
                 give_back = _GiveBack(self._map, ranges)
                 module.register_forward_hook(give_back)
                 module.register_full_backward_hook(give_back)
+
+    def _holds(self, name: str, values: Tensor) -> bool:
+        return name in self.tensors and values.data_ptr() == self.tensors[name].data_ptr()
 
     def _view(self, place: tuple[int, int], dtype_name: str, shape: list[int]) -> Tensor:
         if dtype_name not in _DTYPES:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from avseg.errors import CheckpointError
+
 
 def import_checkpoint(
     file: Annotated[list[Path], Parameter(negative="")],
@@ -22,18 +24,31 @@ def import_checkpoint(
 
     What each file is, is read off its keys: AV2T-SAM with the CLAP and CLIP files it needs, or
     EVF-SAM by itself, TAViS with CLIP's tokenizer, or ImageBind with it, from which recipes start.
-    Nothing in a file is run: pickles are read as tensors only.
+    Nothing in a file is run: pickles are read as tensors only. The folder of a run that keeps what
+    it trained alone (trained.safetensors) is put together with the files that it started from.
 
     Args:
         file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, and those
-            of a tokenizer.
+            of a tokenizer; or a run.
         output: The model's folder; it appears when it is complete.
         features: What becomes AV2T-SAM's prompt; by default what the checkpoint was trained with.
         config: A config.json with the sizes, where they are not the published ones.
     """
     from avseg.checkpoints import importing  # loads torch
-    from avseg.checkpoints.layout import SOURCE_FILE, missing_files, restrictions
+    from avseg.checkpoints.layout import SOURCE_FILE, TRAINED_FILE, missing_files, restrictions
+    from avseg.checkpoints.loading import make_whole
+    from avseg.checkpoints.trained import PLACES
 
+    run = next((path for path in file if (path / TRAINED_FILE).is_file()), None)
+    if run is not None:
+        if len(file) > 1:
+            raise CheckpointError(
+                f"{run}: is a run, which is made whole by itself; give it alone, and name files of "
+                f"its frozen parts in the environment variable {PLACES}."
+            )
+        make_whole(run, output)
+        Console().print(Text(f"The whole model is in {output}; give it as --model."))
+        return
     checkpoint = importing.import_checkpoint(file, output, config=config, features=features)
     path = checkpoint.folder / SOURCE_FILE
     table = Table("file", "format", "licence", "SHA-256")

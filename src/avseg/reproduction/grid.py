@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.layout import weights_file
 from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
 from avseg.training.run import read_metrics, run_recipe
 
@@ -38,7 +38,7 @@ def plan_parts(recipe: Recipe, runs: Path) -> list[Stage]:
     """
     stages: list[Stage] = []
     for source in recipe.start_from.values():
-        if source in recipe_names() and not (runs / source / WEIGHTS_FILE).is_file():
+        if source in recipe_names() and not weights_file(runs / source).is_file():
             part = load_recipe(source)
             stages += [*plan_parts(part, runs), Stage(part, runs / source)]
     return list({stage.output: stage for stage in stages}.values())

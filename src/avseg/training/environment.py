@@ -1,6 +1,5 @@
 """What a run or a report was made with, so that its numbers can be traced and made again."""
 
-import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -60,19 +59,6 @@ def find_commit() -> str | None:
     if tracked is None:
         return None
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-def hash_file(path: Path) -> str:
-    """Compute a file's SHA-256.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

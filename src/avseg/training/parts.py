@@ -1,20 +1,27 @@
 """Parts of a model from the runs that trained them."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.importing import read_tower
-from avseg.checkpoints.layout import WEIGHTS_FILE, recorded_licences
-from avseg.checkpoints.mapped import MappedWeights
+from avseg.checkpoints.layout import (
+    TRAINED_FILE,
+    WEIGHTS_FILE,
+    recorded_licences,
+    weights_file,
+)
 from avseg.checkpoints.published.formats import detect_format
 from avseg.checkpoints.reading import read_published
 from avseg.checkpoints.releases import BACKBONES, RELEASES, TOWER_FILES
-from avseg.errors import TrainingError
+from avseg.checkpoints.trained import FrozenPart, Piece, join, open_weights, parts_of
+from avseg.errors import CheckpointError, TrainingError
+
+_log = logging.getLogger(__name__)
 
 #: The part that is all of what an earlier run of the same task trained.
 WHOLE = "model"
@@ -26,6 +33,9 @@ CLIP_STEM = TOWER + "clip.vision_model.embeddings.patch_embedding."
 #: The same of an EVF-SAM, also in a saved one.
 SEGMENTER = "segmenter."
 
+#: Attribute of a module that says which part was loaded into it last.
+_LOADED = "loaded_part"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -36,12 +46,14 @@ class Part:
         prefix: What their names begin with in that file.
         is_published: Whether it is a tower's file as its authors publish it, under their names.
         in_file: Whether frozen weights stay in the file, mapped into memory.
+        source: By which name it is published; None for another file.
     """
 
     weights: Path
     prefix: str = ""
     is_published: bool = False
     in_file: bool = False
+    source: str | None = field(default=None, compare=False)
 
 
 def find_part(source: str, runs: Path, prefix: str) -> Part:
@@ -65,11 +77,12 @@ def find_part(source: str, runs: Path, prefix: str) -> Part:
         return Part(path, is_published=True)
     if not path.is_dir() and not (runs / source).is_dir():
         if source in RELEASES or source in BACKBONES:  # of the latter, this says how to get it
-            return Part(find_checkpoint(source).folder / WEIGHTS_FILE, prefix)
+            folder = find_checkpoint(source).folder
+            return Part(folder / WEIGHTS_FILE, prefix, source=source)
         if source in TOWER_FILES:
             from avseg.checkpoints.download import download  # slow to import
 
-            return Part(download(TOWER_FILES[source]), is_published=True)
+            return Part(download(TOWER_FILES[source]), is_published=True, source=source)
     return Part(find_weights(source, runs), prefix)
 
 
@@ -87,7 +100,7 @@ def find_weights(run: str, runs: Path) -> Path:
         TrainingError: If the run is not there, or did not come to its end.
     """
     folder = Path(run) if Path(run).is_dir() else runs / run
-    weights = folder / WEIGHTS_FILE
+    weights = weights_file(folder)
     if not folder.is_dir():
         raise TrainingError(
             f"start_from: there is no run {run!r}, neither at that path nor in {runs}; train it "
@@ -143,10 +156,14 @@ def load_part(module: nn.Module, part: Part) -> None:
 
     Raises:
         TrainingError: If the file does not hold exactly the part.
+        CheckpointError: If a frozen part of a run is missing, or has changed.
     """
-    mapped = MappedWeights(part.weights) if part.in_file and not part.is_published else None
-    state = _read(module, part) if mapped is None else _named(mapped.tensors, part.prefix)
     wanted = module.state_dict()
+    if part.is_published:
+        pieces = [Piece(read_tower(part.weights, wanted))]
+    else:
+        pieces = open_weights(part.weights, wanted, part.prefix)
+    state = join(pieces)
     differences = {
         "missing": sorted(wanted.keys() - state.keys()),
         "unknown": sorted(state.keys() - wanted.keys()),
@@ -162,23 +179,41 @@ def load_part(module: nn.Module, part: Part) -> None:
             f"{part.weights}: the weights {part.prefix}* do not fit: {', '.join(wrong)}; was that "
             "part trained with the same model options?"
         )
-    if mapped is not None:
+    if part.in_file and not part.is_published:
         for name, values in module.named_parameters():
             if not values.requires_grad and state[name].dtype == values.dtype:
                 values.data = state[name]
-        mapped.give_back_after_use(module, part.prefix)
+        for piece in pieces:
+            piece.give_back_after_use(module)
     module.load_state_dict(state)
+    vars(module)[_LOADED] = part
 
 
-def _read(module: nn.Module, part: Part) -> dict[str, Tensor]:
-    if part.is_published:
-        return read_tower(part.weights, module.state_dict())
-    return _named(load_file(part.weights), part.prefix)
+def loaded_parts(model: nn.Module) -> list[tuple[FrozenPart, Path]]:
+    """List the files from which a model's parts were loaded, and where they are.
+
+    Args:
+        model: A model into which `load_parts` has loaded some.
+
+    Returns:
+        Of a run that keeps what it trained alone, the files of its frozen parts. A file that has
+        gone since is left out.
+    """
+    found: list[tuple[FrozenPart, Path]] = []
+    for path, module in model.named_modules():
+        part: Part | None = vars(module).get(_LOADED)
+        if part is not None:
+            try:
+                found += _files_of(part, f"{path}." if path else "")
+            except (CheckpointError, OSError) as error:
+                _log.warning("%s Its weights are saved with the run.", error)
+    return found
 
 
-def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): values
-        for name, values in tensors.items()
-        if name.startswith(prefix)
-    }
+def _files_of(part: Part, into: str) -> list[tuple[FrozenPart, Path]]:
+    if part.weights.name == TRAINED_FILE:
+        return parts_of(part.weights, into, part.prefix)
+    whole = FrozenPart.of_file(
+        part.weights, into, part.prefix, is_published=part.is_published, source=part.source
+    )
+    return [(whole, part.weights)]

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -14,6 +14,9 @@ from avseg.errors import TrainingError
 #: What a recipe's model has the sizes of, but for what its `model` section changes: the small model
 #: (`tiny` of the task's `config_class`), or the published one, its defaults.
 SIZES = ("small", "published")
+
+#: What a run leaves: what was trained, with a note of where the rest came from, or all weights.
+SavedForm = Literal["trained", "whole"]
 
 #: Folder of the recipes in the package.
 _PACKAGED = resources.files("avseg.training") / "recipes"
@@ -35,6 +38,8 @@ class Recipe:
             published, see `parts.find_part`. `model` is all of it, from a run of the same task, in
             place of the parts.
         memory: Options of `memory.MemoryOptions`; the weights do not depend on them.
+        save: Which weights the run leaves, a `SavedForm`; None for "trained" with the published
+            sizes and "whole" with the small ones.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Recipe:
     model: dict[str, Any] = field(default_factory=dict)
     start_from: dict[str, str] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
+    save: str | None = None
 
     def to_yaml(self) -> str:
         """Write the recipe as it would stand in a file."""
@@ -92,7 +98,8 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     Args:
         recipe: The recipe; it stays as it is.
         settings: Each "section.option=value", the value in YAML, for instance
-            "trainer.max_steps=10" or "data.train=[ms3/train]"; deeper options have more dots.
+            "trainer.max_steps=10" or "data.train=[ms3/train]"; deeper options have more dots. Or
+            "save=trained", "save=whole".
 
     Returns:
         The changed recipe.
@@ -101,8 +108,12 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         TrainingError: If a setting is not of that form.
     """
     sections = {name: deepcopy(getattr(recipe, name)) for name in _SECTIONS}
+    save = recipe.save
     for setting in settings:
         path, equals, text = setting.partition("=")
+        if path.strip() == "save" and text:
+            save = text.strip()
+            continue
         section, *names = path.strip().split(".")
         if not equals or section not in _SECTIONS or not all(names) or not names:
             raise TrainingError(
@@ -117,7 +128,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
                     f"--set {setting}: {name} is {options!r} and has no options of its own."
                 )
         options[names[-1]] = _read_value(setting, text)
-    return replace(recipe, **sections)
+    return replace(recipe, **sections, save=save)
 
 
 def seed_recipe(recipe: Recipe, seed: int) -> Recipe:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -16,7 +16,7 @@ from avseg.backbones.config import StrictConfig, own_options
 from avseg.errors import TrainingError
 from avseg.training.memory import MemoryOptions
 from avseg.training.parts import WHOLE, find_part
-from avseg.training.recipe import SIZES, Recipe
+from avseg.training.recipe import SIZES, Recipe, SavedForm
 from avseg.training.task import Materials, TaskOptions
 from avseg.training.tasks import TASKS
 
@@ -56,6 +56,7 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
         data=_plain(asdict(options)),  # type: ignore[call-overload]  # every task is a dataclass
         model=_plain(model),
         memory=asdict(read_memory_options(recipe)),
+        save=saved_form(recipe),
         trainer=_plain(defaults | {"report_to": "none"}) | recipe.trainer,
     )
 
@@ -90,6 +91,30 @@ def read_memory_options(recipe: Recipe) -> MemoryOptions:
     """
     options: MemoryOptions = _read_section(recipe, "memory", MemoryOptions)
     return options
+
+
+def saved_form(recipe: Recipe) -> SavedForm:
+    """Say which weights a run leaves.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        What the recipe says; otherwise "trained" for the published sizes, since the rest is
+        gigabytes that are there already, and "whole" for small models.
+
+    Raises:
+        TrainingError: If it is neither.
+    """
+    if recipe.save is None:
+        return "trained" if recipe.sizes == "published" else "whole"
+    for form in get_args(SavedForm):
+        if recipe.save == form:
+            return form
+    raise TrainingError(
+        f"recipe {recipe.name}: save must be {' or '.join(get_args(SavedForm))}, got "
+        f"{recipe.save!r}."
+    )
 
 
 def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials[Any]:

@@ -14,9 +14,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.layout import ENVIRONMENT_FILE, restrictions
 from avseg.errors import TrainingError
-from avseg.training.environment import describe_environment, hash_file
+from avseg.training.environment import describe_environment
 from avseg.training.examples import ExampleMasks
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.memory import recompute_blocks
@@ -27,8 +28,10 @@ from avseg.training.resolving import (
     find_materials,
     read_memory_options,
     read_task_options,
+    saved_form,
     training_arguments,
 )
+from avseg.training.saving import save_weights
 from avseg.training.task import Materials
 from avseg.training.trainer import AvsegTrainer
 
@@ -54,9 +57,10 @@ def run_recipe(
 
     Args:
         recipe: The recipe.
-        output: Folder of the run: `checkpoint-*` on the way; at the end `model.safetensors`, for a
-            whole model also its configuration and processor, and `metrics.json`; of a text-prompted
-            model the usable part is in the folder `evf_sam`. `recipe.json` and
+        output: Folder of the run: `checkpoint-*` on the way; at the end `model.safetensors` or
+            `trained.safetensors` (`Recipe.save`), for a whole model also its configuration and
+            processor, and `metrics.json`; of a text-prompted model the usable part is in the
+            folder `evf_sam`. `recipe.json` and
             `environment.json` say what was run, and with what. Runs that `start_from` names, and
             synthesised recordings, lie beside it.
         data: Folder of the data sets, for tasks that read some.
@@ -73,6 +77,7 @@ def run_recipe(
     """
     options = read_task_options(recipe)
     check_trainer_options(recipe)
+    form = saved_form(recipe)
     materials = find_materials(recipe, output.parent, data)
     _check_same_recipe(recipe, output)
     arguments = training_arguments(recipe, output)
@@ -102,7 +107,7 @@ def run_recipe(
     with _attention(arguments.device):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         metrics = trainer.evaluate(task.measured | task.tested)
-    trainer.save_model(str(output))
+    save_weights(trainer, output, form)
     trainer.save_state()
     if trainer.is_world_process_zero():
         (output / _PICKLED_ARGUMENTS).unlink(missing_ok=True)
@@ -184,7 +189,7 @@ def _record_start(
     parts = {
         name: {
             "path": str(part.weights),
-            "sha256": hash_file(part.weights),
+            "sha256": file_sha256(part.weights),
             "licences": part_licences(part),
         }
         for name, part in materials.parts.items()

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, default_collate
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.tokenizing import WordTokenizer
-from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.layout import weights_file
 from avseg.datasets.synthetic.captions import WORDS, category_captions
 from avseg.datasets.synthetic.categories import (
     CATEGORIES,
@@ -278,7 +278,7 @@ class TextPrompt:
             },
             collate=collate,
             measure=TextPromptMeasure,
-            finish=lambda run: save_evf_sam(materials.config, run / WEIGHTS_FILE, run / EVF_SAM),
+            finish=lambda run: save_evf_sam(materials.config, weights_file(run), run / EVF_SAM),
         )
 
 
