@@ -126,10 +126,10 @@ def test_a_dubbed_frame_has_the_sound_of_another_and_nothing_to_mark(
 def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Path) -> None:
     config = TavisConfig.tiny(**MODEL)
     materials = Materials(config, {}, data, tmp_path / "sounds")
-    options = {"train": ("ms3/train", "s4/train"), "measured": ("s4/val",)}
+    options = TextBridge(train=("ms3/train", "s4/train"), measured=("s4/val",), off_screen=0.5)
     with pytest.raises(TrainingError, match=r"off_screen=0\.5: .* set data\.frames_alone=true"):
-        TextBridge(**options, off_screen=0.5).build(materials)
-    train = TextBridge(**options, frames_alone=True, off_screen=0.5).build(materials).train
+        options.build(materials)
+    train = replace(options, frames_alone=True).build(materials).train
     assert isinstance(train, ClassedFrames)
     assert 0 < len(train.dubs) <= 0.5 * len(train.places)
 
