@@ -1,6 +1,7 @@
 """Every pixel's class, from maps, from the category, or drawn anew."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,27 @@ def test_some_frames_of_a_clip_are_read_with_their_classes(data: Path, subset: S
         np.testing.assert_array_equal(clip.clip.frames, whole.clip.frames[[1, 3]])
         windows, whole_windows = clip.clip.sound_windows(1.0), whole.clip.sound_windows(1.0)
         np.testing.assert_array_equal(windows, whole_windows[[1, 3]])
+
+
+def test_clips_of_some_classes_are_found_by_the_table(data: Path) -> None:
+    entry = AVSBench(data, "s4", "val").entries[0]
+    single = ClassedSplit.open(AVSBench(data, "s4", "val"))
+    assert single.within({str(entry.category)}) == [0]
+    assert single.within({"unicorn"}) == []
+    several = ClassedSplit.open(AVSBench(data, "ms3", "val"))  # its table names no classes
+    assert several.within({"unicorn"}) == [0]
+
+
+@pytest.mark.parametrize(
+    ("category", "names", "found"),
+    [("dog_cat", ["cat"], []), ("dog_cat", ["cat", "dog"], [0]), ("background", ["cat"], [0])],
+)
+def test_all_classes_of_a_clip_count(
+    data: Path, category: str, names: list[str], found: list[int]
+) -> None:
+    split = ClassedSplit.open(AVSBench(data, "avss", "val"))
+    split.split.entries[:] = [replace(split.split.entries[0], category=category)]
+    assert split.within(names) == found
 
 
 def test_data_that_tell_no_classes_are_refused(data: Path, tmp_path: Path) -> None:

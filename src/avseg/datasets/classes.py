@@ -3,7 +3,7 @@
 T frames of H x W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
 from avseg.datasets.contents import Generated, find_generated
 from avseg.datasets.synthetic.writer import CLASS_NAMES
+from avseg.datasets.tables import NO_SOURCE, visible_objects
 from avseg.errors import DatasetError
 
 
@@ -61,6 +62,21 @@ class ClassedSplit:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def within(self, names: Collection[str]) -> list[int]:
+        """Find the clips that have no other classes, as far as the table tells.
+
+        Args:
+            names: Classes.
+
+        Returns:
+            Numbers of the clips, in order. A clip of which nothing is told is among them.
+        """
+        return [
+            number
+            for number, entry in enumerate(self.split.entries)
+            if set(visible_objects(entry.category or NO_SOURCE)) <= set(names)
+        ]
 
     def read(
         self, index: int, seconds: Sequence[int] | None = None

@@ -6,6 +6,8 @@ first.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -37,7 +39,8 @@ class TextBridge:
 
     Attributes:
         train: Training data, each "subset/split".
-        measured: Evaluation data, each "subset/split".
+        measured: Evaluation data, each "subset/split", or several joined by "+" to be measured as
+            one.
         tested: Evaluation data for the end alone.
         classes: Names that the model may choose among in training, clips with others being left
             out; all if none is given. In evaluation it chooses among all.
@@ -72,9 +75,10 @@ class TextBridge:
 
         Raises:
             TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form, a part does not fit, a data set tells no classes, or off-screen sounds are
-                asked for whole clips or of data that does not tell what is in the picture.
-            DatasetError: If a data set is not there.
+                form, a part does not fit, no training clip has the classes alone, or off-screen
+                sounds are asked for whole clips or of data that does not tell what is in the
+                picture.
+            DatasetError: If a data set is not there, or tells no classes.
         """
         if self.off_screen and not self.frames_alone:
             raise TrainingError(
@@ -82,7 +86,8 @@ class TextBridge:
                 "sound; set data.frames_alone=true, or data.off_screen=0.0."
             )
         config = materials.config
-        names = (*self.train, *self.measured, *self.tested)
+        joined = (*self.train, *self.measured, *self.tested)
+        names = [part for name in joined for part in name.split("+")]
         opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
         splits = {name: ClassedSplit.open(split) for name, split in opened.items()}
         model = TavisModel(config)
@@ -100,27 +105,43 @@ class TextBridge:
 
         def clips(names: Sequence[str]) -> dict[str, Dataset[Any]]:
             return {
-                name.replace("/", "_"): ClassedClips([splits[name]], processor) for name in names
+                name.replace("/", "_"): ClassedClips(
+                    [splits[part] for part in name.split("+")], processor
+                )
+                for name in names
             }
 
-        train: Dataset[ClassedClip]
-        train = seen = ClassedClips([splits[name] for name in self.train], learned, side)
-        if self.frames_alone:
-            dubs: list[Dub] = []
-            if self.off_screen:
-                contents = [c for name in self.train for c in contents_of(name, opened[name])]
-                dubs = draw_dubs(seen, contents, self.off_screen)
-            train = ClassedFrames(seen, dubs)
         return Task(
             model=model,
-            train=train,
+            train=self._read_training(splits, learned, side),
             measured=clips(self.measured),
             tested=clips(self.tested),
             collate=collate,
-            measure=ClassedMaskMeasure,
+            measure=partial(
+                ClassedMaskMeasure, frozenset(map(processor.vocabulary.index, self.classes))
+            ),
             frames_of=frames_of,
             finish=processor.save_pretrained,
         )
+
+    def _read_training(
+        self, splits: Mapping[str, ClassedSplit], processor: TavisProcessor, side: int
+    ) -> Dataset[ClassedClip]:
+        """Read what is trained on, whole clips or frames by themselves."""
+        clips = ClassedClips([splits[name] for name in self.train], processor, side)
+        if not clips.places:
+            raise TrainingError(
+                f"data.classes: no clip of {', '.join(self.train)} has nothing but "
+                f"{', '.join(self.classes)}; name classes of the data."
+            )
+        if not self.frames_alone:
+            return clips
+        dubs: list[Dub] = []
+        if self.off_screen:
+            told = [contents_of(name, splits[name].split) for name in self.train]
+            contents = [told[split][number] for split, number in clips.places]
+            dubs = draw_dubs(clips, contents, self.off_screen)
+        return ClassedFrames(clips, dubs)
 
 
 def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
@@ -165,7 +186,8 @@ class ClassedClips(Dataset[ClassedClip]):
 
     Args:
         splits: The splits.
-        processor: Makes the inputs; a class that is not in its vocabulary is background.
+        processor: Makes the inputs. A clip of which the table tells a class that is not in its
+            vocabulary is left out; if a map has one all the same, it is background.
         side: To which the truth is resized, in pixels; None leaves it.
     """
 
@@ -173,7 +195,8 @@ class ClassedClips(Dataset[ClassedClip]):
         self, splits: Sequence[ClassedSplit], processor: TavisProcessor, side: int | None = None
     ) -> None:
         self.splits, self.processor, self.side = splits, processor, side
-        self.places = [(s, i) for s, split in enumerate(splits) for i in range(len(split))]
+        names = processor.vocabulary
+        self.places = [(s, i) for s, split in enumerate(splits) for i in split.within(names)]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -321,9 +344,15 @@ def collate(clips: Sequence[ClassedClip]) -> dict[str, Tensor]:
 
 
 class ClassedMaskMeasure:
-    """How well clips are segmented, as one mask and by class, by a `TavisOutput`."""
+    """How well clips are segmented, as one mask and by class, by a `TavisOutput`.
 
-    def __init__(self) -> None:
+    Args:
+        seen: Places in the vocabulary of the names that training chooses among; none if it
+            chooses among all.
+    """
+
+    def __init__(self, seen: frozenset[int] = frozenset()) -> None:
+        self.seen = seen
         self.masks = MaskMeasure()
         self.shared = torch.zeros(256)
         self.together = torch.zeros(256)
@@ -358,12 +387,20 @@ class ClassedMaskMeasure:
         """Compute the measures.
 
         Returns:
-            Those of `MaskMeasure`; `miou`: mean IoU of the classes that occur, the background left
-            out, each over all pixels.
+            Those of `MaskMeasure`; `miou`: mean IoU of the classes that occur, marked or true, the
+            background left out, each over all pixels. If training chooses among some names, also
+            `miou_seen`, of these, `miou_unseen`, of the others, and `miou_harmonic`, the harmonic
+            mean of the two. What no class is there for is left out.
         """
-        occurs = self.together[1:] > 0
-        ious = self.shared[1:][occurs] / self.together[1:][occurs]
-        named = {"miou": float(ious.mean())} if len(ious) else {}
+        occurring = (self.together[1:] > 0).nonzero().flatten().tolist()
+        ious = {k: float(self.shared[1 + k] / self.together[1 + k]) for k in occurring}
+        kinds = {"miou": list(ious.values())}
+        if self.seen:
+            kinds["miou_seen"] = [iou for k, iou in ious.items() if k in self.seen]
+            kinds["miou_unseen"] = [iou for k, iou in ious.items() if k not in self.seen]
+        named = {name: fmean(values) for name, values in kinds.items() if values}
+        if {"miou_seen", "miou_unseen"} <= named.keys():
+            named["miou_harmonic"] = _harmonic(named["miou_seen"], named["miou_unseen"])
         return self.masks.compute() | named
 
     def _count(self, maps: Tensor, truth: Tensor) -> None:
@@ -372,6 +409,10 @@ class ClassedMaskMeasure:
         right = truth[maps == truth].bincount(minlength=256)
         self.shared += right
         self.together += marked + true - right
+
+
+def _harmonic(one: float, other: float) -> float:
+    return 2 * one * other / (one + other) if one + other else 0.0
 
 
 def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:
