@@ -13,8 +13,12 @@ from avseg.checkpoints.layout import Checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.datasets import AVSBench
 from avseg.datasets.classes import ClassedSplit
+from avseg.datasets.layout import LAYOUTS
 from avseg.datasets.synthetic.captions import WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
+from avseg.datasets.synthetic.recipe import Recipe as DataRecipe
+from avseg.datasets.synthetic.v3 import SEMANTIC_HEADER, semantic_row, write_table
+from avseg.datasets.synthetic.writer import write_synthavs
 from avseg.errors import TrainingError
 from avseg.models.tavis import TavisConfig, TavisProcessor
 from avseg.models.tavis.naming import TavisOutput
@@ -61,6 +65,20 @@ MODEL: dict[str, Any] = {
     "blur_kernel": 11,
     "match_points": 32,
 }
+
+
+@pytest.fixture(scope="module")
+def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AVS-V3 of three clips of SynthAVS in each split, one shot among two unseen clips."""
+    root = tmp_path_factory.mktemp("v3")
+    folder = write_synthavs(
+        root, DataRecipe(subset="avss", clips=3, evaluation_clips=3, side=64), workers=1
+    ).folder
+    shot, rest = AVSBench(root, "v3", "unseen").entries
+    for split, clip in (("1_shot_train", shot), ("1_shot_test", rest)):
+        table = folder / LAYOUTS["v3"].split_tables[split]
+        write_table(table, SEMANTIC_HEADER, [semantic_row(clip, "v3_1_shot")])
+    return root
 
 
 def recipe(name: str = "tavis", **changes: Any) -> Recipe:
@@ -164,6 +182,64 @@ def test_training_can_choose_among_fewer_names() -> None:
     assert options.classes == SEEN  # type: ignore[attr-defined]
 
 
+def test_clips_with_other_names_are_not_trained_on(
+    data: Path, processor: TavisProcessor, tmp_path: Path
+) -> None:
+    entries = AVSBench(data, "s4", "train").entries
+    kept = str(entries[0].category)
+    clips = clips_of(data, "s4/train", processor.with_vocabulary([kept]))
+    assert [entries[i].category for _, i in clips.places] == [
+        entry.category for entry in entries if entry.category == kept
+    ]
+    nothing = recipe(train=["s4/train"], classes=["telephone"])
+    with pytest.raises(TrainingError, match="no clip of s4/train has nothing but telephone"):
+        run_recipe(nothing, tmp_path / "run", data)
+
+
+def test_data_sets_are_measured_as_one(data: Path, tmp_path: Path) -> None:
+    both = "s4/test_seen+s4/test_zero_shot"
+    trained = recipe(classes=list(SEEN), measured=[], tested=[both])
+    metrics = run_recipe(trained, tmp_path / "run", data)
+    prefix = "eval_s4_test_seen+s4_test_zero_shot"
+    kinds = [f"{prefix}_miou_{kind}" for kind in ("seen", "unseen", "harmonic")]
+    assert {f"{prefix}_j", *kinds} <= set(metrics)
+
+
+def test_few_shots_go_on_from_none(v3: Path, tmp_path: Path) -> None:
+    """The packaged recipes of AVS-V3, with the smallest model and SynthAVS's categories."""
+
+    def train(name: str, **changes: Any) -> dict[str, float]:
+        packaged = load_recipe(name)
+        trainer = tiny.TRAINER | {"max_steps": 1, "per_device_train_batch_size": 1}
+        tiny_one = replace(packaged, sizes="small", model=MODEL, trainer=trainer, **changes)
+        return run_recipe(tiny_one, tmp_path / name, v3)
+
+    data = load_recipe("tavis_v3_zero_shot").data | {"classes": list(SEEN)}
+    zero = train("tavis_v3_zero_shot", data=data, start_from={})
+    assert {"eval_v3_seen_val_j", "eval_v3_unseen_j", "eval_v3_unseen_miou_unseen"} <= set(zero)
+    one = train("tavis_v3_1_shot")
+    assert {"eval_v3_1_shot_test_j", "eval_v3_1_shot_test_miou"} <= set(one)
+    assert not any("seen" in name for name in one)  # now it chooses among all
+
+
+def test_the_categories_of_v3_are_those_of_its_training_clips(v3: Path) -> None:
+    """SynthAVS's tables are made as AVS-V3's are: no training clip has an unseen category."""
+    split = ClassedSplit.open(AVSBench(v3, "v3", "seen_train"))
+    assert split.within(SEEN) == list(range(len(split)))
+    unseen = ClassedSplit.open(AVSBench(v3, "v3", "unseen"))
+    assert unseen.within(SEEN) == []
+
+
+@pytest.mark.parametrize("shots", [1, 3, 5])
+def test_each_number_of_shots_has_its_clips(shots: int) -> None:
+    packaged = load_recipe(f"tavis_v3_{shots}_shot")
+    assert packaged.data["train"] == [f"v3/{shots}_shot_train"]
+    assert packaged.data["tested"] == [f"v3/{shots}_shot_test"]
+    assert packaged.start_from["model"] == "tavis_v3_zero_shot"
+    assert packaged.trainer["num_train_epochs"] == 10
+    resolve_recipe(packaged)
+
+
 def test_names_are_read_by_the_tokenizer_of_the_towers(tmp_path: Path) -> None:
     beside = ImageBindTokenizer.from_words(("<pad>", "unicorn"))
     beside.save(tmp_path)
@@ -215,6 +291,27 @@ def test_a_wrong_name_costs_its_class() -> None:
     assert one.compute()["miou"] == pytest.approx(0.25, abs=0.02)  # dog in 1 of 2, cat never
 
 
+def test_seen_and_unseen_classes_are_averaged_apart() -> None:
+    measure = ClassedMaskMeasure(seen=frozenset([0]))
+    measure.update(*perfect())
+    assert measure.compute()["miou_seen"] == pytest.approx(1.0, abs=0.05)
+    assert "miou_unseen" not in measure.compute()  # none occurs
+    out, batch = perfect()
+    batch["targets"] = batch["targets"] * 2
+    measure.update(out, batch)
+    scores = measure.compute()
+    assert scores["miou_seen"] == pytest.approx(0.5, abs=0.02)  # it is marked where cat is true
+    assert (scores["miou_unseen"], scores["miou_harmonic"]) == (0.0, 0.0)
+
+
+def test_the_harmonic_mean_is_below_the_mean() -> None:
+    measure = ClassedMaskMeasure(seen=frozenset([0]))
+    measure.update(*perfect())
+    measure.shared[1:3] = torch.tensor([6.0, 2.0])
+    measure.together[1:3] = 10.0
+    assert measure.compute()["miou_harmonic"] == pytest.approx(2 * 0.6 * 0.2 / 0.8)
+
+
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("tavis")])
 def test_packaged_recipes_name_options_there_are(name: str) -> None:
     packaged = load_recipe(name)
@@ -222,8 +319,8 @@ def test_packaged_recipes_name_options_there_are(name: str) -> None:
     TavisConfig(**packaged.model) if packaged.sizes == "published" else TavisConfig.tiny(
         **packaged.model
     )
-    if packaged.data.get("classes"):
-        assert len(packaged.data["classes"]) == 40
+    classes = {"tavis_zero_shot": 40, "tavis_v3_zero_shot": 56}
+    assert len(packaged.data.get("classes", [])) == classes.get(name, 0)
 
 
 @pytest.mark.parametrize(
