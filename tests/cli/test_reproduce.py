@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.reproduction import av2t_sam
-from avseg.reproduction.av2t_sam import Reproduction
+from avseg.reproduction import av2t_sam, tavis
+from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.grid import Stage
 from tests.training import tiny
 
@@ -16,12 +16,12 @@ def test_the_grid_is_trained_as_asked_and_its_tables_printed(
 ) -> None:
     asked: list[object] = []
 
-    def reproduce(output: Path, data: Path, **options: object) -> Reproduction:
+    def reproduce(output: Path, data: Path, **options: object) -> Av2tSamTables:
         on_stage = options.pop("on_stage")
         assert callable(on_stage)
         on_stage(Stage(tiny.BRIDGE, output / "bridge_mul_0"), 1, 2)
         asked.extend([output, data, options["rows"], options["seeds"], options["steps"]])
-        return Reproduction({"mul": [{"s4_test_j": 0.5, "ms3_test_j": 0.25}]}, 7)
+        return Av2tSamTables({"mul": [{"s4_test_j": 0.5, "ms3_test_j": 0.25}]}, 7)
 
     monkeypatch.setattr(av2t_sam, "reproduce", reproduce)
     options = ["--output", str(tmp_path), "--data", "d", "--seeds", "2", "--steps", "7"]
@@ -31,6 +31,18 @@ def test_the_grid_is_trained_as_asked_and_its_tables_printed(
     shown = capsys.readouterr()
     assert f"training 1 of 2: {tmp_path}/bridge_mul_0" in shown.err
     assert "| mul | 1 | 0.500 | - | 0.250 | - |" in shown.out
+
+
+def test_each_paper_has_rows_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def reproduce(*_: object, **options: object) -> tavis.TavisTables:
+        asked.append(options["rows"])
+        return tavis.TavisTables({}, (300, 300))
+
+    monkeypatch.setattr(tavis, "reproduce", reproduce)
+    assert run(app, ["reproduce", "tavis", "--output", str(tmp_path)]) == 0
+    assert asked == [tavis.ROWS]
 
 
 def test_an_unknown_paper_is_not_understood() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from avseg.errors import TrainingError
-from avseg.reproduction.av2t_sam import NOTHING, Reproduction, reproduce
+from avseg.reproduction.av2t_sam import Av2tSamTables, reproduce
 from avseg.reproduction.grid import Stage
+from avseg.reproduction.synthavs import NOTHING
 from tests.training import tiny
 
 
@@ -25,7 +26,7 @@ def rows(**means: tuple[float, float]) -> dict[str, list[dict[str, float]]]:
 
 
 def verdicts(**means: tuple[float, float]) -> dict[str, str]:
-    return {f.claim: f.verdict for f in Reproduction(rows(**means), 550).findings()}
+    return {f.claim: f.verdict for f in Av2tSamTables(rows(**means), 550).findings()}
 
 
 def test_the_best_prompt_is_judged_against_the_better_of_the_others() -> None:
@@ -44,12 +45,12 @@ def test_a_gain_is_compared_between_the_subsets() -> None:
 
 def test_one_seed_tells_nothing() -> None:
     one = {"mul": [measures(0.5, 0.5)], "mul+adapters": [measures(0.9, 0.9)]}
-    finding = Reproduction(one, 550).findings()[0]
+    finding = Av2tSamTables(one, 550).findings()[0]
     assert (finding.verdict, finding.figures) == ("cannot be told", "+0.400 (one seed)")
 
 
 def test_the_table_has_the_papers_figures_beside_ours() -> None:
-    text = Reproduction(rows(mul_adapters=(0.7, 0.5)), 550).markdown()
+    text = Av2tSamTables(rows(mul_adapters=(0.7, 0.5)), 550).markdown()
     row = next(line for line in text.splitlines() if line.startswith("| mul+adapters | 3"))
     assert row.endswith("| 86.67, 0.924 | 69.65, 0.777 |")
 

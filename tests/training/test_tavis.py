@@ -198,7 +198,7 @@ def test_clips_with_other_names_are_not_trained_on(
 
 def test_data_sets_are_measured_as_one(data: Path, tmp_path: Path) -> None:
     both = "s4/test_seen+s4/test_zero_shot"
-    trained = recipe(classes=list(SEEN), measured=[], tested=[both])
+    trained = recipe(seen=list(SEEN), measured=[], tested=[both])
     metrics = run_recipe(trained, tmp_path / "run", data)
     prefix = "eval_s4_test_seen+s4_test_zero_shot"
     kinds = [f"{prefix}_miou_{kind}" for kind in ("seen", "unseen", "harmonic")]
@@ -292,7 +292,7 @@ def test_a_wrong_name_costs_its_class() -> None:
 
 
 def test_seen_and_unseen_classes_are_averaged_apart() -> None:
-    measure = ClassedMaskMeasure(seen=frozenset([0]))
+    measure = ClassedMaskMeasure(("dog", "cat"), seen=["dog"])
     measure.update(*perfect())
     assert measure.compute()["miou_seen"] == pytest.approx(1.0, abs=0.05)
     assert "miou_unseen" not in measure.compute()  # none occurs
@@ -305,7 +305,7 @@ def test_seen_and_unseen_classes_are_averaged_apart() -> None:
 
 
 def test_the_harmonic_mean_is_below_the_mean() -> None:
-    measure = ClassedMaskMeasure(seen=frozenset([0]))
+    measure = ClassedMaskMeasure(("dog", "cat"), seen=["dog"])
     measure.update(*perfect())
     measure.shared[1:3] = torch.tensor([6.0, 2.0])
     measure.together[1:3] = 10.0

@@ -15,7 +15,7 @@ Rows = Annotated[
 
 
 def reproduce(
-    paper: Literal["av2t-sam"],
+    paper: Literal["av2t-sam", "tavis"],
     *,
     output: Path = Path("runs"),
     data: Path | None = None,
@@ -29,16 +29,17 @@ def reproduce(
 
     Args:
         paper: Which paper.
-        output: Folder of the runs. What the small model starts from (clip_small, clap_small,
-            mask_decoder_small) is trained first if it is not there.
+        output: Folder of the runs. What the small model starts from (for av2t-sam clip_small,
+            clap_small, mask_decoder_small; for tavis imagebind_small, mask_decoder_small) is
+            trained first if it is not there.
         data: Folder of SynthAVS's s4 and ms3; drawn into the output folder if not given.
         seeds: Runs of each row.
-        steps: Of each training, in place of the recipe's.
-        rows: Which rows: clip, clap, mul, clip+adapters, clap+adapters, mul+adapters; all if not
-            given.
+        steps: Of each training, in place of the recipe's; a row of tavis has two.
+        rows: Which rows; all if not given. Of av2t-sam: clip, clap, mul, clip+adapters,
+            clap+adapters, mul+adapters. Of tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
+            zero-shot.
     """
-    from avseg.reproduction.av2t_sam import ROWS  # torch and transformers
-    from avseg.reproduction.av2t_sam import reproduce as train_and_measure
+    from avseg.reproduction import av2t_sam, tavis  # torch and transformers
     from avseg.reproduction.grid import Stage
 
     console = Console(stderr=True)
@@ -46,10 +47,11 @@ def reproduce(
     def on_stage(stage: Stage, number: int, total: int) -> None:
         console.print(f"{paper}: training {number} of {total}: {stage.output}", soft_wrap=True)
 
-    reproduction = train_and_measure(
+    module = {"av2t-sam": av2t_sam, "tavis": tavis}[paper]
+    reproduction = module.reproduce(
         output,
         data,
-        rows=rows or tuple(ROWS),
+        rows=rows or tuple(module.ROWS),
         seeds=seeds,
         steps=steps,
         on_stage=on_stage,

@@ -1,10 +1,15 @@
-"""A grid of trainings: each row with several seeds, whatever is done already taken as it is."""
+"""A grid of trainings: each row with several seeds, whatever is done already taken as it is.
 
-from collections.abc import Callable, Mapping
+A row is a chain of trainings, each from the model of the one before; most have one.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avseg.checkpoints.layout import weights_file
+from avseg.errors import TrainingError
+from avseg.training.parts import WHOLE
 from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
 from avseg.training.run import read_metrics, run_recipe
 
@@ -44,31 +49,43 @@ def plan_parts(recipe: Recipe, runs: Path) -> list[Stage]:
     return list({stage.output: stage for stage in stages}.values())
 
 
-def plan_grid(rows: Mapping[str, Recipe], seeds: int, runs: Path) -> dict[str, list[Stage]]:
+def check_rows(rows: Sequence[str], known: Collection[str]) -> None:
+    """Refuse a row that there is not.
+
+    Args:
+        rows: Names of rows.
+        known: All that there are.
+
+    Raises:
+        TrainingError: If one is unknown.
+    """
+    unknown = [name for name in rows if name not in known]
+    if unknown:
+        raise TrainingError(f"there is no row {unknown[0]!r}; there are {', '.join(known)}.")
+
+
+def plan_grid(
+    rows: Mapping[str, Sequence[Recipe]], seeds: int, runs: Path
+) -> dict[str, list[list[Stage]]]:
     """List the runs of every row.
 
     Args:
-        rows: Name of a row to its recipe.
-        seeds: How many runs each row has, with the seeds from 0.
+        rows: Name of a row to the recipes of its chain.
+        seeds: How often each chain is run, with the seeds from 0.
         runs: Folder of the runs.
 
     Returns:
-        Name of the row to its runs.
+        Name of the row to its chains, one for each seed. All but the first run of a chain start
+        from the whole model of the one before.
     """
     return {
-        name: [
-            Stage(
-                replace(seed_recipe(recipe, seed), name=f"{recipe.name}_{seed}"),
-                runs / f"{recipe.name}_{seed}",
-            )
-            for seed in range(seeds)
-        ]
-        for name, recipe in rows.items()
+        name: [_plan_chain(recipes, seed, runs) for seed in range(seeds)]
+        for name, recipes in rows.items()
     }
 
 
 def train_grid(
-    grid: Mapping[str, list[Stage]],
+    grid: Mapping[str, list[list[Stage]]],
     data: Path,
     on_stage: Callable[[Stage, int, int], None],
     feature_cache: Path | None = None,
@@ -76,18 +93,18 @@ def train_grid(
     """Train what is missing; a run that was stopped goes on where it stopped.
 
     Args:
-        grid: Name of a row to its runs.
+        grid: Name of a row to its chains.
         data: Folder of the data sets.
         on_stage: Called before a training begins, with its number from 1 and how many there are.
         feature_cache: As for `run_recipe`.
 
     Returns:
-        Name of the row to the measures of its runs.
+        Name of the row to the measures of its chains, each those of all its runs.
 
     Raises:
         TrainingError: If a folder holds a run of another recipe.
     """
-    stages = [stage for runs in grid.values() for stage in runs]
+    stages = [stage for chains in grid.values() for chain in chains for stage in chain]
     parts = {
         part.output: part
         for stage in stages
@@ -98,9 +115,22 @@ def train_grid(
     for number, stage in enumerate(todo, start=1):
         on_stage(stage, number, len(todo))
         run_recipe(stage.recipe, stage.output, data, feature_cache)
-    return {name: [_measures(stage) for stage in runs] for name, runs in grid.items()}
+    return {name: [_measures(chain) for chain in chains] for name, chains in grid.items()}
 
 
-def _measures(stage: Stage) -> Measures:
-    metrics = read_metrics(stage.output, stage.recipe) or {}
-    return {name.removeprefix("eval_"): value for name, value in metrics.items()}
+def _plan_chain(recipes: Sequence[Recipe], seed: int, runs: Path) -> list[Stage]:
+    chain: list[Stage] = []
+    for recipe in recipes:
+        seeded = replace(seed_recipe(recipe, seed), name=f"{recipe.name}_{seed}")
+        if chain:
+            seeded = replace(seeded, start_from={WHOLE: chain[-1].recipe.name})
+        chain.append(Stage(seeded, runs / seeded.name))
+    return chain
+
+
+def _measures(chain: Sequence[Stage]) -> Measures:
+    return {
+        name.removeprefix("eval_"): value
+        for stage in chain
+        for name, value in (read_metrics(stage.output, stage.recipe) or {}).items()
+    }

@@ -4,10 +4,10 @@ T frames of a clip, H x W size of a frame, S side of the model's frames, C names
 first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
+from statistics import fmean, harmonic_mean
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -48,6 +48,7 @@ class TextBridge:
             memory of those before it.
         off_screen: Frames added that have the sound of something outside the picture, and nothing
             to mark: how many for each annotated frame, at least 0. They need `frames_alone`.
+        seen: Names that are measured apart from the others; `classes` if none is given.
     """
 
     config_class: ClassVar[type[Any]] = TavisConfig
@@ -63,6 +64,7 @@ class TextBridge:
     classes: tuple[str, ...] = ()
     frames_alone: bool = False
     off_screen: float = 0.0
+    seen: tuple[str, ...] = ()
 
     def build(self, materials: Materials[TavisConfig]) -> Task:
         """Build the task.
@@ -117,16 +119,14 @@ class TextBridge:
             measured=clips(self.measured),
             tested=clips(self.tested),
             collate=collate,
-            measure=partial(
-                ClassedMaskMeasure, frozenset(map(processor.vocabulary.index, self.classes))
-            ),
+            measure=partial(ClassedMaskMeasure, processor.vocabulary, self.seen or self.classes),
             frames_of=frames_of,
             finish=processor.save_pretrained,
         )
 
     def _read_training(
         self, splits: Mapping[str, ClassedSplit], processor: TavisProcessor, side: int
-    ) -> Dataset[ClassedClip]:
+    ) -> "Dataset[ClassedClip]":
         """Read what is trained on, whole clips or frames by themselves."""
         clips = ClassedClips([splits[name] for name in self.train], processor, side)
         if not clips.places:
@@ -347,12 +347,12 @@ class ClassedMaskMeasure:
     """How well clips are segmented, as one mask and by class, by a `TavisOutput`.
 
     Args:
-        seen: Places in the vocabulary of the names that training chooses among; none if it
-            chooses among all.
+        vocabulary: Names without the background; the first is number 1.
+        seen: Those of them that are measured apart from the others; none are if it is empty.
     """
 
-    def __init__(self, seen: frozenset[int] = frozenset()) -> None:
-        self.seen = seen
+    def __init__(self, vocabulary: Sequence[str] = (), seen: Collection[str] = ()) -> None:
+        self.seen = {number for number, name in enumerate(vocabulary, start=1) if name in seen}
         self.masks = MaskMeasure()
         self.shared = torch.zeros(256)
         self.together = torch.zeros(256)
@@ -388,19 +388,20 @@ class ClassedMaskMeasure:
 
         Returns:
             Those of `MaskMeasure`; `miou`: mean IoU of the classes that occur, marked or true, the
-            background left out, each over all pixels. If training chooses among some names, also
+            background left out, each over all pixels. If some names are measured apart, also
             `miou_seen`, of these, `miou_unseen`, of the others, and `miou_harmonic`, the harmonic
             mean of the two. What no class is there for is left out.
         """
-        occurring = (self.together[1:] > 0).nonzero().flatten().tolist()
-        ious = {k: float(self.shared[1 + k] / self.together[1 + k]) for k in occurring}
+        occurring = [k for k in self.together.nonzero().flatten().tolist() if k > 0]
+        ious = {k: float(self.shared[k] / self.together[k]) for k in occurring}
         kinds = {"miou": list(ious.values())}
         if self.seen:
             kinds["miou_seen"] = [iou for k, iou in ious.items() if k in self.seen]
             kinds["miou_unseen"] = [iou for k, iou in ious.items() if k not in self.seen]
         named = {name: fmean(values) for name, values in kinds.items() if values}
         if {"miou_seen", "miou_unseen"} <= named.keys():
-            named["miou_harmonic"] = _harmonic(named["miou_seen"], named["miou_unseen"])
+            both = [named["miou_seen"], named["miou_unseen"]]
+            named["miou_harmonic"] = harmonic_mean(both)
         return self.masks.compute() | named
 
     def _count(self, maps: Tensor, truth: Tensor) -> None:
@@ -409,10 +410,6 @@ class ClassedMaskMeasure:
         right = truth[maps == truth].bincount(minlength=256)
         self.shared += right
         self.together += marked + true - right
-
-
-def _harmonic(one: float, other: float) -> float:
-    return 2 * one * other / (one + other) if one + other else 0.0
 
 
 def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:

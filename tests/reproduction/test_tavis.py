@@ -1,0 +1,147 @@
+"""TAViS's tables in small: what is trained, what is concluded."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avseg.datasets.synthetic.categories import SEEN
+from avseg.errors import TrainingError
+from avseg.reproduction import tavis
+from avseg.reproduction.grid import Measures, Stage
+from avseg.reproduction.tavis import ABLATIONS, PAPER, ROWS, TavisTables, reproduce
+from avseg.training.recipe import Recipe, load_recipe
+from avseg.training.resolving import resolve_recipe
+from tests.training import tiny
+from tests.training.test_tavis import MODEL
+
+
+def tables(**means: tuple[float, float]) -> TavisTables:
+    """Three runs of each row, a thousandth apart: J of S4 and MS3."""
+    return TavisTables(
+        {
+            name.replace("_", "-"): [
+                {"s4_test_j": s4 + d, "ms3_test_j": ms3 + d} for d in (-0.001, 0.0, 0.001)
+            ]
+            for name, (s4, ms3) in means.items()
+        },
+        (300, 400),
+    )
+
+
+def verdicts(**means: tuple[float, float]) -> dict[str, str]:
+    return {f.claim: f.verdict for f in tables(**means).findings()}
+
+
+def test_the_papers_own_figures_bear_out_what_it_says() -> None:
+    percent = {row.replace("-", "_"): (s4 / 100, ms3 / 100) for row, (s4, ms3) in PAPER.items()}
+    found = verdicts(**percent)
+    assert len(found) == 5 * 3 + 2 + 2
+    assert set(found.values()) == {"holds"}
+
+
+def test_the_largest_drop_is_judged_against_the_larger_of_the_others() -> None:
+    found = verdicts(no_ibqd=(0.70, 0.50), no_tbas=(0.65, 0.60), no_tbhp=(0.75, 0.55))
+    assert found == {
+        "of the three parts IBQD helps most, s4": "does not hold",
+        "of the three parts IBQD helps most, ms3": "holds",
+    }
+
+
+def test_a_part_that_does_as_well_left_out_does_not_help() -> None:
+    found = verdicts(full=(0.7, 0.5), no_tbhp=(0.7, 0.6))
+    assert found["hybrid prompting helps, s4"] == "cannot be told"
+    assert found["hybrid prompting helps, ms3"] == "does not hold"
+    assert found["hybrid prompting helps more with multiple sources"] == "does not hold"
+
+
+def test_the_table_has_the_papers_figures_beside_ours() -> None:
+    text = tables(no_ibqd=(0.7, 0.5)).markdown()
+    assert text.startswith("# TAViS in small: 300 steps on frames, then 400 on clips")
+    row = next(line for line in text.splitlines() if line.startswith("| w/o IBQD (`no-ibqd`) | 3"))
+    assert row.endswith("| 79.6 | 58.5 |")
+    assert "zero-shot" not in text
+
+
+def test_the_zero_shot_table_tells_seen_and_unseen_apart() -> None:
+    both = "s4_test_seen+s4_test_zero_shot_miou"
+    run: Measures = {f"{both}_seen": 0.6, f"{both}_unseen": 0.2, f"{both}_harmonic": 0.3}
+    run |= {"s4_test_seen_j": 0.7, "s4_test_zero_shot_f": 0.5}
+    text = TavisTables({"zero-shot": [run]}, (300, 300)).markdown()
+    row = next(line for line in text.splitlines() if line.endswith("| 0.500 |"))
+    assert "(`zero-shot`) | s4 | 1 | 0.600 | 0.200 | 0.300 | 0.700 | - | - | 0.500 |" in row
+    assert "TAViS 28.21, OV-AVSS 22.20" in text
+
+
+def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no row 'ears'; there are full, no-ibqd"):
+        reproduce(tmp_path, rows=["ears"])
+    assert not list(tmp_path.iterdir())
+
+
+def tiny_recipes() -> dict[Any, Recipe]:
+    """The packaged recipes with the smallest model, from random numbers."""
+    trainer = tiny.TRAINER | {"max_steps": 1}
+    frames, clips = (load_recipe(name) for name in ("tavis_small_frames", "tavis_small"))
+    return {
+        "s4": replace(frames, model=MODEL | frames.model, trainer=trainer, start_from={}),
+        "ms3": replace(clips, model=MODEL, trainer=trainer),
+    }
+
+
+def test_each_row_is_trained_on_frames_then_on_clips(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tavis, "measure_baselines", lambda _: {})
+    trained: list[str] = []
+    found = reproduce(
+        tmp_path,
+        data,
+        rows=["no-tbhp"],
+        seeds=1,
+        recipes=tiny_recipes(),
+        on_stage=lambda stage, *_: trained.append(stage.output.name),
+    )
+    assert trained == ["tavis_no_tbhp_frames_0", "tavis_no_tbhp_0"]
+    wanted = {f"{s}_{split}_j" for s in ("s4", "ms3") for split in ("test", "test_seen")}
+    assert wanted <= found.rows["no-tbhp"][0].keys()
+    assert json.loads((tmp_path / "tavis.json").read_text())["steps"] == [1, 1]
+
+
+@pytest.fixture
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Recipe]]:
+    """What would be trained for each row."""
+    grids: list[dict[str, list[list[Stage]]]] = []
+    monkeypatch.setattr(tavis, "measure_baselines", lambda _: {})
+    monkeypatch.setattr(tavis, "train_grid", lambda grid, *_: grids.append(grid) or {})
+    reproduce(tmp_path, tmp_path, seeds=1, steps=7)
+    return {row: [stage.recipe for stage in chains[0]] for row, chains in grids[0].items()}
+
+
+def test_what_a_row_leaves_out_both_trainings_leave_out(planned: dict[str, list[Recipe]]) -> None:
+    assert tuple(planned) == ROWS
+    for row, (_, options) in ABLATIONS.items():
+        for recipe in planned[row]:
+            assert options.items() <= recipe.model.items()
+            assert recipe.trainer["max_steps"] == 7
+            resolve_recipe(recipe)
+
+
+def test_the_zero_shot_row_learns_no_name_of_an_unseen_category(
+    planned: dict[str, list[Recipe]],
+) -> None:
+    for subset, recipe in zip(("s4", "ms3"), planned["zero-shot"], strict=True):
+        assert recipe.data["classes"] == list(SEEN)
+        assert recipe.data["tested"] == [
+            f"{subset}/test_seen",
+            f"{subset}/test_zero_shot",
+            f"{subset}/test_seen+{subset}/test_zero_shot",
+        ]
+        assert "classes" not in planned["full"][0].data
+        assert planned["full"][0].data["seen"] == list(SEEN)
+
+
+def test_every_row_can_be_told_apart() -> None:
+    assert len({str(options) for _, options in ABLATIONS.values()}) == len(ROWS) - 1
