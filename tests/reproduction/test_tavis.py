@@ -115,7 +115,12 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[R
     """What would be trained for each row."""
     grids: list[dict[str, list[list[Stage]]]] = []
     monkeypatch.setattr(tavis, "measure_baselines", lambda _: {})
-    monkeypatch.setattr(tavis, "train_grid", lambda grid, *_: grids.append(grid) or {})
+
+    def train_grid(grid: dict[str, list[list[Stage]]], *_: object) -> dict[str, list[Measures]]:
+        grids.append(grid)
+        return {}
+
+    monkeypatch.setattr(tavis, "train_grid", train_grid)
     reproduce(tmp_path, tmp_path, seeds=1, steps=7)
     return {row: [stage.recipe for stage in chains[0]] for row, chains in grids[0].items()}
 

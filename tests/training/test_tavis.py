@@ -13,6 +13,7 @@ from avseg.checkpoints.layout import Checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.datasets import AVSBench
 from avseg.datasets.classes import ClassedSplit
+from avseg.datasets.contents import Contents
 from avseg.datasets.layout import LAYOUTS
 from avseg.datasets.synthetic.captions import WORDS
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
@@ -194,6 +195,24 @@ def test_clips_with_other_names_are_not_trained_on(
     nothing = recipe(train=["s4/train"], classes=["telephone"])
     with pytest.raises(TrainingError, match="no clip of s4/train has nothing but telephone"):
         run_recipe(nothing, tmp_path / "run", data)
+
+
+def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Contents] = []
+
+    def draw_dubs(_: ClassedClips, contents: list[Contents], __: float) -> list[Dub]:
+        told.extend(contents)
+        return []
+
+    monkeypatch.setattr("avseg.training.tavis.draw_dubs", draw_dubs)
+    kept = str(AVSBench(data, "s4", "train").entries[1].category)
+    materials = Materials(TavisConfig.tiny(**MODEL), {}, data, tmp_path / "sounds")
+    options = TextBridge(("s4/train",), (), classes=(kept,), frames_alone=True, off_screen=0.5)
+    frames = options.build(materials).train
+    assert isinstance(frames, ClassedFrames)
+    assert [contents.sounding for contents in told] == [{kept}] * len(frames.clips)
 
 
 def test_data_sets_are_measured_as_one(data: Path, tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ class TextBridge:
                 "sound; set data.frames_alone=true, or data.off_screen=0.0."
             )
         config = materials.config
-        joined = (*self.train, *self.measured, *self.tested)
-        names = [part for name in joined for part in name.split("+")]
+        parts = [part for name in (*self.measured, *self.tested) for part in name.split("+")]
+        names = (*self.train, *parts)
         opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
         splits = {name: ClassedSplit.open(split) for name, split in opened.items()}
         model = TavisModel(config)
