@@ -175,10 +175,10 @@ class TavisTables(Reproduction):
             "",
             f"Categories that no training clip holds (`{_UNSEEN}`), beside those of training "
             f"(`{_SEEN}`), in seen art styles; class mIoU over the clips of both, with all "
-            f"{len(CATEGORIES)} names to choose from, of which {len(SEEN)} are seen. The frozen "
-            "parts were pre-trained on pictures, sounds and words of all of them, as ImageBind and "
-            "SAM 2 at full size have seen the world: no training of TAViS itself has shown what "
-            "sounds in an unseen category, marked it, or named it. Paper: "
+            f"{len(CATEGORIES)} names to choose from, of which {len(SEEN)} are seen. What "
+            "TAViS starts from was pre-trained on pictures, sounds and words of all of them, as "
+            "ImageBind and SAM 2 at full size have seen the world; no clip that TAViS itself was "
+            "trained on holds an unseen category. Paper: "
             f"{theirs} (percent, mean IoU over the 70 classes of AVSBench-OV, frame by frame): "
             f"another world and another mean. {_SECONDARY}.",
             "",
