@@ -25,16 +25,16 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from _authors import build as build_theirs
 from _authors import f_measure, prepare, quiet, train_step
+from _cost import Cost, matrix_rate, measure
 from _material import circumstances
 from parity_av2t import inputs, target, weight
 from safetensors.torch import save_file
@@ -52,21 +52,6 @@ from avseg.models.losses import resize_logits
 
 SEED = 1
 SIDE = 1024
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run took.
-
-    Args:
-        cpu_s: Processor time of all threads, in seconds.
-        wall_s: Time on the clock, in seconds.
-        peak_gb: Peak of resident memory, of the GPU's if there is one, in 1e9 bytes.
-    """
-
-    cpu_s: float
-    wall_s: float
-    peak_gb: float
 
 
 def main() -> None:
@@ -289,30 +274,6 @@ def save_gradients(model: torch.nn.Module, loss: float, path: Path) -> None:
     torch.save({"loss": loss, "gradients": gradients}, path)
 
 
-def measure(call: Callable[[], Any], device: torch.device | str) -> tuple[Cost, Any]:
-    """Run something once and take its cost."""
-    on_gpu = torch.device(device).type == "cuda"
-    if on_gpu:
-        call()  # kernels are chosen and memory is found
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = call()
-    if on_gpu:
-        torch.cuda.synchronize()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = torch.cuda.max_memory_allocated() if on_gpu else _peak_resident_bytes()
-    return Cost(round(cpu, 4), round(wall, 4), round(peak / 1e9, 3)), result
-
-
-def _peak_resident_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return 1024 * int(line.split()[1])
-
-
 def floor(options: argparse.Namespace, cost: Cost) -> dict[str, float]:
     """Compare a run of ours with the time that its matrix products alone would take.
 
@@ -324,14 +285,8 @@ def floor(options: argparse.Namespace, cost: Cost) -> dict[str, float]:
         The arithmetic, this machine's rate, and the share of the time that is arithmetic.
     """
     dtype = torch.bfloat16 if options.bf16 else torch.float32
-    side = 4096 if options.device.type == "cuda" else 2048
-    a = torch.randn(side, side, dtype=dtype, device=options.device)
-    repeats = 10
-    a @ a
-    product, _ = measure(lambda: [a @ a for _ in range(repeats)], options.device)
     on_gpu = options.device.type == "cuda"
-    seconds = (product.wall_s if on_gpu else product.cpu_s) / repeats
-    rate = 2 * side**3 / seconds
+    rate = matrix_rate(options.device, dtype)
     operations = count_operations(options)
     floor_s = operations / rate
     return {
