@@ -1,4 +1,4 @@
-"""The authors' AV2T-SAM on SAM 2, run from a clone of github.com/bok-bok/AV2T-SAM at d7cac49.
+"""The authors' AV2T-SAM, run from a clone of github.com/bok-bok/AV2T-SAM at d7cac49.
 
 Nothing of it is kept here: it is imported from the clone. What it imports besides torch,
 transformers and torchscale 0.2.0 (`pip install --no-deps torchscale==0.2.0`) takes no part in what
@@ -66,18 +66,20 @@ def prepare(clone: Path, device: torch.device) -> None:
             setattr(kind, "cuda", lambda self, *_: self)  # noqa: B010 - mypy minds the assignment
 
 
-def build(clone: Path, seed: int | None) -> nn.Module:
+def build(clone: Path, seed: int | None, sam: int) -> nn.Module:
     """Build their model with product features and adapters.
 
     Args:
         clone: The clone, prepared.
         seed: Of the weights, made as in parity_av2t.py; None leaves them as memory is.
+        sam: 1 for SAM ViT-H, 2 for SAM 2 Hiera-L.
 
     Returns:
         The model; what it trains requires gradients.
     """
     with no_init_weights():
         avt_sam = importlib.import_module("model.avt_sam")
+        evf_sam = importlib.import_module("model.evf_sam")
         evf_sam2 = importlib.import_module("model.evf_sam2")
         evf_config = importlib.import_module("model.configuration_evf").EvfConfig
         configs = clone / "model/segment_anything_2/sam2_configs"
@@ -86,15 +88,21 @@ def build(clone: Path, seed: int | None) -> nn.Module:
             configs / config_name, overrides
         )
         vars(build_sam2)["instantiate"] = lambda node, **_: _instantiate(node)
+        version = "evf_sam" if sam == 1 else "evf_sam2"
         options = argparse.Namespace(
-            evf_version="evf_sam2", projector_type="mul", use_adapter=True, device="cpu"
+            evf_version=version, projector_type="mul", use_adapter=True, device="cpu"
+        )
+        config = evf_config(
+            hidden_size=1024,
+            out_dim=256,
+            sam_scale="huge" if sam == 1 else "large",
+            mm_extractor_scale="large",
         )
 
         def init_model(self: Any) -> tuple[None, nn.Module]:
+            if sam == 1:
+                return None, evf_sam.EvfSamModel(config)
             self.depth = 48
-            config = evf_config(
-                hidden_size=1024, out_dim=256, sam_scale="large", mm_extractor_scale="large"
-            )
             return None, evf_sam2.EvfSam2Model(config, args=options)
 
         avt_sam.AVTSAM.init_model = init_model

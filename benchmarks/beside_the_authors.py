@@ -1,15 +1,15 @@
 """Is it as fast as the authors' code, and does it say the same?
 
     python benchmarks/beside_the_authors.py CLONE WORK --task forward|train_step|score
-        [--frames 1] [--rounds 1] [--device cpu|cuda] [--bf16] [--memory normal|low]
+        [--sam 1|2] [--frames 1] [--rounds 1] [--device cpu|cuda] [--bf16] [--memory normal|low]
         [--image-size 1024] [--recomputed-blocks N] [--plain]
 
 CLONE is a clone of github.com/bok-bok/AV2T-SAM (_authors.py says what has to be installed), WORK a
-folder for 4 GB of weights, made once. AV2T-SAM on SAM 2 Hiera-L, product features, adapters, with
-random weights and inputs made by the rule of parity_av2t.py. Theirs and ours run in turn, each in a
-process of its own; with `--memory low` our weights stay in the file. Prints for each the processor
-time of all threads, the time on the clock and the peak of resident memory from the moment the model
-is loaded; then the ratios, and how far the outputs differ.
+folder for 4 GB of weights, made once. AV2T-SAM on SAM 2 Hiera-L (`--sam 1`: SAM ViT-H), product
+features, adapters, with random weights and inputs made by the rule of parity_av2t.py. Theirs and
+ours run in turn, each in a process of its own; with `--memory low` our weights stay in the file.
+Prints for each the processor time of all threads, the time on the clock and the peak of resident
+memory from the moment the model is loaded; then the ratios, and how far the outputs differ.
 
 `train_step` is one batch through their loop over an epoch, with anomaly detection and F-measure, as
 their script runs it; `--plain` leaves these two out. `score` is one F-measure of 255 thresholds.
@@ -42,6 +42,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from avseg.backbones import PromptedSam1Config, PromptedSam2Config
 from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.published.av2t_sam import av2t_sam
@@ -52,6 +53,7 @@ from avseg.models.losses import resize_logits
 
 SEED = 1
 SIDE = 1024
+SAMS: dict[int, Any] = {1: PromptedSam1Config, 2: PromptedSam2Config}
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def main() -> None:
     if options.side:
         print(json.dumps(SIDES[options.side](options)))
         return
-    folder = options.work / "model"
+    folder = model_folder(options)
     if options.task != "score" and not folder.exists():
         run(options, "prepare")
     found: dict[str, list[dict[str, Any]]] = {"theirs": [], "ours": []}
@@ -82,6 +84,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("clone", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--task", choices=("forward", "train_step", "score"), default="forward")
+    parser.add_argument("--sam", type=int, choices=(1, 2), default=2)
     parser.add_argument("--frames", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--device", type=torch.device, default="cpu")
@@ -116,7 +119,7 @@ def compare(options: argparse.Namespace, best: dict[str, dict[str, Any]]) -> dic
             "mask_iou": ((marked[0] & marked[1]).sum() / (marked[0] | marked[1]).sum()).item(),
             "flipped_pixels": int((marked[0] ^ marked[1]).sum()),
         }
-    names = av2t_sam(2, "mul")
+    names = av2t_sam(options.sam, "mul")
     gradients = names.to_published(ours["gradients"])
     reference = theirs["gradients"]
     far = [
@@ -132,23 +135,29 @@ def compare(options: argparse.Namespace, best: dict[str, dict[str, Any]]) -> dic
     }
 
 
+def model_folder(options: argparse.Namespace) -> Path:
+    """Say where the weights are, in this package's format."""
+    folder: Path = options.work / f"sam{options.sam}"
+    return folder
+
+
 def prepare_weights(options: argparse.Namespace) -> dict[str, Any]:
     """Write the weights that theirs makes from the seed as a model's folder of ours."""
     prepare(options.clone, torch.device("cpu"))
     with quiet():
-        theirs = build_theirs(options.clone, None)
+        theirs = build_theirs(options.clone, None, options.sam)
     shapes = {name: list(values.shape) for name, values in theirs.state_dict().items()}
     del theirs
-    config = Av2tSamConfig()
+    config = Av2tSamConfig(sam_config=SAMS[options.sam]())
     with torch.device("meta"):
         model = Av2tSamModel(config)
     towers = {n: v for n, v in model.state_dict().items() if n.startswith(("clip.", "clap."))}
     system = {n: v for n, v in model.state_dict().items() if n not in towers}
     published = {name: weight(name, shape, SEED) for name, shape in shapes.items()}
-    tensors = av2t_sam(2, "mul").fit(published, system).tensors
+    tensors = av2t_sam(options.sam, "mul").fit(published, system).tensors
     # Their embeddings are given, as theirs are, so that the towers take no part.
     tensors |= {n: torch.zeros(v.shape, dtype=v.dtype) for n, v in towers.items()}
-    folder = options.work / "model"
+    folder = model_folder(options)
     folder.mkdir()
     config.save_pretrained(folder)
     Av2tSamProcessor.from_config(config).save_pretrained(folder)
@@ -167,7 +176,7 @@ def run_theirs(options: argparse.Namespace) -> dict[str, Any]:
         return asdict(cost) | {"f": value}
     clip = inputs(SEED, options.frames)
     with quiet():
-        model = build_theirs(options.clone, SEED).to(options.device)
+        model = build_theirs(options.clone, SEED, options.sam).to(options.device)
         if options.task == "forward":
             model.eval()
             batch = [values.to(options.device) for values in clip.values()]
@@ -195,7 +204,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
             "f": values[0],
         }
     size = None if options.image_size == SIDE else options.image_size
-    checkpoint = Checkpoint("beside", options.work / "model")
+    checkpoint = Checkpoint("beside", model_folder(options))
     model, _ = load_checkpoint(checkpoint, options.memory, size)
     model = model.to(options.device)
     clip = {
@@ -299,7 +308,7 @@ def floor(options: argparse.Namespace, cost: Cost) -> dict[str, float]:
 
 def count_operations(options: argparse.Namespace) -> int:
     """Count the operations of matrix products and attention, without doing them."""
-    config = Av2tSamConfig(sam_config={"image_size": options.image_size})
+    config = Av2tSamConfig(sam_config=SAMS[options.sam](image_size=options.image_size))
     with torch.device("meta"):
         model = Av2tSamModel(config)
         clip = {name: values.to("meta") for name, values in inputs(SEED, options.frames).items()}
