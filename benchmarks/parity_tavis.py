@@ -1,0 +1,291 @@
+"""How far is TAViS from outputs recorded of the authors' code, at full size, on the same weights?
+
+    python benchmarks/parity_tavis.py --recorded FILE.npz
+
+ImageBind-Huge, SAM 2 Hiera-L at 224 pixels, the released behaviour; one clip of three frames and 71
+names, one training step in evaluation mode, float32. Prints for every recorded tensor the largest
+absolute difference, the scale (the largest absolute recorded value) and the tolerance, and how many
+parameters train; exits with 1 if anything is out of its tolerance. It needs 8 GB of memory.
+
+The weights are made by `weight` from the published names and shapes and a seed, the inputs by
+`inputs` from the seed, so that the file holds outputs only. It was recorded of
+github.com/Sssssuperior/TAViS at 00212fe, which does not run as published. Mended: a string without
+its opening quote, and calls that need CUDA. Changed: memory that is not rounded to bfloat16, masks
+whose holes are not filled, no dropout. N = 3 frames, Q = 5 queries, K = Q + 1 masks:
+
+| in the file | what |
+| --- | --- |
+| shapes, seed | names and shapes of the state dict (JSON); of weights and inputs |
+| sound_tokens, sound_cls, picture_cls | ImageBind's; of the tokens every third, every fifth value |
+| queries, objects | decomposition: t_W and t_a', (N, Q, 768) |
+| pseudo_text, sparse, dense | states (N, K, 1024); prompts (N, K, 256) and (N, 256) |
+| adapters.I | vector of block I, (N, width) |
+| decoded, ious | three masks of each prompt and their predicted IoU; of masks every fourth pixel |
+| recalled.T, memory_map.T | memory: features with it, and what is remembered; strided |
+| masks | the best, of 224 x 224 every fourth pixel, (N, K, 56, 56) |
+| text, text_states | of the names, (71, 1024) |
+| by_sound, by_picture | similarities of the queries with the names, (N * Q, 71) |
+| a2t, v2t, a2pt, separate, binary, loss_G | losses; the first two over the number of pairs |
+| points | where masks were compared to match them, (N, 12544, 2) |
+| gradient_names, gradient_norms, gradient_samples | of all that trains; JSON; (G,); by `sample` |
+
+AVX2 is used, unless ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS say
+otherwise: the recording was made with it, and longer vectors add in another order.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Read when torch is loaded.
+os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+os.environ.setdefault("MKL_ENABLE_INSTRUCTIONS", "AVX2")
+
+import numpy as np
+import torch
+from parity_av2t import Table
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.initialization import no_init_weights
+
+from avseg.checkpoints.published.keymap import KeyMap
+from avseg.checkpoints.published.tavis import tavis
+from avseg.models.losses import resize_logits
+from avseg.models.tavis import TavisConfig, TavisModel
+from avseg.models.tavis.losses import total_loss
+
+FRAMES, NAMES, QUERIES = 3, 71, 5
+
+#: Values of a gradient that are compared one by one.
+_SAMPLES = 64
+
+#: Share of a tensor's largest value that rounding in float32 may move it; from the mask decoder on
+#: (a norm of nearly constant tokens amplifies rounding); and of a gradient, which passes it twice.
+_FEATURES, _AFTER, _GRADIENTS = 1e-5, 1e-4, 1e-3
+
+#: Gradients may differ by this all the same: some are zero, and computed as sums that cancel.
+_NO_GRADIENT = 1e-7
+
+#: What comes after the mask decoder, the rest being features.
+_AFTER_THE_DECODER = (
+    *("decoded", "ious", "recalled", "memory_map", "masks", "by_picture"),
+    *("a2t", "v2t", "a2pt", "separate", "binary", "loss_G"),
+)
+
+#: ImageBind's factor of its sounds is no weight: it does not learn.
+_SOUND_SCALE = "imagebind.modality_postprocessors.audio.1.log_logit_scale"
+
+
+def weight(name: str, shape: list[int], seed: int) -> Tensor:
+    """Make the values of a published tensor from its name, its shape and the seed."""
+    if name == _SOUND_SCALE:
+        return torch.tensor(math.log(20.0))
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+    values = torch.randn(shape, generator=generator)
+    if name.endswith("weight") and len(shape) == 1:
+        return 1 + 0.2 * values
+    if name.endswith("weight"):
+        return values * 0.8 / math.sqrt(values[0].numel())
+    return 0.2 * values
+
+
+def inputs(seed: int) -> dict[str, Tensor]:
+    """Make one clip, texts of names and true masks; nothing sounds in the second frame."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.rand(FRAMES, 3, 28, 28, generator=generator)
+    frames = F.interpolate(frames, (224, 224), mode="bilinear")
+    sounds = torch.randn(FRAMES, 1, 128, 204, generator=generator)
+    texts = torch.randint(1, 400, (NAMES, 77), generator=generator)
+    for row in range(NAMES):
+        texts[row, 2 + row % 8] = 49407  # ends the text
+    labels = 17 * torch.randint(0, 5, (FRAMES, 4, 4), generator=generator)
+    labels[:, 0, 0] = labels[1] = 0
+    return {
+        "pixel_values": frames.unsqueeze(0),
+        "audio_values": sounds.unsqueeze(0),
+        "name_ids": texts,
+        "targets": labels.repeat_interleave(56, -1).repeat_interleave(56, -2).unsqueeze(0),
+    }
+
+
+def sample(gradient: Tensor) -> Tensor:
+    """Take some values of a gradient, evenly over all."""
+    values = gradient.flatten()
+    return values[:: max(1, len(values) // _SAMPLES)]
+
+
+def build(shapes: dict[str, list[int]], seed: int) -> tuple[TavisModel, KeyMap]:
+    """Make the model of published size, which recomputes what it can in the backward pass."""
+    with no_init_weights():
+        model = TavisModel(TavisConfig.release_faithful(memory_at_test=True))
+    table = tavis("argmax")
+    trains = {name for name, values in model.named_parameters() if values.requires_grad}
+    published = {name: weight(name, shape, seed) for name, shape in shapes.items()}
+    published[_SOUND_SCALE] = weight(_SOUND_SCALE, [], seed)  # a buffer of theirs, too
+    model.load_state_dict(table.fit(published, model.state_dict()).tensors, assign=True)
+    for name, values in model.named_parameters():
+        values.requires_grad_(name in trains)
+    for module in model.modules():
+        if hasattr(module, "gradient_checkpointing"):
+            vars(module)["gradient_checkpointing"] = True
+    return model.train(mode=False), table
+
+
+def compute(model: TavisModel, clip: dict[str, Tensor], points: Tensor) -> dict[str, Tensor]:
+    """Run a training step; give all that is recorded but the gradients, under the same names."""
+    found: dict[str, list[Any]] = {"recalled": [], "memory_map": [], "decoded": []}
+    hooks = [
+        model.memory.attention.register_forward_hook(_keep(found["recalled"])),
+        model.memory.encoder.register_forward_hook(_keep(found["memory_map"])),
+    ]
+    decode = model.sam.decode_masks
+
+    def decode_and_keep(*args: Any, **options: Any) -> Any:
+        found["decoded"].append(decode(*args, **options))
+        return found["decoded"][-1]
+
+    vars(model.sam)["decode_masks"] = decode_and_keep
+    frames, sounds = clip["pixel_values"].flatten(0, 1), clip["audio_values"].flatten(0, 1)
+    names = model.read_names(clip["name_ids"])
+    sound, picture_cls = model.perceive(frames, sounds)
+    prompts = model.prompt(sound, picture_cls)
+    masks = model.mark(frames, sound, prompts, (1, FRAMES), None)
+    similarities = (
+        model.compare_sounds(prompts.objects, names),
+        model.compare_pictures(frames, masks.logits[:, :-1], names),
+    )
+    pseudo_text: Any = prompts.pseudo_text
+    losses = _losses(
+        model,
+        masks.logits,
+        clip,
+        points,
+        class_logits=similarities,
+        pseudo_text=pseudo_text[:, :-1],
+        names=names,
+    )
+    losses["loss_G"].backward()
+    for hook in hooks:
+        hook.remove()
+    decomposition: Any = model.decomposition
+    adapters: Any = model.adapters
+    with torch.no_grad():
+        queries, _ = decomposition(sound.tokens, sound.cls)
+        vectors = adapters(sound.tokens)
+    return losses | {
+        "sound_tokens": sound.tokens[:, ::3, ::5],
+        "sound_cls": sound.cls,
+        "picture_cls": picture_cls,
+        "queries": queries,
+        "objects": prompts.objects,
+        "pseudo_text": pseudo_text,
+        "sparse": prompts.sparse,
+        "dense": prompts.dense,
+        **{f"adapters.{i}": vector for i, vector in enumerate(vectors)},
+        "decoded": torch.stack([out.mask_logits for out in found["decoded"]])[..., ::4, ::4],
+        "ious": torch.stack([out.iou_predictions for out in found["decoded"]]),
+        **{
+            f"recalled.{t}": values.transpose(1, 2)[:, ::16, ::9]
+            for t, values in enumerate(found["recalled"])
+        },
+        **{
+            f"memory_map.{t}": values[:, ::8, ::4, ::4]
+            for t, values in enumerate(found["memory_map"])
+        },
+        "masks": resize_logits(masks.logits, frames.shape[-2:])[..., ::4, ::4],
+        "text": names.embeddings,
+        "text_states": names.states,
+        "by_sound": similarities[0],
+        "by_picture": similarities[1],
+    }
+
+
+def _keep(into: list[Tensor]) -> Callable[..., None]:
+    """Make a hook that keeps the first of a module's outputs."""
+    return lambda _module, _inputs, outputs: into.append(outputs[0])
+
+
+def _losses(
+    model: TavisModel, mask_logits: Tensor, clip: dict[str, Tensor], points: Tensor, **rest: Any
+) -> dict[str, Tensor]:
+    """Compute the losses as recorded, with masks compared at the recorded points."""
+    random, torch.rand = torch.rand, lambda *_, **__: points
+    try:
+        parts, pairs = model.losses(mask_logits, labels=clip["targets"].flatten(0, 1), **rest)
+    finally:
+        torch.rand = random
+    return {
+        "a2t": parts["a2t"] / pairs,
+        "v2t": parts["i2t"] / pairs,
+        "a2pt": parts["a2pt"],
+        "separate": parts["separate"],
+        "binary": parts["binary"],
+        "loss_G": total_loss(parts, pairs, model.config),
+    }
+
+
+def compare_outputs(table: Table, recorded: dict[str, np.ndarray], ours: dict[str, Tensor]) -> None:
+    """Compare all that is no gradient."""
+    for name, values in ours.items():
+        scale = float(np.abs(recorded[name]).max())
+        after = name.partition(".")[0] in _AFTER_THE_DECODER
+        table.compare(name, values, recorded[name], scale * (_AFTER if after else _FEATURES))
+
+
+def compare_gradients(
+    table: Table, recorded: dict[str, np.ndarray], model: TavisModel, names: KeyMap
+) -> None:
+    """Compare the norm of every gradient, some of its values, and who gets none."""
+    trained = {name: values for name, values in model.named_parameters() if values.requires_grad}
+    gradients = names.to_published(
+        {name: values.grad for name, values in trained.items() if values.grad is not None}
+    )
+    norms = dict(
+        zip(json.loads(str(recorded["gradient_names"])), recorded["gradient_norms"], strict=True)
+    )
+    table.row("parameters with a gradient: names differ", len(norms.keys() ^ gradients), 0, 0)
+    counts = [len(sample(gradients[name])) for name in norms]
+    samples = torch.from_numpy(recorded["gradient_samples"]).split(counts)
+    for (name, norm), values in zip(norms.items(), samples, strict=True):
+        gradient = gradients[name]
+        short = name.removeprefix("sam_mask_decoder.")[-46:]
+        difference = abs(gradient.norm().item() - norm)
+        table.row(f"norm of {short}", difference, norm, max(_GRADIENTS * norm, _NO_GRADIENT))
+        tolerance = max(_GRADIENTS * values.abs().max().item(), _NO_GRADIENT)
+        table.compare(f"gradient of {short}", sample(gradient), values.numpy(), tolerance)
+
+
+def main() -> int:
+    """Run the comparison; 0 if all is within tolerance."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--recorded", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    with np.load(arguments.recorded) as file:
+        recorded = {name: file[name] for name in file.files}
+    seed = int(recorded["seed"])
+    model, names = build(json.loads(str(recorded["shapes"])), seed)
+    start = time.process_time()
+    ours = compute(model, inputs(seed), torch.from_numpy(recorded["points"]))
+    table = Table()
+    compare_outputs(table, recorded, ours)
+    compare_gradients(table, recorded, model, names)
+    trained = sum(values.numel() for values in model.parameters() if values.requires_grad)
+    table.row("parameters that train, in millions", abs(trained / 1e6 - 54.85), 54.85, 0.02)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{trained:,} parameters train")
+    print(f"{time.process_time() - start:.0f} CPU-s, peak memory {memory:.1f} GB")
+    return int(table.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
