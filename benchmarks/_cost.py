@@ -1,12 +1,15 @@
 """What the benchmarks measure alike: time and memory of a call, and how fast matrices multiply."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,19 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     a @ a
     product, _ = measure(lambda: [a @ a for _ in range(repeats)], device)
     return 2 * side**3 * repeats / (product.wall_s if on_gpu else product.cpu_s)
+
+
+@contextmanager
+def counted_without_values() -> Iterator[FlopCounterMode]:
+    """Count the operations of models on the meta device, where nothing is computed.
+
+    Yields:
+        The counter.
+    """
+    # Autocast knows no such tensors; here models only ever switch it off.
+    no_autocast = mock.patch("torch.autocast", lambda *_, **__: nullcontext())
+    with no_autocast, FlopCounterMode(display=False) as counter:
+        yield counter
 
 
 def _peak_resident_bytes() -> int:

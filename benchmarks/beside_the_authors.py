@@ -34,13 +34,12 @@ from typing import Any
 import torch
 from _authors import build as build_theirs
 from _authors import f_measure, prepare, quiet, train_step
-from _cost import Cost, matrix_rate, measure
+from _cost import Cost, counted_without_values, matrix_rate, measure
 from _material import circumstances
 from parity_av2t import inputs, target, weight
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from avseg.backbones import PromptedSam1Config, PromptedSam2Config
 from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
@@ -314,7 +313,7 @@ def count_operations(options: argparse.Namespace) -> int:
         clip = {name: values.to("meta") for name, values in inputs(SEED, options.frames).items()}
         side = (options.image_size, options.image_size)
         clip["pixel_values_sam"] = torch.empty(1, options.frames, 3, *side)
-        with FlopCounterMode(display=False) as counter:
+        with counted_without_values() as counter:
             if options.task == "forward":
                 with torch.no_grad():
                     model(**clip)

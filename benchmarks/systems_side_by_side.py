@@ -19,13 +19,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
-from unittest import mock
 
 import torch
-from _cost import matrix_rate, measure
+from _cost import counted_without_values, matrix_rate, measure
 from _material import circumstances
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -166,9 +164,7 @@ def count(system: System, task: str) -> dict[str, int]:
         clip = system.inputs(model)
     if task == "forward":
         model.requires_grad_(False)
-    # Autocast, which the models only ever switch off, knows no tensors without values.
-    no_autocast = mock.patch("torch.autocast", lambda *_, **__: nullcontext())
-    with no_autocast, FlopCounterMode(display=False) as counter:
+    with counted_without_values() as counter:
         if isinstance(model, TavisModel):
             outputs = count_tavis(model, clip, parts)
         else:
