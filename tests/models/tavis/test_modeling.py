@@ -190,6 +190,13 @@ def test_only_the_last_layer_counts_in_the_released_loop() -> None:
     assert "decomposition.gather.0.norm" not in names
 
 
+def test_no_source_lies_outside_of_all_that_sounds(model: TavisModel) -> None:
+    out = run(model, given(2, 3))
+    assert (out.query_logits <= out.mask_logits.unsqueeze(2)).all()
+    everything = out.mask_logits.flatten(0, 1)[out.frame_index]
+    assert (out.named_logits <= everything).all()
+
+
 def test_names_are_read_once(model: TavisModel) -> None:
     ids = given()["name_ids"]
     assert model.read_names(ids) is model.read_names(ids.clone())

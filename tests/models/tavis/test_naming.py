@@ -47,6 +47,13 @@ def test_the_largest_product_gives_a_pixel_its_class() -> None:
     assert torch.equal(classes, expected)
 
 
+def test_a_query_below_the_least_score_gives_no_pixel_its_class() -> None:
+    binary = torch.full((1, 4, 4), 5.0)
+    classes = fuse_classes(queries(), PROBS, binary, "max", 0.7).argmax(dim=1)[0, ::4, ::4]
+    assert (classes[:2] == 1).all()
+    assert (classes[2:] == 0).all()
+
+
 def test_soft_fusion_leaves_the_background_to_the_mask_of_all_that_sounds() -> None:
     binary = torch.full((1, 4, 4), 5.0)
     binary[:, :, 2:] = -5.0

@@ -66,7 +66,7 @@ class TavisConfig(AvsegConfig):
         background: Name of what does not sound.
         sem_fusion: Class of a pixel: of the query that marks it with the largest product of score
             and probability ("max"), or by the sum over queries of these products ("soft").
-        min_score: Score below which a query is no source, in [0, 1).
+        min_score: Score up to which a query is no source, in [0, 1).
         a_scale: What cosines of sounds with texts are multiplied by, beside the texts' own scale;
             20 in the released code, 1 treats sounds as pictures.
         a2t_weight: Weight of the loss that brings sounds to the text of their class.

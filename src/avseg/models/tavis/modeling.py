@@ -88,6 +88,14 @@ class Masks:
     ious: Tensor
     memory: MemoryBank | None
 
+    @property
+    def of_queries(self) -> Tensor:
+        """Of each query within the mask of all that sounds, (N, Q, h, w).
+
+        A query without an object learns no mask; what it marks outside is nothing.
+        """
+        return torch.minimum(self.logits[:, :-1], self.logits[:, -1:])
+
 
 class TavisModel(AvsegModel):
     """Segments and names the objects that sound (Luo et al., ICCV 2025, arXiv:2506.11436).
@@ -206,9 +214,9 @@ class TavisModel(AvsegModel):
         sound, picture_cls = self.perceive(frames, inputs["audio_values"].flatten(0, 1))
         prompts = self.prompt(sound, picture_cls)
         masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), None)
-        queries = masks.logits[:, :-1]
+        queries = masks.of_queries
         by_sound = self.compare_sounds(prompts.objects, names)
-        by_picture = self.compare_pictures(frames, queries, names)
+        by_picture = self.compare_pictures(frames, masks.logits[:, :-1], names)
         probs = by_sound.softmax(-1) + by_picture.softmax(-1)
         marks = (queries > 0).flatten(2).any(-1)  # one that marks nothing shows nothing
         best = (probs[..., 1:].amax(-1) + 2 * marks).argmax(-1)  # (N,)
@@ -441,13 +449,14 @@ class TavisModel(AvsegModel):
         """Add to the outputs of (B, T) frames what is called how."""
         by_sound, by_picture = class_logits
         probs = (by_sound.softmax(-1) + by_picture.softmax(-1)) / 2
-        queries = masks.logits[:, :-1]
+        queries = masks.of_queries
         sources = name_sources(queries, probs, self.config.min_score)
         output.frame_index, output.name_index = sources.frame_index, sources.name_index
         output.named_logits, output.named_scores = sources.named_logits, sources.named_scores
         output.query_logits = queries.unflatten(0, shape)
         output.class_probs = probs.unflatten(0, shape)
         output.sem_fusion = self.config.sem_fusion
+        output.min_score = self.config.min_score
 
     def _for_imagebind(self, frames: Tensor) -> Tensor:
         """Bring pictures in [0, 1], (N, 3, S, S), to what ImageBind was trained on."""

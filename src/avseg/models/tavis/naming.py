@@ -28,15 +28,17 @@ class TavisOutput(NamedOutput):
         mask_logits: Mask of all that sounds, by the prompt of the whole sound, (B, T, h, w).
         iou_predictions: The decoder's estimate of its IoU, (B, T) in [0, 1].
         named_scores: Probability of each source's name, (P,) in [0, 1].
-        query_logits: Mask of each query before the sigmoid, (B, T, Q, h, w).
+        query_logits: Mask of each query within that of all, before the sigmoid, (B, T, Q, h, w).
         class_probs: Probability of each name for each query: the mean of what its sound and what
             its mask are like, (B, T, Q, C).
         sem_fusion: How pixels get their class, see `TavisConfig.sem_fusion`.
+        min_score: See `TavisConfig.min_score`.
     """
 
     query_logits: Tensor | None = None
     class_probs: Tensor | None = None
     sem_fusion: Literal["max", "soft"] | None = None
+    min_score: float | None = None
 
     @property
     def class_logits(self) -> Tensor | None:
@@ -47,7 +49,7 @@ class TavisOutput(NamedOutput):
         queries, probs, all_that_sounds = self.query_logits, self.class_probs, self.mask_logits
         if queries is None or probs is None or all_that_sounds is None or self.sem_fusion is None:
             return None
-        return fuse_classes(queries, probs, all_that_sounds, self.sem_fusion)
+        return fuse_classes(queries, probs, all_that_sounds, self.sem_fusion, self.min_score or 0.0)
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,13 @@ def fuse_classes(
     class_probs: Tensor,
     binary_logits: Tensor,
     rule: Literal["max", "soft"],
+    min_score: float = 0.0,
 ) -> Tensor:
     """Score each class at every pixel.
 
     The published text does not say how; both rules are ours. With "max" a query that is no
-    background competes, where it marks, with its score times the probability of its mask. With
+    background competes, where it marks, with its score times the probability of its mask, if its
+    score is above the least. With
     "soft" the products of all queries and classes are added up, as MaskFormer does
     (arXiv:2107.06278), and the mask of all that sounds says where the background is.
 
@@ -102,6 +106,7 @@ def fuse_classes(
         class_probs: Probability of each name for each query, (..., Q, C).
         binary_logits: Mask of all that sounds, before the sigmoid, (..., h, w).
         rule: "max" or "soft".
+        min_score: Probability that a name must be above; for "max" alone.
 
     Returns:
         Scores, (..., C, 4h, 4w). At the frames' own size: there the scores jump at the masks'
@@ -116,7 +121,8 @@ def fuse_classes(
         background = torch.where(sounds, 0.0, scores.shape[1] * torch.ones_like(scores[:, :1]))
     else:
         best, classes = class_probs.max(dim=-1)  # (N, Q)
-        products = torch.where(probs > 0.5, probs * best[..., None, None], 0.0)
+        marked = (probs > 0.5) & (best > min_score)[..., None, None]
+        products = torch.where(marked, probs * best[..., None, None], 0.0)
         index = classes[..., None, None].expand_as(products)
         scores = products.new_zeros(len(products), class_probs.shape[-1], *products.shape[2:])
         scores = scores.scatter_reduce(1, index, products, "amax")
