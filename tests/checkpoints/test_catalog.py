@@ -55,7 +55,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str, nearest: st
 
 def test_a_name_like_no_other_is_refused_with_all() -> None:
     with pytest.raises(CheckpointError, match=r"nearest: av2t-sam-small, .*, evf-sam;"):
-        find_checkpoint("tavis")
+        find_checkpoint("quux")
 
 
 def test_a_published_name_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,15 +25,13 @@ _PACKAGED = Path(__file__).parent / "packaged"
 
 #: The models in the package.
 CATALOG: dict[str, Checkpoint] = {
-    checkpoint.name: checkpoint
-    for checkpoint in (
-        Checkpoint(
-            name=DEFAULT_MODEL,
-            folder=_PACKAGED / DEFAULT_MODEL,
-            licence="Apache-2.0",
-            world="SynthAVS's drawn world (moving drawings and synthesised sounds)",
-        ),
+    name: Checkpoint(
+        name=name,
+        folder=_PACKAGED / name,
+        licence="Apache-2.0",
+        world="SynthAVS's drawn world (moving drawings and synthesised sounds)",
     )
+    for name in (DEFAULT_MODEL, "tavis-small")
 }
 
 

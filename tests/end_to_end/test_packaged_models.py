@@ -1,0 +1,34 @@
+"""The models in the package on the demo, a frame each second."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import avseg
+from avseg.checkpoints import CATALOG
+from avseg.types import Clip, Segmentation
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.mp4"
+
+
+def segment(name: str) -> tuple[Clip, Segmentation]:
+    segmenter = avseg.load_segmenter(name, device="cpu")
+    rate = segmenter.processor.sample_rate
+    clip = avseg.read_clip(DEMO, frames_per_second=1, sample_rate=rate)
+    return clip, segmenter.segment_clip(clip)
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_each_marks_what_sounds_and_nothing_in_silence(name: str) -> None:
+    clip, segmentation = segment(name)
+    is_loud = np.abs(clip.sound_windows(1.0)).max(axis=1) > 0.01
+    is_marked = segmentation.masks.any((1, 2))
+    assert is_loud.any()
+    assert is_marked[is_loud].mean() >= 0.5
+    assert not is_marked[~is_loud].any()
+
+
+def test_tavis_names_what_sounds() -> None:
+    _, segmentation = segment("tavis-small")
+    assert {"frog", "boat"} <= {source.name for source in segmentation.sources}
