@@ -55,8 +55,11 @@ def test_several_sources_are_drawn_anew(data: Path) -> None:
 
 
 @pytest.mark.parametrize("subset", ["s4", "ms3", "avss"])
-def test_some_frames_of_a_clip_are_read_with_their_classes(data: Path, subset: Subset) -> None:
-    split = ClassedSplit.open(AVSBench(data, subset, "val"))
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_some_frames_of_a_clip_are_read_with_their_classes(
+    data: Path, subset: Subset, name: str
+) -> None:
+    split = ClassedSplit.open(AVSBench(data, subset, name))
     whole, labels = split.read(0)
     for _ in range(2):  # drawn, and as it was drawn
         clip, some = split.read(0, [1, 3])
