@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from inspect import get_annotations
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_origin
 
 from transformers import PreTrainedConfig
 
@@ -98,8 +98,14 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
     names: list[str] = []
     for cls in reversed(config_class.__mro__):
         if issubclass(cls, StrictConfig):
-            names += [name for name in get_annotations(cls) if name not in ("model_type", *names)]
+            own = [name for name, kind in get_annotations(cls).items() if not _is_shared(kind)]
+            names += [name for name in own if name not in ("model_type", *names)]
     return names
+
+
+def _is_shared(kind: Any) -> bool:
+    """Whether an annotation is of what all configurations of a class share."""
+    return get_origin(kind) is ClassVar
 
 
 def options_of(config: StrictConfig) -> dict[str, Any]:

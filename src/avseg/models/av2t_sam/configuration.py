@@ -51,6 +51,23 @@ class Av2tSamConfig(AvsegConfig):
         "clip_config": ClipImageTowerConfig,
         "clap_config": ClapAudioTowerConfig,
     }
+    tiny_options: ClassVar[dict[str, Any]] = {
+        "sam_config": TINY_SAM,
+        "beit3_config": TINY_BEIT3,
+        "clip_config": ClipImageTowerConfig(
+            image_size=128,
+            patch_size=16,
+            stem_channels=TINY_STEM,
+            dim=160,
+            num_layers=2,
+            num_heads=5,
+            ffn_dim=480,
+            projection_dim=128,
+        ),
+        "clap_config": TINY_CLAP,
+        "fused_dim": 128,
+        "adapter_dim": 64,
+    }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
     beit3_config: Any = None
@@ -71,19 +88,6 @@ class Av2tSamConfig(AvsegConfig):
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
 
-    @classmethod
-    def tiny(cls, **changes: Any) -> "Av2tSamConfig":
-        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
-
-        Args:
-            **changes: Options that differ from the small model's; a backbone's may be given as a
-                dictionary of those that change.
-
-        Returns:
-            The configuration.
-        """
-        return _TINY if not changes else _TINY.replace(**changes)
-
     @property
     def uses_clip(self) -> bool:
         """Whether the frame goes into the prompt."""
@@ -102,22 +106,3 @@ class Av2tSamConfig(AvsegConfig):
         """Refuse a window of sound that the audio tower cannot hold."""
         if isinstance(self.clap_config, ClapAudioTowerConfig):
             self.clap_config.check_window(self.window_s)
-
-
-_TINY = Av2tSamConfig(
-    sam_config=TINY_SAM,
-    beit3_config=TINY_BEIT3,
-    clip_config=ClipImageTowerConfig(
-        image_size=128,
-        patch_size=16,
-        stem_channels=TINY_STEM,
-        dim=160,
-        num_layers=2,
-        num_heads=5,
-        ffn_dim=480,
-        projection_dim=128,
-    ),
-    clap_config=TINY_CLAP,
-    fused_dim=128,
-    adapter_dim=64,
-)

@@ -37,6 +37,13 @@ class EvfSamConfig(AvsegConfig):
         "sam_config": PromptedSam2Config,
         "beit3_config": Beit3Config,
     }
+    # For captions of three words.
+    tiny_options: ClassVar[dict[str, Any]] = {
+        "sam_config": TINY_SAM,
+        "beit3_config": TINY_BEIT3,
+        "max_text_tokens": 3,
+        "suppress_absent": True,
+    }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
     beit3_config: Any = None
@@ -48,19 +55,6 @@ class EvfSamConfig(AvsegConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
-
-    @classmethod
-    def tiny(cls, **changes: Any) -> "EvfSamConfig":
-        """Give the sizes of the small model for 128-pixel frames and captions of three words.
-
-        Args:
-            **changes: Options that differ from the small model's; a backbone's may be given as a
-                dictionary of those that change.
-
-        Returns:
-            The configuration.
-        """
-        return _TINY if not changes else _TINY.replace(**changes)
 
     def validate_text(self) -> None:
         """Refuse texts that BEiT-3 has no positions for."""
@@ -74,8 +68,3 @@ class EvfSamConfig(AvsegConfig):
     def validate_object_score(self) -> None:
         """Refuse to ask SAM 1 whether there is an object."""
         check_suppress_absent(self.sam_config, self.suppress_absent)
-
-
-_TINY = EvfSamConfig(
-    sam_config=TINY_SAM, beit3_config=TINY_BEIT3, max_text_tokens=3, suppress_absent=True
-)

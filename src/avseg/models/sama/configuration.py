@@ -38,6 +38,11 @@ class SamaConfig(AvsegConfig):
         "sam_config": PromptedSam1Config,
         "clap_config": ClapAudioTowerConfig,
     }
+    tiny_options: ClassVar[dict[str, Any]] = {
+        "sam_config": TINY_SAM,
+        "clap_config": TINY_CLAP,
+        "adapter_dim": 64,
+    }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
     clap_config: Any = None
@@ -52,19 +57,6 @@ class SamaConfig(AvsegConfig):
             self.sam_config = PromptedSam1Config()
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
-
-    @classmethod
-    def tiny(cls, **changes: Any) -> "SamaConfig":
-        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
-
-        Args:
-            **changes: Options that differ from the small model's; a backbone's may be given as a
-                dictionary of those that change.
-
-        Returns:
-            The configuration.
-        """
-        return _TINY if not changes else _TINY.replace(**changes)
 
     @property
     def image_size(self) -> int:
@@ -95,6 +87,3 @@ class SamaConfig(AvsegConfig):
         """Refuse a window of sound that the audio tower cannot hold."""
         if isinstance(self.clap_config, ClapAudioTowerConfig):
             self.clap_config.check_window(self.window_s)
-
-
-_TINY = SamaConfig(sam_config=TINY_SAM, clap_config=TINY_CLAP, adapter_dim=64)

@@ -32,6 +32,11 @@ class TpaviConfig(AvsegConfig):
         "hiera_config": HieraConfig,
         "clap_config": ClapAudioTowerConfig,
     }
+    tiny_options: ClassVar[dict[str, Any]] = {
+        "hiera_config": TINY_HIERA,
+        "clap_config": TINY_CLAP,
+        "dim": 32,
+    }
 
     hiera_config: Any = None  # a configuration, or its options in a dictionary
     clap_config: Any = None
@@ -43,19 +48,6 @@ class TpaviConfig(AvsegConfig):
         if self.hiera_config is None:
             self.hiera_config = HieraConfig(image_size=224)
         super().__post_init__(**kwargs)
-
-    @classmethod
-    def tiny(cls, **changes: Any) -> "TpaviConfig":
-        """Give the sizes of the small model for 128-pixel frames and 16 kHz sound.
-
-        Args:
-            **changes: Options that differ from the small model's; a backbone's may be given as a
-                dictionary of those that change.
-
-        Returns:
-            The configuration.
-        """
-        return _TINY if not changes else _TINY.replace(**changes)
 
     @property
     def image_size(self) -> int:
@@ -78,6 +70,3 @@ class TpaviConfig(AvsegConfig):
         """Refuse a window of sound that the audio tower cannot hold."""
         if isinstance(self.clap_config, ClapAudioTowerConfig):
             self.clap_config.check_window(self.window_s)
-
-
-_TINY = TpaviConfig(hiera_config=TINY_HIERA, clap_config=TINY_CLAP, dim=32)
