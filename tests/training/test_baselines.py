@@ -15,8 +15,8 @@ from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
 from avseg.training.audio_visual import hearing_tower
-from avseg.training.baselines import collate, dub_clips, in_clips, in_single_frames
-from avseg.training.embedded import ClipDub, EmbeddedClips, WholeClip
+from avseg.training.baselines import collate, in_clips, in_single_frames
+from avseg.training.embedded import Dub, EmbeddedClips, WholeClip, draw_clip_dubs
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory, FeatureStore
 from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.resolving import read_task_options
@@ -153,7 +153,7 @@ def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path
         Contents(frozenset({"dog"}), frozenset({"dog"})),
         Contents(frozenset({"cat"}), frozenset({"cat"})),
     ]
-    dubs = dub_clips(contents, share=1.5)
+    dubs = draw_clip_dubs(contents, share=1.5)
     assert len(dubs) == 3
     excerpts = in_clips(clips, dubs)
     assert len(excerpts) == 2 + 3
@@ -165,13 +165,13 @@ def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path
         assert item.annotated.all()
         assert not item.masks.any()
     with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -1"):
-        dub_clips(contents, -1)
+        draw_clip_dubs(contents, -1)
 
 
 def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> None:
     # Of the clip that lends its sound, one frame is annotated and the third is not.
     _, clips = clips_of(data, "s4/train", "ms3/train")
-    frames = in_single_frames(clips, [ClipDub(WholeClip(2), WholeClip(0))])
+    frames = in_single_frames(clips, [Dub(WholeClip(2), WholeClip(0))])
     third = frames[len(frames) - 3]
     np.testing.assert_array_equal(third.frames[0], clips[2].frames[2])
     lent = clips[0].features["clap_embeddings"][0]
@@ -180,7 +180,7 @@ def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> No
 
 def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
     dog = Contents(frozenset({"dog"}), frozenset({"dog"}))
-    assert dub_clips([dog, dog], share=1.0) == []
+    assert draw_clip_dubs([dog, dog], share=1.0) == []
 
 
 def test_what_one_baseline_heard_the_other_finds(

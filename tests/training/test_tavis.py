@@ -202,7 +202,7 @@ def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
 ) -> None:
     told: list[Contents] = []
 
-    def draw_dubs(_: ClassedClips, contents: list[Contents], __: float) -> list[Dub]:
+    def draw_dubs(_: ClassedClips, contents: list[Contents], __: float) -> list[Dub[Place]]:
         told.extend(contents)
         return []
 

@@ -71,6 +71,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
     _show_notices(model, offline)
     shown = AVSBench(data, subset, split)
     classed = ClassedSplit.open(shown) if by_name else None
+    class_names = None if classed is None else classed.names
     if clip:
         indices = find_clips(shown, clip)
     else:
@@ -81,8 +82,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         listened = AVSBench(data, subset, split, segmenter.processor.sample_rate)
         label = name if segmenter.name in marked else segmenter.name
         with _progress(f"{label}, {len(indices)} clips") as show:
-            names = None if classed is None else classed.names
-            marked[label] = mark_clips(segmenter, listened, indices, threshold, names, show)
+            marked[label] = mark_clips(segmenter, listened, indices, threshold, class_names, show)
     places = list(range(len(indices)))
     if not clip:
         places = most_different([[m.j for m in each] for each in marked.values()], clips)

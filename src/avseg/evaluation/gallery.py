@@ -5,7 +5,7 @@ second.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -197,15 +197,12 @@ def gather_clips(
         DatasetError: If a file is missing or damaged.
     """
     contents = read_contents(split, find_generated(split))
-    gathered = []
-    for place, index in enumerate(indices):
-        of_models = {name: clips[place] for name, clips in marked.items()}
-        clip = _compared(split, index, contents, of_models)
-        if classed is not None:
-            labels = classed.read(index, clip.seconds)[1]
-            clip = replace(clip, labels=labels, class_names=classed.names)
-        gathered.append(clip)
-    return gathered
+    return [
+        _compared(
+            split, index, contents, {name: clips[place] for name, clips in marked.items()}, classed
+        )
+        for place, index in enumerate(indices)
+    ]
 
 
 def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
@@ -241,8 +238,9 @@ def _compared(
     index: int,
     contents: Sequence[Contents] | None,
     marked: dict[str, MarkedClip],
+    classed: ClassedSplit | None,
 ) -> ComparedClip:
-    clip = split[index]
+    clip, labels = (split[index], None) if classed is None else classed.read(index)
     known = clip.annotated
     heard = () if contents is None else sorted(contents[index].sounding)
     return ComparedClip(
@@ -253,6 +251,8 @@ def _compared(
         frames=clip.clip.frames[known],
         truth=clip.masks[known],
         marked=marked,
+        labels=None if labels is None else labels[known],
+        class_names=() if classed is None else classed.names,
     )
 
 

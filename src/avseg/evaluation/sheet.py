@@ -163,8 +163,9 @@ def paint_classes(
     """
     picture = _pale(frame)
     pen = ImageDraw.Draw(picture)
+    palette = class_palette(len(names))
     for number in np.unique(labels[labels > 0]):
-        red, green, blue = class_palette(len(names))[number].tolist()
+        red, green, blue = palette[number].tolist()
         # The darker half of the palette could not be read on a picture.
         colour = (127 + red // 2, 127 + green // 2, 127 + blue // 2)
         _cover(picture, labels == number, colour)

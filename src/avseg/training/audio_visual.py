@@ -24,7 +24,7 @@ from avseg.errors import TrainingError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
-from avseg.training.embedded import Dub, EmbeddedClip, EmbeddedClips, Frames, draw_dubs
+from avseg.training.embedded import Dub, EmbeddedClip, EmbeddedClips, Frames, Place, draw_dubs
 from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
@@ -95,7 +95,7 @@ class AudioVisual:
             return {name.replace("/", "_"): read(name) for name in names}
 
         clips = read(*self.train)
-        dubs: list[Dub] = []
+        dubs: list[Dub[Place]] = []
         if self.off_screen and model.clap is not None:
             contents = [c for name in self.train for c in contents_of(name, splits[name])]
             dubs = draw_dubs(clips, contents, self.off_screen)

@@ -14,14 +14,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from avseg.datasets.avsbench import AVSBench
-from avseg.datasets.contents import Contents
 from avseg.errors import TrainingError
 from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.training.audio_visual import contents_of, hearing_tower, open_splits
 from avseg.training.embedded import (
-    ClipDub,
     Dub,
     EmbeddedClip,
     EmbeddedClips,
@@ -29,6 +27,7 @@ from avseg.training.embedded import (
     Frames,
     Place,
     WholeClip,
+    draw_clip_dubs,
 )
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
@@ -74,10 +73,10 @@ class _Baseline:
             return {name.replace("/", "_"): read(name) for name in names}
 
         clips = read(*self.train)
-        dubs: list[ClipDub] = []
+        dubs: list[Dub[WholeClip]] = []
         if self.off_screen:
             contents = [c for name in self.train for c in contents_of(name, splits[name])]
-            dubs = dub_clips(contents, self.off_screen)
+            dubs = draw_clip_dubs(contents, self.off_screen)
         return Task(
             model=model,
             train=in_single_frames(clips, dubs) if in_frames else in_clips(clips, dubs),
@@ -149,7 +148,7 @@ class Tpavi(_Baseline):
         return self._task(materials, model, in_frames=False)
 
 
-def in_clips(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Excerpts:
+def in_clips(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Excerpts:
     """Take clips as they are.
 
     Args:
@@ -162,7 +161,7 @@ def in_clips(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Excerpts:
     return Excerpts(clips, [WholeClip(number) for number in range(len(clips))], dubs)
 
 
-def in_single_frames(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Frames:
+def in_single_frames(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Frames:
     """Take clips apart: every annotated frame becomes a clip of one frame.
 
     Args:
@@ -178,35 +177,6 @@ def in_single_frames(clips: EmbeddedClips, dubs: Sequence[ClipDub]) -> Frames:
         for frame in clips.seconds(picture.clip)
     ]
     return Frames(clips, dubbed)
-
-
-def dub_clips(contents: Sequence[Contents], share: float) -> list[ClipDub]:
-    """Pair clips with the sound of others of which nothing is in the picture.
-
-    The choice depends on the data alone. A clip for which no sound can be found is left out.
-
-    Args:
-        contents: What each of the clips, with equally many frames, shows and sounds of.
-        share: How many pairs for each clip, at least 0.
-
-    Returns:
-        The pairs.
-
-    Raises:
-        ValueError: If the share is below 0.
-    """
-    if share < 0:
-        raise ValueError(f"off_screen must be at least 0, got {share}.")
-    rng = np.random.default_rng(0)
-    sounding = np.flatnonzero([bool(content.heard) for content in contents])
-    dubs = []
-    for number in rng.integers(len(contents), size=round(share * len(contents))):
-        visible = contents[number].visible
-        lenders = (i for i in rng.permutation(sounding) if not contents[i].heard & visible)
-        lender = next(lenders, None)
-        if lender is not None:
-            dubs.append(ClipDub(WholeClip(int(number)), WholeClip(int(lender))))
-    return dubs
 
 
 def collate(clips: Sequence[EmbeddedClip], processor: FrameSoundProcessor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -193,28 +193,20 @@ class WholeClip(NamedTuple):
         return slice(None)
 
 
-class Dub(NamedTuple):
-    """A frame with a sound that nothing in its picture makes.
+#: A frame or a whole clip.
+AnyPlace = TypeVar("AnyPlace", Place, WholeClip)
+
+
+class Dub(NamedTuple, Generic[AnyPlace]):
+    """A frame or a clip with a sound that nothing in its picture makes.
 
     Attributes:
-        picture: The frame.
-        sound: The frame that lends its sound.
+        picture: The frame or the clip.
+        sound: The one that lends its sound.
     """
 
-    picture: Place
-    sound: Place
-
-
-class ClipDub(NamedTuple):
-    """A clip with the sound of another, which nothing in its picture makes.
-
-    Attributes:
-        picture: The clip.
-        sound: The clip that lends its sound.
-    """
-
-    picture: WholeClip
-    sound: WholeClip
+    picture: AnyPlace
+    sound: AnyPlace
 
 
 class Excerpts(Dataset[EmbeddedClip]):
@@ -230,7 +222,7 @@ class Excerpts(Dataset[EmbeddedClip]):
         self,
         clips: EmbeddedClips,
         places: Sequence[Place | WholeClip],
-        dubs: Sequence[Dub | ClipDub] = (),
+        dubs: Sequence[Dub[Place]] | Sequence[Dub[WholeClip]] = (),
     ) -> None:
         self.clips = clips
         self.places = places
@@ -258,7 +250,7 @@ class Frames(Excerpts):
         dubs: Frames added with the sound of another, and nothing to mark.
     """
 
-    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub] = ()) -> None:
+    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub[Place]] = ()) -> None:
         super().__init__(clips, find_places(clips), dubs)
 
 
@@ -274,7 +266,9 @@ class AnnotatedClips(Protocol):
         """Read the masks of a clip's annotated frames, (T, H, W)."""
 
 
-def draw_dubs(clips: AnnotatedClips, contents: Sequence[Contents], share: float) -> list[Dub]:
+def draw_dubs(
+    clips: AnnotatedClips, contents: Sequence[Contents], share: float
+) -> list[Dub[Place]]:
     """Pair frames with sounds from outside their pictures.
 
     The pairs depend on the data alone. A frame for which no sound can be found is left out.
@@ -290,14 +284,49 @@ def draw_dubs(clips: AnnotatedClips, contents: Sequence[Contents], share: float)
     Raises:
         ValueError: If the share is below 0.
     """
-    if share < 0:
-        raise ValueError(f"off_screen must be at least 0, got {share}.")
-    rng = np.random.default_rng(0)
     places = find_places(clips)
+    count = _count(share, places)
     is_sounding = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
     sounding = [place for place, sounds in zip(places, is_sounding, strict=True) if sounds]
+    return _draw(places, sounding, contents, count)
+
+
+def draw_clip_dubs(contents: Sequence[Contents], share: float) -> list[Dub[WholeClip]]:
+    """Pair clips with the sound of others of which nothing is in the picture.
+
+    The pairs depend on the data alone. A clip for which no sound can be found is left out.
+
+    Args:
+        contents: What each of the clips, with equally many frames, shows and sounds of.
+        share: How many pairs for each clip, at least 0.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ValueError: If the share is below 0.
+    """
+    clips = [WholeClip(number) for number in range(len(contents))]
+    sounding = [clip for clip in clips if contents[clip.clip].heard]
+    return _draw(clips, sounding, contents, _count(share, clips))
+
+
+def _count(share: float, places: Sequence[AnyPlace]) -> int:
+    if share < 0:
+        raise ValueError(f"off_screen must be at least 0, got {share}.")
+    return round(share * len(places))
+
+
+def _draw(
+    places: Sequence[AnyPlace],
+    sounding: Sequence[AnyPlace],
+    contents: Sequence[Contents],
+    count: int,
+) -> list[Dub[AnyPlace]]:
+    """Draw pictures, and for each a sound of which nothing is in it, if there is one."""
+    rng = np.random.default_rng(0)
     dubs = []
-    for choice in rng.integers(len(places), size=round(share * len(places))):
+    for choice in rng.integers(len(places), size=count):
         picture = places[choice]
         visible = contents[picture.clip].visible
         lenders = (sounding[i] for i in rng.permutation(len(sounding)))

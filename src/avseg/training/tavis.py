@@ -136,7 +136,7 @@ class TextBridge:
             )
         if not self.frames_alone:
             return clips
-        dubs: list[Dub] = []
+        dubs: list[Dub[Place]] = []
         if self.off_screen:
             told = [contents_of(name, splits[name].split) for name in self.train]
             contents = [told[split][number] for split, number in clips.places]
@@ -259,7 +259,7 @@ class ClassedFrames(Dataset[ClassedClip]):
         dubs: Frames added with the sound of another, and nothing to mark.
     """
 
-    def __init__(self, clips: ClassedClips, dubs: Sequence[Dub] = ()) -> None:
+    def __init__(self, clips: ClassedClips, dubs: Sequence[Dub[Place]] = ()) -> None:
         self.clips, self.dubs = clips, dubs
         self.places = find_places(clips)
 
