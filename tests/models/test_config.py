@@ -2,6 +2,8 @@
 
 import pytest
 
+from avseg.backbones.config import options_of, own_options
+from avseg.models.auto import FAMILIES, Family
 from avseg.models.av2t_sam import Av2tSamConfig
 from tests.models.factories import CONFIG
 
@@ -25,3 +27,10 @@ def test_a_copy_with_an_unknown_option_is_refused() -> None:
 def test_an_unknown_option_of_a_backbone_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Beit3Config has no option depth"):
         CONFIG.replace(beit3_config={"depth": 3})
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+def test_options_are_what_a_configuration_can_be_given(family: Family) -> None:
+    config = family.config.tiny()
+    assert type(config)(**options_of(config)).to_dict() == config.to_dict()
+    assert not {"sub_configs_defaults", "tiny_options"} & set(own_options(family.config))
