@@ -94,7 +94,7 @@ def run(system: System, task: str) -> dict[str, Any]:
         model.eval()
         with torch.no_grad():
             if isinstance(model, TavisModel):
-                alone, _ = measure(lambda: mark(model, clip), "cpu")
+                alone, _ = measure(lambda: model.find_masks(**clip), "cpu")
                 found["masks_alone"] = {"cpu_s": alone.cpu_s}
             cost, _ = measure(lambda: model(**clip), "cpu")
     else:
@@ -115,13 +115,6 @@ def run(system: System, task: str) -> dict[str, Any]:
             "floor_share": round(operations["all"] / rate / cost.cpu_s, 2),
         }
     )
-
-
-def mark(model: TavisModel, clip: dict[str, Tensor]) -> Tensor:
-    """Run TAViS up to its masks, which need no names."""
-    frames, sounds = clip["pixel_values"].flatten(0, 1), clip["audio_values"].flatten(0, 1)
-    sound, picture_cls = model.perceive(frames, sounds)
-    return model.mark(frames, sound, model.prompt(sound, picture_cls), (1, 1), None).logits
 
 
 def step(model: Any, clip: dict[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError
@@ -57,6 +57,25 @@ def test_frames_are_chosen_with_their_classes() -> None:
 def test_the_sound_is_that_of_the_clip(split: AVSBench, segmenter: Segmenter) -> None:
     audio = read_waveform(segmenter, split, 1)
     np.testing.assert_array_equal(audio, split[1].clip.audio[None])
+
+
+def test_names_are_asked_for_with_the_classes_alone(
+    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = split[0].clip
+    named = predict(segmenter, clip, clip.audio[None], CLASSES)
+    asked: list[str] = []
+    forward = type(segmenter.model).forward
+
+    def find_masks(self: nn.Module, **inputs: Tensor) -> object:
+        asked.append("masks")
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(type(segmenter.model), "find_masks", find_masks)
+    alone = predict(segmenter, clip, clip.audio[None])
+    torch.testing.assert_close(alone.mask_logits, named.mask_logits)
+    predict(segmenter, clip, clip.audio[None], CLASSES)
+    assert asked == ["masks"]
 
 
 def test_who_asks_for_published_inputs_gets_the_seconds_of_the_file(

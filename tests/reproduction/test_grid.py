@@ -37,15 +37,7 @@ def test_runs_of_other_names_are_not_trained(tmp_path: Path) -> None:
     assert plan_parts(tiny.BRIDGE, tmp_path) == []
 
 
-def test_a_run_starts_from_the_one_before_it_with_its_seed(tmp_path: Path) -> None:
-    chains = plan_grid({"row": [tiny.BRIDGE, replace(tiny.BRIDGE, name="more")]}, 2, tmp_path)
-    first, second = chains["row"][1]
-    assert (first.output.name, second.output.name) == ("bridge_1", "more_1")
-    assert first.recipe.start_from == tiny.BRIDGE.start_from
-    assert second.recipe.start_from == {"model": "bridge_1"}
-
-
-def test_only_what_is_missing_of_a_chain_is_trained(
+def test_only_what_is_missing_is_trained_seed_after_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
@@ -55,15 +47,15 @@ def test_only_what_is_missing_of_a_chain_is_trained(
         (output / METRICS_FILE).write_text(json.dumps({f"eval_{recipe.name}_j": 0.5}))
 
     monkeypatch.setattr(grid, "run_recipe", run_recipe)
-    recipes = [replace(tiny.BRIDGE, name=name, start_from={}) for name in ("first", "second")]
-    planned = plan_grid({"row": recipes}, 2, tmp_path)
-    run_recipe(planned["row"][0][0].recipe, tmp_path / "first_0")
+    rows = {name: replace(tiny.BRIDGE, name=name, start_from={}) for name in ("one", "other")}
+    planned = plan_grid(rows, 2, tmp_path)
+    run_recipe(planned["one"][0].recipe, tmp_path / "one_0")
     measures = train_grid(planned, tmp_path, lambda stage, *_: trained.append(stage.output.name))
-    assert trained == ["second_0", "first_1", "second_1"]
-    assert measures == {"row": [{f"first_{n}_j": 0.5, f"second_{n}_j": 0.5} for n in (0, 1)]}
+    assert trained == ["other_0", "one_1", "other_1"]
+    assert measures == {name: [{f"{name}_{n}_j": 0.5} for n in (0, 1)] for name in rows}
 
 
 def test_each_seed_has_a_run_of_its_own(tmp_path: Path) -> None:
-    stages = [chain[0] for chain in plan_grid({"row": [tiny.BRIDGE]}, 2, tmp_path)["row"]]
+    stages = plan_grid({"row": tiny.BRIDGE}, 2, tmp_path)["row"]
     assert [stage.output.name for stage in stages] == ["bridge_0", "bridge_1"]
     assert [stage.recipe.trainer["seed"] for stage in stages] == [0, 1]

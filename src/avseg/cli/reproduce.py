@@ -34,7 +34,7 @@ def reproduce(
             trained first if it is not there.
         data: Folder of SynthAVS's s4 and ms3; drawn into the output folder if not given.
         seeds: Runs of each row.
-        steps: Of each training, in place of the recipe's; a row of tavis has two.
+        steps: Of each training, in place of the recipe's.
         rows: Which rows; all if not given. Of av2t-sam: clip, clap, mul, clip+adapters,
             clap+adapters, mul+adapters. Of tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
             zero-shot.

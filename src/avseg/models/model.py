@@ -27,6 +27,17 @@ class AvsegModel(PreTrainedModel):
         with torch.autocast(self.device.type, self.product_dtype):
             return super().__call__(*args, **kwargs)
 
+    def find_masks(self, **inputs: Any) -> Any:
+        """Segment what sounds, and leave undone what no mask needs, such as names.
+
+        Args:
+            **inputs: As for `forward`.
+
+        Returns:
+            Outputs with the same masks as those of `forward`.
+        """
+        return self(**inputs)
+
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Load a saved model, and refuse weights that do not fit it exactly.

@@ -139,7 +139,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     recipe = recipe or load_recipe(_RECIPE)
     if steps is not None:
         recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
-    grid = plan_grid({name: [_row(recipe, name)] for name in rows}, seeds, output)
+    grid = plan_grid({name: _row(recipe, name) for name in rows}, seeds, output)
     data = draw_data(output / "data") if data is None else data
     measured = measure_baselines(data) | train_grid(grid, data, on_stage, feature_cache)
     reproduction = Av2tSamTables(measured, recipe.trainer["max_steps"])

@@ -1,7 +1,4 @@
-"""A grid of trainings: each row with several seeds, whatever is done already taken as it is.
-
-A row is a chain of trainings, each from the model of the one before; most have one.
-"""
+"""A grid of trainings: each row with several seeds, whatever is done already taken as it is."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +6,6 @@ from pathlib import Path
 
 from avseg.checkpoints.layout import weights_file
 from avseg.errors import TrainingError
-from avseg.training.parts import WHOLE
 from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
 from avseg.training.run import read_metrics, run_recipe
 
@@ -64,47 +60,47 @@ def check_rows(rows: Sequence[str], known: Collection[str]) -> None:
         raise TrainingError(f"there is no row {unknown[0]!r}; there are {', '.join(known)}.")
 
 
-def plan_grid(
-    rows: Mapping[str, Sequence[Recipe]], seeds: int, runs: Path
-) -> dict[str, list[list[Stage]]]:
+def plan_grid(rows: Mapping[str, Recipe], seeds: int, runs: Path) -> dict[str, list[Stage]]:
     """List the runs of every row.
 
     Args:
-        rows: Name of a row to the recipes of its chain.
-        seeds: How often each chain is run, with the seeds from 0.
+        rows: Name of a row to its recipe.
+        seeds: How often each is run, with the seeds from 0.
         runs: Folder of the runs.
 
     Returns:
-        Name of the row to its chains, one for each seed. All but the first run of a chain start
-        from the whole model of the one before.
+        Name of the row to its runs, one for each seed.
     """
     return {
-        name: [_plan_chain(recipes, seed, runs) for seed in range(seeds)]
-        for name, recipes in rows.items()
+        name: [_plan_run(recipe, seed, runs) for seed in range(seeds)]
+        for name, recipe in rows.items()
     }
 
 
 def train_grid(
-    grid: Mapping[str, list[list[Stage]]],
+    grid: Mapping[str, list[Stage]],
     data: Path,
     on_stage: Callable[[Stage, int, int], None],
     feature_cache: Path | None = None,
 ) -> dict[str, list[Measures]]:
     """Train what is missing; a run that was stopped goes on where it stopped.
 
+    All rows are trained with one seed before any is with the next, so that a grid that is stopped
+    holds a whole table of fewer seeds.
+
     Args:
-        grid: Name of a row to its chains.
+        grid: Name of a row to its runs, as many for each.
         data: Folder of the data sets.
         on_stage: Called before a training begins, with its number from 1 and how many there are.
         feature_cache: As for `run_recipe`.
 
     Returns:
-        Name of the row to the measures of its chains, each those of all its runs.
+        Name of the row to the measures of its runs.
 
     Raises:
         TrainingError: If a folder holds a run of another recipe.
     """
-    stages = [stage for chains in grid.values() for chain in chains for stage in chain]
+    stages = [stage for seed in zip(*grid.values(), strict=True) for stage in seed]
     parts = {
         part.output: part
         for stage in stages
@@ -115,22 +111,14 @@ def train_grid(
     for number, stage in enumerate(todo, start=1):
         on_stage(stage, number, len(todo))
         run_recipe(stage.recipe, stage.output, data, feature_cache)
-    return {name: [_measures(chain) for chain in chains] for name, chains in grid.items()}
+    return {name: [_measures(stage) for stage in runs] for name, runs in grid.items()}
 
 
-def _plan_chain(recipes: Sequence[Recipe], seed: int, runs: Path) -> list[Stage]:
-    chain: list[Stage] = []
-    for recipe in recipes:
-        seeded = replace(seed_recipe(recipe, seed), name=f"{recipe.name}_{seed}")
-        if chain:
-            seeded = replace(seeded, start_from={WHOLE: chain[-1].recipe.name})
-        chain.append(Stage(seeded, runs / seeded.name))
-    return chain
+def _plan_run(recipe: Recipe, seed: int, runs: Path) -> Stage:
+    seeded = replace(seed_recipe(recipe, seed), name=f"{recipe.name}_{seed}")
+    return Stage(seeded, runs / seeded.name)
 
 
-def _measures(chain: Sequence[Stage]) -> Measures:
-    return {
-        name.removeprefix("eval_"): value
-        for stage in chain
-        for name, value in (read_metrics(stage.output, stage.recipe) or {}).items()
-    }
+def _measures(stage: Stage) -> Measures:
+    found = read_metrics(stage.output, stage.recipe) or {}
+    return {name.removeprefix("eval_"): value for name, value in found.items()}

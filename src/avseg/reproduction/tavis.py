@@ -1,9 +1,8 @@
 """TAViS's ablations and its zero-shot table in small (Luo et al., ICCV 2025, arXiv:2506.11436).
 
 Rows of the ablations: the whole model, and what is left out of it. Each is the small model, trained
-on frames by themselves, from there on whole clips of several sources (MS3) of SynthAVS, several
-seeds, all from the same frozen parts. Single sources (S4) are measured after the first training,
-MS3 after the second.
+on frames of single (S4) and several sources (MS3) of SynthAVS by themselves, as the model in the
+package is, several seeds, all from the same frozen parts.
 
 The zero-shot table: SynthAVS has categories that no training clip holds. The row "zero-shot" does
 not choose among their names in training either, as a whole vocabulary would teach it that nothing
@@ -13,10 +12,10 @@ J is AVSBench's mIoU, F its F-score; the class mIoU is that of the pixels of all
 mean over the classes that occur but for the background.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
 from avseg.reproduction.findings import Finding, Reproduction, gain
@@ -61,8 +60,7 @@ _SECONDARY = (
     "not read in the paper itself"
 )
 
-#: Subset to the recipe after which it is measured; the second goes on from the first.
-_RECIPES: dict[Literal["s4", "ms3"], str] = {"s4": "tavis_small_frames", "ms3": "tavis_small"}
+_RECIPE = "tavis_small_frames"
 
 #: Splits whose clips are of categories seen in training, and of others, in the same art styles.
 _SEEN, _UNSEEN = "test_seen", "test_zero_shot"
@@ -82,12 +80,12 @@ class TavisTables(Reproduction):
     """All that was measured.
 
     Attributes:
-        steps: Of the two trainings, on frames and on clips.
+        steps: Of each training.
     """
 
     paper: ClassVar[str] = "tavis"
 
-    steps: tuple[int, int]
+    steps: int
 
     def findings(self) -> list[Finding]:
         """Compare with what the paper says, by J in unseen art styles.
@@ -103,8 +101,7 @@ class TavisTables(Reproduction):
         Returns:
             Lines of Markdown.
         """
-        frames, clips = self.steps
-        lines = [f"# TAViS in small: {frames} steps on frames, then {clips} on clips of SynthAVS"]
+        lines = [f"# TAViS in small: {self.steps} steps on frames of SynthAVS"]
         for split, words in STYLES.items():
             lines += [
                 "",
@@ -203,7 +200,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     rows: Sequence[str] = ROWS,
     seeds: int = 3,
     steps: int | None = None,
-    recipes: Mapping[Literal["s4", "ms3"], Recipe] | None = None,
+    recipe: Recipe | None = None,
     on_stage: Callable[[Stage, int, int], None] = lambda *_: None,
     feature_cache: Path | None = None,
 ) -> TavisTables:
@@ -216,8 +213,8 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
         data: Folder with SynthAVS's s4 and ms3; None to draw them into `output`.
         rows: Names out of `ROWS`.
         seeds: Runs of each row.
-        steps: Of each training of the grid; None for the recipes'.
-        recipes: The small model's, by the subset measured after it; None for the packaged ones.
+        steps: Of each training of the grid; None for the recipe's.
+        recipe: The small model's; None for the packaged one.
         on_stage: Called before a training begins, with its number from 1 and how many there are.
         feature_cache: As for `run_recipe`.
 
@@ -229,37 +226,31 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
         DatasetError: If a data set is not there.
     """
     check_rows(rows, ROWS)
-    recipes = recipes or {subset: load_recipe(name) for subset, name in _RECIPES.items()}
+    recipe = recipe or load_recipe(_RECIPE)
     if steps is not None:
-        recipes = {
-            subset: replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
-            for subset, recipe in recipes.items()
-        }
-    chains = {row: [_stage(recipes[subset], row, subset) for subset in _RECIPES] for row in rows}
-    grid = plan_grid(chains, seeds, output)
+        recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
+    grid = plan_grid({row: _row(recipe, row) for row in rows}, seeds, output)
     data = draw_data(output / "data") if data is None else data
     measured = measure_baselines(data) | train_grid(grid, data, on_stage, feature_cache)
-    frames, clips = (recipes[subset].trainer["max_steps"] for subset in _RECIPES)
-    reproduction = TavisTables(measured, (frames, clips))
+    reproduction = TavisTables(measured, recipe.trainer["max_steps"])
     reproduction.save(output)
     return reproduction
 
 
-def _stage(recipe: Recipe, row: str, subset: Literal["s4", "ms3"]) -> Recipe:
-    """Make the recipe of a row after which a subset is measured, and that alone."""
-    tested = [f"{subset}/{_SEEN}"]
+def _row(recipe: Recipe, row: str) -> Recipe:
+    tested = [f"{subset}/{_SEEN}" for subset in CLIPS]
     options: dict[str, Any] = {}
     if row in ABLATIONS:
         options = ABLATIONS[row][1]
-        tested = [f"{subset}/{split}" for split in STYLES]
+        tested = [f"{subset}/{split}" for subset in CLIPS for split in STYLES]
     if row in _ZERO_SHOT_ROWS:
-        tested += [f"{subset}/{_UNSEEN}", _joined(subset)]
+        tested += [name for subset in CLIPS for name in (f"{subset}/{_UNSEEN}", _joined(subset))]
     names: dict[str, Any] = {"seen": list(SEEN)} if row in _ZERO_SHOT_ROWS else {}
     if row == ZERO_SHOT:
         names = {"classes": list(SEEN)}
     return replace(
         recipe,
-        name=recipe.name.replace("_small", f"_{row.replace('-', '_')}"),
+        name=f"tavis_{row.replace('-', '_')}",
         model=recipe.model | options,
         data=recipe.data | names | {"measured": [], "tested": tested},
         trainer=recipe.trainer

@@ -197,6 +197,27 @@ def test_no_source_lies_outside_of_all_that_sounds(model: TavisModel) -> None:
     assert (out.named_logits <= everything).all()
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_masks_are_the_same_without_names(
+    model: TavisModel, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = given(2, frames)
+    named = run(model, values)
+    monkeypatch.setattr(TavisModel, "compare_pictures", lambda *_: pytest.fail("named"))
+    with torch.no_grad():
+        out = model.find_masks(**values)
+    torch.testing.assert_close(out.mask_logits, named.mask_logits)
+    torch.testing.assert_close(out.iou_predictions, named.iou_predictions)
+    assert out.named_logits is None
+    assert out.class_logits is None
+    assert named.class_logits is not None
+
+
+def test_targets_without_names_are_refused(model: TavisModel) -> None:
+    with pytest.raises(ValueError, match="targets without name_ids"):
+        model.find_masks(**given(1, 2), targets=labels(1, 2))
+
+
 def test_names_are_read_once(model: TavisModel) -> None:
     ids = given()["name_ids"]
     assert model.read_names(ids) is model.read_names(ids.clone())

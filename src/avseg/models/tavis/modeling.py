@@ -8,7 +8,7 @@ logits, H x W size of the truth, L tokens of a text.
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -135,7 +135,7 @@ class TavisModel(AvsegModel):
         self,
         pixel_values: Tensor,
         audio_values: Tensor,
-        name_ids: Tensor,
+        name_ids: Tensor | None = None,
         memory: MemoryBank | None = None,
         targets: Tensor | None = None,
         annotated: Tensor | None = None,
@@ -149,7 +149,7 @@ class TavisModel(AvsegModel):
             pixel_values: Frames in [0, 1], (B, T, 3, S, S).
             audio_values: Spectrogram of each frame's sound, (B, T, 1, bands, columns).
             name_ids: Texts of the names in the text tower's tokens, the background's first,
-                (C, L) int64.
+                (C, L) int64; None to name nothing, which takes over half of the time.
             memory: From the outputs of the call with the frames before these; None for the first
                 frames of videos.
             targets: Number of the name of every pixel, 0 for the background, (B, T, H, W) integer.
@@ -157,20 +157,31 @@ class TavisModel(AvsegModel):
 
         Returns:
             The masks and their names, and the loss if there are targets.
+
+        Raises:
+            ValueError: If there are targets and no names.
         """
         shape = pixel_values.shape[:2]
         frames = pixel_values.flatten(0, 1)
-        names = self.read_names(name_ids)
         sound, picture_cls = self.perceive(frames, audio_values.flatten(0, 1))
         prompts = self.prompt(sound, picture_cls)
         masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), memory)
+        output = TavisOutput(
+            mask_logits=masks.logits[:, -1].unflatten(0, shape),
+            iou_predictions=masks.ious[:, -1].unflatten(0, shape),
+            memory=masks.memory,
+        )
+        if name_ids is None:
+            if targets is not None:
+                raise ValueError("targets without name_ids; the classes of the targets need names.")
+            return output
+        names = self.read_names(name_ids)
         counts = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
         if annotated is not None:
             counts = annotated.flatten()
         asked = counts if self.training else torch.ones_like(counts)
         by_sound = self.compare_sounds(prompts.objects[asked], names)
         by_picture = self.compare_pictures(frames[asked], masks.logits[asked, :-1], names)
-        loss = None
         if targets is not None:
             within = counts[asked]
             parts, pairs = self.losses(
@@ -180,18 +191,24 @@ class TavisModel(AvsegModel):
                 names,
                 targets.flatten(0, 1)[counts],
             )
-            loss = total_loss(parts, pairs, self.config)
-        output = TavisOutput(
-            loss=loss,
-            mask_logits=masks.logits[:, -1].unflatten(0, shape),
-            iou_predictions=masks.ious[:, -1].unflatten(0, shape),
-            memory=masks.memory,
-        )
+            output.loss = total_loss(parts, pairs, self.config)
         if not self.training:
             self._name(output, masks, (by_sound, by_picture), shape)
             unit = replace(names, embeddings=F.normalize(names.embeddings[1:], dim=-1))
             cosines = self.compare_sounds(sound.cls, unit) / self.config.a_scale
             output.similarities = cosines.unflatten(0, shape)
+        return output
+
+    def find_masks(self, **inputs: Any) -> TavisOutput:
+        """Segment what sounds and name nothing.
+
+        Args:
+            **inputs: As for `forward`, without targets.
+
+        Returns:
+            Outputs without names.
+        """
+        output: TavisOutput = self(**(inputs | {"name_ids": None}))
         return output
 
     @torch.no_grad()
