@@ -76,7 +76,8 @@ def make_demo() -> SyntheticClip:
         Source(category, number, np.isin(np.arange(SECONDS), seconds))
         for number, (category, (_, seconds)) in enumerate(CAST.items(), start=1)
     )
-    return SyntheticClip(scene, sources, make_stems(rng, sources, "test", SECONDS))
+    stems = make_stems(rng, sources, "test", SECONDS)
+    return SyntheticClip(scene, sources, SECONDS, lambda: stems)
 
 
 def calm(thing: MovingObject) -> MovingObject:

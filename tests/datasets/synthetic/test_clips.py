@@ -139,7 +139,7 @@ def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
         Source("cat", 2, active(1, 2)),
         Source("bell", 0, active(0, 1, 2)),
     )
-    clip = SyntheticClip(scene, sources, np.zeros((3, 3 * SAMPLE_RATE), np.float32))
+    clip = SyntheticClip(scene, sources, 3, lambda: pytest.fail("nothing is heard"))
     assert [clip.sounding(second) for second in range(3)] == [
         {1: "dog"},
         {1: "dog", 2: "cat"},
@@ -175,6 +175,15 @@ def test_the_two_voices_sound_different() -> None:
         mix(make_stems(np.random.default_rng(0), source, voice, 5)) for voice in ("train", "test")
     )
     assert np.abs(train - test).max() > 0.01
+
+
+def test_a_clip_sounds_the_same_whatever_became_of_the_chance_it_was_drawn_by() -> None:
+    rng = np.random.default_rng(0)
+    clip = make_clip(rng, WORLD, "multi", side=48)
+    rng.random(100)
+    expected = make_clip(np.random.default_rng(0), WORLD, "multi", side=48)
+    np.testing.assert_array_equal(clip.stems, expected.stems)
+    np.testing.assert_array_equal(clip.synthesise(), expected.stems)
 
 
 def test_what_is_heard_is_the_sum_of_the_stems(multi_clips: list[SyntheticClip]) -> None:
@@ -224,6 +233,7 @@ def test_clips_are_made_from_the_categories_styles_and_voice_of_their_world(
     assert not known & foreign
     for seed in range(20):
         clip = make_clip(np.random.default_rng(seed), world, "multi", side=48)
+        assert len(clip.stems) == 1 + len(clip.sources)
         for thing in clip.scene.objects:
             assert thing.category in world.categories
             assert thing.pixels[..., 3].tobytes() in known

@@ -20,7 +20,8 @@ def clip_of(seconds: int) -> SyntheticClip:
     time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     audio = 0.5 * np.sin(2 * np.pi * 440 * time) * np.repeat(active, SAMPLE_RATE)
     scene = Scene(np.zeros((64, 64, 3), np.uint8), (thing,))
-    return SyntheticClip(scene, (Source("dog", 1, active),), audio.astype(np.float32)[None])
+    stems = audio.astype(np.float32)[None]
+    return SyntheticClip(scene, (Source("dog", 1, active),), seconds, lambda: stems)
 
 
 def test_it_has_25_frames_in_each_second(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ Sources start and stop at whole seconds, and every sound is audible in each seco
 what sounds in a second is exact. T seconds, S samples, N sources, R side of the frame in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -70,22 +72,27 @@ class SyntheticClip:
     Attributes:
         scene: What can be seen.
         sources: What can be heard.
-        stems: The noise floor, then each source alone, (1 + N, S) float32 at `SAMPLE_RATE`.
+        seconds: T, the length of the clip.
+        synthesise: Makes the stems, the same whenever it is called.
     """
 
     scene: Scene
     sources: tuple[Source, ...]
-    stems: NDArray[np.float32]
+    seconds: int
+    synthesise: Callable[[], NDArray[np.float32]]
+
+    @cached_property
+    def stems(self) -> NDArray[np.float32]:
+        """The noise floor, then each source alone, (1 + N, S) float32 at `SAMPLE_RATE`.
+
+        Made when asked for, as that takes several times as long as all else.
+        """
+        return self.synthesise()
 
     @property
     def audio(self) -> NDArray[np.float32]:
         """Mixture of the stems, (S,) float32 in [-1, 1]."""
         return mix(self.stems)
-
-    @property
-    def seconds(self) -> int:
-        """T, the length of the clip."""
-        return int(self.stems.shape[1]) // SAMPLE_RATE
 
     def without(self, category: str) -> "SyntheticClip":
         """Take a category out of the sound; all else, chance included, stays as it is.
@@ -97,10 +104,12 @@ class SyntheticClip:
             The same scene with the other sources.
         """
         kept = [number for number, s in enumerate(self.sources) if s.category != category]
+        stems = self.stems[[0, *(number + 1 for number in kept)]]
         return SyntheticClip(
             scene=self.scene,
             sources=tuple(self.sources[number] for number in kept),
-            stems=self.stems[[0, *(number + 1 for number in kept)]],
+            seconds=self.seconds,
+            synthesise=lambda: stems,
         )
 
     def sounding(self, second: int) -> dict[int, str]:
@@ -157,7 +166,12 @@ def make_clip(
     )
     scene = Scene(make_background(rng, side), objects)
     sources = _draw_sources(rng, world, kind, objects, seconds)
-    return SyntheticClip(scene, sources, make_stems(rng, sources, world.voice, seconds))
+    chance = deepcopy(rng)
+
+    def synthesise() -> NDArray[np.float32]:
+        return make_stems(deepcopy(chance), sources, world.voice, seconds)
+
+    return SyntheticClip(scene, sources, seconds, synthesise)
 
 
 def make_stems(
