@@ -213,9 +213,38 @@ def test_masks_are_the_same_without_names(
     assert named.class_logits is not None
 
 
-def test_targets_without_names_are_refused(model: TavisModel) -> None:
-    with pytest.raises(ValueError, match="targets without name_ids"):
-        model.find_masks(**given(1, 2), targets=labels(1, 2))
+def test_with_targets_there_is_a_loss_whatever_is_named(model: TavisModel) -> None:
+    values = given(1, 2) | {"targets": labels(1, 2)}
+    torch.manual_seed(0)
+    expected = run(model, values).loss
+    torch.manual_seed(0)
+    with torch.no_grad():
+        loss = model.find_masks(**values).loss
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
+    values = given(2, 3)
+    free = run(model, values)
+    nearest = free.similarities.amax(-1)  # (2, 3)
+    bound = float(nearest.median())
+    out = run(build(min_similarity=bound), values)
+    heard = nearest >= bound
+    assert heard.any()
+    assert not heard.all()
+    torch.testing.assert_close(out.similarities, free.similarities)
+    torch.testing.assert_close(out.mask_logits[heard], free.mask_logits[heard])
+    for marked in (out.mask_logits[~heard], out.query_logits[~heard]):
+        assert (marked < -100).all()
+    kept = set(heard.flatten().nonzero().flatten().tolist())
+    assert set(out.frame_index.tolist()) == kept & set(free.frame_index.tolist())
+
+
+def test_training_marks_whatever_is_heard() -> None:
+    model = build(min_similarity=1.0).train()
+    values = given(1, 2) | {"targets": labels(1, 2)}
+    model(**values).loss.backward()
+    assert learned(model)
 
 
 def test_names_are_read_once(model: TavisModel) -> None:

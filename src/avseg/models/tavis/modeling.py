@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avseg.backbones.imagebind import ImageBind, TowerFeatures
-from avseg.backbones.sam import ImageFeatures, MaskPrediction
+from avseg.backbones.sam import NOTHING_LOGIT, ImageFeatures, MaskPrediction
 from avseg.backbones.sam2 import PromptedSam2
 from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.models.embedding import EmbeddingSpace
@@ -88,6 +88,18 @@ class Masks:
     ious: Tensor
     memory: MemoryBank | None
 
+    def where(self, sounds: Tensor) -> "Masks":
+        """Leave nothing marked in some frames; what is remembered stays.
+
+        Args:
+            sounds: Frames whose masks stay as they are, (N,) bool.
+
+        Returns:
+            The masks.
+        """
+        silent = ~sounds[:, None, None, None]
+        return replace(self, logits=self.logits.masked_fill(silent, NOTHING_LOGIT))
+
     @property
     def of_queries(self) -> Tensor:
         """Of each query within the mask of all that sounds, (N, Q, h, w).
@@ -131,14 +143,16 @@ class TavisModel(AvsegModel):
         self.sam.image_encoder.eval()
         return self
 
-    def forward(
+    def forward(  # noqa: PLR0913 - all that a clip may come with
         self,
         pixel_values: Tensor,
         audio_values: Tensor,
-        name_ids: Tensor | None = None,
+        name_ids: Tensor,
         memory: MemoryBank | None = None,
         targets: Tensor | None = None,
         annotated: Tensor | None = None,
+        *,
+        named: bool = True,
     ) -> TavisOutput:
         """Segment and name what sounds in every frame.
 
@@ -149,33 +163,36 @@ class TavisModel(AvsegModel):
             pixel_values: Frames in [0, 1], (B, T, 3, S, S).
             audio_values: Spectrogram of each frame's sound, (B, T, 1, bands, columns).
             name_ids: Texts of the names in the text tower's tokens, the background's first,
-                (C, L) int64; None to name nothing, which takes over half of the time.
+                (C, L) int64.
             memory: From the outputs of the call with the frames before these; None for the first
                 frames of videos.
             targets: Number of the name of every pixel, 0 for the background, (B, T, H, W) integer.
             annotated: True for frames whose target counts, (B, T) bool; None counts all.
+            named: Whether sources are named if there are no targets; to leave it out saves over
+                half of the time.
 
         Returns:
             The masks and their names, and the loss if there are targets.
-
-        Raises:
-            ValueError: If there are targets and no names.
         """
         shape = pixel_values.shape[:2]
         frames = pixel_values.flatten(0, 1)
+        names = self.read_names(name_ids)
         sound, picture_cls = self.perceive(frames, audio_values.flatten(0, 1))
         prompts = self.prompt(sound, picture_cls)
         masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), memory)
+        similarities = None
+        if not self.training:
+            similarities = self.compare_whole_sounds(sound.cls, names)
+            masks = masks.where(similarities.amax(-1) >= self.config.min_similarity)
+            similarities = similarities.unflatten(0, shape)
         output = TavisOutput(
             mask_logits=masks.logits[:, -1].unflatten(0, shape),
             iou_predictions=masks.ious[:, -1].unflatten(0, shape),
+            similarities=similarities,
             memory=masks.memory,
         )
-        if name_ids is None:
-            if targets is not None:
-                raise ValueError("targets without name_ids; the classes of the targets need names.")
+        if targets is None and not named:
             return output
-        names = self.read_names(name_ids)
         counts = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
         if annotated is not None:
             counts = annotated.flatten()
@@ -194,21 +211,18 @@ class TavisModel(AvsegModel):
             output.loss = total_loss(parts, pairs, self.config)
         if not self.training:
             self._name(output, masks, (by_sound, by_picture), shape)
-            unit = replace(names, embeddings=F.normalize(names.embeddings[1:], dim=-1))
-            cosines = self.compare_sounds(sound.cls, unit) / self.config.a_scale
-            output.similarities = cosines.unflatten(0, shape)
         return output
 
     def find_masks(self, **inputs: Any) -> TavisOutput:
         """Segment what sounds and name nothing.
 
         Args:
-            **inputs: As for `forward`, without targets.
+            **inputs: As for `forward`.
 
         Returns:
             Outputs without names.
         """
-        output: TavisOutput = self(**(inputs | {"name_ids": None}))
+        output: TavisOutput = self(**inputs, named=False)
         return output
 
     @torch.no_grad()
@@ -397,6 +411,19 @@ class TavisModel(AvsegModel):
             objects = objects.to(names.embeddings)
             heard = F.normalize(self.imagebind.project_audio(objects), dim=-1)
             return self.config.a_scale * heard @ names.embeddings.T
+
+    def compare_whole_sounds(self, sound_cls: Tensor, names: Names) -> Tensor:
+        """Compare whole sounds with all names but the background's.
+
+        Args:
+            sound_cls: Class token of each frame's sound, (N, W).
+            names: The names.
+
+        Returns:
+            Cosines, (N, C - 1).
+        """
+        unit = replace(names, embeddings=F.normalize(names.embeddings[1:], dim=-1))
+        return self.compare_sounds(sound_cls, unit) / self.config.a_scale
 
     def compare_pictures(self, frames: Tensor, mask_logits: Tensor, names: Names) -> Tensor:
         """Compare what is marked, before a blurred background, with names.
