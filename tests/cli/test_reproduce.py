@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.reproduction import av2t_sam, tavis
+from avseg.reproduction import reproducing
 from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.grid import Stage
+from avseg.reproduction.tavis import TavisTables
 from tests.training import tiny
 
 
@@ -16,14 +17,15 @@ def test_the_grid_is_trained_as_asked_and_its_tables_printed(
 ) -> None:
     asked: list[object] = []
 
-    def reproduce(output: Path, data: Path, **options: object) -> Av2tSamTables:
+    def reproduce(tables: object, output: Path, data: Path, **options: object) -> Av2tSamTables:
+        assert tables is Av2tSamTables
         on_stage = options.pop("on_stage")
         assert callable(on_stage)
         on_stage(Stage(tiny.BRIDGE, output / "bridge_mul_0"), 1, 2)
         asked.extend([output, data, options["rows"], options["seeds"], options["steps"]])
         return Av2tSamTables({"mul": [{"s4_test_j": 0.5, "ms3_test_j": 0.25}]}, 7)
 
-    monkeypatch.setattr(av2t_sam, "reproduce", reproduce)
+    monkeypatch.setattr(reproducing, "reproduce", reproduce)
     options = ["--output", str(tmp_path), "--data", "d", "--seeds", "2", "--steps", "7"]
     arguments = ["reproduce", "av2t-sam", *options, "--rows", "mul", "mul+adapters"]
     assert run(app, arguments) == 0
@@ -33,16 +35,18 @@ def test_the_grid_is_trained_as_asked_and_its_tables_printed(
     assert "| mul | 1 | 0.500 | - | 0.250 | - |" in shown.out
 
 
-def test_each_paper_has_rows_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rows_all_of_the_paper_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[object] = []
 
-    def reproduce(*_: object, **options: object) -> tavis.TavisTables:
-        asked.append(options["rows"])
-        return tavis.TavisTables({}, (300, 300))
+    def reproduce(tables: object, *_: object, **options: object) -> TavisTables:
+        asked.extend([tables, options["rows"]])
+        return TavisTables({}, 300)
 
-    monkeypatch.setattr(tavis, "reproduce", reproduce)
+    monkeypatch.setattr(reproducing, "reproduce", reproduce)
     assert run(app, ["reproduce", "tavis", "--output", str(tmp_path)]) == 0
-    assert asked == [tavis.ROWS]
+    assert asked == [TavisTables, None]
 
 
 def test_an_unknown_paper_is_not_understood() -> None:

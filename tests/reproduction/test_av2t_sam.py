@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from avseg.errors import TrainingError
-from avseg.reproduction.av2t_sam import Av2tSamTables, reproduce
+from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.grid import Stage
+from avseg.reproduction.reproducing import reproduce
 from avseg.reproduction.synthavs import NOTHING
 from tests.training import tiny
 
@@ -57,7 +58,7 @@ def test_the_table_has_the_papers_figures_beside_ours() -> None:
 
 def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no row 'ears'; there are clip, clap, mul"):
-        reproduce(tmp_path, rows=["ears"])
+        reproduce(Av2tSamTables, tmp_path, rows=["ears"])
     assert not list(tmp_path.iterdir())
 
 
@@ -71,6 +72,7 @@ def test_what_is_done_is_not_done_again(runs: Path, data: Path, tmp_path: Path) 
 
     for seeds in (1, 2):
         found = reproduce(
+            Av2tSamTables,
             tmp_path,
             data,
             rows=["clap"],

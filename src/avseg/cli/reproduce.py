@@ -39,19 +39,25 @@ def reproduce(
             clap+adapters, mul+adapters. Of tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
             zero-shot.
     """
-    from avseg.reproduction import av2t_sam, tavis  # torch and transformers
+    from avseg.reproduction import reproducing  # torch and transformers
+    from avseg.reproduction.av2t_sam import Av2tSamTables
     from avseg.reproduction.grid import Stage
+    from avseg.reproduction.tavis import TavisTables
 
     console = Console(stderr=True)
 
     def on_stage(stage: Stage, number: int, total: int) -> None:
         console.print(f"{paper}: training {number} of {total}: {stage.output}", soft_wrap=True)
 
-    module = {"av2t-sam": av2t_sam, "tavis": tavis}[paper]
-    reproduction = module.reproduce(
+    tables: dict[str, type[Av2tSamTables | TavisTables]] = {
+        "av2t-sam": Av2tSamTables,
+        "tavis": TavisTables,
+    }
+    reproduction = reproducing.reproduce(
+        tables[paper],
         output,
         data,
-        rows=rows or tuple(module.ROWS),
+        rows=rows or None,
         seeds=seeds,
         steps=steps,
         on_stage=on_stage,

@@ -7,15 +7,12 @@ nothing is marked; every object is marked, sounding or not.
 J is AVSBench's mIoU, F its F-score.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 from avseg.reproduction.findings import Finding, Reproduction, gain
-from avseg.reproduction.grid import Stage, check_rows, plan_grid, train_grid
-from avseg.reproduction.synthavs import CLIPS, STYLES, draw_data, measure_baselines
-from avseg.training.recipe import Recipe, load_recipe
+from avseg.reproduction.synthavs import CLIPS, STYLES
+from avseg.training.recipe import Recipe
 
 #: Name of a row to the features that become the prompt, and whether there are adapters.
 ROWS: dict[str, tuple[str, bool]] = {
@@ -34,23 +31,38 @@ PAPER: dict[str, tuple[float, float, float, float]] = {
     "mul+adapters": (86.67, 0.924, 69.65, 0.777),
 }
 
-_RECIPE = "av2t_sam_small"
-
 #: How far J of the picture alone may lie below, and still do what sound and picture do.
 _AS_GOOD = 0.01
 
 
 @dataclass(frozen=True)
 class Av2tSamTables(Reproduction):
-    """All that was measured.
-
-    Attributes:
-        steps: Of each training.
-    """
+    """All that was measured."""
 
     paper: ClassVar[str] = "av2t-sam"
+    recipe_name: ClassVar[str] = "av2t_sam_small"
+    row_names: ClassVar[tuple[str, ...]] = tuple(ROWS)
 
-    steps: int
+    @staticmethod
+    def vary(recipe: Recipe, row: str) -> Recipe:
+        """Make the recipe of a row.
+
+        Args:
+            recipe: The bridge's.
+            row: Name of the row.
+
+        Returns:
+            The recipe.
+        """
+        features, adapters = ROWS[row]
+        return replace(
+            recipe,
+            name=f"bridge_{row.replace('+', '_')}",
+            model=recipe.model | {"features": features, "adapters": adapters},
+            data=recipe.data
+            | {"tested": [f"{subset}/{split}" for subset in CLIPS for split in STYLES]},
+            trainer=recipe.trainer | {"eval_strategy": "no"},
+        )
 
     def findings(self) -> list[Finding]:
         """Compare with what the paper says, by J in unseen art styles.
@@ -101,62 +113,6 @@ class Av2tSamTables(Reproduction):
                 paper = [f"{s4_j}, {s4_f}", f"{ms3_j}, {ms3_f}"] if name in PAPER else ["-", "-"]
                 lines.append(f"| {' | '.join([name, str(len(runs)), *cells, *paper])} |")
         return lines
-
-
-def reproduce(  # noqa: PLR0913 - one argument for each option of the command
-    output: Path,
-    data: Path | None = None,
-    *,
-    rows: Sequence[str] = tuple(ROWS),
-    seeds: int = 3,
-    steps: int | None = None,
-    recipe: Recipe | None = None,
-    on_stage: Callable[[Stage, int, int], None] = lambda *_: None,
-    feature_cache: Path | None = None,
-) -> Av2tSamTables:
-    """Train and measure the grid; what is there already is not done again.
-
-    Args:
-        output: Folder of the runs. Those of `clip_small`, `clap_small` and what else the small
-            model starts from are made if they are not there, which takes many times as long as the
-            grid.
-        data: Folder with SynthAVS's s4 and ms3; None to draw them into `output`.
-        rows: Names out of `ROWS`.
-        seeds: Runs of each row.
-        steps: Of each training of the grid; None for the recipe's.
-        recipe: The small model's; None for the packaged one.
-        on_stage: Called before a training begins, with its number from 1 and how many there are.
-        feature_cache: As for `run_recipe`.
-
-    Returns:
-        What was measured.
-
-    Raises:
-        TrainingError: If there is no such row, or a folder holds a run of another recipe.
-        DatasetError: If a data set is not there.
-    """
-    check_rows(rows, ROWS)
-    recipe = recipe or load_recipe(_RECIPE)
-    if steps is not None:
-        recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
-    grid = plan_grid({name: _row(recipe, name) for name in rows}, seeds, output)
-    data = draw_data(output / "data") if data is None else data
-    measured = measure_baselines(data) | train_grid(grid, data, on_stage, feature_cache)
-    reproduction = Av2tSamTables(measured, recipe.trainer["max_steps"])
-    reproduction.save(output)
-    return reproduction
-
-
-def _row(recipe: Recipe, name: str) -> Recipe:
-    features, adapters = ROWS[name]
-    return replace(
-        recipe,
-        name=f"bridge_{name.replace('+', '_')}",
-        model=recipe.model | {"features": features, "adapters": adapters},
-        data=recipe.data
-        | {"tested": [f"{subset}/{split}" for subset in CLIPS for split in STYLES]},
-        trainer=recipe.trainer | {"eval_strategy": "no"},
-    )
 
 
 def _measures_of(split: str) -> list[str]:

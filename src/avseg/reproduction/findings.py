@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from avseg.export.partial import replace_when_complete
 from avseg.reproduction.grid import Measures
+from avseg.training.recipe import Recipe
 
 #: A mean that a difference adds (1) or subtracts (-1): of a row's measure.
 Term = tuple[Literal[1, -1], str, str]
@@ -37,12 +38,31 @@ class Reproduction(ABC):
 
     Attributes:
         paper: Name of the paper, and of the files.
+        recipe_name: Recipe of the package that every row varies.
+        row_names: All rows that can be trained.
         rows: Name of a row to the measures of its runs, one for each seed.
+        steps: Of each training.
     """
 
     paper: ClassVar[str]
+    recipe_name: ClassVar[str]
+    row_names: ClassVar[tuple[str, ...]]
 
     rows: dict[str, list[Measures]]
+    steps: int
+
+    @staticmethod
+    @abstractmethod
+    def vary(recipe: Recipe, row: str) -> Recipe:
+        """Make the recipe of a row.
+
+        Args:
+            recipe: What all rows vary.
+            row: Name of the row.
+
+        Returns:
+            The recipe, named after the row, with what is measured at its end.
+        """
 
     @abstractmethod
     def findings(self) -> list[Finding]:

@@ -12,16 +12,13 @@ J is AVSBench's mIoU, F its F-score; the class mIoU is that of the pixels of all
 mean over the classes that occur but for the background.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
 from avseg.reproduction.findings import Finding, Reproduction, gain
-from avseg.reproduction.grid import Stage, check_rows, plan_grid, train_grid
-from avseg.reproduction.synthavs import CLIPS, STYLES, draw_data, measure_baselines
-from avseg.training.recipe import Recipe, load_recipe
+from avseg.reproduction.synthavs import CLIPS, STYLES
+from avseg.training.recipe import Recipe
 
 #: Name of a row of the ablations to its name in the paper, and options of the model.
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,8 +57,6 @@ _SECONDARY = (
     "not read in the paper itself"
 )
 
-_RECIPE = "tavis_small_frames"
-
 #: Splits whose clips are of categories seen in training, and of others, in the same art styles.
 _SEEN, _UNSEEN = "test_seen", "test_zero_shot"
 
@@ -77,15 +72,42 @@ _SAVE_STEPS = 50
 
 @dataclass(frozen=True)
 class TavisTables(Reproduction):
-    """All that was measured.
-
-    Attributes:
-        steps: Of each training.
-    """
+    """All that was measured."""
 
     paper: ClassVar[str] = "tavis"
+    recipe_name: ClassVar[str] = "tavis_small_frames"
+    row_names: ClassVar[tuple[str, ...]] = ROWS
 
-    steps: int
+    @staticmethod
+    def vary(recipe: Recipe, row: str) -> Recipe:
+        """Make the recipe of a row.
+
+        Args:
+            recipe: The small model's.
+            row: Name of the row.
+
+        Returns:
+            The recipe.
+        """
+        tested = [f"{subset}/{_SEEN}" for subset in CLIPS]
+        options: dict[str, Any] = {}
+        if row in ABLATIONS:
+            options = ABLATIONS[row][1]
+            tested = [f"{subset}/{split}" for subset in CLIPS for split in STYLES]
+        if row in _ZERO_SHOT_ROWS:
+            both = [(f"{subset}/{_UNSEEN}", _joined(subset)) for subset in CLIPS]
+            tested += [name for names in both for name in names]
+        names: dict[str, Any] = {"seen": list(SEEN)} if row in _ZERO_SHOT_ROWS else {}
+        if row == ZERO_SHOT:
+            names = {"classes": list(SEEN)}
+        return replace(
+            recipe,
+            name=f"tavis_{row.replace('-', '_')}",
+            model=recipe.model | options,
+            data=recipe.data | names | {"measured": [], "tested": tested},
+            trainer=recipe.trainer
+            | {"eval_strategy": "no", "save_strategy": "steps", "save_steps": _SAVE_STEPS},
+        )
 
     def findings(self) -> list[Finding]:
         """Compare with what the paper says, by J in unseen art styles.
@@ -191,71 +213,6 @@ class TavisTables(Reproduction):
                 cells = [_ZERO_SHOT_ROWS[row], subset, str(len(self.rows[row]))]
                 lines.append(f"| {' | '.join([*cells, *self.spreads(row, measures)])} |")
         return lines
-
-
-def reproduce(  # noqa: PLR0913 - one argument for each option of the command
-    output: Path,
-    data: Path | None = None,
-    *,
-    rows: Sequence[str] = ROWS,
-    seeds: int = 3,
-    steps: int | None = None,
-    recipe: Recipe | None = None,
-    on_stage: Callable[[Stage, int, int], None] = lambda *_: None,
-    feature_cache: Path | None = None,
-) -> TavisTables:
-    """Train and measure the grid; what is there already is not done again.
-
-    Args:
-        output: Folder of the runs. Those of `imagebind_small`, `mask_decoder_small` and what else
-            the small model starts from are made if they are not there, which takes many times as
-            long as a row.
-        data: Folder with SynthAVS's s4 and ms3; None to draw them into `output`.
-        rows: Names out of `ROWS`.
-        seeds: Runs of each row.
-        steps: Of each training of the grid; None for the recipe's.
-        recipe: The small model's; None for the packaged one.
-        on_stage: Called before a training begins, with its number from 1 and how many there are.
-        feature_cache: As for `run_recipe`.
-
-    Returns:
-        What was measured.
-
-    Raises:
-        TrainingError: If there is no such row, or a folder holds a run of another recipe.
-        DatasetError: If a data set is not there.
-    """
-    check_rows(rows, ROWS)
-    recipe = recipe or load_recipe(_RECIPE)
-    if steps is not None:
-        recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
-    grid = plan_grid({row: _row(recipe, row) for row in rows}, seeds, output)
-    data = draw_data(output / "data") if data is None else data
-    measured = measure_baselines(data) | train_grid(grid, data, on_stage, feature_cache)
-    reproduction = TavisTables(measured, recipe.trainer["max_steps"])
-    reproduction.save(output)
-    return reproduction
-
-
-def _row(recipe: Recipe, row: str) -> Recipe:
-    tested = [f"{subset}/{_SEEN}" for subset in CLIPS]
-    options: dict[str, Any] = {}
-    if row in ABLATIONS:
-        options = ABLATIONS[row][1]
-        tested = [f"{subset}/{split}" for subset in CLIPS for split in STYLES]
-    if row in _ZERO_SHOT_ROWS:
-        tested += [name for subset in CLIPS for name in (f"{subset}/{_UNSEEN}", _joined(subset))]
-    names: dict[str, Any] = {"seen": list(SEEN)} if row in _ZERO_SHOT_ROWS else {}
-    if row == ZERO_SHOT:
-        names = {"classes": list(SEEN)}
-    return replace(
-        recipe,
-        name=f"tavis_{row.replace('-', '_')}",
-        model=recipe.model | options,
-        data=recipe.data | names | {"measured": [], "tested": tested},
-        trainer=recipe.trainer
-        | {"eval_strategy": "no", "save_strategy": "steps", "save_steps": _SAVE_STEPS},
-    )
 
 
 def _joined(subset: str) -> str:
