@@ -36,6 +36,7 @@ def test_a_configuration_survives_saving() -> None:
         ("blur_kernel", 4, "blur_kernel must be odd and positive, got 4"),
         ("min_score", 1.0, "min_score must be from 0 to below 1, got 1.0"),
         ("min_similarity", 1.5, "min_similarity must be from -1 to 1, got 1.5"),
+        ("min_agreement", -2.0, "min_agreement must be from -1 to 1, got -2.0"),
         ("query_heads", 7, "query_heads must divide the audio tower's width 32, got 7"),
     ],
 )

@@ -240,8 +240,33 @@ def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
     assert set(out.frame_index.tolist()) == kept & set(free.frame_index.tolist())
 
 
+def test_a_frame_is_marked_if_one_name_is_like_its_sound_and_its_picture() -> None:
+    model = build(min_agreement=0.5, min_similarity=0.5)
+    heard = torch.tensor([[0.9, 0.0], [0.9, 0.0], [0.9, 0.2], [0.4, 0.0]])
+    seen = torch.tensor([[0.2, 0.0], [0.0, 0.9], [0.0, 0.9], [0.9, 0.0]])
+    assert model.agree(heard, seen).tolist() == [True, False, True, False]
+
+
+def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
+    values = given(1, 6)
+    free = run(model, values)
+    names = model.read_names(values["name_ids"])
+    with torch.no_grad():
+        sound, picture = model.perceive(
+            values["pixel_values"].flatten(0, 1), values["audio_values"].flatten(0, 1)
+        )
+        heard, seen = model.compare_wholes(sound.cls, picture, names)
+    agreement = (heard + seen).amax(-1) / 2  # (6,)
+    bound = float(agreement.median())
+    out = run(build(min_agreement=bound), values)
+    kept = agreement >= bound
+    assert 0 < kept.sum() < 6
+    torch.testing.assert_close(out.mask_logits[0, kept], free.mask_logits[0, kept])
+    assert (out.mask_logits[0, ~kept] < -100).all()
+
+
 def test_training_marks_whatever_is_heard() -> None:
-    model = build(min_similarity=1.0).train()
+    model = build(min_similarity=1.0, min_agreement=1.0).train()
     values = given(1, 2) | {"targets": labels(1, 2)}
     model(**values).loss.backward()
     assert learned(model)

@@ -182,9 +182,9 @@ class TavisModel(AvsegModel):
         masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), memory)
         similarities = None
         if not self.training:
-            similarities = self.compare_whole_sounds(sound.cls, names)
-            masks = masks.where(similarities.amax(-1) >= self.config.min_similarity)
-            similarities = similarities.unflatten(0, shape)
+            heard, seen = self.compare_wholes(sound.cls, picture_cls, names)
+            masks = masks.where(self.agree(heard, seen))
+            similarities = heard.unflatten(0, shape)
         output = TavisOutput(
             mask_logits=masks.logits[:, -1].unflatten(0, shape),
             iou_predictions=masks.ious[:, -1].unflatten(0, shape),
@@ -412,18 +412,37 @@ class TavisModel(AvsegModel):
             heard = F.normalize(self.imagebind.project_audio(objects), dim=-1)
             return self.config.a_scale * heard @ names.embeddings.T
 
-    def compare_whole_sounds(self, sound_cls: Tensor, names: Names) -> Tensor:
-        """Compare whole sounds with all names but the background's.
+    def compare_wholes(
+        self, sound_cls: Tensor, picture_cls: Tensor, names: Names
+    ) -> tuple[Tensor, Tensor]:
+        """Compare whole sounds and whole frames with all names but the background's.
 
         Args:
             sound_cls: Class token of each frame's sound, (N, W).
+            picture_cls: Class token of each frame, (N, W).
             names: The names.
 
         Returns:
-            Cosines, (N, C - 1).
+            Cosines of the sounds, and of the frames, (N, C - 1) each.
         """
-        unit = replace(names, embeddings=F.normalize(names.embeddings[1:], dim=-1))
-        return self.compare_sounds(sound_cls, unit) / self.config.a_scale
+        with _exactly(sound_cls.device):
+            unit = F.normalize(names.embeddings[1:], dim=-1)
+            heard = self.imagebind.project_audio(sound_cls.to(unit))
+            seen = self.imagebind.project_image(picture_cls.to(unit))
+            return F.normalize(heard, dim=-1) @ unit.T, F.normalize(seen, dim=-1) @ unit.T
+
+    def agree(self, heard: Tensor, seen: Tensor) -> Tensor:
+        """Tell by names whether what is heard may be seen, see `min_agreement`.
+
+        Args:
+            heard: Cosines of sounds with names, (N, C - 1).
+            seen: The same of frames.
+
+        Returns:
+            Frames in which something may be marked, (N,) bool.
+        """
+        is_like_a_name = heard.amax(-1) >= self.config.min_similarity
+        return is_like_a_name & ((heard + seen).amax(-1) / 2 >= self.config.min_agreement)
 
     def compare_pictures(self, frames: Tensor, mask_logits: Tensor, names: Names) -> Tensor:
         """Compare what is marked, before a blurred background, with names.
