@@ -265,6 +265,16 @@ def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
     assert (out.mask_logits[0, ~kept] < -100).all()
 
 
+def test_what_is_not_shown_is_measured_by_the_loss_all_the_same(model: TavisModel) -> None:
+    values, strict = given(1, 2) | {"targets": labels(1, 2)}, build(min_similarity=1.0)
+    torch.manual_seed(0)
+    expected = run(model, values).loss
+    torch.manual_seed(0)
+    out = run(strict, values)
+    assert (out.mask_logits < -100).all()
+    torch.testing.assert_close(out.loss, expected)
+
+
 def test_training_marks_whatever_is_heard() -> None:
     model = build(min_similarity=1.0, min_agreement=1.0).train()
     out = model(**given(1, 2), targets=labels(1, 2))

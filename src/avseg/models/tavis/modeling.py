@@ -180,13 +180,13 @@ class TavisModel(AvsegModel):
         sound, picture_cls = self.perceive(frames, audio_values.flatten(0, 1))
         prompts = self.prompt(sound, picture_cls)
         masks = self.mark(frames, sound, prompts, (shape[0], shape[1]), memory)
-        similarities = None
+        similarities, shown = None, masks
         if not self.training:
             heard, seen = self.compare_wholes(sound.cls, picture_cls, names)
-            masks = masks.where(self.agree(heard, seen))
+            shown = masks.where(self.agree(heard, seen))
             similarities = heard.unflatten(0, shape)
         output = TavisOutput(
-            mask_logits=masks.logits[:, -1].unflatten(0, shape),
+            mask_logits=shown.logits[:, -1].unflatten(0, shape),
             iou_predictions=masks.ious[:, -1].unflatten(0, shape),
             similarities=similarities,
             memory=masks.memory,
@@ -210,7 +210,7 @@ class TavisModel(AvsegModel):
             )
             output.loss = total_loss(parts, pairs, self.config)
         if not self.training:
-            self._name(output, masks, (by_sound, by_picture), shape)
+            self._name(output, shown, (by_sound, by_picture), shape)
         return output
 
     def find_masks(self, **inputs: Any) -> TavisOutput:
