@@ -42,13 +42,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avseg.backbones import PromptedSam1Config, PromptedSam2Config
-from avseg.checkpoints.catalog import WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.keymaps.av2t_sam import av2t_sam
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.checkpoints.published.av2t_sam import av2t_sam
-from avseg.cli.allocation import TRAINING_LIMIT, reuse_freed_memory
-from avseg.metrics.fmeasure import FScore
+from avseg.checkpoints.model_folder import WEIGHTS_FILE, Checkpoint
+from avseg.cli.main import TRAINING_LIMIT, reuse_freed_memory
+from avseg.metrics.binary import FScore
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
-from avseg.models.losses import resize_logits
+from avseg.models.outputs import resize_logits
 
 SEED = 1
 SIDE = 1024

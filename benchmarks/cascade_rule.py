@@ -20,7 +20,7 @@ from avseg.datasets import AVSBench
 from avseg.metrics.binary import BinaryMetrics, BinaryScores
 from avseg.models.cascade import CascadeModel
 from avseg.models.cascade.modeling import NOTHING_LOGIT
-from avseg.models.losses import resize_logits
+from avseg.models.outputs import resize_logits
 from avseg.segmenter import Segmenter, load_segmenter
 
 MIN_SIMILARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)

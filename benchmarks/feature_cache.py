@@ -23,9 +23,9 @@ from avseg.checkpoints import DEFAULT_MODEL
 from avseg.datasets.avsbench import AVSBench
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
-from avseg.training.audio_visual import frozen_towers
-from avseg.training.embedded import EmbeddedClips, Frames
+from avseg.training.clips import EmbeddedClips, Frames
 from avseg.training.feature_cache import FeatureCache
+from avseg.training.tasks.audio_visual import frozen_towers
 
 
 def main() -> None:

@@ -37,8 +37,8 @@ from torch.nn import functional as F
 from avseg.backbones.sam import ImageFeatures
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.checkpoints.published.av2t_sam import av2t_sam
-from avseg.checkpoints.published.keymap import KeyMap
+from avseg.checkpoints.keymaps.av2t_sam import av2t_sam
+from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 
 #: Share of a feature's scale that rounding in float32 may move it.

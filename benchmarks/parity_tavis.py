@@ -57,9 +57,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.initialization import no_init_weights
 
-from avseg.checkpoints.published.keymap import KeyMap
-from avseg.checkpoints.published.tavis import tavis
-from avseg.models.losses import resize_logits
+from avseg.checkpoints.keymaps.key_map import KeyMap
+from avseg.checkpoints.keymaps.tavis import tavis
+from avseg.models.outputs import resize_logits
 from avseg.models.tavis import TavisConfig, TavisModel
 from avseg.models.tavis.losses import total_loss
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.backbones.sam1 import PromptedSam1Config
-from avseg.checkpoints.published.systems import SYSTEMS, TOWER_TABLES, TOWERS
+from avseg.checkpoints.keymaps.systems import SYSTEMS, TOWER_TABLES, TOWERS
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.evf_sam import EvfSamModel
 from tests.models.factories import CONFIG, SAM1, randomise

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from avseg.datasets.synthetic.categories import UNSEEN_STYLES
-from avseg.datasets.synthetic.clips import Source, SyntheticClip, make_stems
-from avseg.datasets.synthetic.scenes import (
+from avseg.export import encode_mask
+from avseg.synthavs.categories import UNSEEN_STYLES
+from avseg.synthavs.clips import Source, SyntheticClip, make_stems
+from avseg.synthavs.scenes import (
     MovingObject,
     Scene,
+    choose_sprite,
     make_background,
     place_object,
     render,
 )
-from avseg.datasets.synthetic.sprites import choose_sprite
-from avseg.datasets.synthetic.video import FRAMES_PER_SECOND, scene_time, write_video
-from avseg.export import encode_mask
+from avseg.synthavs.video import FRAMES_PER_SECOND, scene_time, write_video
 
 SEED = 92866
 SIDE = 320

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from avseg.checkpoints import find_checkpoint
-from avseg.training.cascade import save_cascade
+from avseg.training.small_cascade import save_cascade
 
 
 def main(

@@ -4,7 +4,7 @@ Run once when a category or a style is added; the result is committed. Needs `pi
 and the unpacked npm packages `@iconify-json/SET` (each carries its `icons.json` and `info.json`):
 
     npm pack @iconify-json/noto && mkdir -p icons/noto && tar xzf iconify-json-noto-*.tgz -C icons/noto
-    python tools/rasterise_sprites.py icons/ src/avseg/datasets/synthetic/assets
+    python tools/rasterise_sprites.py icons/ src/avseg/synthavs/assets
 
 Writes one sheet `STYLE.png` for each style (RGBA, one square cell for each drawing, drawing cropped
 to its alpha and centred) and `sprites.json`, which says what stands in which cell, from which

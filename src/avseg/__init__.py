@@ -6,7 +6,7 @@ costs nothing and the command line can show its help without loading torch.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+from avseg.version import __version__
 
 __all__ = [
     "AVSBench",

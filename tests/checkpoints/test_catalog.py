@@ -13,7 +13,7 @@ from avseg.checkpoints import (
     find_checkpoint,
     list_models,
 )
-from avseg.checkpoints.releases import BACKBONES, RELEASES, Release
+from avseg.checkpoints.known_models import BACKBONES, RELEASES, Release
 from avseg.errors import CheckpointError
 
 FILES = ("config.json", "model.safetensors", "processor_config.json")

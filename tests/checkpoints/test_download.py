@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 
 from avseg.checkpoints.download import download, find_downloaded
-from avseg.checkpoints.releases import Part
+from avseg.checkpoints.known_models import Part
 from avseg.errors import CheckpointError
 from tests.checkpoints.hub import LocalHub
 
@@ -42,7 +42,7 @@ def test_the_variable_hf_endpoint_names_the_hub(hub: LocalHub, cache: Path) -> N
     hub.add(PART.repository, PART.file, CONTENT)
     code = (
         "from avseg.checkpoints.download import download\n"
-        "from avseg.checkpoints.releases import Part\n"
+        "from avseg.checkpoints.known_models import Part\n"
         f"download({PART!r})"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.checkpoints.importing import import_checkpoint, read_tower
-from avseg.checkpoints.layout import recorded_licences, restrictions
-from avseg.checkpoints.published.systems import TOWER_TABLES
+from avseg.checkpoints.keymaps.systems import TOWER_TABLES
+from avseg.checkpoints.model_folder import recorded_licences, restrictions
 from avseg.cli.main import app, run
 from avseg.errors import CheckpointError
 from avseg.training.parts import Part, load_part, part_licences

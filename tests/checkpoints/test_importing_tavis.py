@@ -9,12 +9,12 @@ import torch
 from avseg.checkpoints import find_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
 from avseg.checkpoints.importing import import_checkpoint
-from avseg.checkpoints.layout import SOURCE_FILE
+from avseg.checkpoints.keymaps.formats import detect_format
+from avseg.checkpoints.keymaps.sam2 import SAM2_MEMORY
+from avseg.checkpoints.keymaps.systems import SAM2_TABLES
+from avseg.checkpoints.keymaps.tavis import tavis
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.checkpoints.published.formats import detect_format
-from avseg.checkpoints.published.sam2 import SAM2_MEMORY
-from avseg.checkpoints.published.systems import SAM2_TABLES
-from avseg.checkpoints.published.tavis import tavis
+from avseg.checkpoints.model_folder import SOURCE_FILE
 from avseg.errors import CheckpointError
 from avseg.models.tavis import TavisConfig, TavisModel
 from avseg.models.tavis.configuration import RELEASED

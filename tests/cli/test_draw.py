@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from avseg.cli.main import app, run
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
 from tests.models.factories import SAMA
 from tests.segmenters import save_random_baseline, save_random_model
 

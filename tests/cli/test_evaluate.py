@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_cascade, save_random_model, save_random_text_model
 
 

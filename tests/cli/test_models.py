@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avseg.checkpoints import CATALOG, DEFAULT_MODEL
-from avseg.checkpoints.releases import BACKBONES, RELEASES
+from avseg.checkpoints.known_models import BACKBONES, RELEASES
 from avseg.cli.main import app, run
 from tests.test_public_api import HEAVY, modules_loaded_by
 
@@ -69,7 +69,7 @@ def test_machines_get_everything_that_is_known(capsys: pytest.CaptureFixture[str
 def test_a_model_that_was_imported_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("avseg.checkpoints.imported._edition", lambda release: release.name)
+    monkeypatch.setattr("avseg.checkpoints.import_cache._edition", lambda release: release.name)
     folder = tmp_path / "cache" / "models" / "evf-sam" / "evf-sam-0"
     folder.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "processor_config.json"):

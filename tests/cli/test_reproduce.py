@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.reproduction import reproducing
+from avseg.reproduction import reproduce as reproducing
 from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.grid import Stage
 from avseg.reproduction.tavis import TavisTables

@@ -8,9 +8,9 @@ import torch
 
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
-from avseg.evaluation.saved import PredictionFacts, write_predictions
+from avseg.evaluation.prediction_files import PredictionFacts, write_predictions
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from avseg.datasets import AVSBench
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
 from avseg.segmenter import Segmenter, load_segmenter
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_model
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from avseg.evaluation.listening import FollowingScores
+from avseg.evaluation.following import FollowingScores
 from avseg.evaluation.report import Report
 from avseg.evaluation.scores import ClipScores, SoundScores
 from avseg.metrics import BinaryScores

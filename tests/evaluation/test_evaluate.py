@@ -12,15 +12,15 @@ import torch
 from torch.nn import functional as F
 
 from avseg.datasets import AVSBench
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
 from avseg.errors import CheckpointError
 from avseg.evaluation import evaluate
-from avseg.evaluation.perturb import Waveform
+from avseg.evaluation.prediction import Waveform
 from avseg.evaluation.prediction import Prediction
 from avseg.evaluation.report import Report
 from avseg.metrics.protocols import PROTOCOLS
 from avseg.segmenter import Segmenter, load_segmenter
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
 from avseg.types import Clip
 from tests.segmenters import save_random_cascade, save_random_tavis, save_random_text_model
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError
 from avseg.evaluation import prediction
-from avseg.evaluation.perturb import mute
+from avseg.evaluation.conditions import mute
 from avseg.evaluation.prediction import Prediction, predict, read_waveform
 from avseg.models.av2t_sam import Av2tSamProcessor
 from avseg.segmenter import Segmenter

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from avseg.metrics.protocol_table import PROTOCOLS, Protocol
 from avseg.metrics.protocols import ProtocolScores, spread
-from avseg.metrics.published import PROTOCOLS, Protocol
 from tests.metrics.cases import binary_clips
 from tests.metrics.drawing import SHIFTED_RIGHT, SILENT, TARGET, draw
 

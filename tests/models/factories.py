@@ -9,9 +9,8 @@ from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clap_text import ClapTextTowerConfig, ClapTokenizer
 from avseg.backbones.clip import ClipImageTowerConfig
-from avseg.backbones.hiera import HieraConfig
 from avseg.backbones.sam1 import PromptedSam1Config
-from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.backbones.sam2 import HieraConfig, PromptedSam2Config
 from avseg.backbones.tokenizing import WordTokenizer
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.models.cascade import CascadeConfig

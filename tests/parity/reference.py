@@ -28,9 +28,9 @@ from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.checkpoints.published.av2t_sam import av2t_sam
-from avseg.checkpoints.published.evf_sam import evf_sam
-from avseg.checkpoints.published.keymap import KeyMap
+from avseg.checkpoints.keymaps.av2t_sam import av2t_sam
+from avseg.checkpoints.keymaps.evf_sam import evf_sam
+from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avseg.backbones.hiera import HieraConfig
+from avseg.backbones.sam2 import HieraConfig
 from avseg.models.adapters import BlockAdapters
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.models.factories import CLAP

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig
-from avseg.checkpoints.published.imagebind import IMAGEBIND
+from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from tests.parity.reference import make_weight
 
 pytestmark = pytest.mark.parity

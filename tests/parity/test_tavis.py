@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from avseg.backbones.imagebind import ImageBindConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.sam2_memory import Sam2MemoryConfig
-from avseg.checkpoints.published.tavis import tavis
-from avseg.models.losses import resize_logits
+from avseg.checkpoints.keymaps.tavis import tavis
+from avseg.models.outputs import resize_logits
 from avseg.models.tavis import TavisConfig, TavisModel
 from avseg.models.tavis.losses import total_loss
 from tests.parity.reference import make_weight

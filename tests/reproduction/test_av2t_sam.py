@@ -8,9 +8,9 @@ import pytest
 
 from avseg.errors import TrainingError
 from avseg.reproduction.av2t_sam import Av2tSamTables
+from avseg.reproduction.benchmark import NOTHING
 from avseg.reproduction.grid import Stage
-from avseg.reproduction.reproducing import reproduce
-from avseg.reproduction.synthavs import NOTHING
+from avseg.reproduction.reproduce import reproduce
 from tests.training import tiny
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from avseg.datasets.synthetic.categories import SEEN
 from avseg.errors import TrainingError
-from avseg.reproduction import reproducing
+from avseg.reproduction import reproduce as reproducing
 from avseg.reproduction.grid import Measures
-from avseg.reproduction.reproducing import reproduce
+from avseg.reproduction.reproduce import reproduce
 from avseg.reproduction.tavis import ABLATIONS, PAPER, ROWS, TavisTables
+from avseg.synthavs.categories import SEEN
 from avseg.training.recipe import Recipe, load_recipe
-from avseg.training.resolving import resolve_recipe
+from avseg.training.validation import resolve_recipe
 from tests.training import tiny
-from tests.training.test_tavis import MODEL
+from tests.training.tasks.test_tavis import MODEL
 
 
 def tables(**means: tuple[float, float]) -> TavisTables:

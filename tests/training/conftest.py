@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from avseg.datasets.synthetic.corpora import load_sound_bank
-from avseg.datasets.synthetic.recipe import Recipe as DataRecipe
-from avseg.datasets.synthetic.writer import write_synthavs
-from avseg.training import binding, tasks
+from avseg.synthavs.clips import Recipe as DataRecipe
+from avseg.synthavs.corpora import load_sound_bank
+from avseg.synthavs.writer import write_synthavs
+from avseg.training.pretraining import imagebind as binding
 from avseg.training.run import run_recipe
+from avseg.training.tasks import registry as tasks
 from tests.training import tiny
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from avseg.models.binding import BindingOutput
 from avseg.models.outputs import AvsegOutput, ContrastOutput, TextPromptOutput
 from avseg.training.measures import (
     BindingMeasure,
@@ -16,6 +15,7 @@ from avseg.training.measures import (
     Measure,
     TextPromptMeasure,
 )
+from avseg.training.pretraining.imagebind_objective import BindingOutput
 
 
 def measured(measure: Measure, out: object, **batch: Tensor) -> dict[str, float]:

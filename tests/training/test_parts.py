@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from avseg.checkpoints.layout import Checkpoint
-from avseg.checkpoints.releases import RELEASES, TOWER_FILES
+from avseg.checkpoints.known_models import RELEASES, TOWER_FILES
+from avseg.checkpoints.model_folder import Checkpoint
 from avseg.errors import CheckpointError, TrainingError
 from avseg.training import parts
 from avseg.training.parts import Part, find_part, find_weights, load_part, loaded_parts

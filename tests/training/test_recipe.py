@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avseg.checkpoints.releases import BACKBONES, RELEASES, TOWER_FILES
+from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
 from avseg.errors import TrainingError
 from avseg.training.parts import WHOLE
 from avseg.training.recipe import (
@@ -16,8 +16,8 @@ from avseg.training.recipe import (
     recipe_names,
     seed_recipe,
 )
-from avseg.training.resolving import check_trainer_options, read_task_options, resolve_recipe
-from avseg.training.tasks import TASKS
+from avseg.training.tasks.registry import TASKS
+from avseg.training.validation import check_trainer_options, read_task_options, resolve_recipe
 from tests.training.tiny import CLIP
 
 #: What a recipe may start from besides runs.

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
-from avseg.training import resolving
+from avseg.training import validation as resolving
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.recipe import Recipe, change_recipe
 from avseg.training.run import find_checkpoint, run_recipe

@@ -21,11 +21,11 @@ from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError, TrainingError
 from avseg.segmenter import load_segmenter
 from avseg.training.recipe import Recipe
-from avseg.training.resolving import saved_form
 from avseg.training.run import run_recipe
 from avseg.training.trainer import find_frozen
+from avseg.training.validation import saved_form
 from tests.training import tiny
-from tests.training.test_baselines import SAMA, TPAVI
+from tests.training.tasks.test_baselines import SAMA, TPAVI
 from tests.training.test_run import SAVING, assert_same_weights, stop_after
 
 #: Files of the runs that the bridge starts from.

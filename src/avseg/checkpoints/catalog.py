@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from avseg.checkpoints.imported import find_imported, obtain
-from avseg.checkpoints.layout import (
+from avseg.checkpoints.import_cache import find_imported, obtain
+from avseg.checkpoints.known_models import BACKBONES, RELEASES, Backbone
+from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
     PROCESSOR_FILE,
     WEIGHTS_FILE,
@@ -16,7 +17,6 @@ from avseg.checkpoints.layout import (
     recorded_licences,
     restrictions,
 )
-from avseg.checkpoints.releases import BACKBONES, RELEASES, Backbone
 from avseg.errors import CheckpointError
 
 DEFAULT_MODEL = "av2t-sam-small"

@@ -27,7 +27,7 @@ from huggingface_hub.file_download import HfFileMetadata, http_get, repo_folder_
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
-from avseg.checkpoints.releases import Part
+from avseg.checkpoints.known_models import Part
 from avseg.errors import CheckpointError
 
 #: Seconds to wait for the Hub's list of files.

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
+from avseg.atomic import replace_when_complete
 from avseg.checkpoints.catalog import find_checkpoint
+from avseg.checkpoints.delta import read_weights
 from avseg.checkpoints.importing import UNUSED_FILE, writing
-from avseg.checkpoints.layout import SOURCE_FILE, weights_file
+from avseg.checkpoints.keymaps.systems import SYSTEMS, TOWERS
 from avseg.checkpoints.loading import shapes_of
-from avseg.checkpoints.published.systems import SYSTEMS, TOWERS
+from avseg.checkpoints.model_folder import SOURCE_FILE, weights_file
 from avseg.checkpoints.reading import TRAINED_WITH
-from avseg.checkpoints.trained import read_weights
-from avseg.export.partial import replace_when_complete
 
 
 def export_checkpoint(model: Path, output: Path) -> None:

@@ -22,25 +22,25 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avseg.atomic import replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints.cache import file_sha256
-from avseg.checkpoints.layout import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
-from avseg.checkpoints.published.formats import FORMATS, Format, detect_format
-from avseg.checkpoints.published.keymap import Converted, KeyMap
-from avseg.checkpoints.published.systems import (
+from avseg.checkpoints.keymaps.formats import FORMATS, Format, detect_format
+from avseg.checkpoints.keymaps.key_map import Converted, KeyMap
+from avseg.checkpoints.keymaps.systems import (
     SAM2_TABLES,
     SYSTEMS,
     TOWER_TABLES,
     TOWERS,
     System,
 )
+from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.reading import PublishedFile, read_published
 from avseg.errors import CheckpointError, OutputError
-from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES
-from avseg.models.config import AvsegConfig
+from avseg.models.model import AvsegConfig
 
 UNUSED_FILE = "unused.safetensors"
 

@@ -15,10 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from avseg.atomic import replace_when_complete
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.catalog import find_checkpoint
+from avseg.checkpoints.delta import join, open_weights, read_weights
 from avseg.checkpoints.importing import writing
-from avseg.checkpoints.layout import (
+from avseg.checkpoints.model_folder import (
     CARD_FILE,
     CONFIG_FILE,
     TRAINED_FILE,
@@ -26,12 +28,9 @@ from avseg.checkpoints.layout import (
     Checkpoint,
     weights_file,
 )
-from avseg.checkpoints.trained import join, open_weights, read_weights
 from avseg.errors import CheckpointError, OutputError
-from avseg.export.partial import replace_when_complete
 from avseg.models.auto import FAMILIES, Family
-from avseg.models.config import AvsegConfig
-from avseg.models.model import AvsegModel
+from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.processor import ClipProcessor
 
 #: Largest weights that may go into the package, in bytes.

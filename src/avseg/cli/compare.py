@@ -24,11 +24,11 @@ def compare(
         output: Folder for the comparison.
     """
     # These load torch; `--help` need not wait for it.
-    from avseg.cli.tables import show_table
+    from avseg.cli.terminal import show_table
     from avseg.evaluation.compare import compare as put_side_by_side
     from avseg.evaluation.compare import compared_tables
     from avseg.evaluation.report import name_reports
-    from avseg.evaluation.saving import save_comparison
+    from avseg.evaluation.report_files import save_comparison
 
     comparison = put_side_by_side(name_reports(report))
     files = save_comparison(comparison, output)

@@ -13,9 +13,9 @@ from rich.text import Text
 from avseg.datasets.checking import CheckReport, check_data
 from avseg.datasets.checking.findings import KINDS
 from avseg.datasets.layout import Release
-from avseg.datasets.synthetic.negatives import check_has_negatives, write_negatives
-from avseg.datasets.synthetic.recipe import Recipe
-from avseg.datasets.synthetic.writer import write_synthavs
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.negatives import check_has_negatives, write_negatives
+from avseg.synthavs.writer import write_synthavs
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from avseg.atomic import replace_when_complete
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.datasets.layout import Subset
 from avseg.errors import OutputError
-from avseg.export.partial import replace_when_complete
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
@@ -57,8 +57,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
     """
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
-    from avseg.datasets.classes import ClassedSplit
-    from avseg.evaluation.gallery import (
+    from avseg.evaluation.figures.comparison_sheet import (
         MarkedClip,
         draw_gallery,
         find_clips,
@@ -67,6 +66,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         most_different,
     )
     from avseg.segmenter import load_segmenter
+    from avseg.synthavs.classes import ClassedSplit
 
     _show_notices(model, offline)
     shown = AVSBench(data, subset, split)
@@ -125,8 +125,12 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
     """
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
-    from avseg.evaluation.embeddings import draw_embeddings, embed_clips, require_scikit_learn
-    from avseg.evaluation.plots import DPI
+    from avseg.evaluation.figures.embeddings import (
+        draw_embeddings,
+        embed_clips,
+        require_scikit_learn,
+    )
+    from avseg.evaluation.figures.plots import DPI
     from avseg.segmenter import load_segmenter
 
     require_scikit_learn()  # better known now than after the work

@@ -10,12 +10,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
-from avseg.cli.tables import show_table
+from avseg.cli.terminal import show_table
 from avseg.datasets.layout import Subset
 
 if TYPE_CHECKING:
     from avseg.datasets import AVSBench
-    from avseg.evaluation.saved import PredictionWriter
+    from avseg.evaluation.prediction_files import PredictionWriter
     from avseg.segmenter import Segmenter
 
 Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
@@ -67,8 +67,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
     from avseg.evaluation import evaluate as score
-    from avseg.evaluation.saving import save_report
-    from avseg.evaluation.sheet import draw_sheet, extreme_clips
+    from avseg.evaluation.figures.contact_sheet import draw_sheet, extreme_clips
+    from avseg.evaluation.report_files import save_report
     from avseg.evaluation.tables import brief_tables, sentences_of
     from avseg.models.vocabulary import read_vocabulary
     from avseg.segmenter import load_segmenter
@@ -98,7 +98,7 @@ def _keep(
     folder: Path | None, segmenter: "Segmenter", clips: "AVSBench", threshold: float
 ) -> "AbstractContextManager[PredictionWriter | None]":
     """Open a folder for predictions, if one is given."""
-    from avseg.evaluation.saved import PredictionFacts, write_predictions
+    from avseg.evaluation.prediction_files import PredictionFacts, write_predictions
 
     if folder is None:
         return nullcontext()

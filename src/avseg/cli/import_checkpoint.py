@@ -35,9 +35,14 @@ def import_checkpoint(
         config: A config.json with the sizes, where they are not the published ones.
     """
     from avseg.checkpoints import importing  # loads torch
-    from avseg.checkpoints.layout import SOURCE_FILE, TRAINED_FILE, missing_files, restrictions
+    from avseg.checkpoints.delta import PLACES
     from avseg.checkpoints.loading import make_whole
-    from avseg.checkpoints.trained import PLACES
+    from avseg.checkpoints.model_folder import (
+        SOURCE_FILE,
+        TRAINED_FILE,
+        missing_files,
+        restrictions,
+    )
 
     run = next((path for path in file if (path / TRAINED_FILE).is_file()), None)
     if run is not None:

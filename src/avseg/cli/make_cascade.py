@@ -24,7 +24,7 @@ def make_cascade(
         tokenizer: GPT-2's tokenizer.json, which MS-CLAP reads names with.
         output: The cascade's folder; it appears when it is complete.
     """
-    from avseg.checkpoints import cascade  # loads torch
+    from avseg.checkpoints import make_cascade as cascade  # loads torch
 
     cascade.make_cascade(find_checkpoint(evf_sam), clap, tokenizer, output)
     print(f"The cascade is in {output}; give it as --model.")

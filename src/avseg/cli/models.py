@@ -12,7 +12,7 @@ from rich.text import Text
 
 from avseg.checkpoints import Listing, list_models
 from avseg.checkpoints.cache import cache_folder
-from avseg.checkpoints.releases import describe_size
+from avseg.checkpoints.known_models import describe_size
 
 
 def models(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:

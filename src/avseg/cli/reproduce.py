@@ -39,7 +39,7 @@ def reproduce(
             clap+adapters, mul+adapters. Of tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
             zero-shot.
     """
-    from avseg.reproduction import reproducing  # torch and transformers
+    from avseg.reproduction import reproduce as reproducing  # torch and transformers
     from avseg.reproduction.av2t_sam import Av2tSamTables
     from avseg.reproduction.grid import Stage
     from avseg.reproduction.tavis import TavisTables

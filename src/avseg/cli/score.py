@@ -29,9 +29,9 @@ def score(
     """
     # These load torch; `--help` need not wait for them.
     from avseg.datasets import AVSBench
-    from avseg.evaluation.rescoring import rescore, save_scores
-    from avseg.evaluation.saved import read_predictions
-    from avseg.metrics.published import PROTOCOLS
+    from avseg.evaluation.prediction_files import read_predictions
+    from avseg.evaluation.protocol_scores import rescore, save_scores
+    from avseg.metrics.protocol_table import PROTOCOLS
 
     console = Console(stderr=True)
     unknown = [name for name in protocol or () if name not in PROTOCOLS]

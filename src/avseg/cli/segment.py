@@ -12,8 +12,8 @@ from rich.text import Text
 
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.errors import AvsegError
-from avseg.export.folders import result_folders
-from avseg.media.folder import find_videos
+from avseg.export.result_folders import result_folders
+from avseg.media.video_files import find_videos
 
 if TYPE_CHECKING:
     from avseg.segmenter import FolderResult

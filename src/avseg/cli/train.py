@@ -43,7 +43,7 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
     if seed is not None:
         resolved = seed_recipe(resolved, seed)
     if print_config:
-        from avseg.training.resolving import resolve_recipe  # torch and transformers
+        from avseg.training.validation import resolve_recipe  # torch and transformers
 
         print(resolve_recipe(resolved).to_yaml(), end="")
         return

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from avseg.datasets.files import missing, read_image, read_mask, read_sound
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, find_folder
+from avseg.datasets.metadata import choose_split, read_class_names, read_table
 from avseg.datasets.palette import UNKNOWN, colours_to_labels
-from avseg.datasets.tables import choose_split, read_class_names, read_table
 from avseg.errors import DatasetError
 from avseg.media.clip import FRAME_POSITION
 from avseg.types import Clip

@@ -16,11 +16,70 @@ import numpy as np
 import scipy.signal  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from avseg.datasets.contents import Contents, Generated, find_foreign_sound
-from avseg.datasets.synthetic.clips import SyntheticClip
-from avseg.datasets.synthetic.sounds import SAMPLE_RATE
-from avseg.evaluation.listening import sound_of
-from avseg.evaluation.perturb import SHIFT_S, Waveform, drown_in_noise, fit, mute, shift
+from avseg.evaluation.following import sound_of
+from avseg.evaluation.prediction import Waveform
+from avseg.synthavs.clips import SyntheticClip
+from avseg.synthavs.contents import Contents, Generated, find_foreign_sound
+from avseg.synthavs.sounds import SAMPLE_RATE
+
+#: Root mean square of the noise, relative to full scale: about that of a source in SynthAVS.
+NOISE_LEVEL = 0.1
+
+#: How far a sound is shifted, in seconds.
+SHIFT_S = 2
+
+
+def mute(audio: Waveform) -> Waveform:
+    """Replace a sound by digital silence.
+
+    Args:
+        audio: The sound, (C, S).
+
+    Returns:
+        Zeros, (C, S).
+    """
+    return np.zeros_like(audio)
+
+
+def drown_in_noise(audio: Waveform, rng: np.random.Generator) -> Waveform:
+    """Replace a sound by white noise, which no object makes.
+
+    Args:
+        audio: The sound, (C, S).
+        rng: Source of chance.
+
+    Returns:
+        The same noise in all channels, (C, S).
+    """
+    noise = NOISE_LEVEL * rng.standard_normal(audio.shape[1], np.float32)
+    return np.tile(np.clip(noise, -1, 1), (len(audio), 1))
+
+
+def shift(audio: Waveform, sample_rate: int) -> Waveform:
+    """Let a sound come later; what is pushed out at the end begins it.
+
+    Args:
+        audio: The sound, (C, S).
+        sample_rate: In Hz.
+
+    Returns:
+        The sound, `SHIFT_S` seconds later, (C, S).
+    """
+    return np.roll(audio, SHIFT_S * sample_rate, axis=1)
+
+
+def fit(audio: Waveform, samples: int) -> Waveform:
+    """Cut a sound to a length, or let silence follow it.
+
+    Args:
+        audio: The sound, (C, S).
+        samples: The length.
+
+    Returns:
+        The sound, (C, samples).
+    """
+    return np.pad(audio[:, :samples], ((0, 0), (0, max(0, samples - audio.shape[1]))))
+
 
 #: What each sound is, by its name; with the first three nothing in the picture sounds.
 DESCRIPTIONS: dict[str, str] = {

@@ -12,21 +12,19 @@ import torch
 from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
-from avseg.datasets.contents import Generated, find_generated, read_contents
-from avseg.datasets.synthetic.clips import SyntheticClip
+from avseg.environment import describe_environment
 from avseg.evaluation.conditions import Condition, OtherSounds
-from avseg.evaluation.listening import measure_following
+from avseg.evaluation.following import measure_following
 from avseg.evaluation.prediction import Prediction, predict, read_waveform, require_listening
+from avseg.evaluation.prediction_files import PredictionWriter
 from avseg.evaluation.report import Report, SemanticScores
-from avseg.evaluation.saved import PredictionWriter
-from avseg.evaluation.scores import ClipScores, SoundScores
-from avseg.evaluation.scoring import class_map, score_clip, score_sound
-from avseg.metrics.binary import BinaryMetrics
-from avseg.metrics.fmeasure import THRESHOLDS, f_curves
+from avseg.evaluation.scores import ClipScores, SoundScores, class_map, score_clip, score_sound
+from avseg.metrics.binary import THRESHOLDS, BinaryMetrics, f_curves
 from avseg.metrics.protocols import ProtocolScores
 from avseg.metrics.semantic import SemanticMetrics
 from avseg.segmenter import Segmenter
-from avseg.training.environment import describe_environment
+from avseg.synthavs.clips import SyntheticClip
+from avseg.synthavs.contents import Generated, find_generated, read_contents
 
 #: Scenes in which it is measured whether the mask follows the sound.
 FOLLOWED_SCENES = 50

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from avseg.datasets.avsbench import AVSBench
 from avseg.errors import CheckpointError
-from avseg.evaluation.perturb import Waveform
-from avseg.media import cut_segments, read_seconds
-from avseg.models.losses import resize_logits
+from avseg.models.av2t_sam.audio_segments import cut_segments, read_seconds
+from avseg.models.outputs import resize_logits
 from avseg.models.processor import ClipProcessor, SegmentProcessor, required
 from avseg.segmenter import Segmenter
 from avseg.types import Clip
+
+#: Sound of a clip, (C, S) float32 in [-1, 1].
+Waveform = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 from avseg.errors import ReportError
 from avseg.evaluation.conditions import NEGATIVES
-from avseg.evaluation.listening import FollowingScores
+from avseg.evaluation.following import FollowingScores
 from avseg.evaluation.scores import (
     ClipScores,
     Interval,

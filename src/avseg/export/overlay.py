@@ -19,11 +19,11 @@ from av.container import InputContainer, OutputContainer
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from avseg.atomic import replace_when_complete
 from avseg.errors import OutputError
 from avseg.export.drawing import Canvas, Look, Timeline
 from avseg.export.labels import SourceNumbers
 from avseg.export.legend import Legend
-from avseg.export.partial import replace_when_complete
 from avseg.export.soundtrack import open_soundtrack
 from avseg.media import probe
 from avseg.media.container import choose_audio_stream, choose_video_stream, open_media

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from avseg.atomic import replace_when_complete
 from avseg.errors import OutputError
 from avseg.export.labels import SourceNumbers
-from avseg.export.partial import replace_when_complete
 from avseg.types import Segmentation
 
 

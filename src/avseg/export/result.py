@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avseg.atomic import replace_when_complete
 from avseg.errors import OutputError
 from avseg.export import rle
 from avseg.export.labels import SourceNumbers
 from avseg.export.overlay import open_overlay
-from avseg.export.partial import replace_when_complete
 from avseg.export.png import MaskWriter
 from avseg.types import NamedSource, Segmentation, VideoInfo
 

@@ -33,7 +33,7 @@ from avseg.media.container import (
     promised_frames,
     tolerance_frames,
 )
-from avseg.media.holes import HoleFinder
+from avseg.media.damage import HoleFinder
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,15 @@
 """Tensors in, numbers out: how well masks of sounding objects agree with the true ones."""
 
-from avseg.metrics.binary import BinaryMetrics, BinaryScores, mask_iou, strict_mask_iou
-from avseg.metrics.fmeasure import FScore, f_curves
+from avseg.metrics.binary import (
+    BinaryMetrics,
+    BinaryScores,
+    FScore,
+    f_curves,
+    mask_iou,
+    strict_mask_iou,
+)
+from avseg.metrics.protocol_table import PROTOCOLS, Protocol
 from avseg.metrics.protocols import ProtocolScores
-from avseg.metrics.published import PROTOCOLS, Protocol
 from avseg.metrics.semantic import SEMANTIC_PROTOCOLS, SemanticMetrics
 
 __all__ = [

@@ -11,10 +11,189 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from avseg.metrics.fmeasure import BETA2, FScore, f_measure
+#: AVSBench's weight of precision against recall, squared.
+BETA2 = 0.3
+
+#: AVSBench's thresholds: the largest is 1, since 32-bit floats have nothing between it and 1.
+THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
+_THRESHOLDS = THRESHOLDS.numpy()
+
+#: More than a product with 254 and a threshold can be off together, in steps between thresholds.
+_ROUNDING = np.float32(2**-14)
+
+
+def f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float = BETA2) -> Tensor:
+    """Weigh precision against recall: (1 + b) P R / (b P + R).
+
+    Args:
+        hits: How many marked pixels are true ones, any shape.
+        marked: How many pixels are marked.
+        true: How many pixels are true.
+        beta2: The weight b.
+
+    Returns:
+        F in [0, 1], float64; 0 where nothing is hit.
+    """
+    # With P = hits / marked and R = hits / true, without the divisions that fail when nothing is
+    # marked or true.
+    hits, marked, true = hits.double(), marked.double(), true.double()
+    return (beta2 * hits + hits) / (beta2 * true + marked).clamp(min=1e-9)
+
+
+def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
+    """Measure F of each frame under each of AVSBench's thresholds.
+
+    A pixel is marked under each threshold up to its score.
+
+    Args:
+        scores: What is compared with the thresholds, (T, H, W) float: probabilities, or, in some
+            published codes, logits.
+        targets: True masks, (T, H, W) bool.
+        beta2: Weight of precision against recall, squared.
+
+    Returns:
+        F in [0, 1], (T, K) float64; 0 in silent frames.
+    """
+    frames = zip(scores.float().cpu().numpy(), targets.cpu().numpy(), strict=True)
+    counts = np.zeros((3, len(scores), len(THRESHOLDS)), np.int64)  # hits, marked, true
+    levels_of = _Levels(scores.shape[1:])
+    for i, (frame, target) in enumerate(frames):
+        if target.any():
+            counts[:, i] = _count(levels_of(frame), frame, target)
+    hits, marked, true = torch.from_numpy(counts)
+    return f_measure(hits, marked, true, beta2)
+
+
+class FScore:
+    """AVSBench's F: in each clip the best F-measure over thresholds, then the mean over clips.
+
+    The clip is the unit, so the result does not depend on the batch size; it equals the released
+    AVSBench script at its test batch size of one clip, and at no other. Silent frames do not
+    count; a clip of silent frames only scores 0, as in AVSBench.
+
+    Args:
+        beta2: Weight of precision against recall, squared; AVSBench's is 0.3.
+    """
+
+    def __init__(self, beta2: float = BETA2) -> None:
+        self.beta2 = beta2
+        self.clip_scores: list[float] = []
+
+    def update(self, mask_probs: Tensor, targets: Tensor) -> None:
+        """Add one clip.
+
+        Args:
+            mask_probs: Predicted probabilities in [0, 1], (T, H, W) float.
+            targets: True masks, (T, H, W) bool.
+
+        Raises:
+            ValueError: If the shapes differ, the targets are not bool, or the predictions are no
+                probabilities.
+        """
+        check_clip(mask_probs, targets)
+        sounding = int(targets.cpu().numpy().any(axis=(1, 2)).sum())
+        curve = f_curves(mask_probs, targets, self.beta2).sum(0) / max(sounding, 1)
+        self.clip_scores.append(float(curve.max()))
+
+    def merge(self, other: Self) -> None:
+        """Add the clips of another process.
+
+        Args:
+            other: What it has gathered, with the same beta2.
+        """
+        self.clip_scores += other.clip_scores
+
+    def compute(self) -> float:
+        """Average the clips added so far.
+
+        Returns:
+            F in [0, 1].
+
+        Raises:
+            ValueError: If no clip was added.
+        """
+        if not self.clip_scores:
+            raise ValueError("no clip was added; call update() for each clip first.")
+        return fsum(self.clip_scores) / len(self.clip_scores)  # exact: the order cannot show
+
+
+def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
+    """Refuse what is not one clip of probabilities with its true masks.
+
+    Args:
+        mask_probs: Should be probabilities in [0, 1], (T, H, W) float.
+        targets: Should be true masks, (T, H, W) bool.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if mask_probs.shape != targets.shape or targets.ndim != 3 or 0 in targets.shape:
+        raise ValueError(
+            f"mask_probs are {tuple(mask_probs.shape)} and targets {tuple(targets.shape)}; both "
+            "must be (T, H, W) of one shape, one clip at a time."
+        )
+    if targets.dtype != torch.bool:
+        raise ValueError(f"targets are {targets.dtype}, they must be torch.bool; use targets > 0.")
+    low, high = float(mask_probs.min()), float(mask_probs.max())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"mask_probs run from {low:.3g} to {high:.3g}, probabilities lie in [0, 1]; apply the "
+            "sigmoid to logits first."
+        )
+
+
+def _count(
+    levels: NDArray[np.uint8], scores: NDArray[np.float32], target: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Count a frame's hit, marked and true pixels under each threshold, (3, K)."""
+    # Pixels outside and inside of the true mask in one pass: choosing the latter costs more.
+    sides = np.left_shift(target, 8, dtype=np.int16)
+    sides |= levels
+    histogram = torch.bincount(torch.from_numpy(sides.reshape(-1)), minlength=2 << 8).numpy()
+    reached = histogram.reshape(2, -1)[:, len(THRESHOLDS) - 1 :: -1].cumsum(axis=1)[:, ::-1]
+    hits, true = reached[1], np.full(len(THRESHOLDS), reached[1, 0])
+    counts = np.stack([hits, reached.sum(axis=0), true])
+    if scores.min() < 0:  # the level says that these pixels reach the threshold 0
+        negative = scores < 0
+        counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
+    return counts
+
+
+class _Levels:
+    """Numbers the highest threshold that each pixel reaches; a negative score gets 0 too.
+
+    Args:
+        shape: Of a frame, (H, W). Its arrays are used again: fresh memory costs more than the
+            arithmetic.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._places = np.empty(shape, np.float32)
+        self._levels = np.empty(shape, np.uint8)
+        self._upper = np.empty(shape, np.uint8)
+
+    def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Number the thresholds of a frame, (H, W); the next call writes to the same array."""
+        top = np.float32(len(THRESHOLDS) - 1)
+        places = np.multiply(scores, top, out=self._places)
+        if scores.min() < 0 or scores.max() > 1:
+            # Half a step outside: as far from a threshold as can be.
+            np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
+        # The product is rounded and so are the thresholds; near one, only a comparison can tell.
+        places -= _ROUNDING
+        np.copyto(self._levels, places, casting="unsafe")
+        places += 2 * _ROUNDING
+        np.copyto(self._upper, places, casting="unsafe")
+        near = np.flatnonzero(self._levels != self._upper)
+        values = scores.reshape(-1)[near]
+        self._levels.reshape(-1)[near] = np.searchsorted(_THRESHOLDS, values, side="right") - 1
+        return self._levels
+
 
 #: A silent frame is clean if less than this share of its pixels is marked.
 CLEAN_AREA = 1e-3

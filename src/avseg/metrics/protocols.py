@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avseg.metrics.fmeasure import f_curves, f_measure
-from avseg.metrics.published import PROTOCOLS, Protocol, Scores
+from avseg.metrics.binary import f_curves, f_measure
+from avseg.metrics.protocol_table import PROTOCOLS, Protocol, Scores
 
 __all__ = ["PROTOCOLS", "Protocol", "ProtocolScores", "spread"]
 

@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from avseg.metrics.fmeasure import f_measure
+from avseg.metrics.binary import f_measure
 
 #: Classes of AVSS, the background among them.
 CLASS_COUNT = 71

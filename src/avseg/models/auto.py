@@ -6,10 +6,9 @@ from transformers import AutoConfig, AutoModel
 
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
-from avseg.models.config import AvsegConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.frames_and_sounds import FrameSoundProcessor
-from avseg.models.model import AvsegModel
+from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.processor import ClipProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor

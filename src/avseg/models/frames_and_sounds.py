@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.clap import ClapAudioTower
-from avseg.models.pictures import SAM_STATISTICS, as_pixels, normalise, resize
 from avseg.models.processor import (
+    SAM_STATISTICS,
     MaskProcessor,
+    as_pixels,
     check_sample_rate,
+    normalise,
     read_options,
+    resize,
     write_options,
 )
 from avseg.types import Clip

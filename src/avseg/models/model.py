@@ -1,11 +1,12 @@
 """The model class under those of the model families."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from avseg.backbones.config import StrictConfig
 from avseg.errors import CheckpointError
 
 
@@ -76,3 +77,29 @@ class AvsegModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Leave modules as their constructors initialise them; backbones of transformers differ."""
+
+
+class AvsegConfig(StrictConfig):
+    """Configuration of a model family: refuses unknown options, its backbones' included.
+
+    A family names its backbones' configuration classes in `sub_configs_defaults`; where the field
+    holds a dictionary, as after loading from JSON, `transformers` builds the class from it.
+
+    Attributes:
+        tiny_options: Options of the family's small model, for 128-pixel frames and 16 kHz sound.
+    """
+
+    tiny_options: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> Self:
+        """Give the sizes of the small model.
+
+        Args:
+            **changes: Options that differ from the small model's; a backbone's may be given as a
+                dictionary of those that change.
+
+        Returns:
+            The configuration.
+        """
+        return cls(**cls.tiny_options).replace(**changes)

@@ -5,8 +5,7 @@ from typing import Any
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipTextTowerConfig
-from avseg.backbones.hiera import HieraConfig
-from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.backbones.sam2 import HieraConfig, PromptedSam2Config
 
 #: Convolutional stem of the small BEiT-3 and CLIP.
 TINY_STEM = [24, 48, 96, 160]

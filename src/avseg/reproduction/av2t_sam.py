@@ -10,8 +10,8 @@ J is AVSBench's mIoU, F its F-score.
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from avseg.reproduction.findings import Finding, Reproduction, gain
-from avseg.reproduction.synthavs import CLIPS, STYLES
+from avseg.reproduction.benchmark import CLIPS, STYLES
+from avseg.reproduction.claims import Finding, Reproduction, gain
 from avseg.training.recipe import Recipe
 
 #: Name of a row to the features that become the prompt, and whether there are adapters.

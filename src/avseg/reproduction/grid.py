@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avseg.checkpoints.layout import weights_file
+from avseg.checkpoints.model_folder import weights_file
 from avseg.errors import TrainingError
 from avseg.training.recipe import Recipe, load_recipe, recipe_names, seed_recipe
 from avseg.training.run import read_metrics, run_recipe

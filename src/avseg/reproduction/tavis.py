@@ -15,9 +15,9 @@ mean over the classes that occur but for the background.
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from avseg.datasets.synthetic.categories import CATEGORIES, SEEN
-from avseg.reproduction.findings import Finding, Reproduction, gain
-from avseg.reproduction.synthavs import CLIPS, STYLES
+from avseg.reproduction.benchmark import CLIPS, STYLES
+from avseg.reproduction.claims import Finding, Reproduction, gain
+from avseg.synthavs.categories import CATEGORIES, SEEN
 from avseg.training.recipe import Recipe
 
 #: Name of a row of the ablations to its name in the paper, and options of the model.

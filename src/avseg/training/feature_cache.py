@@ -30,8 +30,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from avseg.atomic import replace_when_complete
 from avseg.errors import DatasetError, OutputError
-from avseg.export.partial import replace_when_complete
 
 #: To be raised when this package computes other features from the same bytes, settings and weights.
 FEATURES_VERSION = 1

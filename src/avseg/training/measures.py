@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avseg.metrics.binary import CLEAN_AREA, BinaryMetrics
-from avseg.models.losses import resize_logits
+from avseg.models.outputs import resize_logits
 
 #: The scores of `metrics.binary.BinaryScores` that training reports.
 _MASK_SCORES = ("j", "j_sounding", "j_strict", "f", "silent_clean", "false_positive_area")

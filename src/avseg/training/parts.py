@@ -8,17 +8,17 @@ from pathlib import Path
 from torch import nn
 
 from avseg.checkpoints.catalog import find_checkpoint
+from avseg.checkpoints.delta import FrozenPart, Piece, join, open_weights, parts_of
 from avseg.checkpoints.importing import read_tower
-from avseg.checkpoints.layout import (
+from avseg.checkpoints.keymaps.formats import detect_format
+from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
+from avseg.checkpoints.model_folder import (
     TRAINED_FILE,
     WEIGHTS_FILE,
     recorded_licences,
     weights_file,
 )
-from avseg.checkpoints.published.formats import detect_format
 from avseg.checkpoints.reading import read_published
-from avseg.checkpoints.releases import BACKBONES, RELEASES, TOWER_FILES
-from avseg.checkpoints.trained import FrozenPart, Piece, join, open_weights, parts_of
 from avseg.errors import CheckpointError, TrainingError
 
 _log = logging.getLogger(__name__)

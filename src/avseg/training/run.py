@@ -15,15 +15,18 @@ from transformers import set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from avseg.checkpoints.cache import file_sha256
-from avseg.checkpoints.layout import ENVIRONMENT_FILE, restrictions
+from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, restrictions
+from avseg.environment import describe_environment
 from avseg.errors import TrainingError
-from avseg.training.environment import describe_environment
-from avseg.training.examples import ExampleMasks
+from avseg.training.example_masks import ExampleMasks
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.memory import recompute_blocks
 from avseg.training.parts import part_licences
 from avseg.training.recipe import Recipe
-from avseg.training.resolving import (
+from avseg.training.saving import save_weights
+from avseg.training.tasks.task import Materials
+from avseg.training.trainer import AvsegTrainer
+from avseg.training.validation import (
     check_trainer_options,
     find_materials,
     read_memory_options,
@@ -31,9 +34,6 @@ from avseg.training.resolving import (
     saved_form,
     training_arguments,
 )
-from avseg.training.saving import save_weights
-from avseg.training.task import Materials
-from avseg.training.trainer import AvsegTrainer
 
 _log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from avseg.checkpoints.layout import TRAINED_FILE, WEIGHTS_FILE
-from avseg.checkpoints.trained import leave_out, save_trained
+from avseg.checkpoints.delta import leave_out, save_trained
+from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
 from avseg.training.parts import loaded_parts
 from avseg.training.recipe import SavedForm
 from avseg.training.trainer import AvsegTrainer

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 from transformers import PreTrainedModel, Trainer
 
-from avseg.checkpoints.layout import WEIGHTS_FILE
+from avseg.checkpoints.model_folder import WEIGHTS_FILE
 from avseg.errors import TrainingError
 from avseg.training.measures import Measure
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from avseg.backbones.evf_sam import SamConfig
-from avseg.models.losses import mask_loss
+from avseg.models.outputs import mask_loss
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.sama.modeling import TRAINABLE
 from tests.models.factories import SAM1, SAM2, SAMA, frames_and_sounds, randomise

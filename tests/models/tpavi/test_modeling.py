@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avseg.models.losses import bce_loss
+from avseg.models.outputs import bce_loss
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.models.tpavi.modeling import expected_iou, matching_loss
 from tests.models.factories import TPAVI, frames_and_sounds, randomise

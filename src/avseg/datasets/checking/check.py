@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import get_args
 
 from avseg.datasets.checking.findings import Finding
+from avseg.datasets.checking.metadata import SPLITS, check_listed, check_tables
 from avseg.datasets.checking.pictures import check_pictures
 from avseg.datasets.checking.report import CheckReport
 from avseg.datasets.checking.sounds import check_negative_sound, check_silence, check_sound
 from avseg.datasets.checking.strays import check_strays
-from avseg.datasets.checking.tables import SPLITS, check_listed, check_tables
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset
-from avseg.datasets.processes import map_in_processes
-from avseg.datasets.tables import find_tables
+from avseg.datasets.metadata import find_tables
+from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
 
 #: How deep below the given folder data sets are looked for.

@@ -5,8 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avseg.atomic import replace_when_complete
 from avseg.datasets.checking.findings import KINDS, Finding
-from avseg.export.partial import replace_when_complete
 
 
 @dataclass

@@ -9,7 +9,7 @@ from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.clip import ClipImageTowerConfig
 from avseg.backbones.evf_sam import as_sam_config, check_object_score
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.models.config import AvsegConfig
+from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_SAM, TINY_STEM
 
 

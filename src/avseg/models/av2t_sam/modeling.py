@@ -15,12 +15,11 @@ from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures
 from avseg.models.adapters import BlockAdapters
-from avseg.models.answer import as_output
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import Projector
 from avseg.models.embedding import EmbeddingSpace, Modality
 from avseg.models.model import AvsegModel
-from avseg.models.outputs import AvsegOutput
+from avseg.models.outputs import AvsegOutput, as_output
 
 #: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
 TRAINABLE = (

@@ -17,18 +17,16 @@ from torch.nn import functional as F
 
 from avseg.errors import ClipError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.pictures import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
     SAM_STATISTICS,
-    as_pixels,
-    normalise,
-    resize,
-)
-from avseg.models.processor import (
     MaskProcessor,
+    as_pixels,
     check_sample_rate,
+    normalise,
     read_options,
+    resize,
     write_options,
 )
 from avseg.types import Clip

@@ -11,7 +11,7 @@ from avseg.backbones.clip import ClipTextTowerConfig
 from avseg.backbones.config import config_of
 from avseg.backbones.evf_sam import as_sam_config, check_suppress_absent
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.models.config import AvsegConfig
+from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_CLAP_TEXT, TINY_SAM
 
 #: What stands for the name in a prompt.

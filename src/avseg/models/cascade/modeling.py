@@ -16,9 +16,8 @@ from avseg.backbones.clip import ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import NOTHING_LOGIT
 from avseg.models.cascade.configuration import CascadeConfig
-from avseg.models.losses import resize_logits
 from avseg.models.model import AvsegModel
-from avseg.models.outputs import NamedOutput
+from avseg.models.outputs import NamedOutput, resize_logits
 
 
 class CascadeModel(AvsegModel):

@@ -19,19 +19,17 @@ from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
 from avseg.models.outputs import NamedOutput
-from avseg.models.pictures import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
+    MaskProcessor,
     as_pixels,
+    check_sample_rate,
+    check_vocabulary,
     fitted_size,
     for_sam,
     normalise,
-    resize,
-)
-from avseg.models.processor import (
-    MaskProcessor,
-    check_sample_rate,
-    check_vocabulary,
     read_options,
+    resize,
     sources_of_clip,
     write_options,
 )

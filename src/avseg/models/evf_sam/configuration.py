@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.evf_sam import as_sam_config, check_suppress_absent
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.models.config import AvsegConfig
+from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_SAM
 
 

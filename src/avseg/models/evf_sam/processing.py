@@ -18,20 +18,17 @@ from torch.nn.utils.rnn import pad_sequence
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.evf_sam.configuration import EvfSamConfig
-from avseg.models.losses import resize_logits
-from avseg.models.outputs import AvsegOutput
-from avseg.models.pictures import (
+from avseg.models.outputs import AvsegOutput, resize_logits
+from avseg.models.processor import (
     BEIT3_STATISTICS,
+    MaskProcessor,
     as_pixels,
     fitted_size,
     for_sam,
     normalise,
-    resize,
-)
-from avseg.models.processor import (
-    MaskProcessor,
     read_options,
     required,
+    resize,
     threshold_masks,
     write_options,
 )

@@ -11,10 +11,9 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
 from avseg.models.adapters import BlockAdapters
-from avseg.models.answer import as_output
 from avseg.models.frames_and_sounds import embed_sounds
 from avseg.models.model import AvsegModel
-from avseg.models.outputs import AvsegOutput
+from avseg.models.outputs import AvsegOutput, as_output
 from avseg.models.sama.configuration import SamaConfig
 
 #: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.

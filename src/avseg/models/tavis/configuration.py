@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from avseg.backbones.imagebind import ImageBindConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.sam2_memory import Sam2MemoryConfig
-from avseg.models.config import AvsegConfig
+from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_SAM
 
 #: What stands for the name in a text.

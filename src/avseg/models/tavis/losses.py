@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avseg.models.losses import bce_loss
+from avseg.models.outputs import bce_loss
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.matching import Matches
 
@@ -19,7 +19,7 @@ _EPSILON = 1e-6
 def soft_iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     """One minus the IoU of probabilities and truth, as the released code computes it.
 
-    Unlike `avseg.models.losses.iou_loss` it is 1 where there is nothing to mark.
+    Unlike `avseg.models.outputs.iou_loss` it is 1 where there is nothing to mark.
 
     Args:
         mask_logits: Before the sigmoid, (N, H, W).

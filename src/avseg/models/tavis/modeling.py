@@ -19,9 +19,9 @@ from avseg.backbones.sam import NOTHING_LOGIT, ImageFeatures, MaskPrediction
 from avseg.backbones.sam2 import PromptedSam2
 from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.models.embedding import EmbeddingSpace
-from avseg.models.losses import resize_logits
 from avseg.models.model import AvsegModel
-from avseg.models.pictures import CLIP_STATISTICS, SAM_STATISTICS
+from avseg.models.outputs import resize_logits
+from avseg.models.processor import CLIP_STATISTICS, SAM_STATISTICS
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.decomposition import QueryDecomposition
 from avseg.models.tavis.losses import (

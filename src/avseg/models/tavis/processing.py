@@ -20,12 +20,13 @@ from avseg.backbones.imagebind.sound import spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.errors import ClipError, PromptError
 from avseg.models.outputs import NamedOutput
-from avseg.models.pictures import as_pixels, resize
 from avseg.models.processor import (
     MaskProcessor,
+    as_pixels,
     check_sample_rate,
     check_vocabulary,
     read_options,
+    resize,
     sources_of_clip,
     write_options,
 )

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from huggingface_hub.dataclasses import strict
 
 from avseg.backbones.clap import ClapAudioTowerConfig
-from avseg.backbones.hiera import HieraConfig
-from avseg.models.config import AvsegConfig
+from avseg.backbones.sam2 import HieraConfig
+from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_CLAP, TINY_HIERA
 
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avseg.backbones.clap import ClapAudioTower
-from avseg.backbones.hiera import Hiera
+from avseg.backbones.sam2 import Hiera
 from avseg.models.frames_and_sounds import embed_sounds
-from avseg.models.losses import bce_loss, mean_of_annotated, resize_logits
 from avseg.models.model import AvsegModel
-from avseg.models.outputs import AvsegOutput
+from avseg.models.outputs import AvsegOutput, bce_loss, mean_of_annotated, resize_logits
 from avseg.models.tpavi.configuration import TpaviConfig
 from avseg.models.tpavi.decoder import PyramidDecoder, WideView
 from avseg.models.tpavi.interaction import AudioVisualInteraction

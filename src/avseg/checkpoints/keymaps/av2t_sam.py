@@ -1,0 +1,41 @@
+"""AV2T-SAM (github.com/bok-bok/AV2T-SAM): an EVF-SAM with projector and adapters.
+
+A file always has both projections, whichever of CLIP and CLAP it was trained with.
+"""
+
+from avseg.checkpoints.keymaps.evf_sam import evf_sam
+from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same
+
+#: Published name of the projection of each tower, and its name here.
+PROJECTIONS = {"clip": ("vision_proj", "visual_proj"), "clap": ("audio_proj", "audio_proj")}
+
+_ADAPTERS = KeyMap(
+    (
+        rename("lightweight_mlp_{i}.{k}.{part}", "blocks.{i}.{k}.{part}"),
+        rename("shared_mlp.{part}", "shared.{part}"),
+    )
+)
+
+
+def av2t_sam(sam: int, features: str) -> KeyMap:
+    """Build the table of one kind of AV2T-SAM.
+
+    Args:
+        sam: 1 or 2.
+        features: "clip", "clap" or "mul"; a projection that takes no part is not held here.
+
+    Returns:
+        The table.
+    """
+    projections = [
+        rename(f"{published}.{{part}}", f"{ours}.{{part}}")
+        if features in (tower, "mul")
+        else drop(f"{published}.{{part}}")
+        for tower, (published, ours) in PROJECTIONS.items()
+    ]
+    projector = KeyMap((*projections, same("to_text_space.{i}.{part}")))
+    return (
+        evf_sam(sam).under("model.", "segmenter.")
+        + projector.under("projector.", "projector.")
+        + _ADAPTERS.under("audio_prompt_generator.", "adapters.")
+    )

@@ -1,0 +1,63 @@
+"""MS-CLAP 2023 (github.com/microsoft/CLAP): the audio tower, and both towers for a cascade."""
+
+from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same, split
+
+_BLOCK = "layers.{i}.blocks.{j}"
+
+_HTSAT = KeyMap(
+    (
+        rename("bn0.{part}", "batch_norm.{part}"),
+        same("patch_embed.{name:proj|norm}.{part}"),
+        rename(_BLOCK + ".norm1.{part}", _BLOCK + ".layernorm_before.{part}"),
+        rename(_BLOCK + ".norm2.{part}", _BLOCK + ".layernorm_after.{part}"),
+        split(
+            _BLOCK + ".attn.qkv.{part}",
+            _BLOCK + ".attention.self.query.{part}",
+            _BLOCK + ".attention.self.key.{part}",
+            _BLOCK + ".attention.self.value.{part}",
+        ),
+        rename(
+            _BLOCK + ".attn.relative_position_{name:bias_table|index}",
+            _BLOCK + ".attention.self.relative_position_{name}",
+        ),
+        rename(_BLOCK + ".attn.proj.{part}", _BLOCK + ".attention.output.dense.{part}"),
+        rename(_BLOCK + ".mlp.fc1.{part}", _BLOCK + ".intermediate.dense.{part}"),
+        rename(_BLOCK + ".mlp.fc2.{part}", _BLOCK + ".output.dense.{part}"),
+        drop(_BLOCK + ".attn_mask"),  # transformers computes the mask of shifted windows
+        same("layers.{i}.downsample.{name:reduction|norm}.{part}"),
+        same("norm.{part}"),
+        drop("spectrogram_extractor.{rest}"),  # a Fourier transform written as convolutions
+        drop("{name:tscam_conv|head}.{part}"),  # classes of AudioSet
+    )
+)
+
+_AUDIO = (
+    _HTSAT.under("audio_encoder.base.htsat.", "htsat.audio_encoder.")
+    + KeyMap((rename("audio_encoder.base.htsat.logmel_extractor.melW", "mel_bank"),))
+    + KeyMap((same("{name:linear1|linear2|layer_norm}.{part}"),)).under(
+        "audio_encoder.projection.", "projection."
+    )
+)
+
+_GPT2 = KeyMap(
+    (
+        # Constants that older versions of transformers saved: the causal mask and its value.
+        drop("h.{i}.attn.{name:bias|masked_bias}"),
+        same("{name:wte|wpe}.weight"),
+        same("h.{i}.{name:ln_1|ln_2|attn.c_attn|attn.c_proj|mlp.c_fc|mlp.c_proj}.{part}"),
+        same("ln_f.{part}"),
+    )
+)
+
+#: Names of the audio tower alone.
+CLAP = _AUDIO + KeyMap((drop("caption_encoder.{rest}"), drop("logit_scale")))
+
+#: Names of the cascade's audio and text towers and of the scale between them.
+CLAP_WITH_TEXT = (
+    _AUDIO.under("", "clap.")
+    + _GPT2.under("caption_encoder.base.", "clap_text.gpt2.")
+    + KeyMap((same("{name:linear1|linear2|layer_norm}.{part}"),)).under(
+        "caption_encoder.projection.", "clap_text.projection."
+    )
+    + KeyMap((rename("logit_scale", "log_scale"),))
+)

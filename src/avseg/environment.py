@@ -1,0 +1,83 @@
+"""What a run or a report was made with, so that its numbers can be traced and made again."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from avseg.version import __version__
+
+#: Packages that numbers depend on.
+_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "scipy", "pillow", "av")
+
+
+def describe_environment(device: torch.device) -> dict[str, object]:
+    """Say what the work is done with.
+
+    Args:
+        device: What computes.
+
+    Returns:
+        Versions, commit, machine and device, ready for JSON.
+    """
+    return {
+        "avseg": __version__,
+        "commit": find_commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "machine": platform.platform(),
+        "device": name_device(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def name_device(device: torch.device) -> str:
+    """Name what computes: the GPU's own name, else the kind of device.
+
+    Args:
+        device: The device.
+
+    Returns:
+        For instance "cuda (NVIDIA H100 80GB HBM3)" or "cpu".
+    """
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type
+
+
+def find_commit() -> str | None:
+    """Find the commit of the code that runs.
+
+    Returns:
+        The commit's hash, with "-dirty" if files of the checkout differ from it; None if the
+        package does not run from a git checkout of its own.
+    """
+    # An installed package may lie inside the checkout of another project.
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    if tracked is None:
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+            ["git", *arguments],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Figures of an evaluation: plots, contact sheets, comparison sheets, maps of embeddings."""

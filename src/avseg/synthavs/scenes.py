@@ -1,0 +1,411 @@
+"""Scenes of SynthAVS: drawn objects that move over textured backgrounds, with exact masks.
+
+R side of the square frame in pixels, N objects.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from avseg.errors import DatasetError
+
+_ASSETS = resources.files("avseg.synthavs") / "assets"
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """One drawing.
+
+    Attributes:
+        category: What it shows.
+        style: The set that it comes from.
+        pixels: Drawing cropped to its alpha, (h, w, 4) uint8 RGBA, not premultiplied. In an ink
+            style the colour channels hold the amount of ink in place of a colour.
+        ink: Whether the style is drawn in one ink.
+    """
+
+    category: str
+    style: str
+    pixels: NDArray[np.uint8]
+    ink: bool
+
+
+@cache
+def load_style(style: str) -> dict[str, tuple[Sprite, ...]]:
+    """Return the drawings of one style by category.
+
+    Args:
+        style: Name of the set, for instance "noto".
+
+    Returns:
+        Category to its drawings; a category that the style lacks is absent.
+
+    Raises:
+        DatasetError: If there is no such style.
+    """
+    index = json.loads((_ASSETS / "sprites.json").read_text())
+    if style not in index["styles"]:
+        raise DatasetError(f"there is no art style {style!r}; there are {sorted(index['styles'])}.")
+    entry = index["styles"][style]
+    with (_ASSETS / f"{style}.png").open("rb") as file:
+        sheet = np.asarray(Image.open(file).convert("RGBA"))
+    side = index["cell"]
+    columns = sheet.shape[1] // side
+    sprites: dict[str, list[Sprite]] = {}
+    for i, (category, _) in enumerate(entry["cells"]):
+        y, x = i // columns * side, i % columns * side
+        pixels = _crop(sheet[y : y + side, x : x + side])
+        sprites.setdefault(category, []).append(Sprite(category, style, pixels, entry["ink"]))
+    return {category: tuple(drawings) for category, drawings in sprites.items()}
+
+
+def choose_sprite(rng: np.random.Generator, category: str, styles: tuple[str, ...]) -> Sprite:
+    """Draw a style that has the category, then one of its drawings.
+
+    Args:
+        rng: Source of chance.
+        category: What to show.
+        styles: Styles to choose from.
+
+    Returns:
+        The drawing.
+
+    Raises:
+        DatasetError: If no style has the category.
+    """
+    having = [style for style in styles if category in load_style(style)]
+    if not having:
+        raise DatasetError(f"none of the styles {styles} has a drawing of {category!r}.")
+    drawings = load_style(having[rng.integers(len(having))])[category]
+    return drawings[rng.integers(len(drawings))]
+
+
+def _crop(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    ys, xs = np.nonzero(cell[..., 3] > 8)
+    return cell[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+
+
+Rgb = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MovingObject:
+    """One drawing and its way through the scene; lengths in frame sides, angles in degrees.
+
+    Attributes:
+        category: What it shows.
+        pixels: Coloured drawing, (h, w, 4) uint8 RGBA.
+        size: Longer side at time 0.
+        growth: Relative growth of the size in a second.
+        position: Centre (x, y) at time 0.
+        velocity: Way of the centre (x, y) in a second; it bounces off the frame's margin.
+        angle: Rotation at time 0, counter-clockwise.
+        spin: Rotation in a second.
+        shear: Horizontal shear.
+    """
+
+    category: str
+    pixels: Rgb
+    size: float
+    growth: float
+    position: tuple[float, float]
+    velocity: tuple[float, float]
+    angle: float
+    spin: float
+    shear: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background and the objects before it, painted in order.
+
+    Attributes:
+        background: (R, R, 3) uint8 RGB.
+        objects: From back to front.
+    """
+
+    background: Rgb
+    objects: tuple[MovingObject, ...]
+
+
+def render(scene: Scene, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
+    """Paint one moment of a scene.
+
+    Args:
+        scene: The scene.
+        time_s: Time since its start, in seconds.
+
+    Returns:
+        Frame, (R, R, 3) uint8 RGB, and for each pixel the number of the visible object that covers
+        at least half of it, 1 to N, or 0 for the background, (R, R) uint8.
+    """
+    frame = scene.background.astype(np.float32)
+    labels = np.zeros(frame.shape[:2], np.uint8)
+    for number, thing in enumerate(scene.objects, start=1):
+        _paint(frame, labels, thing, number, time_s)
+    return np.clip(frame, 0, 255).astype(np.uint8), labels
+
+
+def place_object(
+    rng: np.random.Generator,
+    sprite: Sprite,
+    position: tuple[float, float],
+    size_range: tuple[float, float],
+) -> MovingObject:
+    """Colour a drawing and set it in motion.
+
+    Args:
+        rng: Source of chance.
+        sprite: The drawing.
+        position: Centre (x, y) in frame sides at time 0.
+        size_range: Range of the longer side, in frame sides.
+
+    Returns:
+        The object.
+    """
+    pixels = colour_ink(rng, sprite.pixels) if sprite.ink else recolour(rng, sprite.pixels)
+    if rng.random() < 0.5:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
+    velocity = rng.normal(0, 0.05, 2)
+    return MovingObject(
+        category=sprite.category,
+        pixels=pixels,
+        size=float(rng.uniform(*size_range)),
+        growth=float(rng.normal(0, 0.04)),
+        position=position,
+        velocity=(float(velocity[0]), float(velocity[1])),
+        angle=float(rng.normal(0, 10)),
+        spin=float(rng.normal(0, 4)),
+        shear=float(rng.normal(0, 0.08)),
+    )
+
+
+def spread_positions(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
+    """Draw centres that keep some distance, so that objects overlap but seldom hide each other.
+
+    Args:
+        rng: Source of chance.
+        count: How many, at least 1.
+
+    Returns:
+        Centres (x, y) in frame sides.
+    """
+    best, best_distance = rng.uniform(0.17, 0.83, (count, 2)), -1.0
+    for _ in range(12):
+        centres = rng.uniform(0.17, 0.83, (count, 2))
+        gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1) + 9 * np.eye(count)
+        if gaps.min() > best_distance:
+            best, best_distance = centres, float(gaps.min())
+        if best_distance > 0.45:
+            break
+    return [(float(x), float(y)) for x, y in best]
+
+
+def recolour(rng: np.random.Generator, pixels: Rgb) -> Rgb:
+    """Change hue, saturation, contrast and brightness; colour is no sure sign of a category.
+
+    Args:
+        rng: Source of chance.
+        pixels: Drawing, (h, w, 4) uint8 RGBA.
+
+    Returns:
+        Drawing with other colours, (h, w, 4) uint8 RGBA.
+    """
+    colour = pixels[..., :3].astype(np.float32)
+    grey = colour.mean(-1, keepdims=True)
+    saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.5, 1.3)
+    spread = 1.2 if rng.random() < 0.25 else 0.3  # radians of hue rotation
+    colour = grey + (colour - grey) * saturation
+    colour = colour @ _hue_rotation(float(rng.normal(0, spread)))
+    if rng.random() < 0.06:
+        colour = 255 - colour
+    colour = (colour - 128) * rng.uniform(0.75, 1.2) + 128 + rng.uniform(-25, 25)
+    return np.dstack([np.clip(colour, 0, 255).astype(np.uint8), pixels[..., 3]])
+
+
+def colour_ink(rng: np.random.Generator, pixels: Rgb) -> Rgb:
+    """Give a one-ink drawing a colour for its ink and another for what the ink leaves free.
+
+    Args:
+        rng: Source of chance.
+        pixels: Amount of ink in the colour channels, silhouette in alpha, (h, w, 4) uint8.
+
+    Returns:
+        Coloured drawing, (h, w, 4) uint8 RGBA.
+    """
+    ink_colour, free_colour = rng.uniform(0, 255, (2, 3))
+    if abs(ink_colour.mean() - free_colour.mean()) < 60:
+        free_colour = 255 - ink_colour
+    ink = pixels[..., :1].astype(np.float32) / 255
+    colour = ink * ink_colour + (1 - ink) * free_colour
+    return np.dstack([colour.astype(np.uint8), pixels[..., 3]])
+
+
+def make_background(rng: np.random.Generator, side: int) -> Rgb:
+    """Draw a textured background with clutter that belongs to no category.
+
+    Args:
+        rng: Source of chance.
+        side: R, in pixels.
+
+    Returns:
+        Background, (R, R, 3) uint8 RGB.
+    """
+    base = rng.uniform(30, 225, 3)
+    canvas = np.broadcast_to(base, (side, side, 3)).astype(np.float32)
+    canvas = canvas + _PATTERNS[rng.integers(len(_PATTERNS))](rng, side, base)
+    canvas += _soft_noise(rng, side, max(4, side // 10), rng.uniform(4, 22))
+    canvas += rng.standard_normal((side, side, 1), np.float32) * rng.uniform(2, 10)
+    for _ in range(rng.integers(0, 7)):
+        _add_clutter(rng, canvas)
+    return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _plain(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> NDArray[np.float32]:
+    del rng, base
+    return np.zeros((side, side, 3), np.float32)
+
+
+def _clouds(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> NDArray[np.float32]:
+    del base
+    return _soft_noise(rng, side, side // 3, 40)
+
+
+def _gradient(
+    rng: np.random.Generator, side: int, base: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    along = _ramp(rng, side)
+    along = (along - along.min()) / np.ptp(along)
+    gradient: NDArray[np.float32] = along[..., None] * np.float32(rng.uniform(30, 225, 3) - base)
+    return gradient
+
+
+def _stripes(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> NDArray[np.float32]:
+    del base
+    waves = np.sin(rng.uniform(6, 50) * _ramp(rng, side))
+    stripes: NDArray[np.float32] = waves[..., None] * np.float32(rng.uniform(-45, 45, 3))
+    return stripes
+
+
+def _horizon(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> NDArray[np.float32]:
+    offset = _soft_noise(rng, side, side // 4, 18)
+    offset[int(rng.uniform(0.35, 0.8) * side) :] += (rng.uniform(40, 200, 3) - base).astype(
+        np.float32
+    )
+    return offset
+
+
+_PATTERNS = (_plain, _clouds, _gradient, _stripes, _horizon)
+
+
+def _ramp(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:side, :side].astype(np.float32) / side
+    ramp: NDArray[np.float32] = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+    return ramp
+
+
+def _soft_noise(
+    rng: np.random.Generator, side: int, grain: int, amplitude: float
+) -> NDArray[np.float32]:
+    cells = -(-side // grain) + 1
+    coarse = rng.standard_normal((3, cells, cells)).astype(np.float32) * np.float32(amplitude)
+    size = (cells * grain, cells * grain)
+    fine = [Image.fromarray(c).resize(size, Image.Resampling.BILINEAR) for c in coarse]
+    return np.stack([np.asarray(c)[:side, :side] for c in fine], axis=-1)
+
+
+def _add_clutter(rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
+    side = len(canvas)
+    centre = rng.uniform(0, side, 2)
+    radii = rng.uniform(0.03, 0.2, 2) * side
+    low = np.maximum(0, (centre - radii).astype(int))
+    high = np.minimum(side, (centre + radii).astype(int))
+    if (high <= low).any():
+        return
+    inside: NDArray[np.bool_] = np.ones((high - low)[::-1], bool)
+    if rng.random() < 0.5:
+        y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
+        inside = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1
+    opacity = (rng.uniform(0.5, 1) * inside)[..., None]
+    region = canvas[low[1] : high[1], low[0] : high[0]]
+    region += opacity * (rng.uniform(0, 255, 3) - region)
+
+
+def _hue_rotation(angle: float) -> NDArray[np.float32]:
+    c, s = np.cos(angle), np.sin(angle) / np.sqrt(3)
+    even = (1 - c) / 3
+    return np.array(
+        [
+            [c + even, even - s, even + s],
+            [even + s, c + even, even - s],
+            [even - s, even + s, c + even],
+        ],
+        np.float32,
+    )
+
+
+def _bounce(centre: float) -> float:
+    """Reflect a coordinate at a margin of 0.08 of the frame, as often as it takes."""
+    low, high = 0.08, 0.92
+    way = (centre - low) % (2 * (high - low))
+    return low + min(way, 2 * (high - low) - way)
+
+
+def _paint(
+    frame: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    thing: MovingObject,
+    number: int,
+    time_s: float,
+) -> None:
+    side = len(frame)
+    height, width = thing.pixels.shape[:2]
+    scale = thing.size * max(0.3, 1 + thing.growth * time_s) * side / max(height, width)
+    angle = np.deg2rad(thing.angle + thing.spin * time_s)
+    forward = (
+        scale
+        * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        @ np.array([[1.0, thing.shear], [0.0, 1.0]])
+    )
+    x, y = (
+        _bounce(p + v * time_s) * side for p, v in zip(thing.position, thing.velocity, strict=True)
+    )
+    reach = np.abs(forward) @ (width / 2, height / 2) + 1
+    left, top = max(0, int(x - reach[0])), max(0, int(y - reach[1]))
+    right, bottom = min(side, int(x + reach[0]) + 1), min(side, int(y + reach[1]) + 1)
+    if right <= left or bottom <= top:
+        return
+    inverse = np.linalg.inv(forward)
+    shift = inverse @ (left - x, top - y) + (width / 2, height / 2)
+    coefficients = (*inverse[0], shift[0], *inverse[1], shift[1])
+    drawing = _reduced(thing.pixels, coefficients, scale)
+    size = (right - left, bottom - top)
+    patch = np.asarray(
+        drawing[0].transform(size, Image.Transform.AFFINE, drawing[1], Image.Resampling.BILINEAR),
+        np.float32,
+    )
+    alpha = patch[..., 3:] / 255
+    region = frame[top:bottom, left:right]
+    region += patch[..., :3] - alpha * region  # the patch is premultiplied
+    labels[top:bottom, left:right][patch[..., 3] >= 127.5] = number
+
+
+def _reduced(
+    pixels: Rgb, coefficients: tuple[float, ...], scale: float
+) -> tuple[Image.Image, tuple[float, ...]]:
+    """Premultiply the drawing, and halve it where it is shown at about half its size or less."""
+    premultiplied = pixels.astype(np.uint16)
+    premultiplied[..., :3] = premultiplied[..., :3] * premultiplied[..., 3:] // 255
+    height, width = pixels.shape[:2]
+    # Four plain channels: of RGBA, Pillow would premultiply once more and undo it.
+    image = Image.frombytes("CMYK", (width, height), premultiplied.astype(np.uint8).tobytes())
+    if scale > 0.6:
+        return image, coefficients
+    halved = tuple(value / 2 for value in coefficients)
+    return image.reduce(2), halved

@@ -1,0 +1,43 @@
+"""A small cascade out of the runs that trained its parts."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from avseg.backbones.clap_text import ClapTokenizer
+from avseg.backbones.tokenizing import WordTokenizer
+from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
+from avseg.synthavs.captions import WORDS
+from avseg.synthavs.categories import CATEGORIES
+from avseg.training.parts import SEGMENTER, TOWER, Part, find_weights, load_part
+
+
+def save_cascade(
+    clap: str, evf_sam: str, runs: Path, folder: Path, config: CascadeConfig | None = None
+) -> None:
+    """Put a cascade for SynthAVS together; nothing is trained.
+
+    Args:
+        clap: Run of the task audio-text, whose text tower is used too.
+        evf_sam: Run of the task text-prompt.
+        runs: Folder of the runs.
+        folder: Where model and processor are saved.
+        config: Sizes of the parts, and the rule; None for the small model's.
+
+    Raises:
+        TrainingError: If a run is not there, or its weights do not fit.
+    """
+    config = config or CascadeConfig.tiny()
+    model = CascadeModel(config)
+    heard = find_weights(clap, runs)
+    load_part(model.clap, Part(heard, TOWER))
+    load_part(model.clap_text, Part(heard, "text_tower."))
+    load_part(model.segmenter, Part(find_weights(evf_sam, runs), SEGMENTER))
+    with torch.no_grad():
+        model.log_scale.copy_(load_file(heard)["log_scale"])
+    model.save_pretrained(folder)
+    processor = CascadeProcessor.from_config(
+        config, ClapTokenizer.from_words(WORDS[:-1]), WordTokenizer(WORDS)
+    )
+    processor.with_vocabulary(CATEGORIES).save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""What can be learned from annotated clips: one file for each task."""

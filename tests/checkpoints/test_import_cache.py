@@ -1,0 +1,214 @@
+"""A published model is downloaded and imported once, and found again without the Hub."""
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from avseg.atomic import replace_when_complete
+from avseg.checkpoints import import_cache as imported
+from avseg.checkpoints import importing
+from avseg.checkpoints.import_cache import find_imported, obtain
+from avseg.checkpoints.importing import import_checkpoint
+from avseg.checkpoints.known_models import RELEASES, Part, Release
+from avseg.checkpoints.model_folder import Checkpoint
+from avseg.errors import CheckpointError
+from avseg.segmenter import load_segmenter
+from tests.checkpoints.hub import LocalHub
+from tests.checkpoints.test_importing_evf_sam import make_files
+from tests.models.factories import SAM2
+from tests.published import SAM2_CONFIG, make_model, write_config, write_published
+
+RELEASE = Release(
+    name="toy",
+    what="A toy",
+    parts=(
+        Part("someone/toy", "*_best.pth", "this test", None),
+        Part("someone/tower", "tower.pth", "this test", "MIT", size_bytes=690_000_000),
+    ),
+)
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that the importer was asked for; one that only copies the files stands in for it."""
+    asked: list[Path] = []
+
+    def copy(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
+        asked.append(output)
+        with replace_when_complete(output) as folder:
+            folder.mkdir()
+            for name, source in zip(("config.json", "model.safetensors"), files, strict=True):
+                (folder / name).write_bytes(source.read_bytes())
+            (folder / "processor_config.json").write_text(config.read_text() if config else "")
+        return Checkpoint(output.name, output)
+
+    monkeypatch.setattr(importing, "import_checkpoint", copy)
+    return asked
+
+
+@pytest.fixture
+def toy_hub(hub: LocalHub) -> LocalHub:
+    """A Hub that has the toy."""
+    hub.add("someone/toy", "run_best.pth", b"weights")
+    hub.add("someone/tower", "tower.pth", b"tower")
+    return hub
+
+
+def test_a_model_is_downloaded_and_imported_into_the_cache(
+    toy_hub: LocalHub, cache: Path, imports: list[Path]
+) -> None:
+    checkpoint = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert checkpoint == Checkpoint("toy", imports[0], licence=None)
+    assert (checkpoint.folder / "config.json").read_bytes() == b"weights"
+    assert (checkpoint.folder / "model.safetensors").read_bytes() == b"tower"
+    assert checkpoint.folder.parent == cache / "models" / "toy"
+
+
+def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
+    toy_hub: LocalHub, cache: Path, imports: list[Path]
+) -> None:
+    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    asked = len(toy_hub.requests)
+    (cache / "downloads").rename(cache / "thrown away")
+    assert obtain(RELEASE, offline=True) == first == find_imported(RELEASE)
+    assert len(toy_hub.requests) == asked
+    assert len(imports) == 1
+
+
+@pytest.mark.usefixtures("imports")
+def test_what_is_downloaded_is_said_with_sizes_and_licences(
+    toy_hub: LocalHub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    ours = [record for record in caplog.records if record.name == imported.__name__]
+    assert [record.levelno for record in ours] == [logging.WARNING]
+    assert ours[0].getMessage() == (
+        "toy is not on this machine yet; downloading "
+        "*_best.pth of someone/toy (size not known, licence not stated: ask its owners), "
+        f"tower.pth of someone/tower (690 MB, licence MIT) to {cache}."
+    )
+    caplog.clear()
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("cache")
+def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(CheckpointError, match=r"someone/toy: .* is not on this machine"):
+        obtain(RELEASE, offline=True)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("imports")
+def test_what_the_files_do_not_tell_comes_from_the_catalog(toy_hub: LocalHub) -> None:
+    release = replace(RELEASE, options={"multimask": False})
+    folder = obtain(release, endpoint=toy_hub.endpoint).folder
+    assert (folder / "processor_config.json").read_text() == '{"multimask": false}'
+    assert find_imported(RELEASE) is None
+
+
+def test_an_import_that_fails_leaves_no_model(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
+        raise CheckpointError(f"{output}: of no known format ({len(files)} files, {config}).")
+
+    monkeypatch.setattr(importing, "import_checkpoint", fail)
+    with pytest.raises(CheckpointError, match="of no known format"):
+        obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert find_imported(RELEASE) is None
+
+
+@pytest.mark.usefixtures("imports")
+def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
+    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert find_imported(replace(RELEASE, parts=RELEASE.parts[::-1])) is None
+    toy_hub.add("someone/toy", "run_best.pth", b"better weights")
+    for path in (first.folder, cache / "downloads"):
+        path.rename(path.with_name("thrown away"))
+    second = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert (second.folder / "config.json").read_bytes() == b"better weights"
+    assert second.folder != first.folder
+
+
+def test_another_importer_imports_anew_from_what_is_here(
+    toy_hub: LocalHub, imports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    asked = len(toy_hub.requests)
+    monkeypatch.setattr(imported, "IMPORT_VERSION", 1_000)
+    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    assert len(set(imports)) == 2
+    assert len(toy_hub.requests) == asked
+
+
+def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: obtain(RELEASE, endpoint=toy_hub.endpoint), range(2))
+    assert first == second
+    assert len(imports) == 1
+
+
+def publish(
+    files: Sequence[Path],
+    sizes: Path,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    **options: bool,
+) -> None:
+    """Publish tiny files as the model `tiny`; what the sizes are, no published file can tell."""
+    parts = []
+    for path in files:
+        repository = f"someone/{path.parent.name}"
+        hub.add(repository, path.name, path.read_bytes())
+        parts.append(Part(repository, path.name, "this test", "MIT"))
+    release = Release("tiny", "A tiny system", tuple(parts), options=options)
+    monkeypatch.setitem(RELEASES, "tiny", release)
+
+    def with_sizes(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
+        told = json.loads(config.read_text()) if config else {}
+        sizes.write_text(json.dumps(json.loads(sizes.read_text()) | told))
+        return import_checkpoint(files, output, config=sizes)
+
+    monkeypatch.setattr(importing, "import_checkpoint", with_sizes)
+
+
+def test_a_published_av2t_sam_is_loaded_by_its_name(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    files = write_published(model, tmp_path / "published")
+    publish(files, write_config(SAM2_CONFIG, tmp_path / "sizes"), hub, monkeypatch)
+
+    segmenter = load_segmenter("tiny", "cpu")
+    assert segmenter.name == "tiny"
+    loaded = segmenter.model.state_dict()
+    assert all(torch.equal(loaded[name], values) for name, values in model.state_dict().items())
+
+    asked = len(hub.requests)
+    again = load_segmenter("tiny", "cpu", offline=True)
+    assert again.weights_sha256 == segmenter.weights_sha256
+    assert len(hub.requests) == asked
+
+
+def test_a_published_evf_sam_is_loaded_by_its_name_with_its_tokenizer(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, files, sizes = make_files(SAM2, tmp_path)
+    words = files[0].with_name("added_tokens.json")
+    words.write_text('{"[semantic]": 60}')
+    publish([*files, words], sizes, hub, monkeypatch, multimask=False)
+
+    segmenter = load_segmenter("tiny", "cpu").with_texts("[semantic] dog")
+    loaded = segmenter.model.state_dict()
+    assert all(torch.equal(loaded[name], values) for name, values in model.state_dict().items())
+    assert not segmenter.model.config.multimask
+    assert 60 in vars(segmenter.processor)["tokenizer"].encode("[semantic] dog")

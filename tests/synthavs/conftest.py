@@ -1,0 +1,23 @@
+"""A small SynthAVS."""
+
+from pathlib import Path
+
+import pytest
+
+from avseg.datasets import AVSBench
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.writer import write_synthavs
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MS3 with three clips in each split."""
+    folder = tmp_path_factory.mktemp("data")
+    write_synthavs(folder, Recipe(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def split(data: Path) -> AVSBench:
+    """Its test split in seen styles."""
+    return AVSBench(data, "ms3", "test_seen", sample_rate=8000)

@@ -1,0 +1,153 @@
+"""What is known of a clip besides its masks."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avseg.datasets import AVSBench
+from avseg.datasets.layout import ClipEntry, Subset
+from avseg.models.vocabulary import avsbench_names
+from avseg.synthavs.clips import Recipe
+from avseg.synthavs.contents import (
+    KINDS,
+    Contents,
+    find_foreign_sound,
+    find_generated,
+    read_contents,
+)
+from avseg.synthavs.writer import RECIPE_FILE, write_synthavs
+
+
+def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
+    generated = find_generated(split)
+    assert generated is not None
+    assert generated.voice == "test"
+    for index, clip in enumerate(split):
+        objects = generated.all_objects(index)
+        assert objects.shape == clip.masks.shape
+        assert not (clip.masks & ~objects).any()
+        np.testing.assert_array_equal(generated.draw(index).frame(2)[0], clip.clip.frames[2])
+
+
+def test_contents_of_synthavs_are_what_is_seen_and_heard(split: AVSBench) -> None:
+    generated = find_generated(split)
+    assert generated is not None
+    contents = read_contents(split, generated)
+    assert contents is not None
+    drawn = generated.draw(0)
+    assert contents[0].visible == {thing.category for thing in drawn.scene.objects}
+    assert contents[0].heard == {source.category for source in drawn.sources}
+
+
+def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
+    """Copy the data set, with other facts about how it was made."""
+    shutil.copytree(data, folder)
+    path = folder / "Multi-sources" / RECIPE_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    return AVSBench(folder, "ms3", "test_seen")
+
+
+@pytest.mark.parametrize("facts", [{"generator_version": 0}, {"seed": 5}, {"side": 96}], ids=str)
+def test_a_data_set_that_the_generator_would_not_draw_is_left_alone(
+    facts: dict[str, object], data: Path, tmp_path: Path
+) -> None:
+    assert find_generated(copy_with(data, tmp_path / "copy", **facts)) is None
+
+
+def test_of_ms3_itself_nothing_is_known(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "copy")
+    (tmp_path / "copy" / "Multi-sources" / RECIPE_FILE).unlink()
+    split = AVSBench(tmp_path / "copy", "ms3", "test")
+    assert find_generated(split) is None
+    assert read_contents(split, None) is None
+
+
+@dataclass
+class Table:
+    """As much of a split of S4 as its contents need."""
+
+    categories: list[str]
+    subset: Subset = "s4"
+
+    @property
+    def entries(self) -> list[ClipEntry]:
+        """Rows of the table."""
+        return [ClipEntry(name, "test", name, "v1s") for name in self.categories]
+
+
+def contents_of(*categories: str, subset: Subset = "s4") -> list[Contents]:
+    contents = read_contents(Table(list(categories), subset), None)  # type: ignore[arg-type]
+    assert contents is not None
+    return contents
+
+
+def test_of_s4_the_category_is_seen_and_heard() -> None:
+    dog, helicopter = contents_of("dog_barking", "helicopter")
+    assert dog.heard == dog.sounding == {"dog_barking"}
+    assert {"dog_barking", "lions_roaring", "male_speech"} < dog.visible
+    assert "helicopter" not in dog.visible
+    assert "dog_barking" not in helicopter.visible
+
+
+def test_of_avss_every_object_is_seen_and_heard() -> None:
+    (both,) = contents_of("dog_guitar", subset="avss")
+    assert both.sounding == {"dog", "guitar"}
+
+
+def test_every_category_of_avsbench_is_of_one_kind() -> None:
+    names = [name for categories in KINDS.values() for name in categories]
+    assert len(names) == len(set(names))
+    avss = {name.replace(" ", "-") for name in avsbench_names()}
+    assert avss < set(names)
+    assert len(set(names) - avss) == 22  # of the 23 of S4, the helicopter is in AVSS under its name
+
+
+def test_of_ms3_the_table_of_avss_tells(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "copy")
+    (tmp_path / "copy" / "Multi-sources" / RECIPE_FILE).unlink()
+    split = AVSBench(tmp_path / "copy", "ms3", "test")
+    rows = [f"x,{entry.name},0,0,dog_man,test,v1m" for entry in split.entries]
+    table = tmp_path / "copy" / "AVSS" / "metadata.csv"
+    table.parent.mkdir()
+    table.write_text("\n".join(["vid,uid,s_min,s_sec,a_obj,split,label", *rows]))
+    contents = read_contents(split, None)
+    assert contents is not None
+    assert [each.sounding for each in contents] == [{"dog", "man"}] * 3
+    table.write_text("\n".join(["vid,uid,s_min,s_sec,a_obj,split,label", *rows[1:]]))
+    assert read_contents(split, None) is None
+
+
+def test_a_foreign_sound_is_of_nothing_that_may_be_in_the_picture() -> None:
+    contents = contents_of("dog_barking", "male_speech", "playing_violin", "helicopter")
+    assert [find_foreign_sound(contents, index) for index in (0, 1)] in (
+        [2, 0],
+        [2, 3],
+        [3, 0],
+        [3, 3],
+    )
+    assert find_foreign_sound(contents_of("dog_barking", "cat_meowing"), 0) is None
+
+
+def test_a_sound_of_which_nothing_is_seen_is_lent_to_nobody() -> None:
+    dog, unknown = contents_of("dog", "background", subset="avss")
+    assert find_foreign_sound([dog, unknown], 0) is None
+    assert unknown.sounding == frozenset()
+
+
+def test_chance_chooses_among_all_foreign_sounds() -> None:
+    contents = contents_of(*["dog_barking"] * 20, *["helicopter"] * 20)
+    chosen = [find_foreign_sound(contents, index) for index in range(20)]
+    assert len(set(chosen)) > 5
+    assert chosen == [find_foreign_sound(contents, index) for index in range(20)]
+
+
+def test_a_part_of_a_data_set_is_not_drawn_anew(tmp_path: Path) -> None:
+    write_synthavs(
+        tmp_path, Recipe(subset="avss", clips=1, evaluation_clips=2, side=160), workers=1
+    )
+    assert find_generated(AVSBench(tmp_path, "avss")) is not None
+    assert find_generated(AVSBench(tmp_path, "v1m")) is None

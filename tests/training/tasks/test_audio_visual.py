@@ -1,0 +1,167 @@
+"""The bridge's data: what the frozen parts say once is what they would say every time."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avseg.datasets import AVSBench
+from avseg.errors import TrainingError
+from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
+from avseg.synthavs.contents import find_generated, read_contents
+from avseg.synthavs.writer import RECIPE_FILE
+from avseg.training.clips import EmbeddedClips, Frames
+from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
+from avseg.training.parts import Part
+from avseg.training.tasks.audio_visual import AudioVisual, collate, frozen_towers
+from avseg.training.tasks.task import Materials
+from tests.training import tiny
+
+
+def build(**changes: object) -> tuple[Av2tSamModel, Av2tSamProcessor]:
+    torch.manual_seed(0)
+    config = Av2tSamConfig.tiny(**tiny.MODEL, **changes)
+    return Av2tSamModel(config).train(mode=False), Av2tSamProcessor.from_config(config)
+
+
+def embed(model: Av2tSamModel, processor: Av2tSamProcessor, split: AVSBench) -> EmbeddedClips:
+    towers = frozen_towers(model, processor)
+    return EmbeddedClips([split], towers, FeaturesInMemory(), processor.window_s)
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+@pytest.mark.parametrize("features", ["clip", "clap", "mul"])
+@torch.no_grad()
+def test_a_batch_of_embedded_clips_gives_the_masks_of_the_clip_itself(
+    features: str, adapters: bool, data: Path
+) -> None:
+    model, processor = build(features=features, adapters=adapters)
+    split = AVSBench(data, "ms3", "val")
+    batch = collate([embed(model, processor, split)[0]], processor, needs_sam=adapters)
+    embedded = model(**batch).mask_logits
+    direct = model(**processor(split[0].clip)).mask_logits
+    # The levels of the image features are kept in float16.
+    torch.testing.assert_close(embedded, direct, atol=1e-5 if adapters else 2e-2, rtol=0)
+
+
+def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
+    runs: Path, data: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    earlier = Av2tSamModel(config).train(False)
+    earlier.save_pretrained(tmp_path)
+    parts = {"model": Part(tmp_path / "model.safetensors")}
+    options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.0)
+    task = options.build(Materials(config, parts, data, runs / "sounds"))
+    split = AVSBench(data, "ms3", "val")
+    expected = embed(earlier, Av2tSamProcessor.from_config(config), split)[0].features
+    found = task.measured["ms3_val"][0].features
+    assert found.keys() == expected.keys() == {"clip_embeddings", "clap_embeddings"}
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values)
+
+
+def test_targets_are_the_clips_masks(data: Path) -> None:
+    model, processor = build()
+    split = AVSBench(data, "ms3", "val")
+    batch = collate([embed(model, processor, split)[0]], processor, needs_sam=True)
+    np.testing.assert_array_equal(batch["targets"][0].numpy(), split[0].masks)
+
+
+def test_frames_of_several_clips_make_a_batch(data: Path) -> None:
+    model, processor = build(adapters=False)
+    frames = Frames(embed(model, processor, AVSBench(data, "ms3", "train")))
+    batch = collate([frames[0], frames[6]], processor, needs_sam=False)
+    assert batch["targets"].shape == (2, 1, 64, 64)
+    assert batch["image_features"][0].shape[:2] == (2, 1)
+    assert batch["clap_embeddings"].shape[:2] == (2, 1)
+
+
+def test_a_second_run_computes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Av2tSamConfig.tiny(**tiny.MODEL, adapters=False)
+    options = AudioVisual(train=("ms3/train",), measured=("s4/val",), off_screen=0.0)
+    cache = FeatureCache(tmp_path)
+    builds = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        builds.append(options.build(Materials(config, {}, data, tmp_path, cache)))
+        monkeypatch.setattr(FeatureCache, "write", None)
+    first, second = (build.train[3].features for build in builds)
+    assert first.keys() == {"clip_embeddings", "clap_embeddings", "image_features"}
+    for name, values in first.items():
+        for one, other in zip(values, second[name], strict=True):
+            assert torch.equal(one, other)
+
+
+def test_what_trains_does_not_change_a_feature(data: Path) -> None:
+    model, processor = build(adapters=False)
+    split = AVSBench(data, "ms3", "val")
+    before = frozen_towers(model, processor)
+    features = embed(model, processor, split)[0].features
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(float(parameter.requires_grad))
+    after = frozen_towers(model, processor)
+    assert [tower.key("a") for tower in after] == [tower.key("a") for tower in before]
+    for name, values in embed(model, processor, split)[0].features.items():
+        for one, other in zip(values, features[name], strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("option", ["inputs", "window_s", "clip_config", "clap_config"])
+def test_another_preprocessing_is_another_key(option: str) -> None:
+    changes = {
+        "inputs": "published",
+        "window_s": 0.5,
+        "clip_config": {"image_size": 64},
+        "clap_config": {"fmin": 60.0},
+    }
+    merged = tiny.MODEL | {
+        option: tiny.MODEL[option] | changes[option]
+        if isinstance(changes[option], dict)
+        else changes[option]
+    }
+    config = Av2tSamConfig.tiny(**merged)
+    before = frozen_towers(*build())
+    torch.manual_seed(0)
+    model = Av2tSamModel(config).train(mode=False)
+    after = frozen_towers(model, Av2tSamProcessor.from_config(config))
+    changed = [a.key("a") != b.key("a") for a, b in zip(before, after, strict=True)]
+    assert any(changed)
+
+
+@pytest.mark.parametrize("name", ["ms3", "ms4/train", "ms3train"])
+def test_a_data_set_is_named_by_subset_and_split(name: str, data: Path, tmp_path: Path) -> None:
+    materials = Materials(Av2tSamConfig.tiny(**tiny.MODEL), {}, data, tmp_path)
+    with pytest.raises(TrainingError, match=f"'{name}' must be SUBSET/SPLIT .* s4, ms3, avss"):
+        AudioVisual(train=(name,), measured=("ms3/val",), off_screen=0.0).build(materials)
+
+
+def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data: Path) -> None:
+    options = AudioVisual(train=("ms3/train", "s4/train"), measured=("s4/val",), off_screen=1.0)
+    sizes = {}
+    for features in ("clip", "clap"):
+        config = Av2tSamConfig.tiny(**tiny.MODEL, features=features)
+        train = options.build(Materials(config, {}, data, runs / "sounds")).train
+        assert isinstance(train, Frames)
+        sizes[features] = len(train.places), len(train.dubs)
+    split = AVSBench(data, "ms3", "train")
+    assert read_contents(split, find_generated(split)) is not None
+    assert sizes["clip"] == (sizes["clap"][0], 0)
+    assert sizes["clap"][1] > 0
+
+
+def test_off_screen_sounds_are_refused_where_nothing_tells_what_is_in_the_picture(
+    runs: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data / "Multi-sources", tmp_path / "Multi-sources")
+    (tmp_path / "Multi-sources" / RECIPE_FILE).unlink()
+    options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.1)
+    config = Av2tSamConfig.tiny(**tiny.MODEL)
+    with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not tell"):
+        options.build(Materials(config, {}, tmp_path, runs / "sounds"))

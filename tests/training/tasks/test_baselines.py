@@ -1,0 +1,217 @@
+"""What the bridge is compared with learns from the same clips."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from avseg.datasets import AVSBench
+from avseg.errors import TrainingError
+from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.sama import SamaConfig, SamaModel
+from avseg.segmenter import load_segmenter
+from avseg.synthavs.contents import Contents
+from avseg.training.clips import Dub, EmbeddedClips, WholeClip, draw_clip_dubs
+from avseg.training.feature_cache import FeatureCache, FeaturesInMemory, FeatureStore
+from avseg.training.recipe import Recipe, load_recipe
+from avseg.training.run import run_recipe
+from avseg.training.tasks.audio_visual import hearing_tower
+from avseg.training.tasks.baselines import collate, in_clips, in_single_frames
+from avseg.training.tasks.task import Materials, Task
+from avseg.training.validation import read_task_options
+from tests.training import tiny
+
+SAMA = replace(
+    tiny.BRIDGE,
+    name="sama",
+    task="sama",
+    model={name: tiny.MODEL[name] for name in ("sam_config", "clap_config", "adapter_dim")},
+    start_from={"clap": "clap", "sam": "segmenter"},
+)
+TPAVI = replace(
+    tiny.BRIDGE,
+    name="tpavi",
+    task="tpavi",
+    model={
+        "hiera_config": {
+            name: tiny.MODEL["sam_config"][name]
+            for name in (
+                "image_size",
+                "blocks_per_stage",
+                "embed_dims",
+                "num_heads",
+                "window_sizes",
+                "global_blocks",
+            )
+        },
+        "clap_config": tiny.MODEL["clap_config"],
+        "dim": 8,
+    },
+    start_from={"clap": "clap", "hiera": "segmenter"},
+)
+both = pytest.mark.parametrize("recipe", [SAMA, TPAVI], ids=lambda recipe: recipe.name)
+
+
+def build(recipe: Recipe, data: Path, cache: FeatureStore | None = None, **options: object) -> Task:
+    torch.manual_seed(0)
+    task = read_task_options(replace(recipe, data=recipe.data | options))
+    config = task.config_class.tiny(**recipe.model)
+    return task.build(Materials(config, {}, data, data, cache or FeaturesInMemory()))
+
+
+def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:
+    torch.manual_seed(0)
+    model = SamaModel(SamaConfig.tiny(**SAMA.model)).train(mode=False)
+    splits = [AVSBench(data, *name.split("/")) for name in names]  # type: ignore[arg-type]
+    towers = [hearing_tower(model.clap, 1.0)]
+    return model, EmbeddedClips(splits, towers, FeaturesInMemory(), 1.0, whole=True)
+
+
+@both
+def test_a_run_leaves_a_segmenter(recipe: Recipe, data: Path, runs: Path) -> None:
+    metrics = run_recipe(recipe, runs / recipe.name, data)
+    assert 0 <= metrics["eval_ms3_val_j"] <= 1
+    segmenter = load_segmenter(runs / recipe.name, device="cpu")
+    clip = AVSBench(data, "ms3", "val", segmenter.processor.sample_rate)[0]
+    assert segmenter.segment_clip(clip.clip).masks.shape == clip.masks.shape
+
+
+@both
+def test_frozen_parts_are_those_of_the_runs_that_trained_them(
+    recipe: Recipe, data: Path, runs: Path
+) -> None:
+    run_recipe(recipe, runs / recipe.name, data)
+    trained = load_file(runs / recipe.name / "model.safetensors")
+    clap = load_file(runs / "clap" / "model.safetensors")
+    tower = {name for name in trained if name.startswith("clap.")}
+    assert tower
+    for name in tower:
+        assert torch.equal(trained[name], clap[name.replace("clap.", "tower.", 1)]), name
+    encoder = "sam.sam2.vision_encoder.backbone." if recipe is SAMA else "encoder.hiera."
+    segmenter = load_file(runs / "segmenter" / "model.safetensors")
+    same = [
+        torch.equal(
+            value,
+            segmenter[name.replace(encoder, "segmenter.sam.sam2.vision_encoder.backbone.", 1)],
+        )
+        for name, value in trained.items()
+        if name.startswith(encoder)
+    ]
+    assert all(same) == (recipe is SAMA)  # of AVSBench's model the image encoder trains
+    assert same
+
+
+def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
+    # Two clips of S4 with one mask each, two of MS3 with five.
+    frames, clips = (build(recipe, data, off_screen=0.0).train for recipe in (SAMA, TPAVI))
+    assert [len(item.frames) for item in frames] == [1] * 12  # type: ignore[attr-defined]
+    assert [len(item.frames) for item in clips] == [5] * 4  # type: ignore[attr-defined]
+    assert [item.annotated.sum() for item in clips] == [1, 1, 5, 5]  # type: ignore[attr-defined]
+
+
+def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -> None:
+    model, clips = clips_of(data, "ms3/val")
+    processor = FrameSoundProcessor.from_config(model.config)
+    clip = AVSBench(data, "ms3", "val")[0]
+    batch = collate([clips[0]], processor)
+    np.testing.assert_array_equal(batch["targets"][0].numpy(), clip.masks)
+    assert batch["annotated"].all()
+    with torch.no_grad():
+        direct = model(**processor(clip.clip)).mask_logits
+        torch.testing.assert_close(model(**batch).mask_logits, direct, atol=1e-5, rtol=0)
+
+
+def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> None:
+    model, clips = clips_of(data, "s4/train")
+    clip = AVSBench(data, "s4", "train")[1]
+    embedded = clips[1]
+    np.testing.assert_array_equal(embedded.frames, clip.clip.frames)
+    np.testing.assert_array_equal(embedded.masks, clip.masks)
+    np.testing.assert_array_equal(embedded.annotated, clip.annotated)
+    with torch.no_grad():
+        heard = model.clap(torch.from_numpy(clip.clip.sound_windows(1.0)))
+    assert torch.equal(embedded.features["clap_embeddings"][0], heard)
+
+
+def test_a_frame_keeps_its_own_sound(data: Path) -> None:
+    _, clips = clips_of(data, "s4/train", "ms3/train")
+    frames = in_single_frames(clips, [])
+    assert len(frames) == 2 * 1 + 2 * 5
+    eighth, whole = frames[8], clips[3]
+    np.testing.assert_array_equal(eighth.frames[0], whole.frames[1])
+    assert eighth.annotated.tolist() == [True]
+    (heard,), (all_heard,) = eighth.features["clap_embeddings"], whole.features["clap_embeddings"]
+    assert torch.equal(heard, all_heard[1:2])
+
+
+def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path) -> None:
+    _, clips = clips_of(data, "ms3/train")
+    contents = [
+        Contents(frozenset({"dog"}), frozenset({"dog"})),
+        Contents(frozenset({"cat"}), frozenset({"cat"})),
+    ]
+    dubs = draw_clip_dubs(contents, share=1.5)
+    assert len(dubs) == 3
+    excerpts = in_clips(clips, dubs)
+    assert len(excerpts) == 2 + 3
+    for dub, item in zip(dubs, (excerpts[2 + i] for i in range(3)), strict=True):
+        assert dub.sound.clip == 1 - dub.picture.clip
+        np.testing.assert_array_equal(item.frames, clips[dub.picture.clip].frames)
+        lent = clips[dub.sound.clip].features["clap_embeddings"][0]
+        assert torch.equal(item.features["clap_embeddings"][0], lent)
+        assert item.annotated.all()
+        assert not item.masks.any()
+    with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -1"):
+        draw_clip_dubs(contents, -1)
+
+
+def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> None:
+    # Of the clip that lends its sound, one frame is annotated and the third is not.
+    _, clips = clips_of(data, "s4/train", "ms3/train")
+    frames = in_single_frames(clips, [Dub(WholeClip(2), WholeClip(0))])
+    third = frames[len(frames) - 3]
+    np.testing.assert_array_equal(third.frames[0], clips[2].frames[2])
+    lent = clips[0].features["clap_embeddings"][0]
+    assert torch.equal(third.features["clap_embeddings"][0], lent[2:3])
+
+
+def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
+    dog = Contents(frozenset({"dog"}), frozenset({"dog"}))
+    assert draw_clip_dubs([dog, dog], share=1.0) == []
+
+
+def test_what_one_baseline_heard_the_other_finds(
+    data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_recipe(SAMA, runs / "sama_hears", data, tmp_path)
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(kept) == 2 + 2 + 1  # clips of S4 and of MS3 to train on, and one to measure
+    monkeypatch.setattr(FeatureCache, "write", None)
+    run_recipe(TPAVI, runs / "tpavi_finds", data, tmp_path)
+    assert sorted(tmp_path.rglob("*.safetensors")) == kept
+
+
+@both
+def test_off_screen_clips_come_on_top(recipe: Recipe, data: Path) -> None:
+    plain, more = (build(recipe, data, off_screen=share).train for share in (0.0, 1.0))
+    assert len(more) > len(plain)  # type: ignore[arg-type]
+
+
+@both
+@pytest.mark.parametrize("when", ["measured", "tested"])
+def test_data_without_all_masks_is_not_measured(recipe: Recipe, when: str, data: Path) -> None:
+    with pytest.raises(TrainingError, match=r"s4/train has frames whose mask nobody knows; mea"):
+        build(recipe, data, None, **{when: ["s4/train"]})
+
+
+@pytest.mark.parametrize("name", ["sama_small", "tpavi_small"])
+def test_the_small_ones_have_the_data_the_steps_and_the_rate_of_the_bridge(name: str) -> None:
+    bridge, baseline = load_recipe("av2t_sam_small"), load_recipe(name)
+    assert baseline.data == bridge.data
+    own = {"per_device_train_batch_size"}  # of clips where the bridge has frames
+    assert {k: v for k, v in baseline.trainer.items() if k not in own} == {
+        k: v for k, v in bridge.trainer.items() if k not in own
+    }

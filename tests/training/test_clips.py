@@ -1,0 +1,212 @@
+"""Clips with features of frozen towers: computed once, read when they are asked for."""
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from avseg.datasets import AVSBench
+from avseg.errors import DatasetError
+from avseg.synthavs.contents import Contents
+from avseg.training.clips import EmbeddedClips, Frames, draw_dubs
+from avseg.training.feature_cache import FeatureCache, Features, FrozenTower
+
+
+class Towers:
+    """Two towers that say how bright a frame and how loud a sound is, and count what they do."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        still = nn.Linear(1, 1).requires_grad_(requires_grad=False)
+        nn.init.ones_(still.weight)
+        nn.init.zeros_(still.bias)
+        self.list = [
+            FrozenTower("brightness", "frames", still, {}, self.look),
+            FrozenTower("loudness", "sound", still, {}, self.hear),
+        ]
+
+    def look(self, frames: NDArray[Any]) -> Features:
+        """Say how bright each frame is, and something of another shape."""
+        self.asked.append("look")
+        return torch.from_numpy(frames.mean((1, 2, 3))), torch.zeros(len(frames), 2)
+
+    def hear(self, windows: NDArray[Any]) -> Features:
+        """Say how loud each sound is."""
+        self.asked.append("hear")
+        return (torch.from_numpy(np.abs(windows).mean(1)),)
+
+
+def embed(
+    folder: Path, cache: Path, split: str = "train", towers: Towers | None = None
+) -> EmbeddedClips:
+    towers = towers or Towers()
+    return EmbeddedClips(
+        [AVSBench(folder, "ms3", split)], towers.list, FeatureCache(cache), window_s=1.0
+    )
+
+
+def test_a_clip_has_its_frames_masks_and_features(data: Path, tmp_path: Path) -> None:
+    clips = embed(data, tmp_path)
+    assert len(clips) == 2
+    clip, embedded = AVSBench(data, "ms3", "train")[1], clips[1]
+    np.testing.assert_array_equal(embedded.frames, clip.clip.frames)
+    np.testing.assert_array_equal(embedded.masks, clip.masks)
+    brightness, zeros = embedded.features["brightness"]
+    np.testing.assert_allclose(brightness, clip.clip.frames.mean((1, 2, 3)))
+    assert zeros.shape == (5, 2)
+    (loudness,) = embedded.features["loudness"]
+    np.testing.assert_allclose(loudness, np.abs(clip.clip.sound_windows(1.0)).mean(1))
+
+
+def test_several_splits_follow_each_other(data: Path, tmp_path: Path) -> None:
+    splits = [AVSBench(data, "ms3", "train"), AVSBench(data, "s4", "val")]
+    clips = EmbeddedClips(splits, Towers().list, FeatureCache(tmp_path), window_s=1.0)
+    assert len(clips) == 3
+    np.testing.assert_array_equal(clips[2].masks, splits[1][0].masks)
+
+
+def test_frames_without_annotation_take_no_part(data: Path, tmp_path: Path) -> None:
+    split = AVSBench(data, "s4", "train")
+    clips = EmbeddedClips([split], Towers().list, FeatureCache(tmp_path), window_s=1.0)
+    assert len(split[0].clip.frames) == 5
+    assert list(clips.seconds(0)) == [0]
+    np.testing.assert_array_equal(clips[0].frames, split[0].clip.frames[:1])
+    assert len(clips[0].masks) == len(clips[0].features["loudness"][0]) == 1
+
+
+def test_features_are_computed_once_for_all_who_ask(data: Path, tmp_path: Path) -> None:
+    first, second = Towers(), Towers()
+    embed(data, tmp_path, towers=first)
+    embed(data, tmp_path, towers=second)
+    assert sorted(first.asked) == ["hear", "hear", "look", "look"]
+    assert second.asked == []
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    """A data set of one's own."""
+    shutil.copytree(data / "Multi-sources", tmp_path / "copy" / "Multi-sources")
+    return tmp_path / "copy"
+
+
+def test_the_same_files_elsewhere_have_the_same_features(
+    data: Path, copy: Path, tmp_path: Path
+) -> None:
+    towers = Towers()
+    embed(data, tmp_path / "cache")
+    embed(copy, tmp_path / "cache", towers=towers)
+    assert towers.asked == []
+
+
+def _change_a_pixel(split: AVSBench) -> None:
+    path = split.frame_path(1, 3)
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[5, 7, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+
+
+def _change_a_sample(split: AVSBench) -> None:
+    path = split.audio_path(1)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"), [(_change_a_pixel, ["look"]), (_change_a_sample, ["hear"])]
+)
+def test_what_has_changed_is_computed_again_and_nothing_else(
+    change: Callable[[AVSBench], None], asked: list[str], copy: Path, tmp_path: Path
+) -> None:
+    embed(copy, tmp_path / "cache")
+    change(AVSBench(copy, "ms3", "train"))
+    towers = Towers()
+    clips = embed(copy, tmp_path / "cache", towers=towers)
+    assert towers.asked == asked
+    clip = AVSBench(copy, "ms3", "train")[1].clip
+    np.testing.assert_allclose(clips[1].features["brightness"][0], clip.frames.mean((1, 2, 3)))
+
+
+def test_features_cut_short_are_computed_again(data: Path, tmp_path: Path) -> None:
+    expected = embed(data, tmp_path)[0].features["brightness"][0]
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-3])
+    towers = Towers()
+    assert torch.equal(embed(data, tmp_path, towers=towers)[0].features["brightness"][0], expected)
+    assert len(towers.asked) == 4
+
+
+def test_a_missing_file_is_named(copy: Path, tmp_path: Path) -> None:
+    missing = AVSBench(copy, "ms3", "train").frame_path(1, 2)
+    missing.unlink()
+    with pytest.raises(DatasetError, match=missing.name):
+        embed(copy, tmp_path / "cache")
+
+
+def test_a_worker_process_can_have_them(data: Path, tmp_path: Path) -> None:
+    clips = embed(data, tmp_path)
+    copied = pickle.loads(pickle.dumps(clips))  # noqa: S301 - our own
+    assert torch.equal(copied[0].features["loudness"][0], clips[0].features["loudness"][0])
+
+
+def test_no_random_number_of_training_is_drawn(data: Path, tmp_path: Path) -> None:
+    towers = Towers()
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    embed(data, tmp_path, towers=towers)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_every_frame_is_a_clip_of_one(data: Path, tmp_path: Path) -> None:
+    clips = embed(data, tmp_path)
+    frames = Frames(clips)
+    assert len(frames) == 10
+    sixth = frames[6]
+    np.testing.assert_array_equal(sixth.frames[0], clips[1].frames[1])
+    np.testing.assert_array_equal(sixth.masks[0], clips[1].masks[1])
+    assert torch.equal(sixth.features["loudness"][0], clips[1].features["loudness"][0][1:2])
+
+
+def test_a_dubbed_frame_has_the_sound_of_something_outside_its_picture(
+    data: Path, tmp_path: Path
+) -> None:
+    clips = embed(data, tmp_path)
+    contents = [Contents(frozenset({"dog"}), frozenset({"dog"})) for _ in range(2)]
+    contents[1] = Contents(frozenset({"cat"}), frozenset({"cat"}))
+    dubs = draw_dubs(clips, contents, share=0.7)
+    assert len(dubs) == 7
+    frames = Frames(clips, dubs)
+    assert len(frames) == 17
+    for dub, item in zip(dubs, (frames[10 + i] for i in range(7)), strict=True):
+        assert not contents[dub.picture.clip].visible & contents[dub.sound.clip].heard
+        assert clips[dub.sound.clip].masks[dub.sound.frame].any()
+        assert not item.masks.any()
+        picture = clips[dub.picture.clip].frames[dub.picture.frame]
+        np.testing.assert_array_equal(item.frames[0], picture)
+        seen = clips[dub.picture.clip].features["brightness"][0]
+        assert torch.equal(item.features["brightness"][0][0], seen[dub.picture.frame])
+        lent = clips[dub.sound.clip].features["loudness"][0]
+        assert torch.equal(item.features["loudness"][0][0], lent[dub.sound.frame])
+
+
+def test_a_frame_for_which_every_sound_is_in_the_picture_is_not_dubbed(
+    data: Path, tmp_path: Path
+) -> None:
+    clips = embed(data, tmp_path)
+    same = [Contents(frozenset({"dog"}), frozenset({"dog"}))] * 2
+    assert draw_dubs(clips, same, share=1.0) == []
+
+
+def test_a_negative_share_of_off_screen_sounds_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -0\.1"):
+        draw_dubs(embed(data, tmp_path), [], share=-0.1)
