@@ -17,7 +17,7 @@ def clip(**changes: Any) -> Clip:
         "source": "street.mp4",
         "frames": np.zeros((3, 2, 4, 3), np.uint8),
         "frame_times": np.array([0.0, 1.0, 2.0]),
-        "sound_times": np.array([0.5, 1.5, 2.5]),
+        "audio_times": np.array([0.5, 1.5, 2.5]),
         "audio": np.arange(40, dtype=np.float32) / 100,
         "audio_start_s": -1.0,
         "sample_rate": RATE,
@@ -52,24 +52,24 @@ def with_sources(first_s: float, *sources: NamedSource) -> Segmentation:
 
 
 def test_a_sound_window_is_centred_on_its_sound_time() -> None:
-    windows = clip().sound_windows(1.0)
+    windows = clip().audio_windows(1.0)
     assert windows.shape == (3, RATE)
     np.testing.assert_allclose(windows[0], np.arange(10, 20) / 100, rtol=1e-6)
 
 
 def test_sound_windows_are_silent_where_there_is_no_sound() -> None:
-    windows = clip(audio=np.ones(15, np.float32), audio_start_s=0.5).sound_windows(1.0)
+    windows = clip(audio=np.ones(15, np.float32), audio_start_s=0.5).audio_windows(1.0)
     assert windows[0].tolist() == [0.0] * 5 + [1.0] * 5
     assert windows[2].tolist() == [0.0] * 10
 
 
 def test_a_clip_without_any_sound_gives_silent_windows() -> None:
-    assert not clip(audio=np.zeros(0, np.float32)).sound_windows().any()
+    assert not clip(audio=np.zeros(0, np.float32)).audio_windows().any()
 
 
 def test_a_window_without_a_sample_is_refused() -> None:
     with pytest.raises(ValueError, match=r"window_s is 0.01 s.*at least 0.1 s"):
-        clip().sound_windows(0.01)
+        clip().audio_windows(0.01)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_window_without_a_sample_is_refused() -> None:
         ({"frames": np.zeros((0, 2, 4, 3), np.uint8)}, r"none of them 0"),
         ({"frame_times": np.array([0.0, 1.0])}, "2 times for 3 frames"),
         ({"frame_times": np.array([0.0, 2.0, 1.0])}, "frame_times must be finite and never decr"),
-        ({"sound_times": np.array([0.0, 1.0, np.nan])}, "sound_times must be finite"),
+        ({"audio_times": np.array([0.0, 1.0, np.nan])}, "audio_times must be finite"),
         ({"audio": np.full(9, 1.5, np.float32)}, r"audio goes from 1.5 .* \[-1.0, 1.0\]"),
         ({"audio": np.full(9, np.nan, np.float32)}, "audio goes from nan"),
         ({"audio": np.zeros((2, 9), np.float32)}, r"audio is float32 of shape \(2, 9\)"),

@@ -244,7 +244,7 @@ class Segmenter:
         window_s = self.processor.window_s
         if window_s is None:
             return np.arange(len(clip.frames))
-        return np.flatnonzero(_is_audible(clip.sound_windows(window_s)))
+        return np.flatnonzero(_is_audible(clip.audio_windows(window_s)))
 
     @torch.inference_mode()
     def _ask_model(
@@ -431,7 +431,7 @@ def _take(clip: Clip, index: npt.NDArray[np.intp]) -> Clip:
         clip,
         frames=clip.frames[index],
         frame_times=clip.frame_times[index],
-        sound_times=clip.sound_times[index],
+        audio_times=clip.audio_times[index],
     )
 
 

@@ -61,7 +61,7 @@ class Clip:
         frames: Pictures as displayed, (T, H, W, 3) uint8 RGB in [0, 255], T at least 1.
         frame_times: When each frame is first on screen, (T,) float64 in seconds, never decreasing
             (one frame can stand for two times when it stays on screen).
-        sound_times: Middle of the sound that belongs to each frame, (T,) float64 in seconds,
+        audio_times: Middle of the sound that belongs to each frame, (T,) float64 in seconds,
             increasing.
         audio: Mono waveform, (S,) float32 in [-1, 1].
         audio_start_s: Time of `audio[0]`, in seconds.
@@ -74,7 +74,7 @@ class Clip:
     source: str
     frames: npt.NDArray[np.uint8]
     frame_times: npt.NDArray[np.float64]
-    sound_times: npt.NDArray[np.float64]
+    audio_times: npt.NDArray[np.float64]
     audio: npt.NDArray[np.float32]
     audio_start_s: float
     sample_rate: int
@@ -86,7 +86,7 @@ class Clip:
                 f"frames has shape {self.frames.shape}; it must be (T, H, W, 3), none of them 0."
             )
         _check_times("frame_times", self.frame_times, len(self.frames))
-        _check_times("sound_times", self.sound_times, len(self.frames))
+        _check_times("audio_times", self.audio_times, len(self.frames))
         _check_array("audio", self.audio, np.float32, "S")
         _check_range("audio", self.audio, -1.0, 1.0)
         if self.sample_rate <= 0:
@@ -96,7 +96,7 @@ class Clip:
                 f"audio_start_s is {self.audio_start_s}; it must be a time in seconds."
             )
 
-    def sound_windows(self, window_s: float = 1.0) -> npt.NDArray[np.float32]:
+    def audio_windows(self, window_s: float = 1.0) -> npt.NDArray[np.float32]:
         """Cut the sound that belongs to each frame, centred on its sound time.
 
         Where the window reaches beyond `audio` it is silent. Clips read by `avseg.media` carry one
@@ -120,7 +120,7 @@ class Clip:
             )
         # On the absolute grid, and with exact halves pushed up, so that a window begins at the same
         # sample whether the clip was read whole or in chunks.
-        begins = (self.sound_times - window_s / 2) * self.sample_rate
+        begins = (self.audio_times - window_s / 2) * self.sample_rate
         first = np.floor(begins + 0.5 + 1e-3).astype(np.int64)
         first -= round(self.audio_start_s * self.sample_rate)
         index = first[:, None] + np.arange(length)  # (T, N)

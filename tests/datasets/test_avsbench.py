@@ -123,12 +123,12 @@ def test_a_clip_has_five_frames_with_their_times_and_its_sound(tmp_path: Path) -
     assert item.clip.frames.shape == (5, HEIGHT, WIDTH, 3)
     assert item.clip.frames[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50]
     assert item.clip.frame_times.tolist() == [0.9375, 1.9375, 2.9375, 3.9375, 4.9375]
-    assert item.clip.sound_times.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert item.clip.audio_times.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert item.clip.audio.shape == (5 * 16000,)
 
 
 def test_each_frame_has_its_own_second_of_sound(tmp_path: Path) -> None:
-    windows = AVSBench(make(tmp_path, "ms3"), "ms3")[0].clip.sound_windows(1.0)
+    windows = AVSBench(make(tmp_path, "ms3"), "ms3")[0].clip.audio_windows(1.0)
     peaks = np.abs(windows).max(axis=1)
     assert peaks == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25], abs=1e-3)
 

@@ -22,7 +22,7 @@ def segment(name: str) -> tuple[Clip, Segmentation]:
 @pytest.mark.parametrize("name", list(CATALOG))
 def test_each_marks_what_sounds_and_nothing_in_silence(name: str) -> None:
     clip, segmentation = segment(name)
-    is_loud = np.abs(clip.sound_windows(1.0)).max(axis=1) > 0.01  # (T,)
+    is_loud = np.abs(clip.audio_windows(1.0)).max(axis=1) > 0.01  # (T,)
     is_marked = np.array([mask.any() for mask in segmentation.masks])
     assert is_loud.any()
     assert is_marked[is_loud].mean() >= 0.5

@@ -11,12 +11,12 @@ from avseg.evaluation.conditions import (
     SHIFT_S,
     Condition,
     OtherSounds,
-    Waveform,
     drown_in_noise,
     fit,
     mute,
     shift,
 )
+from avseg.evaluation.prediction import Waveform
 from avseg.synthavs.clips import SyntheticClip
 from avseg.synthavs.contents import Contents, find_generated, read_contents
 

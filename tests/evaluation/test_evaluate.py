@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError
 from avseg.evaluation import evaluate
-from avseg.evaluation.prediction import Waveform
-from avseg.evaluation.prediction import Prediction
+from avseg.evaluation.prediction import Prediction, Waveform
 from avseg.evaluation.report import Report
 from avseg.metrics.protocols import PROTOCOLS
 from avseg.segmenter import Segmenter, load_segmenter

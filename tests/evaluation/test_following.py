@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from avseg.evaluation import following as listening
-from avseg.evaluation.prediction import Waveform
 from avseg.evaluation.following import measure_following, sound_of
-from avseg.evaluation.prediction import Prediction
+from avseg.evaluation.prediction import Prediction, Waveform
 from avseg.segmenter import Segmenter
 from avseg.synthavs.clips import SyntheticClip, World, make_clip
 from avseg.synthavs.sounds import SAMPLE_RATE

@@ -43,8 +43,8 @@ def test_at_1_fps_a_frame_is_avsbenchs_and_has_its_own_second_of_sound(tmp_path:
     picture = Picture(times_ms=range(0, 3000, 50))
     clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(3)]))
     assert taken(clip) == [18, 38, 58 - 55]  # the shades begin again after 55
-    assert times(clip.sound_times) == [0.5, 1.5, 2.5]
-    windows = clip.sound_windows(1.0)
+    assert times(clip.audio_times) == [0.5, 1.5, 2.5]
+    windows = clip.audio_windows(1.0)
     assert windows.shape == (3, RATE)
     for second, window in enumerate(windows):
         assert window == pytest.approx((second + 1) / 10, abs=1e-3)
@@ -61,7 +61,7 @@ def test_a_frame_that_stays_is_taken_again(tmp_path: Path) -> None:
     picture = Picture(times_ms=[0, 900, 1000, 1900])
     clip = read_clip(write(tmp_path / "a.mp4", [picture]), 4, silent_ok=True)
     assert taken(clip)[:5] == [0, 0, 0, 1, 2]
-    assert times(clip.sound_times)[:3] == [0.125, 0.375, 0.625]
+    assert times(clip.audio_times)[:3] == [0.125, 0.375, 0.625]
 
 
 def test_all_frames_are_taken_without_a_rate(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_all_frames_are_taken_without_a_rate(tmp_path: Path) -> None:
     )
     assert taken(clip) == [0, 1, 2, 3]
     assert times(clip.frame_times) == [0.0, 0.1, 0.9, 1.0]
-    assert times(clip.sound_times)[:3] == [0.05, 0.5, 0.95]
+    assert times(clip.audio_times)[:3] == [0.05, 0.5, 0.95]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_slots_begin_with_the_picture_and_sound_keeps_the_clock(tmp_path: Path) 
     picture = Picture(times_ms=range(500, 2500, 100))
     clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(2)]))
     assert times(clip.frame_times) == [1.4, 2.4]
-    assert times(clip.sound_times) == [1.0, 2.0]
-    windows = clip.sound_windows(1.0)
+    assert times(clip.audio_times) == [1.0, 2.0]
+    windows = clip.audio_windows(1.0)
     half = RATE // 2
     assert windows[0, :half] == pytest.approx(0.1, abs=1e-3)
     assert windows[0, half:] == pytest.approx(0.2, abs=1e-3)
@@ -99,7 +99,7 @@ def test_slots_begin_with_the_picture_and_sound_keeps_the_clock(tmp_path: Path) 
 
 def test_sound_that_starts_late_is_not_shifted(tmp_path: Path) -> None:
     late = Track(level(0.5, 1), start_s=1.0)
-    windows = read_clip(write(tmp_path / "a.mkv", tracks=[late])).sound_windows()
+    windows = read_clip(write(tmp_path / "a.mkv", tracks=[late])).audio_windows()
     assert not windows[0].any()
     assert windows[1] == pytest.approx(0.5, abs=1e-3)
 
@@ -113,7 +113,7 @@ def test_the_sound_reaches_a_second_beyond_the_sound_times(tmp_path: Path) -> No
 def test_sound_comes_at_the_rate_asked_for(tmp_path: Path) -> None:
     clip = read_clip(write(tmp_path / "a.mkv", tracks=[sounding(2)]), sample_rate=48000)
     assert clip.sample_rate == 48000
-    assert clip.sound_windows().shape == (2, 48000)
+    assert clip.audio_windows().shape == (2, 48000)
 
 
 @pytest.mark.parametrize("rate", [1, 4, 0.2, None])
@@ -128,12 +128,12 @@ def test_chunks_are_the_whole_clip_in_pieces(
     whole = read_clip(path, rate)
     parts = list(stream_clips(path, rate, frames_per_chunk=chunk))
     assert {len(part.frames) for part in parts[:-1]} <= {chunk}
-    for name in ("frames", "frame_times", "sound_times"):
+    for name in ("frames", "frame_times", "audio_times"):
         joined = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_array_equal(joined, getattr(whole, name))
     for window_s in (0.3, 2.0):
-        windows = np.concatenate([part.sound_windows(window_s) for part in parts])
-        np.testing.assert_array_equal(windows, whole.sound_windows(window_s))
+        windows = np.concatenate([part.audio_windows(window_s) for part in parts])
+        np.testing.assert_array_equal(windows, whole.audio_windows(window_s))
 
 
 def test_a_chunk_holds_no_more_than_its_share(tmp_path: Path) -> None:

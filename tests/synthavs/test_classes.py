@@ -65,7 +65,7 @@ def test_some_frames_of_a_clip_are_read_with_their_classes(
         clip, some = split.read(0, [1, 3])
         np.testing.assert_array_equal(some, labels[[1, 3]])
         np.testing.assert_array_equal(clip.clip.frames, whole.clip.frames[[1, 3]])
-        windows, whole_windows = clip.clip.sound_windows(1.0), whole.clip.sound_windows(1.0)
+        windows, whole_windows = clip.clip.audio_windows(1.0), whole.clip.audio_windows(1.0)
         np.testing.assert_array_equal(windows, whole_windows[[1, 3]])
 
 

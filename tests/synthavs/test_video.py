@@ -42,5 +42,5 @@ def test_the_picture_at_15_16_of_a_second_is_the_annotated_frame(tmp_path: Path)
 
 def test_sound_keeps_its_time(tmp_path: Path) -> None:
     write_video(clip_of(seconds=3), tmp_path / "clip.mp4")
-    windows = read_clip(tmp_path / "clip.mp4").sound_windows()
+    windows = read_clip(tmp_path / "clip.mp4").audio_windows()
     assert (np.abs(windows).max(axis=1) > 0.4).tolist() == [False, True, False]

@@ -294,6 +294,6 @@ def test_a_video_of_a_clip_reads_as_the_clip(subset: Release, name: str, tmp_pat
     assert (facts.video_codec, facts.audio_codec) == ("h264", "aac")
     assert clip.frames.shape == item.clip.frames.shape
     assert brightness_error(clip.frames, item.clip.frames) < 4
-    own, video = item.clip.sound_windows(), clip.sound_windows()
+    own, video = item.clip.audio_windows(), clip.audio_windows()
     for a, b in zip(own, video, strict=True):
         assert np.corrcoef(a, b)[0, 1] > 0.95

@@ -63,7 +63,7 @@ def test_a_clip_has_its_frames_masks_and_features(data: Path, tmp_path: Path) ->
     np.testing.assert_allclose(brightness, clip.clip.frames.mean((1, 2, 3)))
     assert zeros.shape == (5, 2)
     (loudness,) = embedded.features["loudness"]
-    np.testing.assert_allclose(loudness, np.abs(clip.clip.sound_windows(1.0)).mean(1))
+    np.testing.assert_allclose(loudness, np.abs(clip.clip.audio_windows(1.0)).mean(1))
 
 
 def test_several_splits_follow_each_other(data: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ class AVSBench:
             source=str(self._frame_path(entry, 0).parent),
             frames=frames,
             frame_times=seconds + FRAME_POSITION,
-            sound_times=seconds + 0.5,
+            audio_times=seconds + 0.5,
             audio=read_sound(self._audio_path(entry), self.sample_rate, entry.seconds),
             audio_start_s=0.0,
             sample_rate=self.sample_rate,

@@ -159,7 +159,7 @@ def _clip(frames: NDArray[np.uint8], audio: NDArray[np.float32], sample_rate: in
         source="a scene of SynthAVS",
         frames=frames,
         frame_times=seconds + FRAME_PHASE,
-        sound_times=seconds + 0.5,
+        audio_times=seconds + 0.5,
         audio=audio,
         audio_start_s=0.0,
         sample_rate=sample_rate,

@@ -250,7 +250,7 @@ def _clip(source: str, samples: list[_Sample], sound: Sound | None, sample_rate:
         source=source,
         frames=np.stack([sample.rgb for sample in samples]),
         frame_times=np.array([sample.frame_s for sample in samples]),
-        sound_times=np.array([sample.sound_s for sample in samples]),
+        audio_times=np.array([sample.sound_s for sample in samples]),
         audio=np.zeros(end - begin, np.float32) if sound is None else sound.read(begin, end),
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,

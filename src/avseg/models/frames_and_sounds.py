@@ -104,7 +104,7 @@ class FrameSoundProcessor(MaskProcessor):
             ClipError: If the sound is at another rate.
         """
         check_sample_rate(clip, self.sample_rate)
-        windows = torch.from_numpy(clip.sound_windows(self.window_s))
+        windows = torch.from_numpy(clip.audio_windows(self.window_s))
         return {
             "pixel_values": self.pictures(clip.frames).unsqueeze(0),
             "audio_values": windows.unsqueeze(0),

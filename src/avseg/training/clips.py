@@ -154,7 +154,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         clip, count = split[place].clip, len(self.read_seconds(index))
         inputs: dict[str, NDArray[Any]] = {
             "frames": clip.frames[:count],
-            "sound": clip.sound_windows(window_s)[:count],
+            "sound": clip.audio_windows(window_s)[:count],
         }
         for tower in missing:
             self._store.write(keys[tower.name], tower.compute(inputs[tower.source]))

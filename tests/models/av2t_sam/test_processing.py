@@ -27,7 +27,7 @@ def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:
         source="noise.mp4",
         frames=rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8),
         frame_times=np.array([0.0, 1.0]),
-        sound_times=np.array([0.5, 1.5]),
+        audio_times=np.array([0.5, 1.5]),
         audio=rng.uniform(-1, 1, 3 * sample_rate).astype(np.float32),
         audio_start_s=-0.5,
         sample_rate=sample_rate,

@@ -22,7 +22,7 @@ def make_clip(frames: int = 2, sample_rate: int = 8000) -> Clip:
         source="clip",
         frames=rng.integers(0, 256, (frames, 30, 40, 3), np.uint8),
         frame_times=times,
-        sound_times=times + 0.5,
+        audio_times=times + 0.5,
         audio=rng.uniform(-0.5, 0.5, sample_rate * frames).astype(np.float32),
         audio_start_s=0.0,
         sample_rate=sample_rate,

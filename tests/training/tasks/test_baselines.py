@@ -132,7 +132,7 @@ def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> Non
     np.testing.assert_array_equal(embedded.masks, clip.masks)
     np.testing.assert_array_equal(embedded.annotated, clip.annotated)
     with torch.no_grad():
-        heard = model.clap(torch.from_numpy(clip.clip.sound_windows(1.0)))
+        heard = model.clap(torch.from_numpy(clip.clip.audio_windows(1.0)))
     assert torch.equal(embedded.features["clap_embeddings"][0], heard)
 
 

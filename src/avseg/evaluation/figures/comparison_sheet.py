@@ -246,7 +246,7 @@ def _compared(
     return ComparedClip(
         title=f"{clip.clip_id}   sounding: {', '.join(heard)}" if heard else clip.clip_id,
         seconds=tuple(int(second) for second in np.flatnonzero(known)),
-        sounds=clip.clip.sound_windows(1.0)[known],
+        sounds=clip.clip.audio_windows(1.0)[known],
         sample_rate=clip.clip.sample_rate,
         frames=clip.clip.frames[known],
         truth=clip.masks[known],

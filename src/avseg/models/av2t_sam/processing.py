@@ -155,7 +155,7 @@ class Av2tSamProcessor(MaskProcessor):
                 f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
             )
         check_sample_rate(clip, self.sample_rate)
-        windows = clip.sound_windows(self.window_s) if sounds is None else sounds
+        windows = clip.audio_windows(self.window_s) if sounds is None else sounds
         inputs = self.pictures(clip.frames) | {"audio_values": torch.from_numpy(windows)}
         return {name: values.unsqueeze(0) for name, values in inputs.items()}
 

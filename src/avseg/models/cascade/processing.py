@@ -176,7 +176,7 @@ class CascadeProcessor(MaskProcessor):
         of_frames = {
             "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
             "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
-            "audio_values": torch.from_numpy(clip.sound_windows(self.window_s)),
+            "audio_values": torch.from_numpy(clip.audio_windows(self.window_s)),
         }
         inputs = {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
         if self.keep_proportions:

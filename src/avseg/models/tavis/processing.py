@@ -171,7 +171,7 @@ class TavisProcessor(MaskProcessor):
                 f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
             )
         check_sample_rate(clip, self.sample_rate)
-        windows = clip.sound_windows(self.window_s) if sounds is None else sounds
+        windows = clip.audio_windows(self.window_s) if sounds is None else sounds
         return {
             "pixel_values": self.pictures(clip.frames).unsqueeze(0),
             "audio_values": self.sounds(windows).unsqueeze(0),

@@ -229,7 +229,7 @@ class ClassedClips(Dataset[ClassedClip]):
         """
         split, number = self._find(index)
         clip, labels = split.read(number, seconds)
-        windows = clip.clip.sound_windows(self.processor.window_s)
+        windows = clip.clip.audio_windows(self.processor.window_s)
         targets = renumber(labels, split.names, self.processor.vocabulary)
         if voice is not None:
             windows, targets = self._read_window(voice), np.zeros_like(targets)
@@ -244,7 +244,7 @@ class ClassedClips(Dataset[ClassedClip]):
     def _read_window(self, voice: Place) -> NDArray[np.float32]:
         split, number = self._find(voice.clip)
         clip = split.split.read(number, [voice.frame]).clip
-        return clip.sound_windows(self.processor.window_s)
+        return clip.audio_windows(self.processor.window_s)
 
     def _find(self, index: int) -> tuple[ClassedSplit, int]:
         split, number = self.places[index]
