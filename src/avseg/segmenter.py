@@ -283,10 +283,10 @@ def load_segmenter(
             frame at a time: the same masks in about a third of the memory, on the CPU only.
         image_size: Side of the pictures that SAM 2 sees, in pixels, a multiple of 32; None for the
             one the model was trained with. Half of it is about a third of the work, and moves the
-            masks: docs/speed.md has figures.
+            masks: docs/explanation/speed.md has figures.
         dtype: What matrix products are computed in: "bfloat16" takes less time on processors with
             instructions for it and on GPUs, "float16" on GPUs; either moves the masks a little
-            (docs/speed.md). Weights, norms and spectrograms stay in float32.
+            (docs/explanation/speed.md). Weights, norms and spectrograms stay in float32.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:

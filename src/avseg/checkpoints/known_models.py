@@ -155,7 +155,7 @@ _TOKENIZER = Part(
 #: Of the multitask models: the word "[semantic]".
 _ADDED_TOKENS = replace(_TOKENIZER, file="added_tokens.json", size_bytes=26)
 
-_TABLE_1 = "arXiv:2502.16359, Table 1, rows with adapters (F: see docs/models.md)"
+_TABLE_1 = "arXiv:2502.16359, Table 1, rows with adapters (F: see docs/reference/models.md)"
 _EVF_README = "RES score, the reference score in the README of github.com/hustvl/EVF-SAM"
 
 

@@ -1,7 +1,8 @@
 """How the published codes score masks: one row each, every quirk named and sourced.
 
 Most papers print "mIoU" and "F" and mean AVSBench's two functions, but their codes call them on
-other numbers, at other sizes, or in other batches. docs/metrics.md says which row to use when.
+other numbers, at other sizes, or in other batches. docs/explanation/metrics.md says which row to
+use when.
 """
 
 from collections.abc import Mapping
@@ -177,7 +178,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             title="one threshold for all",
             code=_OURS,
             clips_per_batch=None,
-            sources={"clips_per_batch": "docs/metrics.md"},
+            sources={"clips_per_batch": "docs/explanation/metrics.md"},
         ),
         "strict": Protocol(
             title="strict in silence, F at 0.5",
@@ -186,8 +187,8 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             f_is_swept=False,
             silence_is_strict=True,
             sources={
-                "f_is_swept": "docs/metrics.md",
-                "silence_is_strict": "docs/metrics.md",
+                "f_is_swept": "docs/explanation/metrics.md",
+                "silence_is_strict": "docs/explanation/metrics.md",
             },
         ),
     }

@@ -1,7 +1,8 @@
 """AVSS: how well each pixel's class is told (Zhou et al., IJCV 2024, arXiv:2301.13190).
 
 Each frame has an IoU and an F for each class that occurs in it, marked or true; a class has the
-mean over these frames, the score is the mean over classes. docs/metrics.md tells the protocols.
+mean over these frames, the score is the mean over classes. The protocols are explained in
+docs/explanation/metrics.md.
 
 T frames of H x W pixels, K classes, number 0 the background.
 """
@@ -83,7 +84,7 @@ SEMANTIC_PROTOCOLS: Mapping[str, SemanticProtocol] = MappingProxyType(
             title="classes that occur",
             code="avseg",
             absent_score_zero=False,
-            sources={"absent_score_zero": "docs/metrics.md"},
+            sources={"absent_score_zero": "docs/explanation/metrics.md"},
         ),
     }
 )
