@@ -274,14 +274,13 @@ class _Record:
 
 
 def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:
-    encoded = rle.encode_mask(mask)
-    pixels = rle.area(encoded)
+    pixels = int(np.count_nonzero(mask))
     return {
         "score": round(float(score), 6),
         "area": round(pixels / mask.size, 6),
         "area_pixels": pixels,
-        "box": rle.bounding_box(encoded),
-        "rle": encoded,
+        "box": rle.bounding_box(mask),
+        "rle": rle.encode_mask(mask),
     }
 
 
