@@ -8,25 +8,21 @@ N texts, L tokens, D embedding width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 from huggingface_hub.dataclasses import strict
-from tokenizers import AddedToken, Tokenizer, pre_tokenizers
-from tokenizers.models import WordLevel
+from tokenizers import AddedToken
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import GPT2Config, GPT2Model
 
 from avseg.backbones.clap import ClapProjection
 from avseg.backbones.config import StrictConfig
+from avseg.backbones.tokenizing import JsonTokenizer, build_word_level
 from avseg.errors import CheckpointError, PromptError
-
-#: Ends every text.
-_END = "<|endoftext|>"
 
 
 @strict
@@ -119,28 +115,23 @@ class ClapTextTower(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClapTokenizer:
+class ClapTokenizer(JsonTokenizer):
     """Text to the token ids of a text tower, closed by the end token.
 
+    As in the published model's code, a space precedes the end token.
+
     Args:
-        content: A tokenizer as the library `tokenizers` saves it, such as GPT-2's
-            `tokenizer.json`; it has the special token "<|endoftext|>", which ends every text. As
-            in the published model's code there is a space before it.
+        content: The JSON text of GPT-2's `tokenizer.json`, or of a small model's words.
 
     Raises:
-        ValueError: If the content is no tokenizer, or has no such token.
+        ValueError: If the content is no tokenizer, or has no end token.
     """
 
     FILE: ClassVar[str] = "clap_tokenizer.json"
 
-    content: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        self._end  # noqa: B018 - a wrong file is to be noticed now
-
     @classmethod
     def from_words(cls, words: Sequence[str]) -> Self:
-        """Make a tokenizer of whole words, for a small model that knows few.
+        """Build a tokenizer of whole words, for a small model with a small vocabulary.
 
         Args:
             words: Every word by its id; the end token gets the next one.
@@ -148,10 +139,8 @@ class ClapTokenizer:
         Returns:
             The tokenizer.
         """
-        numbers = {word: number for number, word in enumerate([*words, _END])}
-        tokenizer = Tokenizer(WordLevel(numbers, unk_token=_END))  # found in no text's midst
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        tokenizer.add_special_tokens([AddedToken(_END, special=True)])
+        tokenizer = build_word_level(words)
+        tokenizer.add_special_tokens([AddedToken(cls.END, special=True)])
         return cls(tokenizer.to_str())
 
     @classmethod
@@ -176,46 +165,25 @@ class ClapTokenizer:
             ) from error
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Turn texts into token ids.
+        """Encode texts as token ids.
 
         Args:
-            texts: At least one.
+            texts: At least one text.
 
         Returns:
-            Ids with the end token after each text, filled up with 0, (N, L) int64.
+            Ids with the end token after each text, padded with 0, (N, L) int64.
 
         Raises:
-            PromptError: If a text is blank, or holds a word the tokenizer does not know.
+            PromptError: If a text is blank, or has a word outside the vocabulary.
         """
         rows = []
         for text in texts:
-            ids = self._tokenizer.encode(f"{text.strip()} {_END}").ids
-            if ids.count(self._end) != 1 or not text.strip():
+            ids = self.tokenizer.encode(f"{text.strip()} {self.END}").ids
+            # A second end token stands for a word outside the vocabulary.
+            if ids.count(self.end_id) != 1 or not text.strip():
                 raise PromptError(
-                    f"{text!r} cannot be listened for: it is blank, or this model does not know a "
-                    "word of it; use words it was trained with."
+                    f"{text!r} cannot be compared with the audio: it is blank, or a word of it is "
+                    "not in this model's vocabulary; use words that it was trained with."
                 )
             rows.append(torch.tensor(ids))
         return pad_sequence(rows, batch_first=True)
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer.
-
-        Args:
-            folder: A folder that is there.
-        """
-        (folder / self.FILE).write_text(self.content, encoding="utf-8")
-
-    @cached_property
-    def _end(self) -> int:
-        number = self._tokenizer.token_to_id(_END)
-        if number is None:
-            raise ValueError(f"it has no token {_END!r}")
-        return number
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        try:
-            return Tokenizer.from_str(self.content)
-        except Exception as error:  # the library raises no narrower class
-            raise ValueError(str(error)) from error

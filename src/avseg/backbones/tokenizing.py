@@ -6,22 +6,17 @@ One interface, `TextTokenizer`, two tokenizers. Each is one file beside the mode
 
 import json
 import re
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
-from tokenizers import Regex, Tokenizer, normalizers
-from tokenizers.models import Unigram
+from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
 
 from avseg.errors import CheckpointError, PromptError
-
-#: Kinds of pieces in a SentencePiece model.
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
-#: The algorithm of a SentencePiece model that `Unigram` computes.
-_UNIGRAM = 1
 
 
 class TextTokenizer(Protocol):
@@ -51,8 +46,7 @@ class SentencePieceTokenizer:
 
     Ids are those of XLM-RoBERTa, whose tokenizer both repositories use (microsoft/unilm, beit3;
     hustvl/EVF-SAM): a text is `<s> pieces </s>` with <s> = 0, <pad> = 1, </s> = 2, <unk> = 3, and
-    any other piece has its number in the file plus 1. The sentencepiece library gives the same ids;
-    where several accents stand on one letter, and there alone, it may join them otherwise.
+    any other piece has its number in the file plus 1.
 
     A repository may add tokens, in a file beside the model, that are matched before all else:
     EVF-SAM's multitask models have "[semantic]".
@@ -62,7 +56,7 @@ class SentencePieceTokenizer:
         added: Ids of tokens that are not in it.
 
     Raises:
-        ValueError: If it is no such file, or one that needs what is not computed here.
+        ValueError: If the sentencepiece library cannot read it, or its special pieces are others.
     """
 
     FILE: ClassVar[str] = "sentencepiece.bpe.model"  # as XLM-RoBERTa's is called in repositories
@@ -74,7 +68,7 @@ class SentencePieceTokenizer:
     added: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._unigram  # noqa: B018 - a damaged file is to be noticed now
+        self._processor  # noqa: B018 - a damaged file is to be noticed now
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -100,7 +94,7 @@ class SentencePieceTokenizer:
             ) from error
 
     def __len__(self) -> int:
-        highest = self._unigram.get_vocab_size() - 1 + self._OFFSET
+        highest = self._processor.get_piece_size() - 1 + self._OFFSET
         return max([highest, *self.added.values()]) + 1
 
     def encode(self, text: str) -> list[int]:
@@ -117,7 +111,7 @@ class SentencePieceTokenizer:
             if part in self.added:
                 ids.append(self.added[part])
                 continue
-            numbers = self._unigram.encode(part).ids
+            numbers = self._processor.encode(part)
             ids += [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
         return [*ids, self._END]
 
@@ -138,29 +132,16 @@ class SentencePieceTokenizer:
         return re.split(f"({'|'.join(map(re.escape, self.added))})", text)
 
     @cached_property
-    def _unigram(self) -> Tokenizer:
-        """The model without XLM-RoBERTa's ids, computed by Hugging Face's `tokenizers`."""
-        message = _Message(self.model)
-        pieces = [_Piece.read(piece) for piece in message.blobs(1)]
-        if [piece.kind for piece in pieces[:3]] != [_UNKNOWN, _CONTROL, _CONTROL]:
+    def _processor(self) -> SentencePieceProcessor:
+        processor = SentencePieceProcessor()
+        try:
+            # Not through the constructor: it accepts empty content, and fails at the first text.
+            processor.LoadFromSerializedProto(self.model)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+        if [processor.unk_id(), processor.bos_id(), processor.eos_id()] != [0, 1, 2]:
             raise ValueError("it does not begin with <unk>, <s>, </s>")
-        odd = {piece.kind for piece in pieces} - {_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED}
-        algorithm = _Message(message.blob(2)).number(3, default=_UNIGRAM)
-        rules = _Message(message.blob(3))
-        if odd or algorithm != _UNIGRAM or 0 in [rules.number(n, default=1) for n in (3, 4, 5)]:
-            raise ValueError("it is not of the unigram kind with the usual treatment of spaces")
-        tokenizer = Tokenizer(Unigram([piece.entry for piece in pieces], unk_id=0))
-        charsmap = rules.blob(2)
-        tokenizer.normalizer = normalizers.Sequence(
-            [
-                *([normalizers.Precompiled(charsmap)] if charsmap else []),
-                normalizers.Replace(Regex(" +"), " "),
-                normalizers.Strip(),
-                normalizers.Prepend("▁"),
-                normalizers.Replace(" ", "▁"),
-            ]
-        )
-        return tokenizer
+        return processor
 
 
 @dataclass(frozen=True)
@@ -234,6 +215,67 @@ class WordTokenizer:
         (folder / self.FILE).write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class JsonTokenizer:
+    """A tokenizer of the `tokenizers` library, kept as the JSON text that the library saves.
+
+    The end token "<|endoftext|>" closes every text. A subclass sets `FILE` and adds `encode`.
+
+    Args:
+        content: The JSON text, such as the content of GPT-2's `tokenizer.json`.
+
+    Raises:
+        ValueError: If the content is no tokenizer, or has no end token.
+    """
+
+    FILE: ClassVar[str]
+    END: ClassVar[str] = "<|endoftext|>"
+
+    content: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self.end_id  # noqa: B018 - parses the content, so that a wrong file is noticed at once
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer to `FILE`.
+
+        Args:
+            folder: An existing folder.
+        """
+        (folder / self.FILE).write_text(self.content, encoding="utf-8")
+
+    @cached_property
+    def end_id(self) -> int:
+        """Id of the end token."""
+        number = self.tokenizer.token_to_id(self.END)
+        if number is None:
+            raise ValueError(f"it has no token {self.END!r}")
+        return number
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer as the library has it."""
+        try:
+            return Tokenizer.from_str(self.content)
+        except Exception as error:  # the library raises no narrower class
+            raise ValueError(str(error)) from error
+
+
+def build_word_level(words: Sequence[str]) -> Tokenizer:
+    """Build a tokenizer of whole words, split at white space, for a small model.
+
+    Args:
+        words: Every word by its id; the end token of `JsonTokenizer` is appended.
+
+    Returns:
+        The tokenizer. An unknown word becomes the end token, which no other word of a text is.
+    """
+    numbers = {word: number for number, word in enumerate([*words, JsonTokenizer.END])}
+    tokenizer = Tokenizer(WordLevel(numbers, unk_token=JsonTokenizer.END))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
 def load_tokenizer(folder: Path) -> TextTokenizer:
     """Load the tokenizer that lies beside a model.
 
@@ -254,77 +296,3 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
         f"{folder}: has no tokenizer, neither {' nor '.join(kind.FILE for kind in kinds)}; save "
         "the processor with its tokenizer, or copy the file from where the weights come from."
     )
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A piece of a SentencePiece model: message `SentencePiece` of its format."""
-
-    text: str
-    score: float
-    kind: int
-
-    @classmethod
-    def read(cls, blob: bytes) -> Self:
-        message = _Message(blob)
-        (score,) = struct.unpack("<f", message.blob(2) or bytes(4))
-        return cls(message.blob(1).decode(), score, message.number(3, default=_NORMAL))
-
-    @property
-    def entry(self) -> tuple[str, float]:
-        """Its text and log probability; a text with a space is in no normalised text.
-
-        So a text that spells out "</s>" does not end there.
-        """
-        is_matched = self.kind in (_NORMAL, _USER_DEFINED)
-        return (self.text if is_matched else f" {self.text}", self.score)
-
-
-class _Message:
-    """Fields of a protocol buffer message, by their numbers."""
-
-    def __init__(self, blob: bytes) -> None:
-        self._fields: dict[int, list[int | bytes]] = {}
-        for number, value in _read_fields(blob):
-            self._fields.setdefault(number, []).append(value)
-
-    def blobs(self, number: int) -> Sequence[bytes]:
-        """Return the values of a field of texts, messages or floats."""
-        return [value for value in self._fields.get(number, []) if isinstance(value, bytes)]
-
-    def blob(self, number: int) -> bytes:
-        """Return the last value of such a field, empty without one."""
-        return self.blobs(number)[-1] if self.blobs(number) else b""
-
-    def number(self, number: int, default: int) -> int:
-        """Return the value of a field of whole numbers."""
-        value = self._fields.get(number, [default])[-1]
-        return value if isinstance(value, int) else default
-
-
-def _read_fields(blob: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protocol buffer message."""
-    place = 0
-    while place < len(blob):
-        key, place = _read_varint(blob, place)
-        if key & 7 == 0:
-            number, place = _read_varint(blob, place)
-            yield key >> 3, number
-            continue
-        size = {1: 8, 5: 4}.get(key & 7)
-        if key & 7 == 2:
-            size, place = _read_varint(blob, place)
-        if size is None or place + size > len(blob):
-            raise ValueError(f"it is damaged or cut short at byte {place} of {len(blob)}")
-        yield key >> 3, blob[place : place + size]
-        place += size
-
-
-def _read_varint(blob: bytes, place: int) -> tuple[int, int]:
-    """Return the number that begins at a place, seven bits in each byte, and the place after it."""
-    value = 0
-    for index in range(place, min(place + 10, len(blob))):
-        value |= (blob[index] & 127) << 7 * (index - place)
-        if blob[index] < 128:
-            return value, index + 1
-    raise ValueError(f"it is damaged or cut short at byte {place} of {len(blob)}")

@@ -2,20 +2,20 @@
 
 import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import BPE, WordLevel
+from tokenizers.models import BPE
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from avseg.backbones.tokenizing import JsonTokenizer, build_word_level
 from avseg.errors import CheckpointError, PromptError
 
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+_START = "<|startoftext|>"
 _END_OF_WORD = "</w>"
 
 #: CLIP's merges; what its file has beyond them was never trained.
@@ -29,26 +29,27 @@ _PASSED_OVER = r"\b(a|an|and|the)\b"
 
 
 @dataclass(frozen=True)
-class ImageBindTokenizer:
+class ImageBindTokenizer(JsonTokenizer):
     """Text to token ids, closed by the end token, whose id is the highest.
 
     The published code also repairs wrongly decoded text (ftfy) and HTML entities; here a text is
-    taken as it is.
+    encoded unchanged.
 
     Args:
-        content: A tokenizer as the library `tokenizers` saves it, such as CLIP's `tokenizer.json`,
-            with the token "<|endoftext|>"; where it has "<|startoftext|>", texts begin with it.
+        content: The JSON text of CLIP's `tokenizer.json`, or of a small model's words. If it has
+            the token "<|startoftext|>", texts begin with it.
 
     Raises:
-        ValueError: If the content is no tokenizer, or its last token is not the end.
+        ValueError: If the content is no tokenizer, or its last token is not the end token.
     """
 
     FILE: ClassVar[str] = "imagebind_tokenizer.json"
 
-    content: str = field(repr=False)
-
     def __post_init__(self) -> None:
-        self._end  # noqa: B018 - a wrong file is to be noticed now
+        super().__post_init__()
+        # The text tower finds the end of a text as its highest id.
+        if self.end_id != self.tokenizer.get_vocab_size() - 1:
+            raise ValueError(f"its last token is not {self.END!r}")
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> Self:
@@ -62,12 +63,10 @@ class ImageBindTokenizer:
         Returns:
             The tokenizer.
         """
-        numbers = {word: number for number, word in enumerate([*words, _END])}
-        tokenizer = Tokenizer(WordLevel(numbers, unk_token=_END))  # found in no text's midst
+        tokenizer = build_word_level(words)
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.Lowercase(), normalizers.Replace(Regex(_PASSED_OVER), " ")]
         )
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return cls(tokenizer.to_str())
 
     @classmethod
@@ -89,7 +88,7 @@ class ImageBindTokenizer:
         merges = [(first, second) for first, second in pairs]
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         tokens = [*letters, *(letter + _END_OF_WORD for letter in letters)]
-        tokens += ["".join(pair) for pair in merges] + [_START, _END]
+        tokens += ["".join(pair) for pair in merges] + [_START, cls.END]
         tokenizer = Tokenizer(
             BPE(
                 {token: i for i, token in enumerate(tokens)},
@@ -133,7 +132,7 @@ class ImageBindTokenizer:
             ) from error
 
     def __len__(self) -> int:
-        return self._end + 1
+        return self.end_id + 1
 
     def encode(self, texts: Sequence[str], context: int = 77) -> Tensor:
         """Turn texts into token ids.
@@ -148,37 +147,15 @@ class ImageBindTokenizer:
         Raises:
             PromptError: If a text is blank, or holds a word the tokenizer does not know.
         """
-        start = self._tokenizer.token_to_id(_START)
+        start = self.tokenizer.token_to_id(_START)
         rows = []
         for text in texts:
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-            if not ids or self._end in ids:
+            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+            if not ids or self.end_id in ids:
                 raise PromptError(
                     f"{text!r} cannot be compared: it is blank, or this model does not know a "
                     "word of it; use words it was trained with."
                 )
             ids = ids if start is None else [start, *ids]
-            rows.append(torch.tensor([*ids[: context - 1], self._end]))
+            rows.append(torch.tensor([*ids[: context - 1], self.end_id]))
         return pad_sequence(rows, batch_first=True)
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer.
-
-        Args:
-            folder: A folder that is there.
-        """
-        (folder / self.FILE).write_text(self.content, encoding="utf-8")
-
-    @cached_property
-    def _end(self) -> int:
-        number = self._tokenizer.token_to_id(_END)
-        if number is None or number != self._tokenizer.get_vocab_size() - 1:
-            raise ValueError(f"its last token is not {_END!r}")
-        return number
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        try:
-            return Tokenizer.from_str(self.content)
-        except Exception as error:  # the library raises no narrower class
-            raise ValueError(str(error)) from error
