@@ -61,7 +61,7 @@ from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.checkpoints.keymaps.tavis import tavis
 from avseg.models.outputs import resize_logits
 from avseg.models.tavis import TavisConfig, TavisModel
-from avseg.models.tavis.losses import total_loss
+from avseg.models.tavis.losses import compute_losses, total_loss
 
 FRAMES, NAMES, QUERIES = 3, 71, 5
 
@@ -155,13 +155,13 @@ def compute(model: TavisModel, clip: dict[str, Tensor], points: Tensor) -> dict[
 
     vars(model.sam)["decode_masks"] = decode_and_keep
     frames, sounds = clip["pixel_values"].flatten(0, 1), clip["audio_values"].flatten(0, 1)
-    names = model.read_names(clip["name_ids"])
-    sound, picture_cls = model.perceive(frames, sounds)
-    prompts = model.prompt(sound, picture_cls)
-    masks = model.mark(frames, sound, prompts, (1, FRAMES), None)
+    names = model.encode_names(clip["name_ids"])
+    sound, picture_cls = model.encode_inputs(frames, sounds)
+    prompts = model.build_prompts(sound, picture_cls)
+    masks = model.decode_masks(frames, sound, prompts, (1, FRAMES), None)
     similarities = (
-        model.compare_sounds(prompts.objects, names),
-        model.compare_pictures(frames, masks.logits[:, :-1], names),
+        model.bridge.compare_audio(prompts.objects, names),
+        model.bridge.compare_images(frames, masks.logits[:, :-1], names),
     )
     pseudo_text: Any = prompts.pseudo_text
     losses = _losses(
@@ -171,7 +171,7 @@ def compute(model: TavisModel, clip: dict[str, Tensor], points: Tensor) -> dict[
         points,
         class_logits=similarities,
         pseudo_text=pseudo_text[:, :-1],
-        names=names,
+        name_states=names.states,
     )
     losses["loss_G"].backward()
     for hook in hooks:
@@ -220,7 +220,12 @@ def _losses(
     """Compute the losses as recorded, with masks compared at the recorded points."""
     random, torch.rand = torch.rand, lambda *_, **__: points
     try:
-        parts, pairs = model.losses(mask_logits, labels=clip["targets"].flatten(0, 1), **rest)
+        parts, pairs = compute_losses(
+            mask_logits,
+            labels=clip["targets"].flatten(0, 1),
+            options=model.config.losses,
+            **rest,
+        )
     finally:
         torch.rand = random
     return {
@@ -229,7 +234,7 @@ def _losses(
         "a2pt": parts["a2pt"],
         "separate": parts["separate"],
         "binary": parts["binary"],
-        "loss_G": total_loss(parts, pairs, model.config),
+        "loss_G": total_loss(parts, pairs, model.config.losses),
     }
 
 

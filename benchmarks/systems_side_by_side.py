@@ -33,7 +33,7 @@ from avseg.backbones import PromptedSam1Config, PromptedSam2Config
 from avseg.cli.main import TRAINING_LIMIT, reuse_freed_memory
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.tavis import TavisConfig, TavisModel
-from avseg.models.tavis.modeling import Names
+from avseg.models.tavis.bridge import Names
 
 NAMES = 71
 TASKS = ("forward", "train_step")
@@ -88,13 +88,13 @@ def run(system: System, task: str) -> dict[str, Any]:
     clip = system.inputs(model)
     found = {"gflop": {part: round(number / 1e9, 1) for part, number in operations.items()}}
     if isinstance(model, TavisModel):
-        cost, _ = measure(lambda: model.read_names(clip["name_ids"]), "cpu")
+        cost, _ = measure(lambda: model.encode_names(clip["name_ids"]), "cpu")
         found["names"] = {"cpu_s": cost.cpu_s}
     if task == "forward":
         model.eval()
         with torch.no_grad():
             if isinstance(model, TavisModel):
-                alone, _ = measure(lambda: model.find_masks(**clip), "cpu")
+                alone, _ = measure(lambda: model.predict_masks(**clip), "cpu")
                 found["masks_alone"] = {"cpu_s": alone.cpu_s}
             cost, _ = measure(lambda: model(**clip), "cpu")
     else:
@@ -185,13 +185,15 @@ def count_tavis(model: TavisModel, clip: dict[str, Tensor], parts: dict[str, int
         states=torch.empty(NAMES, config.text.width, device="meta"),
         embeddings=torch.empty(NAMES, config.dim, device="meta"),
     )
-    sound, picture_cls = counted("ImageBind of sound and frame", model.perceive, frames, sounds)
-    prompts = counted("prompts", model.prompt, sound, picture_cls)
-    masks = counted("SAM 2", model.mark, frames, sound, prompts, (1, 1), None)
-    by_sound = model.compare_sounds(prompts.objects, names)
+    sound, picture_cls = counted(
+        "ImageBind of sound and frame", model.encode_inputs, frames, sounds
+    )
+    prompts = counted("prompts", model.build_prompts, sound, picture_cls)
+    masks = counted("SAM 2", model.decode_masks, frames, sound, prompts, (1, 1), None)
+    by_sound = model.bridge.compare_audio(prompts.objects, names)
     queries = masks.logits[:, :-1]
     by_picture = counted(
-        "ImageBind of what is marked", model.compare_pictures, frames, queries, names
+        "ImageBind of what is marked", model.bridge.compare_images, frames, queries, names
     )
     results = (masks.logits, by_sound, by_picture, prompts.pseudo_text)
     return torch.stack([values.sum() for values in results]).sum()

@@ -67,11 +67,11 @@ def test_names_are_asked_for_with_the_classes_alone(
     asked: list[str] = []
     forward = type(segmenter.model).forward
 
-    def find_masks(self: nn.Module, **inputs: Tensor) -> object:
+    def predict_masks(self: nn.Module, **inputs: Tensor) -> object:
         asked.append("masks")
         return forward(self, **inputs)
 
-    monkeypatch.setattr(type(segmenter.model), "find_masks", find_masks)
+    monkeypatch.setattr(type(segmenter.model), "predict_masks", predict_masks)
     alone = predict(segmenter, clip, clip.audio[None])
     torch.testing.assert_close(alone.mask_logits, named.mask_logits)
     predict(segmenter, clip, clip.audio[None], CLASSES)

@@ -45,7 +45,7 @@ TAVIS = TavisConfig(
     prompt="{name}",
     background="nothing",
     a_scale=1.0,
-    match_points=64,
+    losses={"match_points": 64},
 )
 
 TOKENIZER = ImageBindTokenizer.from_words(

@@ -37,10 +37,10 @@ def test_tavis_shows_imagebind_and_the_query_that_is_surest_of_a_name() -> None:
     given = tavis_factories.given(frames=2)
     plain, bridged = model.embed(given)
     with torch.no_grad():
-        sound, picture_cls = model.perceive(
+        sound, picture_cls = model.encode_inputs(
             given["pixel_values"].flatten(0, 1), given["audio_values"].flatten(0, 1)
         )
-        objects = model.imagebind.project_audio(model.prompt(sound, picture_cls).objects)
+        objects = model.imagebind.project_audio(model.build_prompts(sound, picture_cls).objects)
         said = model(**given)
         probs = said.class_probs[0, :, :, 1:].amax(-1)  # (T, Q)
         probs[~(said.query_logits[0] > 0).flatten(2).any(-1)] = 0

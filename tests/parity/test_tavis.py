@@ -31,7 +31,7 @@ from avseg.backbones.sam2_memory import Sam2MemoryConfig
 from avseg.checkpoints.keymaps.tavis import tavis
 from avseg.models.outputs import resize_logits
 from avseg.models.tavis import TavisConfig, TavisModel
-from avseg.models.tavis.losses import total_loss
+from avseg.models.tavis.losses import compute_losses, total_loss
 from tests.parity.reference import make_weight
 
 pytestmark = pytest.mark.parity
@@ -60,7 +60,7 @@ CONFIG = TavisConfig.release_faithful(
     ),
     adapter_input_dim=12,
     adapter_dim=10,
-    match_points=256,
+    losses={"match_points": 256},
     memory_at_test=True,
 )
 TABLE = tavis("argmax")
@@ -127,22 +127,23 @@ def computed(
     with pytest.MonkeyPatch.context() as patch:
         points = torch.from_numpy(recorded["points"])
         patch.setattr(torch, "rand", lambda *_, **__: points)
-        names = model.read_names(inputs["name_ids"])
-        sound, picture_cls = model.perceive(frames, sounds)
-        prompts = model.prompt(sound, picture_cls)
-        masks = model.mark(frames, sound, prompts, shape, None)
-        by_sound = model.compare_sounds(prompts.objects, names)
-        by_picture = model.compare_pictures(frames, masks.logits[:, :-1], names)
+        names = model.encode_names(inputs["name_ids"])
+        sound, picture_cls = model.encode_inputs(frames, sounds)
+        prompts = model.build_prompts(sound, picture_cls)
+        masks = model.decode_masks(frames, sound, prompts, shape, None)
+        by_sound = model.bridge.compare_audio(prompts.objects, names)
+        by_picture = model.bridge.compare_images(frames, masks.logits[:, :-1], names)
         pseudo_text = prompts.pseudo_text
         assert pseudo_text is not None
-        parts, pairs = model.losses(
+        parts, pairs = compute_losses(
             masks.logits,
             (by_sound, by_picture),
             pseudo_text[:, :-1],
-            names,
+            names.states,
             inputs["targets"].flatten(0, 1),
+            CONFIG.losses,
         )
-        loss: Any = total_loss(parts, pairs, CONFIG)
+        loss: Any = total_loss(parts, pairs, CONFIG.losses)
         loss.backward()
     for hook in hooks:
         hook.remove()

@@ -28,11 +28,21 @@ class StrictConfig(PreTrainedConfig):
         unknown = {name for name in kwargs if not name.startswith("_")} - _SET_BY_TRANSFORMERS
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} has no option {', '.join(sorted(unknown))}; "
+                f"{type(self).__name__} has no option {', '.join(sorted(unknown))}"
+                f"{self._group_hint(unknown)}; "
                 f"it has {', '.join(sorted(own_options(type(self))))}."
             )
         kwargs.pop("model_type", None)  # a class attribute, written to the JSON for readers
         super().__post_init__(**kwargs)
+
+    def _group_hint(self, unknown: set[str]) -> str:
+        """Return a hint at the nested configurations that have the unknown options, or ""."""
+        places = [
+            f"{group}.{name}"
+            for group, spec in self.sub_configs_defaults.items()
+            for name in sorted(unknown & set(own_options(spec.config_class)))
+        ]
+        return f" (did you mean {', '.join(places)}?)" if places else ""
 
     def replace(self, **changes: Any) -> Self:
         """Copy with some options changed.

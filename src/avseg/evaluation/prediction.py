@@ -154,7 +154,7 @@ def predict(
         ClipError: If the sound is at another rate than the model needs.
     """
     model, inputs = segmenter.model, prepare(segmenter, clip, audio)
-    outputs = model.find_masks(**inputs) if class_names is None else model(**inputs)
+    outputs = model.predict_masks(**inputs) if class_names is None else model(**inputs)
     masks = required(outputs.mask_logits, "mask_logits")[0].float().cpu()
     if class_names is None:
         return Prediction(masks, None)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from avseg.backbones.config import StrictConfig
+from avseg.backbones.config import StrictConfig, own_options
 from avseg.errors import CheckpointError
 
 
@@ -28,7 +28,7 @@ class AvsegModel(PreTrainedModel):
         with torch.autocast(self.device.type, self.product_dtype):
             return super().__call__(*args, **kwargs)
 
-    def find_masks(self, **inputs: Any) -> Any:
+    def predict_masks(self, **inputs: Any) -> Any:
         """Segment what sounds, and leave undone what no mask needs, such as names.
 
         Args:
@@ -103,3 +103,17 @@ class AvsegConfig(StrictConfig):
             The configuration.
         """
         return cls(**cls.tiny_options).replace(**changes)
+
+
+class OptionGroup(StrictConfig):
+    """A named group of options inside a model configuration, such as the weights of its losses.
+
+    It is not the configuration of a network, so its dictionary has no dtype and no other option of
+    `transformers`.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options of this group, its `model_type` and the version of `transformers`."""
+        # The dictionary of the whole model removes the version again, and fails without it.
+        kept = {*own_options(type(self)), "model_type", "transformers_version"}
+        return {name: value for name, value in super().to_dict().items() if name in kept}

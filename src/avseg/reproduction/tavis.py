@@ -26,11 +26,11 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-ibqd": ("w/o IBQD", {"decomposition": False}),
     "no-tbas": (
         "w/o TbAS (alignment losses)",
-        {"a2t_weight": 0.0, "i2t_weight": 0.0, "a2pt_weight": 0.0},
+        {"losses": {"a2t_weight": 0.0, "i2t_weight": 0.0, "a2pt_weight": 0.0}},
     ),
     "no-tbhp": ("w/o TbHP (hybrid prompts)", {"pseudo_text": False, "dense_prompt": False}),
-    "no-a2t": ("w/o L_a2t", {"a2t_weight": 0.0}),
-    "no-i2t": ("w/o L_i2t", {"i2t_weight": 0.0}),
+    "no-a2t": ("w/o L_a2t", {"losses": {"a2t_weight": 0.0}}),
+    "no-i2t": ("w/o L_i2t", {"losses": {"i2t_weight": 0.0}}),
 }
 
 #: The row that learns without the names of unseen categories.

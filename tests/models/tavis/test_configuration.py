@@ -34,9 +34,9 @@ def test_a_configuration_survives_saving() -> None:
     [
         ("prompt", "dog", "prompt must have {name} in it once, got 'dog'"),
         ("blur_kernel", 4, "blur_kernel must be odd and positive, got 4"),
-        ("min_score", 1.0, "min_score must be from 0 to below 1, got 1.0"),
-        ("min_similarity", 1.5, "min_similarity must be from -1 to 1, got 1.5"),
-        ("min_agreement", -2.0, "min_agreement must be from -1 to 1, got -2.0"),
+        ("thresholds", {"min_score": 1.0}, "min_score must be from 0 to below 1, got 1.0"),
+        ("thresholds", {"min_similarity": 1.5}, "min_similarity must be from -1 to 1, got 1.5"),
+        ("thresholds", {"min_agreement": -2.0}, "min_agreement must be from -1 to 1, got -2.0"),
         ("query_heads", 7, "query_heads must divide the audio tower's width 32, got 7"),
     ],
 )
@@ -44,3 +44,14 @@ def test_impossible_options_are_refused(option: str, value: object, message: str
     with pytest.raises(StrictDataclassError) as caught:
         TAVIS.replace(**{option: value})
     assert message in str(caught.value.__cause__ or caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [("a2t_weight", "losses.a2t_weight"), ("min_score", "thresholds.min_score")],
+)
+def test_an_option_outside_its_group_raises_an_error_that_names_the_group(
+    option: str, place: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"no option {option} \(did you mean {place}\?\)"):
+        TAVIS.replace(**{option: 0.5})

@@ -59,7 +59,7 @@ def test_all_classes_together_are_the_binary_truth() -> None:
 def test_losses_are_added_with_their_weights() -> None:
     one = torch.tensor(1.0)
     parts = {"binary": one, "a2t": one, "i2t": one, "separate": one, "a2pt": one}
-    assert total_loss(parts, 2, TAVIS).item() == pytest.approx(1 + 0.25 + 0.25 + 1 + 0.3)
-    plain = TAVIS.replace(divide_by_pairs=False, separate_weight=0.0)
+    assert total_loss(parts, 2, TAVIS.losses).item() == pytest.approx(1 + 0.25 + 0.25 + 1 + 0.3)
+    plain = TAVIS.losses.replace(divide_by_pairs=False, separate_weight=0.0)
     assert total_loss(parts, 2, plain).item() == pytest.approx(1 + 0.5 + 0.5 + 0.3)
-    assert total_loss({"binary": one}, 0, TAVIS).item() == 1.0
+    assert total_loss({"binary": one}, 0, TAVIS.losses).item() == 1.0

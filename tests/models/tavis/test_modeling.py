@@ -14,7 +14,7 @@ from avseg.backbones.imagebind import (
     ImageBindVisionConfig,
 )
 from avseg.models.tavis import TavisConfig, TavisModel
-from avseg.models.tavis.modeling import highlight
+from avseg.models.tavis.bridge import TextBridge, highlight
 from tests.models.tavis_factories import build, given, labels
 
 
@@ -203,9 +203,9 @@ def test_masks_are_the_same_without_names(
 ) -> None:
     values = given(2, frames)
     named = run(model, values)
-    monkeypatch.setattr(TavisModel, "compare_pictures", lambda *_: pytest.fail("named"))
+    monkeypatch.setattr(TextBridge, "compare_images", lambda *_: pytest.fail("named"))
     with torch.no_grad():
-        out = model.find_masks(**values)
+        out = model.predict_masks(**values)
     torch.testing.assert_close(out.mask_logits, named.mask_logits)
     torch.testing.assert_close(out.iou_predictions, named.iou_predictions)
     assert out.named_logits is None
@@ -219,7 +219,7 @@ def test_with_targets_there_is_a_loss_whatever_is_named(model: TavisModel) -> No
     expected = run(model, values).loss
     torch.manual_seed(0)
     with torch.no_grad():
-        loss = model.find_masks(**values).loss
+        loss = model.predict_masks(**values).loss
     torch.testing.assert_close(loss, expected)
 
 
@@ -228,7 +228,7 @@ def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
     free = run(model, values)
     nearest = free.similarities.amax(-1)  # (2, 3)
     bound = float(nearest.median())
-    out = run(build(min_similarity=bound), values)
+    out = run(build(thresholds={"min_similarity": bound}), values)
     heard = nearest >= bound
     assert heard.any()
     assert not heard.all()
@@ -241,24 +241,24 @@ def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
 
 
 def test_a_frame_is_marked_if_one_name_is_like_its_sound_and_its_picture() -> None:
-    model = build(min_agreement=0.5, min_similarity=0.5)
+    model = build(thresholds={"min_agreement": 0.5, "min_similarity": 0.5})
     heard = torch.tensor([[0.9, 0.0], [0.9, 0.0], [0.9, 0.2], [0.4, 0.0]])
     seen = torch.tensor([[0.2, 0.0], [0.0, 0.9], [0.0, 0.9], [0.9, 0.0]])
-    assert model.agree(heard, seen).tolist() == [True, False, True, False]
+    assert model.bridge.passes_thresholds(heard, seen).tolist() == [True, False, True, False]
 
 
 def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
     values = given(1, 6)
     free = run(model, values)
-    names = model.read_names(values["name_ids"])
+    names = model.encode_names(values["name_ids"])
     with torch.no_grad():
-        sound, picture = model.perceive(
+        sound, picture = model.encode_inputs(
             values["pixel_values"].flatten(0, 1), values["audio_values"].flatten(0, 1)
         )
-        heard, seen = model.compare_wholes(sound.cls, picture, names)
+        heard, seen = model.bridge.compare_frames(sound.cls, picture, names)
     agreement = (heard + seen).amax(-1) / 2  # (6,)
     bound = float(agreement.median())
-    out = run(build(min_agreement=bound), values)
+    out = run(build(thresholds={"min_agreement": bound}), values)
     kept = agreement >= bound
     assert 0 < kept.sum() < 6
     torch.testing.assert_close(out.mask_logits[0, kept], free.mask_logits[0, kept])
@@ -266,7 +266,10 @@ def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
 
 
 def test_what_is_not_shown_is_measured_by_the_loss_all_the_same(model: TavisModel) -> None:
-    values, strict = given(1, 2) | {"targets": labels(1, 2)}, build(min_similarity=1.0)
+    values, strict = (
+        given(1, 2) | {"targets": labels(1, 2)},
+        build(thresholds={"min_similarity": 1.0}),
+    )
     torch.manual_seed(0)
     expected = run(model, values).loss
     torch.manual_seed(0)
@@ -276,7 +279,7 @@ def test_what_is_not_shown_is_measured_by_the_loss_all_the_same(model: TavisMode
 
 
 def test_training_marks_whatever_is_heard() -> None:
-    model = build(min_similarity=1.0, min_agreement=1.0).train()
+    model = build(thresholds={"min_similarity": 1.0, "min_agreement": 1.0}).train()
     out = model(**given(1, 2), targets=labels(1, 2))
     assert (out.mask_logits > -100).all()
     assert (model.eval()(**given(1, 2)).mask_logits < -100).all()
@@ -284,8 +287,8 @@ def test_training_marks_whatever_is_heard() -> None:
 
 def test_names_are_read_once(model: TavisModel) -> None:
     ids = given()["name_ids"]
-    assert model.read_names(ids) is model.read_names(ids.clone())
-    assert model.read_names(ids[:3]).embeddings.shape == (3, 20)
+    assert model.encode_names(ids) is model.encode_names(ids.clone())
+    assert model.encode_names(ids[:3]).embeddings.shape == (3, 20)
 
 
 def test_a_saved_model_gives_the_same_masks(model: TavisModel, tmp_path: Path) -> None:

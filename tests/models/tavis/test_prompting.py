@@ -2,7 +2,7 @@
 
 import torch
 
-from avseg.models.tavis.prompting import SoundAdapters
+from avseg.models.tavis.prompting import AudioAdapters
 from tests.models.tavis_factories import IMAGEBIND, TAVIS, build
 
 
@@ -40,7 +40,7 @@ def test_argmax_reads_the_word_that_a_layer_picks() -> None:
 
 def test_a_spare_adapter_is_built_and_not_used() -> None:
     dims = [16, 16, 32]
-    adapters = SoundAdapters(TAVIS, dims)
+    adapters = AudioAdapters(TAVIS, dims)
     assert len(adapters.blocks) == 4
     vectors = adapters(torch.randn(2, 7, IMAGEBIND.audio.width))
     assert [vector.shape for vector in vectors] == [(2, dim) for dim in dims]

@@ -1,6 +1,8 @@
 """TAViS learns from clips whose pixels have a class."""
 
 from dataclasses import replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ MODEL: dict[str, Any] = {
     "adapter_dim": 8,
     "imagebind_size": 32,
     "blur_kernel": 11,
-    "match_points": 32,
+    "losses": {"match_points": 32},
 }
 
 
@@ -347,9 +349,13 @@ def test_packaged_recipes_name_options_there_are(name: str) -> None:
     [
         ["model.decomposition=false"],
         ["model.pseudo_text=false", "model.dense_prompt=false"],
-        ["model.a2t_weight=0.0", "model.i2t_weight=0.0", "model.a2pt_weight=0.0"],
-        ["model.a2t_weight=0.0"],
-        ["model.i2t_weight=0.0"],
+        [
+            "model.losses.a2t_weight=0.0",
+            "model.losses.i2t_weight=0.0",
+            "model.losses.a2pt_weight=0.0",
+        ],
+        ["model.losses.a2t_weight=0.0"],
+        ["model.losses.i2t_weight=0.0"],
     ],
 )
 @pytest.mark.parametrize("name", ["tavis_s4", "tavis_ms3", "tavis_small"])
@@ -358,8 +364,9 @@ def test_each_row_of_the_ablations_is_a_recipe_with_settings(
 ) -> None:
     shown = resolve_recipe(change_recipe(load_recipe(name), settings))
     for setting in settings:
-        option, value = setting.removeprefix("model.").split("=")
-        assert str(shown.model[option]).lower() == value
+        path, value = setting.removeprefix("model.").split("=")
+        option = reduce(getitem, path.split("."), shown.model)
+        assert str(option).lower() == value
 
 
 def test_a_clip_has_one_vocabulary(data: Path, processor: TavisProcessor) -> None:

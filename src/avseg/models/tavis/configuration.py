@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from avseg.backbones.imagebind import ImageBindConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.sam2_memory import Sam2MemoryConfig
-from avseg.models.model import AvsegConfig
+from avseg.models.model import AvsegConfig, OptionGroup
 from avseg.models.tiny import TINY_SAM
 
 #: What stands for the name in a text.
@@ -22,6 +22,68 @@ RELEASED: dict[str, Any] = {
     "a_scale": 20.0,
     "memory_at_test": False,
 }
+
+
+@strict
+class TavisLosses(OptionGroup):
+    """Weights and options of the training losses; the defaults are the paper's.
+
+    Args:
+        a2t_weight: Weight of the loss that aligns audio with the text of its class.
+        i2t_weight: Weight of the loss that aligns masked images with the text of their class.
+        a2pt_weight: Weight of the loss that aligns pseudo text with the text of its class.
+        separate_weight: Weight of the losses on the masks of single objects.
+        binary_weight: Weight of the losses on the mask of all sounding objects.
+        background_weight: Weight of the background among the classes.
+        divide_by_pairs: Whether the two alignment losses, which are means already, are divided by
+            the number of matched pairs, as in the released code.
+        match_points: Number of pixels at which masks are compared for matching.
+    """
+
+    model_type = "avseg-tavis-losses"
+
+    a2t_weight: float = 0.5
+    i2t_weight: float = 0.5
+    a2pt_weight: float = 0.3
+    separate_weight: float = 1.0
+    binary_weight: float = 1.0
+    background_weight: float = 0.1
+    divide_by_pairs: bool = True
+    match_points: int = 12544
+
+
+@strict
+class TavisThresholds(OptionGroup):
+    """Thresholds that are applied after training; the defaults switch all of them off.
+
+    Training ignores them: the losses need the masks of every frame.
+
+    Args:
+        min_score: Score in [0, 1) that a query must exceed to become a named source.
+        min_similarity: Lowest cosine in [-1, 1] between the audio of a frame and the name nearest
+            to it. A frame below it gets no mask: its audio, for instance noise, matches no name.
+            -1 accepts any audio, as the released code does.
+        min_agreement: Lowest mean of two cosines, audio with a name and the whole frame with the
+            same name, for the name with the highest mean. A frame below it gets no mask: its audio
+            comes from off-screen. -1 accepts every frame, as the released code does.
+    """
+
+    model_type = "avseg-tavis-thresholds"
+
+    min_score: float = 0.0
+    min_similarity: float = -1.0
+    min_agreement: float = -1.0
+
+    def validate_min_score(self) -> None:
+        """Raise an error if no score can exceed the threshold."""
+        if not 0 <= self.min_score < 1:
+            raise ValueError(f"min_score must be from 0 to below 1, got {self.min_score}.")
+
+    def validate_cosines(self) -> None:
+        """Raise an error if a threshold is not a cosine."""
+        for option in ("min_similarity", "min_agreement"):
+            if not -1 <= getattr(self, option) <= 1:
+                raise ValueError(f"{option} must be from -1 to 1, got {getattr(self, option)}.")
 
 
 @strict
@@ -66,24 +128,10 @@ class TavisConfig(AvsegConfig):
         background: Name of what does not sound.
         sem_fusion: Class of a pixel: of the query that marks it with the largest product of score
             and probability ("max"), or by the sum over queries of these products ("soft").
-        min_score: Score up to which a query is no source, in [0, 1).
-        min_similarity: Cosine of a frame's sound with the name that is nearest to it, in [-1, 1],
-            below which nothing is marked outside of training: what is heard is none of the names.
-            -1 marks whatever is heard, as the released code does.
-        min_agreement: The same bound for the mean of two cosines, of the frame's sound and of the
-            whole frame with one name, the one with the highest mean: what is heard is not to be
-            seen. -1 does not ask.
         a_scale: What cosines of sounds with texts are multiplied by, beside the texts' own scale;
             20 in the released code, 1 treats sounds as pictures.
-        a2t_weight: Weight of the loss that brings sounds to the text of their class.
-        i2t_weight: Weight of the loss that brings marked pictures there.
-        a2pt_weight: Weight of the loss that brings pseudo texts there.
-        separate_weight: Weight of the losses on the masks of single objects.
-        binary_weight: Weight of the losses on the mask of all that sounds.
-        background_weight: Weight of the background among the classes.
-        divide_by_pairs: Whether the two alignment losses, means already, are divided by the
-            number of matched pairs, as in the released code.
-        match_points: Pixels at which masks are compared to match them.
+        losses: Weights and options of the training losses, a `TavisLosses`.
+        thresholds: Thresholds that are applied after training, a `TavisThresholds`.
     """
 
     model_type = "avseg-tavis"
@@ -91,6 +139,8 @@ class TavisConfig(AvsegConfig):
         "sam_config": PromptedSam2Config,
         "memory_config": Sam2MemoryConfig,
         "imagebind_config": ImageBindConfig,
+        "losses": TavisLosses,
+        "thresholds": TavisThresholds,
     }
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
@@ -106,15 +156,18 @@ class TavisConfig(AvsegConfig):
         "blur_kernel": 43,
         "prompt": NAME,
         "background": "nothing",
-        # The best of 0, 0.3, 0.4, 0.5, 0.55 and 0.6 on ms3/val: sound and picture must agree.
-        "min_score": 0.5,
-        # On ms3/val: white noise is at most 0.23 from any name, what sounds hardly below 0.3.
-        "min_similarity": 0.25,
-        # On ms3/val: marks something in 29 instead of 80 of 100 frames with a sound from off the
-        # screen, and costs the frames in which something sounds nothing (J 0.529 and 0.530).
-        "min_agreement": 0.175,
         "a_scale": 1.0,
-        "match_points": 1024,
+        "losses": TavisLosses(match_points=1024),
+        "thresholds": TavisThresholds(
+            # The best of 0, 0.3, 0.4, 0.5, 0.55 and 0.6 on ms3/val: audio and image must agree.
+            min_score=0.5,
+            # On ms3/val the cosine of white noise with any name is at most 0.23, that of a sounding
+            # object is rarely below 0.3.
+            min_similarity=0.25,
+            # On ms3/val it reduces the frames with a mask under off-screen sound from 80 to 29 of
+            # 100, at no cost in frames with a sounding object (J 0.529 and 0.530).
+            min_agreement=0.175,
+        ),
     }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
@@ -143,18 +196,9 @@ class TavisConfig(AvsegConfig):
     prompt: str = "A {name}"
     background: str = "background"
     sem_fusion: Literal["max", "soft"] = "max"
-    min_score: float = 0.0
-    min_similarity: float = -1.0
-    min_agreement: float = -1.0
     a_scale: float = 20.0
-    a2t_weight: float = 0.5
-    i2t_weight: float = 0.5
-    a2pt_weight: float = 0.3
-    separate_weight: float = 1.0
-    binary_weight: float = 1.0
-    background_weight: float = 0.1
-    divide_by_pairs: bool = True
-    match_points: int = 12544
+    losses: Any = None
+    thresholds: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.sam_config is None:
@@ -194,17 +238,6 @@ class TavisConfig(AvsegConfig):
         """Refuse a box without a middle."""
         if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel must be odd and positive, got {self.blur_kernel}.")
-
-    def validate_min_score(self) -> None:
-        """Refuse a score that nothing can reach."""
-        if not 0 <= self.min_score < 1:
-            raise ValueError(f"min_score must be from 0 to below 1, got {self.min_score}.")
-
-    def validate_cosines(self) -> None:
-        """Refuse what is no cosine."""
-        for option in ("min_similarity", "min_agreement"):
-            if not -1 <= getattr(self, option) <= 1:
-                raise ValueError(f"{option} must be from -1 to 1, got {getattr(self, option)}.")
 
     def validate_heads(self) -> None:
         """Refuse attention heads that do not divide the audio tower's width."""

@@ -1,42 +1,108 @@
-"""What TAViS learns from (arXiv:2506.11436): masks, and the text of their classes.
+"""Training losses of TAViS (arXiv:2506.11436): masks, and alignment with the text of classes.
 
-N frames, Q queries, C names with the background first, W width of the text tower, H x W size of
-masks and truth.
+N frames, Q queries, K = Q + 1 masks, C names with the background first, W width of the text tower,
+h x w size of the mask logits, H x W size of the ground truth.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avseg.models.outputs import bce_loss
-from avseg.models.tavis.configuration import TavisConfig
-from avseg.models.tavis.matching import Matches
+from avseg.models.outputs import bce_loss, resize_logits
+from avseg.models.tavis.configuration import TavisLosses
+from avseg.models.tavis.matching import Matches, match
 
 #: Keeps the IoU of two empty masks finite, as in the released code.
 _EPSILON = 1e-6
 
 
-def soft_iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
-    """One minus the IoU of probabilities and truth, as the released code computes it.
+def compute_losses(
+    mask_logits: Tensor,
+    class_logits: tuple[Tensor, Tensor],
+    pseudo_text: Tensor | None,
+    name_states: Tensor,
+    labels: Tensor,
+    options: TavisLosses,
+) -> tuple[dict[str, Tensor], int]:
+    """Match queries with classes and compute each loss, without its weight.
 
-    Unlike `avseg.models.outputs.iou_loss` it is 1 where there is nothing to mark.
+    Args:
+        mask_logits: Mask of each query, then of all sounding objects, (N, K, h, w).
+        class_logits: Similarity of each query with each name, by its audio and by its masked
+            image, (N, Q, C) each.
+        pseudo_text: Pseudo text of each query, (N, Q, W); None without.
+        name_states: State of the text tower at the end of each name, (C, W).
+        labels: Index of the name of every pixel, (N, H, W) integer.
+        options: Number of points for matching, and weight of the background.
+
+    Returns:
+        The losses by name, as `total_loss` takes them, and the number of matched pairs.
+    """
+    # Under autocast the logits have half precision; the losses have at least single precision.
+    exact = torch.promote_types(mask_logits.dtype, torch.float32)
+    logits = resize_logits(mask_logits.to(exact), labels.shape[-2:])
+    queries = logits[:, :-1]
+    points = torch.rand(
+        len(logits), options.match_points, 2, device=logits.device, dtype=logits.dtype
+    )
+    audio_logits, image_logits = class_logits
+    matches = match(queries, audio_logits.softmax(-1), image_logits.softmax(-1), labels, points)
+    losses = {"binary": binary_loss(logits[:, -1], labels)}
+    if not len(matches):  # only silent frames
+        return losses, 0
+    classes = matches.class_of_each_query(queries.shape[:2])
+    losses["a2t"] = alignment_loss(audio_logits, classes, options.background_weight)
+    losses["i2t"] = alignment_loss(image_logits, classes, options.background_weight)
+    losses["separate"] = separate_loss(queries, labels, matches)
+    if pseudo_text is not None:
+        losses["a2pt"] = pseudo_text_loss(pseudo_text, name_states, classes)
+    return losses, len(matches)
+
+
+def total_loss(losses: dict[str, Tensor], pairs: int, options: TavisLosses) -> Tensor:
+    """Compute the weighted sum of the losses.
+
+    Args:
+        losses: "binary" always; "a2t", "i2t" and "separate" if there are pairs, and "a2pt" if there
+            is pseudo text too.
+        pairs: Number of matched pairs.
+        options: The weights.
+
+    Returns:
+        The loss, a scalar.
+    """
+    divisor = max(pairs, 1) if options.divide_by_pairs else 1
+    weights = {
+        "a2t": options.a2t_weight / divisor,
+        "i2t": options.i2t_weight / divisor,
+        "a2pt": options.a2pt_weight,
+        "separate": options.separate_weight,
+        "binary": options.binary_weight,
+    }
+    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+def soft_iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute one minus the IoU of probabilities and ground truth, as the released code does.
+
+    Unlike `avseg.models.outputs.iou_loss` it is 1 if the ground truth is empty.
 
     Args:
         mask_logits: Before the sigmoid, (N, H, W).
-        targets: True masks, (N, H, W) of 0 and 1.
+        targets: Ground-truth masks, (N, H, W) of 0 and 1.
 
     Returns:
         Loss of each mask in [0, 1], (N,).
     """
     probs = mask_logits.sigmoid()
     truth = targets.to(probs)
-    shared = (probs * truth).sum(dim=(-2, -1))
-    total = (probs + truth).sum(dim=(-2, -1)) - shared
-    return 1 - shared / (total + _EPSILON)
+    intersection = (probs * truth).sum(dim=(-2, -1))
+    union = (probs + truth).sum(dim=(-2, -1)) - intersection
+    return 1 - intersection / (union + _EPSILON)
 
 
 def alignment_loss(class_logits: Tensor, classes: Tensor, background_weight: float) -> Tensor:
-    """Cross-entropy of each query's class, the background counting less: L_a2t and L_i2t.
+    """Compute the class-weighted cross-entropy of the queries: L_a2t and L_i2t.
 
     Args:
         class_logits: Similarity with each name, (N, Q, C).
@@ -52,11 +118,11 @@ def alignment_loss(class_logits: Tensor, classes: Tensor, background_weight: flo
 
 
 def pseudo_text_loss(pseudo_text: Tensor, name_states: Tensor, classes: Tensor) -> Tensor:
-    """Squared distance of each object's pseudo text from the text of its class: L_a2pt.
+    """Compute the squared distance of pseudo text from the text of its class: L_a2pt.
 
     Args:
-        pseudo_text: Of each query, (N, Q, W).
-        name_states: State of the text tower at the end of each name's text, (C, W).
+        pseudo_text: Pseudo text of each query, (N, Q, W).
+        name_states: State of the text tower at the end of each name, (C, W).
         classes: Class of each query, (N, Q) int64.
 
     Returns:
@@ -66,10 +132,10 @@ def pseudo_text_loss(pseudo_text: Tensor, name_states: Tensor, classes: Tensor) 
 
 
 def separate_loss(mask_logits: Tensor, labels: Tensor, matches: Matches) -> Tensor:
-    """Cross-entropy plus IoU loss of the masks that have a class: L_sep.
+    """Compute cross-entropy plus IoU loss of the matched masks: L_sep.
 
     Args:
-        mask_logits: Of each query, at the size of the truth, (N, Q, H, W).
+        mask_logits: Mask of each query, at the size of the ground truth, (N, Q, H, W).
         labels: Class of every pixel, (N, H, W) integer.
         matches: The pairs, at least one.
 
@@ -81,10 +147,10 @@ def separate_loss(mask_logits: Tensor, labels: Tensor, matches: Matches) -> Tens
 
 
 def binary_loss(mask_logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus IoU loss of the mask of all that sounds: L_binary.
+    """Compute cross-entropy plus IoU loss of the mask of all sounding objects: L_binary.
 
     Args:
-        mask_logits: At the size of the truth, (N, H, W).
+        mask_logits: At the size of the ground truth, (N, H, W).
         labels: Class of every pixel, (N, H, W) integer.
 
     Returns:
@@ -92,26 +158,3 @@ def binary_loss(mask_logits: Tensor, labels: Tensor) -> Tensor:
     """
     truth = labels > 0
     return (bce_loss(mask_logits, truth) + soft_iou_loss(mask_logits, truth)).mean()
-
-
-def total_loss(parts: dict[str, Tensor], pairs: int, config: TavisConfig) -> Tensor:
-    """Add the losses up with their weights.
-
-    Args:
-        parts: "binary" always; "a2t", "i2t", "separate" if there are pairs, and "a2pt" if there
-            is pseudo text too.
-        pairs: How many pairs there are.
-        config: The weights.
-
-    Returns:
-        The loss, a scalar.
-    """
-    shared = max(pairs, 1) if config.divide_by_pairs else 1
-    weights = {
-        "a2t": config.a2t_weight / shared,
-        "i2t": config.i2t_weight / shared,
-        "a2pt": config.a2pt_weight,
-        "separate": config.separate_weight,
-        "binary": config.binary_weight,
-    }
-    return torch.stack([weights[name] * part for name, part in parts.items()]).sum()

@@ -5,11 +5,30 @@ ImageBind's audio / image / text tower, E prompt width, D width of what is heard
 encoder block i.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from avseg.backbones.imagebind import ImageBind
 from avseg.models.tavis.configuration import TavisConfig
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of N frames, from their audio and their images.
+
+    Attributes:
+        objects: Audio token of each query, (N, Q, W).
+        pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None without.
+        sparse: Prompt token of each mask, (N, K, E).
+        dense: Vector that is added at every position, (N, E); None for SAM's "no mask" embedding.
+    """
+
+    objects: Tensor
+    pseudo_text: Tensor | None
+    sparse: Tensor
+    dense: Tensor | None
 
 
 class PseudoText(nn.Module):
@@ -100,7 +119,7 @@ class HybridPrompts(nn.Module):
         return None if self.dense_proj is None else self.dense_proj(picture_cls)
 
 
-class SoundAdapters(nn.Module):
+class AudioAdapters(nn.Module):
     """One small network for each block of the image encoder, as in SAMA-AVS (arXiv:2305.11019).
 
     Args:
