@@ -19,7 +19,7 @@ from torch import Tensor
 from avseg.datasets import AVSBench
 from avseg.metrics.binary import BinaryMetrics, BinaryScores
 from avseg.models.cascade import CascadeModel
-from avseg.models.cascade.modeling import NOTHING_LOGIT
+from avseg.models.cascade.modeling import NO_OBJECT_LOGIT
 from avseg.models.outputs import resize_logits
 from avseg.segmenter import Segmenter, load_segmenter
 
@@ -85,7 +85,7 @@ def score(model: CascadeModel, heard: list[Heard]) -> BinaryScores:
         frames, names = model.choose(clip.similarities)
         chosen = torch.zeros(clip.similarities.shape, dtype=torch.bool)
         chosen[frames, names] = True
-        logits = clip.logits.float().masked_fill(~chosen[..., None, None], NOTHING_LOGIT).amax(1)
+        logits = clip.logits.float().masked_fill(~chosen[..., None, None], NO_OBJECT_LOGIT).amax(1)
         metrics.update(resize_logits(logits, clip.truth.shape[1:]).sigmoid(), clip.truth)
     return metrics.compute()
 

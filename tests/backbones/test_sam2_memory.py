@@ -30,11 +30,11 @@ def predicted(object_scores: Tensor) -> MaskPrediction:
     )
 
 
-def remember(memory: FrameMemory, frames: int) -> MemoryBank:
+def remember_frames(memory: FrameMemory, frames: int) -> MemoryBank:
     torch.manual_seed(1)
     bank: MemoryBank | None = None
     for _ in range(frames):
-        bank = memory.remember(bank, torch.randn(M, 64, 4, 4), predicted(torch.zeros(M, 1)))
+        bank = memory.append_frame(bank, torch.randn(M, 64, 4, 4), predicted(torch.zeros(M, 1)))
     assert bank is not None
     return bank
 
@@ -43,36 +43,36 @@ HERE = torch.randn(M, 64, 4, 4, generator=torch.Generator().manual_seed(2))
 
 
 @torch.no_grad()
-def recalled(memory: FrameMemory, bank: MemoryBank, here: Tensor = HERE) -> Tensor:
-    return memory.recall(here, bank)
+def conditioned(memory: FrameMemory, bank: MemoryBank, here: Tensor = HERE) -> Tensor:
+    return memory.condition(here, bank)
 
 
 def test_the_memory_does_not_grow(memory: FrameMemory) -> None:
-    short, long = remember(memory, 3), remember(memory, 9)
+    short, long = remember_frames(memory, 3), remember_frames(memory, 9)
     assert len(short.maps) == len(long.maps) == MEMORY.frames - 1
     assert len(short.pointers) == len(long.pointers) == MEMORY.pointers - 1
 
 
 def test_the_first_frame_is_never_forgotten(memory: FrameMemory) -> None:
-    short, long = remember(memory, 1), remember(memory, 9)
+    short, long = remember_frames(memory, 1), remember_frames(memory, 9)
     torch.testing.assert_close(short.first_map, long.first_map)
     torch.testing.assert_close(short.first_pointer, long.first_pointer)
 
 
 def test_what_is_recalled_depends_on_every_frame_that_is_remembered(memory: FrameMemory) -> None:
-    bank = remember(memory, 3)
-    here = recalled(memory, bank)
+    bank = remember_frames(memory, 3)
+    here = conditioned(memory, bank)
     for number in range(2):
         maps = list(bank.maps)
         maps[number] = maps[number] + 1
         other = MemoryBank(bank.first_map, bank.first_pointer, tuple(maps), bank.pointers)
-        assert (recalled(memory, other) - here).abs().max() > 1e-4
+        assert (conditioned(memory, other) - here).abs().max() > 1e-4
     other = MemoryBank(bank.first_map + 1, bank.first_pointer, bank.maps, bank.pointers)
-    assert (recalled(memory, other) - here).abs().max() > 1e-4
+    assert (conditioned(memory, other) - here).abs().max() > 1e-4
 
 
 def test_prompts_do_not_remember_each_other(memory: FrameMemory) -> None:
-    bank = remember(memory, 2)
+    bank = remember_frames(memory, 2)
     order = torch.tensor([2, 0, 3, 1])
     swapped = MemoryBank(
         bank.first_map[order],
@@ -80,13 +80,13 @@ def test_prompts_do_not_remember_each_other(memory: FrameMemory) -> None:
         tuple(each[order] for each in bank.maps),
         tuple(each[order] for each in bank.pointers),
     )
-    expected = recalled(memory, bank)[order]
-    torch.testing.assert_close(recalled(memory, swapped, HERE[order]), expected)
+    expected = conditioned(memory, bank)[order]
+    torch.testing.assert_close(conditioned(memory, swapped, HERE[order]), expected)
 
 
 def test_below_the_cut_the_pointer_is_that_of_no_object(memory: FrameMemory) -> None:
     scores = torch.tensor([[-2.1], [-1.9], [0.0], [-3.0]])
-    bank = memory.remember(None, torch.zeros(M, 64, 4, 4), predicted(scores))
+    bank = memory.append_frame(None, torch.zeros(M, 64, 4, 4), predicted(scores))
     is_none = [torch.equal(row, memory.no_object_pointer[0]) for row in bank.first_pointer]
     assert is_none == [True, False, False, True]
 

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
+from avseg.checkpoints.cache import cache_folder, locked
 from avseg.errors import CheckpointError
 
 
@@ -42,7 +42,7 @@ def test_one_works_while_the_others_wait(tmp_path: Path) -> None:
 
     def work(_: int) -> None:
         together.wait()
-        with one_at_a_time(tmp_path / "model"):
+        with locked(tmp_path / "model"):
             inside.append("in")
             inside.append("out")
 
@@ -55,11 +55,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(CheckpointError, match=r"file/sub: cannot be written to \(Not a directory\)"),
-        one_at_a_time(tmp_path / "file" / "sub" / "model"),
+        locked(tmp_path / "file" / "sub" / "model"),
     ):
         pass
-
-
-def test_a_file_is_hashed_with_sha_256(tmp_path: Path) -> None:
-    (tmp_path / "w").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "w").startswith("ba7816bf8f01cfea")

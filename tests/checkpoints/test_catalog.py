@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from avseg.checkpoints import (
-    CATALOG,
     DEFAULT_MODEL,
+    PACKAGED_MODELS,
     Checkpoint,
     find_checkpoint,
     list_models,
@@ -27,12 +27,12 @@ def make_folder(folder: Path, names: tuple[str, ...] = FILES) -> Path:
 
 
 def test_the_default_model_has_a_name_in_the_catalog() -> None:
-    assert CATALOG[DEFAULT_MODEL].name == DEFAULT_MODEL
+    assert PACKAGED_MODELS[DEFAULT_MODEL].name == DEFAULT_MODEL
 
 
 def test_a_name_of_the_catalog_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Checkpoint(name="known", folder=make_folder(tmp_path / "packaged"))
-    monkeypatch.setitem(CATALOG, "known", known)
+    monkeypatch.setitem(PACKAGED_MODELS, "known", known)
     assert find_checkpoint("known") is known
 
 
@@ -61,19 +61,19 @@ def test_a_name_like_no_other_is_refused_with_all() -> None:
 def test_a_published_name_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def obtain(release: Release, *, offline: bool) -> Checkpoint:
+    def find_or_import(release: Release, *, offline: bool) -> Checkpoint:
         asked.append((release.name, offline))
         return Checkpoint(release.name, tmp_path)
 
-    monkeypatch.setattr("avseg.checkpoints.catalog.obtain", obtain)
+    monkeypatch.setattr("avseg.checkpoints.catalog.find_or_import", find_or_import)
     assert find_checkpoint("av2t-sam2-s4") == Checkpoint("av2t-sam2-s4", tmp_path)
     find_checkpoint("evf-sam", offline=True)
     assert asked == [("av2t-sam2-s4", False), ("evf-sam", True)]
 
 
 def test_the_list_has_every_name_once() -> None:
-    assert [listing.name for listing in list_models()] == [*CATALOG, *RELEASES, *BACKBONES]
-    assert not CATALOG.keys() & RELEASES.keys() & BACKBONES.keys()
+    assert [listing.name for listing in list_models()] == [*PACKAGED_MODELS, *RELEASES, *BACKBONES]
+    assert not PACKAGED_MODELS.keys() & RELEASES.keys() & BACKBONES.keys()
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_missing_file_is_named(missing: str, tmp_path: Path) -> None:
 def test_missing_files_of_the_package_ask_for_an_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CATALOG, "known", Checkpoint(name="known", folder=tmp_path))
+    monkeypatch.setitem(PACKAGED_MODELS, "known", Checkpoint(name="known", folder=tmp_path))
     with pytest.raises(CheckpointError, match="install avseg again"):
         find_checkpoint("known")
 
@@ -120,7 +120,7 @@ def test_weights_that_are_gone_have_no_hash(tmp_path: Path) -> None:
 
 
 def test_the_notice_says_what_the_model_knows_and_what_to_do() -> None:
-    notice = CATALOG[DEFAULT_MODEL].notice
+    notice = PACKAGED_MODELS[DEFAULT_MODEL].notice
     assert notice is not None
     assert "knows SynthAVS's drawn world" in notice
     assert "avseg train" in notice

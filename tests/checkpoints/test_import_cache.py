@@ -13,7 +13,7 @@ import torch
 from avseg.atomic import replace_when_complete
 from avseg.checkpoints import import_cache as imported
 from avseg.checkpoints import importing
-from avseg.checkpoints.import_cache import find_imported, obtain
+from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.known_models import RELEASES, Part, Release
 from avseg.checkpoints.model_folder import Checkpoint
@@ -63,7 +63,7 @@ def toy_hub(hub: LocalHub) -> LocalHub:
 def test_a_model_is_downloaded_and_imported_into_the_cache(
     toy_hub: LocalHub, cache: Path, imports: list[Path]
 ) -> None:
-    checkpoint = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    checkpoint = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert checkpoint == Checkpoint("toy", imports[0], licence=None)
     assert (checkpoint.folder / "config.json").read_bytes() == b"weights"
     assert (checkpoint.folder / "model.safetensors").read_bytes() == b"tower"
@@ -73,10 +73,10 @@ def test_a_model_is_downloaded_and_imported_into_the_cache(
 def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
     toy_hub: LocalHub, cache: Path, imports: list[Path]
 ) -> None:
-    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    first = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     asked = len(toy_hub.requests)
     (cache / "downloads").rename(cache / "thrown away")
-    assert obtain(RELEASE, offline=True) == first == find_imported(RELEASE)
+    assert find_or_import(RELEASE, offline=True) == first == find_imported(RELEASE)
     assert len(toy_hub.requests) == asked
     assert len(imports) == 1
 
@@ -85,7 +85,7 @@ def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
 def test_what_is_downloaded_is_said_with_sizes_and_licences(
     toy_hub: LocalHub, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     ours = [record for record in caplog.records if record.name == imported.__name__]
     assert [record.levelno for record in ours] == [logging.WARNING]
     assert ours[0].getMessage() == (
@@ -94,7 +94,7 @@ def test_what_is_downloaded_is_said_with_sizes_and_licences(
         f"tower.pth of someone/tower (690 MB, licence MIT) to {cache}."
     )
     caplog.clear()
-    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert not caplog.records
 
 
@@ -103,14 +103,14 @@ def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(CheckpointError, match=r"someone/toy: .* is not on this machine"):
-        obtain(RELEASE, offline=True)
+        find_or_import(RELEASE, offline=True)
     assert not caplog.records
 
 
 @pytest.mark.usefixtures("imports")
 def test_what_the_files_do_not_tell_comes_from_the_catalog(toy_hub: LocalHub) -> None:
     release = replace(RELEASE, options={"multimask": False})
-    folder = obtain(release, endpoint=toy_hub.endpoint).folder
+    folder = find_or_import(release, endpoint=toy_hub.endpoint).folder
     assert (folder / "processor_config.json").read_text() == '{"multimask": false}'
     assert find_imported(RELEASE) is None
 
@@ -123,18 +123,18 @@ def test_an_import_that_fails_leaves_no_model(
 
     monkeypatch.setattr(importing, "import_checkpoint", fail)
     with pytest.raises(CheckpointError, match="of no known format"):
-        obtain(RELEASE, endpoint=toy_hub.endpoint)
+        find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(RELEASE) is None
 
 
 @pytest.mark.usefixtures("imports")
 def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
-    first = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    first = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(replace(RELEASE, parts=RELEASE.parts[::-1])) is None
     toy_hub.add("someone/toy", "run_best.pth", b"better weights")
     for path in (first.folder, cache / "downloads"):
         path.rename(path.with_name("thrown away"))
-    second = obtain(RELEASE, endpoint=toy_hub.endpoint)
+    second = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert (second.folder / "config.json").read_bytes() == b"better weights"
     assert second.folder != first.folder
 
@@ -142,17 +142,19 @@ def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
 def test_another_importer_imports_anew_from_what_is_here(
     toy_hub: LocalHub, imports: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     asked = len(toy_hub.requests)
     monkeypatch.setattr(imported, "IMPORT_VERSION", 1_000)
-    obtain(RELEASE, endpoint=toy_hub.endpoint)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert len(set(imports)) == 2
     assert len(toy_hub.requests) == asked
 
 
 def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None:
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: obtain(RELEASE, endpoint=toy_hub.endpoint), range(2))
+        first, second = pool.map(
+            lambda _: find_or_import(RELEASE, endpoint=toy_hub.endpoint), range(2)
+        )
     assert first == second
     assert len(imports) == 1
 

@@ -33,7 +33,7 @@ def save(config: Any, folder: Path) -> Path:
 @pytest.fixture(params=CONFIGS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A saved model, all of whose frozen weights count as large."""
-    monkeypatch.setattr(mapped, "GIVEN_BACK_FROM_BYTES", 0)
+    monkeypatch.setattr(mapped, "RELEASED_FROM_BYTES", 0)
     return save(CONFIGS[request.param], tmp_path / "model")
 
 
@@ -90,7 +90,7 @@ def test_a_layer_gives_its_memory_back_after_forward_and_after_backward(tmp_path
     model.requires_grad_(requires_grad=False)
     outputs = model(torch.randn(1, 1024, requires_grad=True))
     assert resident_bytes(path) > 3 * layer
-    weights.give_back_after_use(model)
+    weights.release_after_use(model)
     assert torch.equal(model(torch.ones(1, 1024)), model(torch.ones(1, 1024)))
     assert resident_bytes(path) < layer / 2
     model(torch.randn(1, 1024, requires_grad=True)).sum().backward()
@@ -105,7 +105,7 @@ def test_only_large_weights_are_given_back(folder: Path, monkeypatch: pytest.Mon
         return sum(len(m._forward_hooks) for m in load(folder, "low").modules())
 
     every = hooks()
-    monkeypatch.setattr(mapped, "GIVEN_BACK_FROM_BYTES", 4096)
+    monkeypatch.setattr(mapped, "RELEASED_FROM_BYTES", 4096)
     assert 0 < hooks() < every
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avseg.checkpoints import CATALOG, DEFAULT_MODEL
+from avseg.checkpoints import DEFAULT_MODEL, PACKAGED_MODELS
 from avseg.checkpoints.known_models import BACKBONES, RELEASES
 from avseg.cli.main import app, run
 from tests.test_public_api import HEAVY, modules_loaded_by
@@ -34,7 +34,7 @@ def test_the_table_names_every_model_and_where_its_figures_are_from(
     monkeypatch.setenv("COLUMNS", "200")
     assert run(app, ["models"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in (*CATALOG, *RELEASES, *BACKBONES))
+    assert all(name in shown for name in (*PACKAGED_MODELS, *RELEASES, *BACKBONES))
     assert "Figures: arXiv:2502.16359, Table 1" in shown
     assert str(tmp_path / "cache") in shown
     (line,) = (line.split() for line in shown.splitlines() if "evf-sam2 " in line)
@@ -53,7 +53,7 @@ def test_the_table_names_every_model_and_where_its_figures_are_from(
 
 def test_machines_get_everything_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     models = listed(capsys)
-    assert list(models) == [*CATALOG, *RELEASES, *BACKBONES]
+    assert list(models) == [*PACKAGED_MODELS, *RELEASES, *BACKBONES]
     assert models[DEFAULT_MODEL]["state"] == "packaged"
     assert models["av2t-sam2-s4"]["state"] == "downloadable"
     assert models["av2t-sam2-s4"]["licence"] is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from avseg.checkpoints import CATALOG, Checkpoint
+from avseg.checkpoints import PACKAGED_MODELS, Checkpoint
 from avseg.cli.main import app, run
 from tests.segmenters import (
     make_video,
@@ -206,7 +206,9 @@ def test_two_videos_of_one_name_keep_their_suffixes(model: Path, tmp_path: Path)
 def test_a_packaged_model_says_what_it_knows(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(CATALOG, "known", Checkpoint("known", model, "MIT", "a world of its own"))
+    monkeypatch.setitem(
+        PACKAGED_MODELS, "known", Checkpoint("known", model, "MIT", "a world of its own")
+    )
     video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
     assert segment(video, "-o", tmp_path / "out", "--model", "known", "--no-overlay") == 0
     assert "known: this model knows a world of its own only" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import avseg
-from avseg.checkpoints import CATALOG
+from avseg.checkpoints import PACKAGED_MODELS
 from avseg.types import Clip, Segmentation
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.mp4"
@@ -19,7 +19,7 @@ def segment(name: str) -> tuple[Clip, Segmentation]:
     return clip, segmenter.segment_clip(clip)
 
 
-@pytest.mark.parametrize("name", list(CATALOG))
+@pytest.mark.parametrize("name", list(PACKAGED_MODELS))
 def test_each_marks_what_sounds_and_nothing_in_silence(name: str) -> None:
     clip, segmentation = segment(name)
     is_loud = np.abs(clip.audio_windows(1.0)).max(axis=1) > 0.01  # (T,)

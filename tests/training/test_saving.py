@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from avseg.checkpoints import find_checkpoint
-from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.exporting import export_checkpoint
 from avseg.checkpoints.loading import Memory, load_checkpoint
+from avseg.checkpoints.model_folder import file_sha256
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError, TrainingError

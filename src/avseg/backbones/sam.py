@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 #: Mask logit where there is nothing to mark, as in SAM 2.
-NOTHING_LOGIT = -1024.0
+NO_OBJECT_LOGIT = -1024.0
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class ImageFeatures:
             its resolution, (N, E, 2h, 2h) and (N, E, 4h, 4h).
         image_index: For each prompt the image it belongs to, (M,) int64; None for one prompt an
             image, in order.
-        recalled: Image embedding of each prompt in place of its image's, (M, E, h, h), where it
+        conditioned: Image embedding of each prompt in place of its image's, (M, E, h, h), where it
             differs from prompt to prompt; None where it does not.
     """
 
     levels: tuple[Tensor, ...]
     image_index: Tensor | None = None
-    recalled: Tensor | None = None
+    conditioned: Tensor | None = None
 
     @property
     def embeddings(self) -> Tensor:
@@ -52,13 +52,13 @@ class ImageFeatures:
         return ImageFeatures(
             self.levels,
             index if before is None else before[index],
-            None if self.recalled is None else self.recalled[index],
+            None if self.conditioned is None else self.conditioned[index],
         )
 
     @property
     def prompt_embeddings(self) -> Tensor:
         """The image embedding of each prompt, (M, E, h, h)."""
-        return self.per_prompt(self.embeddings) if self.recalled is None else self.recalled
+        return self.per_prompt(self.embeddings) if self.conditioned is None else self.conditioned
 
     def per_prompt(self, level: Tensor) -> Tensor:
         """Repeat what was made of a level for each prompt, (N, ...) to (M, ...)."""
@@ -102,7 +102,7 @@ class MaskPrediction:
             logits = F.interpolate(logits.unsqueeze(1), side, mode="bilinear").squeeze(1)
         if suppress_absent and self.object_score_logits is not None:
             is_absent = self.object_score_logits <= 0  # (M, 1)
-            logits = logits.masked_fill(is_absent.unsqueeze(-1), NOTHING_LOGIT)
+            logits = logits.masked_fill(is_absent.unsqueeze(-1), NO_OBJECT_LOGIT)
         return logits, self.iou_predictions[rows, best]
 
     def best_tokens(self) -> Tensor:

@@ -109,7 +109,7 @@ class Hiera(nn.Module):
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         self.hiera = Sam2HieraDetModel(config.to_hiera())
-        quicken_attention(self.hiera)
+        use_lean_attention(self.hiera)
 
     def forward(self, pixel_values: Tensor) -> list[Tensor]:
         """Encode images.
@@ -124,7 +124,7 @@ class Hiera(nn.Module):
         return [stage.permute(0, 3, 1, 2) for stage in stages]
 
 
-def quicken_attention(hiera: Sam2HieraDetModel) -> None:
+def use_lean_attention(hiera: Sam2HieraDetModel) -> None:
     """Let each block attend as in `transformers`, without a product there that nothing uses.
 
     Args:
@@ -135,7 +135,7 @@ def quicken_attention(hiera: Sam2HieraDetModel) -> None:
 
 
 class _Attention(Sam2MultiScaleAttention):
-    """See `quicken_attention`."""
+    """See `use_lean_attention`."""
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
         """Attend within each of N images or windows, (N, h, w, C_i); a stride halves h and w."""
@@ -225,7 +225,7 @@ class PromptedSam2(nn.Module):
         super().__init__()
         self.config = config
         self.sam2 = Sam2Model(config.to_transformers())
-        quicken_attention(self.sam2.vision_encoder.backbone)
+        use_lean_attention(self.sam2.vision_encoder.backbone)
         #: Recompute blocks in the backward pass instead of keeping their activations.
         self.gradient_checkpointing = False
         #: How many blocks that is, from the first on; None for all. Those keep most.

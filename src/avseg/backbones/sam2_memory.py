@@ -139,7 +139,7 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         for parameter in (self.time_embeddings, self.no_object_pointer):
             nn.init.trunc_normal_(parameter, std=0.02)
 
-    def recall(self, embeddings: Tensor, bank: MemoryBank) -> Tensor:
+    def condition(self, embeddings: Tensor, bank: MemoryBank) -> Tensor:
         """Let the frame look at what is remembered.
 
         Args:
@@ -170,7 +170,7 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         )  # (1, M, h * h, E): its layers work with the prompts first, and add an axis
         return found[0].transpose(1, 2).unflatten(-1, grid)
 
-    def remember(
+    def append_frame(
         self, bank: MemoryBank | None, embeddings: Tensor, prediction: MaskPrediction
     ) -> MemoryBank:
         """Add a frame to what is remembered, and forget what is too long ago.

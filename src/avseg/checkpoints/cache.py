@@ -1,11 +1,9 @@
 """What avseg keeps between runs: the folder for it, and hashes that are computed once."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from avseg.errors import CheckpointError
@@ -29,7 +27,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one process or thread at a time make what belongs at a path of the cache.
 
     Args:
@@ -54,28 +52,3 @@ def one_at_a_time(path: Path) -> Iterator[None]:
                 "models with the environment variable AVSEG_CACHE."
             ) from error
         yield
-
-
-def file_sha256(path: Path) -> str:
-    """Compute the hash of a file; computed once for each version of the file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        CheckpointError: If the file is not there (any more).
-    """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-    return _sha256(path, facts.st_mtime_ns, facts.st_size)
-
-
-@lru_cache(maxsize=16)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

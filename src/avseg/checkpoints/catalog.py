@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from avseg.checkpoints.import_cache import find_imported, obtain
+from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.known_models import BACKBONES, RELEASES, Backbone
 from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
@@ -24,7 +24,7 @@ DEFAULT_MODEL = "av2t-sam-small"
 _PACKAGED = Path(__file__).parent / "packaged"
 
 #: The models in the package.
-CATALOG: dict[str, Checkpoint] = {
+PACKAGED_MODELS: dict[str, Checkpoint] = {
     name: Checkpoint(
         name=name,
         folder=_PACKAGED / name,
@@ -84,12 +84,12 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
         CheckpointError: If it is neither, files are missing, or it cannot be downloaded.
     """
     name = str(name_or_path)
-    if name in CATALOG:
-        packaged = CATALOG[name]
+    if name in PACKAGED_MODELS:
+        packaged = PACKAGED_MODELS[name]
         _check_files(packaged.folder, "the package is incomplete; install avseg again.")
         return packaged
     if name in RELEASES:
-        return obtain(RELEASES[name], offline=offline)
+        return find_or_import(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
     if name in BACKBONES and not folder.is_dir():
         raise CheckpointError(
@@ -97,7 +97,7 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
         )
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "there is no such folder"
-        names = [*CATALOG, *RELEASES]
+        names = [*PACKAGED_MODELS, *RELEASES]
         nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
         raise CheckpointError(
             f"{name}: {what}, and no model has that name (nearest: {', '.join(nearest)}; "
@@ -118,7 +118,7 @@ def list_models() -> list[Listing]:
         Those in the package first, then the published ones, then what these are built on.
     """
     return [
-        *map(_list_packaged, CATALOG.values()),
+        *map(_list_packaged, PACKAGED_MODELS.values()),
         *map(_list_release, RELEASES),
         *map(_list_backbone, BACKBONES.values()),
     ]

@@ -17,16 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avseg.atomic import replace_when_complete
-from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.import_cache import find_imported
 from avseg.checkpoints.importing import read_tower
 from avseg.checkpoints.known_models import RELEASES, TOWER_FILES, describe_size
 from avseg.checkpoints.mmap_weights import MappedWeights
-from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
+from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE, file_sha256
 from avseg.errors import CheckpointError
 
 #: Environment variable with files and folders in which frozen parts are looked for too.
-PLACES = "AVSEG_PARTS"
+PARTS_VARIABLE = "AVSEG_PARTS"
 
 #: Key of the header that lists the frozen parts, as JSON.
 _FROZEN_PARTS = "frozen_parts"
@@ -96,7 +95,7 @@ class FrozenPart:
 
 
 @dataclass(frozen=True)
-class Piece:
+class FileWeights:
     """What one file has of a model's weights.
 
     Attributes:
@@ -111,7 +110,7 @@ class Piece:
     prefix: str = ""
     file: MappedWeights | None = None
 
-    def give_back_after_use(self, model: nn.Module) -> None:
+    def release_after_use(self, model: nn.Module) -> None:
         """Make large frozen layers give the pages of their weights back when they have run.
 
         Args:
@@ -119,10 +118,12 @@ class Piece:
         """
         if self.file is not None:
             part = model.get_submodule(self.into.rstrip("."))
-            self.file.give_back_after_use(part, self.prefix)
+            self.file.release_after_use(part, self.prefix)
 
 
-def open_weights(weights: Path, expected: Mapping[str, Tensor], prefix: str = "") -> list[Piece]:
+def open_weights(
+    weights: Path, expected: Mapping[str, Tensor], prefix: str = ""
+) -> list[FileWeights]:
     """Open the weights of a model, or of a part of one; what is frozen is looked for.
 
     Args:
@@ -139,7 +140,7 @@ def open_weights(weights: Path, expected: Mapping[str, Tensor], prefix: str = ""
         ValueError: If it is damaged.
     """
     own = MappedWeights(weights)
-    pieces = [Piece(_named(own.tensors, prefix), prefix=prefix, file=own)]
+    pieces = [FileWeights(_named(own.tensors, prefix), prefix=prefix, file=own)]
     for part in _frozen_parts(own):
         inside = part.within(prefix)
         if inside is None:
@@ -167,10 +168,10 @@ def read_weights(weights: Path, expected: Mapping[str, Tensor]) -> dict[str, Ten
     Raises:
         CheckpointError: As `open_weights`.
     """
-    return join(open_weights(weights, expected))
+    return merge_tensors(open_weights(weights, expected))
 
 
-def join(pieces: Iterable[Piece]) -> dict[str, Tensor]:
+def merge_tensors(pieces: Iterable[FileWeights]) -> dict[str, Tensor]:
     """Put pieces together.
 
     Args:
@@ -204,7 +205,7 @@ def find_part(part: FrozenPart, run: Path) -> Path:
     what = (
         f"{run}: {part.into}* is frozen, and not in that folder but in the file that it came from"
     )
-    where = f"name a file or folder that has it in the environment variable {PLACES}"
+    where = f"name a file or folder that has it in the environment variable {PARTS_VARIABLE}"
     if other is not None:
         raise CheckpointError(
             f"{what}; {other} holds something else now (SHA-256 {file_sha256(other)}, must be "
@@ -220,7 +221,7 @@ def find_part(part: FrozenPart, run: Path) -> Path:
     )
 
 
-def leave_out(
+def find_stored_weights(
     state: Mapping[str, Tensor],
     frozen: Iterable[str],
     parts: Iterable[tuple[FrozenPart, Path]],
@@ -256,7 +257,7 @@ def save_trained(state: Mapping[str, Tensor], parts: Sequence[FrozenPart], folde
 
     Args:
         state: Of the model.
-        parts: What is left out, of `leave_out`.
+        parts: What is left out, of `find_stored_weights`.
         folder: Of the run; the file appears when it is complete.
     """
     elsewhere = {part.into + name for part in parts for name in part.names}
@@ -267,7 +268,7 @@ def save_trained(state: Mapping[str, Tensor], parts: Sequence[FrozenPart], folde
         partial.chmod(0o644)  # safetensors makes it readable by its owner only
 
 
-def parts_of(weights: Path, into: str, prefix: str) -> list[tuple[FrozenPart, Path]]:
+def frozen_parts_of(weights: Path, into: str, prefix: str) -> list[tuple[FrozenPart, Path]]:
     """List the files that a run's weights are in besides its own, for a model that starts from it.
 
     Args:
@@ -291,7 +292,7 @@ def _frozen_parts(weights: MappedWeights) -> list[FrozenPart]:
     return [FrozenPart(**entry | {"names": tuple(entry["names"])}) for entry in listed]
 
 
-def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> Piece:
+def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> FileWeights:
     """Open a file's weights under their names in the model; all of them if none are listed."""
     names = {part.into + name for name in part.names} or expected.keys()
     if part.is_published:
@@ -300,14 +301,14 @@ def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> 
         mapped = MappedWeights(file)
         found = _named(mapped.tensors, part.prefix)
     tensors = {part.into + name: v for name, v in found.items() if part.into + name in names}
-    return Piece(tensors, part.into, part.prefix, mapped)
+    return FileWeights(tensors, part.into, part.prefix, mapped)
 
 
 def _places(part: FrozenPart, run: Path) -> Iterator[Path]:
     path = Path(part.path)
     yield path
     yield run.resolve().parent / path.parent.name / path.name  # runs that moved together
-    for name in filter(None, os.environ.get(PLACES, "").split(os.pathsep)):
+    for name in filter(None, os.environ.get(PARTS_VARIABLE, "").split(os.pathsep)):
         place = Path(name).expanduser()
         for file in [place, *sorted(place.rglob("*"))]:
             if file.is_file() and file.stat().st_size == part.size_bytes:

@@ -26,8 +26,9 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from huggingface_hub.file_download import HfFileMetadata, http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
+from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Part
+from avseg.checkpoints.model_folder import file_sha256
 from avseg.errors import CheckpointError
 
 #: Seconds to wait for the Hub's list of files.
@@ -141,7 +142,7 @@ def _fetch(part: Part, url: str, destination: Path) -> Path:
     # The tag of a large file is its SHA-256, so that a changed one is refused before it is fetched.
     published = facts.etag if re.fullmatch("[0-9a-f]{64}", facts.etag) else None
     _check_sha256(part, url, published, part.sha256)
-    with one_at_a_time(destination):
+    with locked(destination):
         if not destination.is_file():
             partial = destination.with_name(f".{destination.name}.{facts.etag[:16]}.incomplete")
             _get(url, facts, partial)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from avseg.checkpoints.cache import cache_folder, file_sha256, one_at_a_time
+from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
-from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, missing_files
+from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
 
 #: Raised when `import_checkpoint` makes other folders from the same files than before.
 IMPORT_VERSION = 1
@@ -32,7 +32,9 @@ def find_imported(release: Release) -> Checkpoint | None:
     return Checkpoint(release.name, newest, release.licence) if newest else None
 
 
-def obtain(release: Release, *, endpoint: str | None = None, offline: bool = False) -> Checkpoint:
+def find_or_import(
+    release: Release, *, endpoint: str | None = None, offline: bool = False
+) -> Checkpoint:
     """Find a published model, or download and import it.
 
     Two processes may do so at once: one works, the other waits.
@@ -59,7 +61,7 @@ def obtain(release: Release, *, endpoint: str | None = None, offline: bool = Fal
         _log.warning("%s", _announcement(release))
     files = [download(part, endpoint=endpoint, offline=offline) for part in release.parts]
     folder = _home(release) / f"{_edition(release)}-{_digest(*map(file_sha256, files))}"
-    with one_at_a_time(folder):
+    with locked(folder):
         if missing_files(folder):
             _import(release, files, folder)
     return Checkpoint(release.name, folder, release.licence)

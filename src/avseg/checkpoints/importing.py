@@ -26,7 +26,6 @@ from avseg.atomic import replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
-from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.keymaps.formats import FORMATS, Format, detect_format
 from avseg.checkpoints.keymaps.key_map import Converted, KeyMap
 from avseg.checkpoints.keymaps.systems import (
@@ -36,7 +35,7 @@ from avseg.checkpoints.keymaps.systems import (
     TOWERS,
     System,
 )
-from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint, file_sha256
 from avseg.checkpoints.reading import PublishedFile, read_published
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES

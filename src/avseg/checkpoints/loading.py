@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from avseg.atomic import replace_when_complete
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.catalog import find_checkpoint
-from avseg.checkpoints.delta import join, open_weights, read_weights
+from avseg.checkpoints.delta import merge_tensors, open_weights, read_weights
 from avseg.checkpoints.importing import writing
 from avseg.checkpoints.model_folder import (
     CARD_FILE,
@@ -159,7 +159,7 @@ def _family(folder: Path) -> Family:
     return FAMILIES[name]
 
 
-def make_whole(run: Path, output: Path) -> Checkpoint:
+def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
     """Copy the model of a run that keeps what it trained alone, with all weights in one file.
 
     Args:
@@ -213,12 +213,12 @@ def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
 def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
     pieces = open_weights(weights_file(folder), shapes_of(config))
     model = family.model.from_pretrained(
-        folder, config=config, state_dict=join(pieces), **_AS_WE_WANT
+        folder, config=config, state_dict=merge_tensors(pieces), **_AS_WE_WANT
     )
     if all(values.requires_grad for values in model.parameters()):
         model.requires_grad_(requires_grad=False)  # of a family that only is used
     for piece in pieces:
-        piece.give_back_after_use(model)
+        piece.release_after_use(model)
     return model
 
 

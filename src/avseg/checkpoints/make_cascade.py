@@ -11,11 +11,16 @@ from torch import Tensor
 from avseg.atomic import replace_when_complete
 from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import load_tokenizer
-from avseg.checkpoints.cache import file_sha256
 from avseg.checkpoints.importing import writing
 from avseg.checkpoints.keymaps.clap import CLAP_WITH_TEXT
 from avseg.checkpoints.keymaps.formats import detect_format
-from avseg.checkpoints.model_folder import CONFIG_FILE, SOURCE_FILE, WEIGHTS_FILE, Checkpoint
+from avseg.checkpoints.model_folder import (
+    CONFIG_FILE,
+    SOURCE_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    file_sha256,
+)
 from avseg.checkpoints.reading import read_published
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 #: Layers with smaller weights keep them: what they hold is not worth the calls.
-GIVEN_BACK_FROM_BYTES = 2**20
+RELEASED_FROM_BYTES = 2**20
 
 #: Tells the operating system to forget pages; not every one has it. Those without forget pages by
 #: themselves when memory runs short.
-_FORGET = getattr(mmap, "MADV_DONTNEED", None)
+_MADV_DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
 
 _DTYPES = {
     "BOOL": torch.bool,
@@ -65,7 +65,7 @@ class MappedWeights:
             for name, entry in header.items()
         }
 
-    def give_back_after_use(self, model: nn.Module, prefix: str = "") -> None:
+    def release_after_use(self, model: nn.Module, prefix: str = "") -> None:
         """Make large frozen layers give the pages of their weights back when they have run.
 
         Weights that train are copied, since what is written to them is not in the file. So frozen
@@ -85,13 +85,13 @@ class MappedWeights:
                 self._ranges[f"{prefix}{path}.{name}"]
                 for name, values in module.named_parameters(recurse=False)
                 if not values.requires_grad
-                and values.nbytes >= GIVEN_BACK_FROM_BYTES
+                and values.nbytes >= RELEASED_FROM_BYTES
                 and self._holds(f"{prefix}{path}.{name}", values)
             ]
             if ranges:
-                give_back = _GiveBack(self._map, ranges)
-                module.register_forward_hook(give_back)
-                module.register_full_backward_hook(give_back)
+                release = _PageRelease(self._map, ranges)
+                module.register_forward_hook(release)
+                module.register_full_backward_hook(release)
 
     def _holds(self, name: str, values: Tensor) -> bool:
         return name in self.tensors and values.data_ptr() == self.tensors[name].data_ptr()
@@ -107,7 +107,7 @@ class MappedWeights:
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=place[0]).view(shape)
 
 
-class _GiveBack:
+class _PageRelease:
     """A hook of a layer, forward or backward.
 
     Args:
@@ -121,7 +121,7 @@ class _GiveBack:
         self._pages = [(start - start % mmap.PAGESIZE, end) for start, end in ranges]
 
     def __call__(self, *_: object) -> None:
-        if _FORGET is None:
+        if _MADV_DONTNEED is None:
             return
         for start, end in self._pages:
-            self._map.madvise(_FORGET, start, end - start)
+            self._map.madvise(_MADV_DONTNEED, start, end - start)

@@ -1,12 +1,14 @@
 """A saved model is a folder: configuration, weights, the processor's configuration, a card."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avseg.checkpoints.cache import file_sha256
+from avseg.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -134,3 +136,28 @@ def missing_files(folder: Path) -> list[str]:
     """
     needed = (CONFIG_FILE, weights_file(folder).name, PROCESSOR_FILE)
     return [name for name in needed if not (folder / name).is_file()]
+
+
+def file_sha256(path: Path) -> str:
+    """Compute the hash of a file; computed once for each version of the file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: If the file is not there (any more).
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
+    return _sha256(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the cache's key
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,8 +35,8 @@ def import_checkpoint(
         config: A config.json with the sizes, where they are not the published ones.
     """
     from avseg.checkpoints import importing  # loads torch
-    from avseg.checkpoints.delta import PLACES
-    from avseg.checkpoints.loading import make_whole
+    from avseg.checkpoints.delta import PARTS_VARIABLE
+    from avseg.checkpoints.loading import merge_frozen_weights
     from avseg.checkpoints.model_folder import (
         SOURCE_FILE,
         TRAINED_FILE,
@@ -49,9 +49,9 @@ def import_checkpoint(
         if len(file) > 1:
             raise CheckpointError(
                 f"{run}: is a run, which is made whole by itself; give it alone, and name files of "
-                f"its frozen parts in the environment variable {PLACES}."
+                f"its frozen parts in the environment variable {PARTS_VARIABLE}."
             )
-        make_whole(run, output)
+        merge_frozen_weights(run, output)
         Console().print(Text(f"The whole model is in {output}; give it as --model."))
         return
     checkpoint = importing.import_checkpoint(file, output, config=config, features=features)

@@ -8,7 +8,13 @@ from pathlib import Path
 from torch import nn
 
 from avseg.checkpoints.catalog import find_checkpoint
-from avseg.checkpoints.delta import FrozenPart, Piece, join, open_weights, parts_of
+from avseg.checkpoints.delta import (
+    FileWeights,
+    FrozenPart,
+    frozen_parts_of,
+    merge_tensors,
+    open_weights,
+)
 from avseg.checkpoints.importing import read_tower
 from avseg.checkpoints.keymaps.formats import detect_format
 from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
@@ -160,10 +166,10 @@ def load_part(module: nn.Module, part: Part) -> None:
     """
     wanted = module.state_dict()
     if part.is_published:
-        pieces = [Piece(read_tower(part.weights, wanted))]
+        pieces = [FileWeights(read_tower(part.weights, wanted))]
     else:
         pieces = open_weights(part.weights, wanted, part.prefix)
-    state = join(pieces)
+    state = merge_tensors(pieces)
     differences = {
         "missing": sorted(wanted.keys() - state.keys()),
         "unknown": sorted(state.keys() - wanted.keys()),
@@ -184,7 +190,7 @@ def load_part(module: nn.Module, part: Part) -> None:
             if not values.requires_grad and state[name].dtype == values.dtype:
                 values.data = state[name]
         for piece in pieces:
-            piece.give_back_after_use(module)
+            piece.release_after_use(module)
     module.load_state_dict(state)
     vars(module)[_LOADED] = part
 
@@ -212,7 +218,7 @@ def loaded_parts(model: nn.Module) -> list[tuple[FrozenPart, Path]]:
 
 def _files_of(part: Part, into: str) -> list[tuple[FrozenPart, Path]]:
     if part.weights.name == TRAINED_FILE:
-        return parts_of(part.weights, into, part.prefix)
+        return frozen_parts_of(part.weights, into, part.prefix)
     whole = FrozenPart.of_file(
         part.weights, into, part.prefix, is_published=part.is_published, source=part.source
     )

@@ -14,8 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from avseg.checkpoints.cache import file_sha256
-from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, restrictions
+from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions
 from avseg.environment import describe_environment
 from avseg.errors import TrainingError
 from avseg.training.example_masks import ExampleMasks

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from avseg.checkpoints.delta import leave_out, save_trained
+from avseg.checkpoints.delta import find_stored_weights, save_trained
 from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
 from avseg.training.parts import loaded_parts
 from avseg.training.recipe import SavedForm
@@ -26,7 +26,7 @@ def save_weights(trainer: AvsegTrainer, output: Path, form: SavedForm) -> None:
     model = trainer.core
     parts = []
     if form == "trained":
-        parts = leave_out(model.state_dict(), trainer.frozen, loaded_parts(model))
+        parts = find_stored_weights(model.state_dict(), trainer.frozen, loaded_parts(model))
     if not parts:
         trainer.save_model(str(output))
     elif trainer.args.should_save:

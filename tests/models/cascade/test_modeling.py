@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avseg.backbones.clip import ClipTextTowerConfig
-from avseg.backbones.sam import NOTHING_LOGIT
+from avseg.backbones.sam import NO_OBJECT_LOGIT
 from avseg.models.cascade import CascadeModel
 from tests.models.factories import CASCADE, SAM1, inputs, randomise
 
@@ -106,7 +106,7 @@ def test_only_frames_that_are_named_are_looked_at(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model.segmenter.sam, "encode_images", watched)
     output = run(ruled(model, min_similarity=float(middle)), values)
     assert looked_at == [2]
-    marked = (output.mask_logits[0] > NOTHING_LOGIT).flatten(1).any(1)
+    marked = (output.mask_logits[0] > NO_OBJECT_LOGIT).flatten(1).any(1)
     assert marked.tolist() == (first > middle).tolist()
     assert (output.iou_predictions[0] > 0).tolist() == (first > middle).tolist()
 
@@ -115,7 +115,7 @@ def test_where_no_name_fits_nothing_is_marked_nor_looked_at() -> None:
     model = build()
     model.segmenter.sam.encode_images = None  # type: ignore[assignment, method-assign]
     output = run(ruled(model, min_similarity=0.9999), given())
-    assert output.mask_logits.max() == NOTHING_LOGIT
+    assert output.mask_logits.max() == NO_OBJECT_LOGIT
     assert output.iou_predictions.tolist() == [[0.0, 0.0]]
     assert len(output.named_logits) == 0
 
@@ -134,7 +134,7 @@ def test_a_name_whose_object_is_absent_marks_nothing_if_wanted(
 
     monkeypatch.setattr(model.segmenter.sam, "decode_masks", judged)
     output = run(model, given())
-    assert bool((output.named_logits == NOTHING_LOGIT).all()) == (logit < 0)
+    assert bool((output.named_logits == NO_OBJECT_LOGIT).all()) == (logit < 0)
 
 
 def test_it_runs_on_sam_1_and_with_the_text_tower_of_small_claps() -> None:

@@ -1,5 +1,6 @@
 """ImageBind's audio, image and text towers, their front end and their tokenizer."""
 
+from avseg.backbones.imagebind.audio import clip_starts, cut_clips, spectrograms
 from avseg.backbones.imagebind.configuration import (
     ImageBindAudioConfig,
     ImageBindConfig,
@@ -7,7 +8,6 @@ from avseg.backbones.imagebind.configuration import (
     ImageBindVisionConfig,
 )
 from avseg.backbones.imagebind.modeling import ImageBind
-from avseg.backbones.imagebind.sound import clip_starts, cut_clips, spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.backbones.imagebind.towers import TowerFeatures
 

@@ -82,7 +82,7 @@ class ImageBind(nn.Module):
         """Encode sounds.
 
         Args:
-            spectrograms: From `imagebind.sound.spectrograms`, (N, 1, M, T).
+            spectrograms: From `imagebind.audio.spectrograms`, (N, 1, M, T).
 
         Returns:
             Tokens (N, L, W), and class tokens (N, W).

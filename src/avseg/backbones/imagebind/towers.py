@@ -130,7 +130,7 @@ class Trunk(nn.Module):
         return tokens
 
 
-class StillConvolution(nn.Module):
+class TwoFramePatchConvolution(nn.Module):
     """The published patch convolution over two frames, for a still that stands for both.
 
     The kernel is kept as published and added up over time: the same sum, at half the cost.
@@ -161,7 +161,7 @@ class VisionTower(nn.Module):
         super().__init__()
         width, patch = config.width, config.patch_size
         self.side, self.patch_size = config.side, patch
-        self.stem: nn.Module = StillConvolution(width, patch)
+        self.stem: nn.Module = TwoFramePatchConvolution(width, patch)
         if config.stem_channels:
             self.stem = ConvStem(config.stem_channels, width, patch)
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
@@ -227,7 +227,7 @@ class AudioTower(nn.Module):
         """Encode sounds.
 
         Args:
-            spectrograms: From `imagebind.sound.spectrograms`, (N, 1, M, T).
+            spectrograms: From `imagebind.audio.spectrograms`, (N, 1, M, T).
 
         Returns:
             Tokens of the patches, lowest frequencies first, and the class token.
@@ -238,7 +238,7 @@ class AudioTower(nn.Module):
         if spectrograms.shape[1:] != self.spectrogram_shape:
             raise ValueError(
                 f"spectrograms must be (N, {', '.join(map(str, self.spectrogram_shape))}), got "
-                f"{tuple(spectrograms.shape)}; make them with imagebind.sound.spectrograms."
+                f"{tuple(spectrograms.shape)}; make them with imagebind.audio.spectrograms."
             )
         patches = self.stem_norm(self.stem(spectrograms).flatten(2).transpose(1, 2))
         tokens = _with_class_token(patches, self.cls_token, self.positions)

@@ -14,7 +14,7 @@ from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clap_text import ClapTextTower, ClapTextTowerConfig
 from avseg.backbones.clip import ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
-from avseg.backbones.sam import NOTHING_LOGIT
+from avseg.backbones.sam import NO_OBJECT_LOGIT
 from avseg.models.cascade.configuration import CascadeConfig
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import NamedOutput, resize_logits
@@ -92,7 +92,7 @@ class CascadeModel(AvsegModel):
             logits = resize_logits(logits, (side, side))[:, :height, :width]
         count = len(similarities)
         return NamedOutput(
-            mask_logits=_best_of_frames(logits, frames, count, NOTHING_LOGIT).unflatten(0, shape),
+            mask_logits=_best_of_frames(logits, frames, count, NO_OBJECT_LOGIT).unflatten(0, shape),
             iou_predictions=_best_of_frames(scores, frames, count, 0.0).unflatten(0, shape),
             similarities=similarities.unflatten(0, shape),
             frame_index=frames,

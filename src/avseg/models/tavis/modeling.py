@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.imagebind import ImageBind, TowerFeatures
-from avseg.backbones.sam import NOTHING_LOGIT, ImageFeatures, MaskPrediction
+from avseg.backbones.sam import NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction
 from avseg.backbones.sam2 import PromptedSam2
 from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.models.embedding import EmbeddingSpace
@@ -58,7 +58,7 @@ class Masks:
             The masks.
         """
         emptied = ~kept[:, None, None, None]
-        return replace(self, logits=self.logits.masked_fill(emptied, NOTHING_LOGIT))
+        return replace(self, logits=self.logits.masked_fill(emptied, NO_OBJECT_LOGIT))
 
     @property
     def query_logits(self) -> Tensor:
@@ -353,11 +353,13 @@ class TavisModel(AvsegModel):
             embeddings = frame.embeddings[index]  # (B * K, E, h, h)
             conditioned = self.sam.without_memory(frame).repeat(index)
             if memory is not None:
-                conditioned = replace(conditioned, recalled=self.memory.recall(embeddings, memory))
+                conditioned = replace(
+                    conditioned, conditioned=self.memory.condition(embeddings, memory)
+                )
             dense = None if prompts.dense is None else prompts.dense[t :: shape[1]]
             prediction = self._decode(conditioned, prompts.sparse[t :: shape[1]], dense)
             logits, ious = prediction.best()  # (B * K, h, w), (B * K,)
-            memory = self.memory.remember(memory, embeddings, prediction)
+            memory = self.memory.append_frame(memory, embeddings, prediction)
             all_logits.append(logits.unflatten(0, (shape[0], -1)))
             all_ious.append(ious.unflatten(0, (shape[0], -1)))
         logits, ious = torch.stack(all_logits, dim=1), torch.stack(all_ious, dim=1)  # (B, T, K, ..)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.imagebind import ImageBindAudioConfig
-from avseg.backbones.imagebind.sound import spectrograms
+from avseg.backbones.imagebind.audio import spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.errors import ClipError, PromptError
 from avseg.models.outputs import NamedOutput
@@ -156,7 +156,7 @@ class TavisProcessor(MaskProcessor):
         Args:
             clip: Frames and sound, the sound at `sample_rate`.
             sounds: Sound of each frame, (T, samples), instead of the clip's own windows; for
-                comparing with published results, from `avseg.backbones.imagebind.sound.cut_clips`.
+                comparing with published results, from `avseg.backbones.imagebind.audio.cut_clips`.
 
         Returns:
             The model's inputs, frames and sounds with a batch of one in front.
