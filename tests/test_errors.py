@@ -1,4 +1,4 @@
-"""The errors are one tree, and carry their source."""
+"""All errors form one tree; a clip error carries the path of its video."""
 
 import inspect
 import pickle
@@ -15,18 +15,18 @@ def classes() -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize("error", classes())
-def test_every_error_is_ours_and_drawn_in_the_tree(error: type[Exception]) -> None:
+def test_every_error_is_an_avseg_error_and_documented_in_the_tree(error: type[Exception]) -> None:
     assert issubclass(error, errors.AvsegError)
     assert re.search(rf"\b{error.__name__}\b", errors.__doc__ or "")
 
 
-def test_a_clip_error_begins_with_its_source() -> None:
+def test_the_message_of_a_clip_error_begins_with_the_path() -> None:
     error = errors.EmptyVideoError("street.mp4", "has no frames.")
     assert str(error) == "street.mp4: has no frames."
-    assert error.source == "street.mp4"
+    assert error.origin == "street.mp4"
 
 
-def test_a_clip_error_survives_the_way_between_processes() -> None:
+def test_a_clip_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(errors.CorruptVideoError("street.mp4", "is damaged.")))  # noqa: S301 - our own bytes
     assert isinstance(error, errors.CorruptVideoError)
     assert str(error) == "street.mp4: is damaged."

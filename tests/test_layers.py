@@ -27,13 +27,13 @@ ALLOWED: dict[str, set[str]] = {
     "segmenter": {"backbones", "checkpoints", "errors", "export", "media", "models", "types"},
     "metrics": set(),
     "datasets": {"atomic", "errors", "export", "media", "types"},
-    "synthavs": {"atomic", "datasets", "errors"},
+    "synthavs": {"atomic", "datasets", "errors", "media"},
     "training": {
         *("atomic", "backbones", "checkpoints", "datasets", "environment", "errors", "metrics"),
         *("models", "synthavs"),
     },
     "evaluation": {
-        *("atomic", "backbones", "datasets", "environment", "errors", "metrics", "models"),
+        *("atomic", "backbones", "datasets", "environment", "errors", "media", "metrics", "models"),
         *("segmenter", "synthavs", "types"),
     },
     "reproduction": {

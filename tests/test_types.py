@@ -1,4 +1,4 @@
-"""What travels keeps its promises."""
+"""Clips and segmentations validate their arrays; segmentations of chunks can be joined."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,9 +12,9 @@ RATE = 10
 
 
 def clip(**changes: Any) -> Clip:
-    """Three frames of 2 x 4 pixels; sample n of the sound is n / 100, from 1 s before the first."""
+    """Three frames of 2 x 4 pixels; audio sample n is n / 100, from 1 s before the first frame."""
     facts: dict[str, Any] = {
-        "source": "street.mp4",
+        "origin": "street.mp4",
         "frames": np.zeros((3, 2, 4, 3), np.uint8),
         "frame_times": np.array([0.0, 1.0, 2.0]),
         "audio_times": np.array([0.5, 1.5, 2.5]),
@@ -27,7 +27,7 @@ def clip(**changes: Any) -> Clip:
 
 def segmentation(first_s: float = 0.0, **changes: Any) -> Segmentation:
     facts: dict[str, Any] = {
-        "source": "street.mp4",
+        "origin": "street.mp4",
         "frame_times": np.array([first_s, first_s + 1]),
         "masks": np.zeros((2, 2, 4), np.bool_),
         "scores": np.array([0.0, 1.0], np.float32),
@@ -38,7 +38,7 @@ def segmentation(first_s: float = 0.0, **changes: Any) -> Segmentation:
 
 
 def named(name: str, *pixels: tuple[int, int, int], **changes: Any) -> NamedSource:
-    """A source in two frames, at some (frame, row, column)."""
+    """A source in two frames with marked pixels at (frame, row, column)."""
     masks = np.zeros((2, 2, 4), np.bool_)
     for pixel in pixels:
         masks[pixel] = True
@@ -51,23 +51,23 @@ def with_sources(first_s: float, *sources: NamedSource) -> Segmentation:
     return segmentation(first_s, masks=masks, sources=sources)
 
 
-def test_a_sound_window_is_centred_on_its_sound_time() -> None:
+def test_an_audio_window_is_centred_on_its_audio_time() -> None:
     windows = clip().audio_windows(1.0)
     assert windows.shape == (3, RATE)
     np.testing.assert_allclose(windows[0], np.arange(10, 20) / 100, rtol=1e-6)
 
 
-def test_sound_windows_are_silent_where_there_is_no_sound() -> None:
+def test_audio_windows_are_zero_outside_the_audio() -> None:
     windows = clip(audio=np.ones(15, np.float32), audio_start_s=0.5).audio_windows(1.0)
     assert windows[0].tolist() == [0.0] * 5 + [1.0] * 5
     assert windows[2].tolist() == [0.0] * 10
 
 
-def test_a_clip_without_any_sound_gives_silent_windows() -> None:
+def test_a_clip_without_audio_gives_silent_windows() -> None:
     assert not clip(audio=np.zeros(0, np.float32)).audio_windows().any()
 
 
-def test_a_window_without_a_sample_is_refused() -> None:
+def test_a_window_shorter_than_one_sample_raises() -> None:
     with pytest.raises(ValueError, match=r"window_s is 0.01 s.*at least 0.1 s"):
         clip().audio_windows(0.01)
 
@@ -77,18 +77,20 @@ def test_a_window_without_a_sample_is_refused() -> None:
     [
         ({"frames": np.zeros((3, 2, 4, 3))}, "frames is float64"),
         ({"frames": np.zeros((3, 2, 4, 4), np.uint8)}, r"frames has shape \(3, 2, 4, 4\)"),
-        ({"frames": np.zeros((0, 2, 4, 3), np.uint8)}, r"none of them 0"),
-        ({"frame_times": np.array([0.0, 1.0])}, "2 times for 3 frames"),
+        ({"frames": np.zeros((0, 2, 4, 3), np.uint8)}, r"each at least 1"),
+        ({"frame_times": np.array([0.0, 1.0])}, "2 times; .* 3 frames"),
         ({"frame_times": np.array([0.0, 2.0, 1.0])}, "frame_times must be finite and never decr"),
         ({"audio_times": np.array([0.0, 1.0, np.nan])}, "audio_times must be finite"),
-        ({"audio": np.full(9, 1.5, np.float32)}, r"audio goes from 1.5 .* \[-1.0, 1.0\]"),
-        ({"audio": np.full(9, np.nan, np.float32)}, "audio goes from nan"),
+        ({"audio": np.full(9, 1.5, np.float32)}, r"audio has values from 1.5 .* \[-1.0, 1.0\]"),
+        ({"audio": np.full(9, np.nan, np.float32)}, "audio has values from nan"),
         ({"audio": np.zeros((2, 9), np.float32)}, r"audio is float32 of shape \(2, 9\)"),
         ({"audio_start_s": np.inf}, "audio_start_s is inf"),
         ({"sample_rate": 0}, "sample_rate is 0 Hz"),
     ],
 )
-def test_a_clip_that_breaks_its_promise_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_clip_with_a_wrong_shape_dtype_order_or_range_raises(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         clip(**changes)
 
@@ -97,35 +99,38 @@ def test_a_clip_that_breaks_its_promise_is_refused(changes: dict[str, Any], mess
     ("changes", "message"),
     [
         ({"masks": np.zeros((2, 2, 4), np.uint8)}, "masks is uint8"),
-        ({"scores": np.array([0.5], np.float32)}, "1 values for 2 masks"),
-        ({"scores": np.array([0.5, 1.5], np.float32)}, r"scores goes from 0.5 to 1.5"),
+        ({"scores": np.array([0.5], np.float32)}, "1 values; .* 2 masks"),
+        ({"scores": np.array([0.5, 1.5], np.float32)}, r"scores has values from 0.5 to 1.5"),
         ({"threshold": 2.0}, "threshold is 2.0"),
-        ({"frame_times": np.array([0.0])}, "1 times for 2 frames"),
+        ({"frame_times": np.array([0.0])}, "1 times; .* 2 frames"),
     ],
 )
-def test_a_segmentation_that_breaks_its_promise_is_refused(
+def test_a_segmentation_with_a_wrong_shape_dtype_or_range_raises(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         segmentation(**changes)
 
 
-def test_parts_are_joined_in_order() -> None:
+def test_chunks_are_joined_in_order() -> None:
     joined = Segmentation.join([segmentation(0.0), segmentation(2.0)])
     assert joined.frame_times.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert joined.masks.shape == (4, 2, 4)
     assert joined.scores.tolist() == [0.0, 1.0, 0.0, 1.0]
 
 
-def test_parts_of_different_videos_are_not_joined() -> None:
-    other = replace(segmentation(2.0), source="beach.mp4")
+def test_joining_chunks_of_different_videos_raises() -> None:
+    other = replace(segmentation(2.0), origin="beach.mp4")
     with pytest.raises(ValueError, match=r"beach\.mp4"):
         Segmentation.join([segmentation(), other])
 
 
-def test_a_source_that_a_part_does_not_name_is_silent_in_it() -> None:
-    parts = [with_sources(0.0, named("dog", (1, 0, 0))), with_sources(2.0, named("cat", (0, 1, 3)))]
-    joined = Segmentation.join([*parts, with_sources(4.0)])
+def test_a_source_that_a_chunk_does_not_name_has_empty_masks_there() -> None:
+    chunks = [
+        with_sources(0.0, named("dog", (1, 0, 0))),
+        with_sources(2.0, named("cat", (0, 1, 3))),
+    ]
+    joined = Segmentation.join([*chunks, with_sources(4.0)])
     assert joined.sources is not None
     dog, cat = joined.sources
     assert (dog.name, cat.name) == ("dog", "cat")
@@ -135,23 +140,23 @@ def test_a_source_that_a_part_does_not_name_is_silent_in_it() -> None:
     assert cat.scores.tolist() == [0, 0, 1, 0, 0, 0]
 
 
-def test_parts_with_and_without_names_are_not_joined() -> None:
-    with pytest.raises(ValueError, match="all with named sources or none"):
+def test_joining_chunks_with_and_without_named_sources_raises() -> None:
+    with pytest.raises(ValueError, match="all with named sources or all without"):
         Segmentation.join([segmentation(0.0), with_sources(2.0)])
 
 
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        ((named("dog"), named("dog")), r"called \['dog', 'dog'\]; each name .* once"),
-        ((named("dog", (0, 0, 0)),), r"marks 0 pixels, its sources \['dog'\] mark 1"),
+        ((named("dog"), named("dog")), r"are \['dog', 'dog'\]; each .* once"),
+        ((named("dog", (0, 0, 0)),), r"0 marked pixels, .* \['dog'\] has 1"),
         (
             (NamedSource("dog", np.zeros((2, 3, 4), np.bool_), np.zeros(2, np.float32)),),
             r"'dog': \(2, 3, 4\)",
         ),
     ],
 )
-def test_sources_that_do_not_fit_the_whole_are_refused(
+def test_sources_that_do_not_match_the_masks_raise(
     sources: tuple[NamedSource, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -163,22 +168,22 @@ def test_sources_that_do_not_fit_the_whole_are_refused(
     [
         (" ", {}, "name is ' '"),
         ("dog", {"masks": np.zeros((2, 2, 4))}, "masks is float64"),
-        ("dog", {"scores": np.array([0, 2], np.float32)}, "scores goes from 0.0 to 2.0"),
-        ("dog", {"scores": np.zeros(3, np.float32)}, "3 values for 2 masks"),
+        ("dog", {"scores": np.array([0, 2], np.float32)}, "scores has values from 0.0 to 2.0"),
+        ("dog", {"scores": np.zeros(3, np.float32)}, "3 values; .* 2 masks"),
     ],
 )
-def test_a_source_that_breaks_its_promise_is_refused(
+def test_a_source_with_a_blank_name_or_wrong_arrays_raises(
     name: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         named(name, **changes)
 
 
-def test_parts_out_of_order_are_not_joined() -> None:
+def test_joining_chunks_out_of_order_raises() -> None:
     with pytest.raises(ValueError, match="never decrease"):
         Segmentation.join([segmentation(2.0), segmentation(0.0)])
 
 
-def test_nothing_cannot_be_joined() -> None:
-    with pytest.raises(ValueError, match="nothing to join"):
+def test_joining_no_chunks_raises() -> None:
+    with pytest.raises(ValueError, match="no segmentations to join"):
         Segmentation.join([])

@@ -17,7 +17,7 @@ import numpy as np
 
 from avseg.export import encode_mask
 from avseg.synthavs.categories import UNSEEN_STYLES
-from avseg.synthavs.clips import Source, SyntheticClip, make_stems
+from avseg.synthavs.clips import SoundEvent, SyntheticClip, make_stems
 from avseg.synthavs.scenes import (
     MovingObject,
     Scene,
@@ -73,7 +73,7 @@ def make_demo() -> SyntheticClip:
     )
     scene = Scene(make_background(rng, SIDE), objects)
     sources = tuple(
-        Source(category, number, np.isin(np.arange(SECONDS), seconds))
+        SoundEvent(category, number, np.isin(np.arange(SECONDS), seconds))
         for number, (category, (_, seconds)) in enumerate(CAST.items(), start=1)
     )
     stems = make_stems(rng, sources, "test", SECONDS)

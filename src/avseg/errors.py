@@ -1,95 +1,146 @@
-"""Everything that avseg raises on purpose, apart from ValueError and TypeError for wrong arguments.
+"""Errors that avseg raises on purpose; wrong arguments raise ValueError or TypeError instead.
 
 ```
 AvsegError
-├── ClipError                  something is wrong with one video
-│   ├── NotAVideoError         it cannot be opened as a media file
-│   ├── NoVideoStreamError     it has no picture
-│   ├── NoAudioStreamError     it has no sound track
-│   ├── EmptyVideoError        it has zero frames or zero length
-│   ├── TruncatedVideoError    it ends early, or has lost its index
-│   └── CorruptVideoError      it decodes to far fewer frames than it promises
-├── DeviceError                there is no such device here
-├── OutputError                results cannot be written
+├── ClipError                  one video cannot be read, or not completely
+│   ├── NotAVideoError         it cannot be opened as a video file
+│   ├── NoVideoStreamError     it has no video stream that can be decoded
+│   ├── NoAudioStreamError     it has no audio track that can be decoded
+│   ├── EmptyVideoError        it has no frames or no bytes
+│   ├── TruncatedVideoError    it ends early, or its index is missing
+│   └── CorruptVideoError      it decodes to fewer frames or samples than its container announces
+├── DeviceError                the requested device is not available
+├── OutputError                a result cannot be written
 ├── CheckpointError            weights are missing, of another model, or changed
-├── DatasetError               data on disk is not as its layout says
-├── ReportError                a report is missing, or cannot be compared with another
-├── PromptError                a text to look for is missing, or the model cannot take it
-└── TrainingError              a training recipe is wrong
+├── DatasetError               files of a data set are missing or malformed
+├── ReportError                an evaluation report is missing or not comparable
+├── PromptError                a text prompt is missing, or the model cannot use it
+└── TrainingError              a training recipe or its inputs are invalid
 ```
+
+Catch `ClipError` to skip single videos of a batch, and `AvsegError` for everything above.
 """
 
 
 class AvsegError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class ClipError(AvsegError):
-    """Something is wrong with one video.
+    """One video cannot be read, or not completely.
+
+    Raised by the functions of `avseg.media` and by whatever reads videos through them. The
+    subclasses tell the cause; `problem` tells what to do about it.
 
     Args:
-        source: The video, as the caller named it; the text of the error begins with it, since in a
-            batch there are thousands.
-        problem: What is wrong, with its figures, and what to do next.
+        origin: Path of the video as the caller gave it. The message begins with it, because a batch
+            may have thousands of videos.
+        problem: What is wrong, with the measured values, and what to do next.
     """
 
-    def __init__(self, source: str, problem: str) -> None:
-        # Both go to Exception so that the error survives pickling between processes.
-        super().__init__(source, problem)
-        self.source = source
+    def __init__(self, origin: str, problem: str) -> None:
+        # Exception keeps both arguments, so that the error survives pickling between processes.
+        super().__init__(origin, problem)
+        self.origin = origin
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.problem}"
+        return f"{self.origin}: {self.problem}"
 
 
 class NotAVideoError(ClipError):
-    """The path cannot be opened as a media file."""
+    """The path cannot be opened as a video file.
+
+    Raised when a file is opened: the path does not exist, is a folder, or is a file of another kind
+    (text, raw stream without timestamps). Pass the path of a video file.
+    """
 
 
 class NoVideoStreamError(ClipError):
-    """The file has no picture that can be decoded; cover art does not count."""
+    """The file has no video stream that can be decoded.
+
+    Raised when a file is opened. Cover art of an audio file does not count as a video stream. Pass
+    a video, or re-encode it with a codec that this build of FFmpeg decodes.
+    """
 
 
 class NoAudioStreamError(ClipError):
-    """The file has no sound track that can be decoded."""
+    """The file has no audio track that can be decoded, or an empty one.
+
+    Raised when a clip is read. Pass `silent_ok=True` (`--silent-ok`) to treat the video as silent.
+    """
 
 
 class EmptyVideoError(ClipError):
-    """The video has zero frames or zero length."""
+    """The file has no bytes, or its video stream has no frames.
+
+    Raised when a file is opened or read. Copy or download the file again.
+    """
 
 
 class TruncatedVideoError(ClipError):
-    """The file ends before the time its container promises, or has lost its index."""
+    """The file ends before the time that its container announces, or its index is missing.
+
+    Raised when a file is opened (no index) or after its last readable frame. Copy or download the
+    file again, or re-encode it to keep the readable beginning.
+    """
 
 
 class CorruptVideoError(ClipError):
-    """The file is all there, but decodes to less than its container promises."""
+    """The file is complete, but decodes to fewer frames or samples than its container announces.
+
+    Raised after the last readable frame. Copy or download the file again, or re-encode it to keep
+    the readable frames.
+    """
 
 
 class DeviceError(AvsegError):
-    """There is no such device here, or this PyTorch was built without it."""
+    """The requested device is not available, or this PyTorch was built without support for it.
+
+    Raised when a model is loaded. Choose another device, such as "cpu".
+    """
 
 
 class OutputError(AvsegError):
-    """Results cannot be written."""
+    """A result cannot be written, or would replace files that avseg did not write.
+
+    Raised before or while writing; the previous contents stay. Choose another output path, or free
+    disk space.
+    """
 
 
 class CheckpointError(AvsegError):
-    """Weights are missing, belong to another model, or are not the published ones."""
+    """Weights are missing, belong to another model, or differ from the published ones.
+
+    Raised when a model is loaded, imported or exported. Download or import the files again.
+    """
 
 
 class DatasetError(AvsegError):
-    """Data on disk is not as its layout says."""
+    """Files of a data set are missing, malformed, or do not match its layout.
+
+    Raised when a data set is opened or one of its clips is read. `avseg data check` lists all
+    problems of a data set.
+    """
 
 
 class ReportError(AvsegError):
-    """A report is missing, or cannot be compared with another."""
+    """An evaluation report is missing, unreadable, or not comparable with another one.
+
+    Raised when reports are read or compared. Evaluate again with the same data and version.
+    """
 
 
 class PromptError(AvsegError):
-    """A text to look for is missing, or the model cannot take it."""
+    """A text prompt is missing, or the model cannot use it.
+
+    Raised when a segmenter is given texts or a vocabulary. Use a model that takes text, or change
+    the text as the message says.
+    """
 
 
 class TrainingError(AvsegError):
-    """A training recipe is wrong."""
+    """A training recipe or one of its inputs is invalid.
+
+    Raised before training starts or when it resumes. Change the option that the message names.
+    """

@@ -19,7 +19,7 @@ from avseg.backbones.sam2_memory import MemoryBank
 from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.checkpoints.loading import Memory, load_checkpoint
 from avseg.errors import DeviceError, PromptError
-from avseg.export import ResultSummary, Run, Setting, find_result, write_result
+from avseg.export import ResultKey, ResultSummary, Setting, find_result, write_result
 from avseg.media import probe, stream_clips
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
@@ -229,7 +229,7 @@ class Segmenter:
                     sources[name] = NamedSource(name, np.zeros_like(union), np.zeros_like(best))
                 sources[name].masks[index], sources[name].scores[index] = masks, scores
         segmentation = Segmentation(
-            source=clip.source,
+            origin=clip.origin,
             frame_times=clip.frame_times,
             masks=union,
             scores=best,
@@ -400,7 +400,7 @@ def segment_to_folder(
         settings["image_size"] = segmenter.image_size
     if segmenter.dtype != "float32":
         settings["dtype"] = segmenter.dtype
-    run = Run(probe(path), segmenter.weights_sha256, settings, options.overlay)
+    run = ResultKey(probe(path), segmenter.weights_sha256, settings, options.overlay)
     done = find_result(folder, run)
     if done is not None:
         return FolderResult(done, was_there=True)

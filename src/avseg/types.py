@@ -1,7 +1,8 @@
-"""What travels through the package: a video's facts, a clip, and its segmentation.
+"""Data types that the package passes around: video metadata, clips and segmentations.
 
-T frames of H x W pixels, S samples of sound, N samples in a window. Times are seconds on the
-container's clock, so that a clip's picture, sound and masks can be laid over the file again.
+T is the number of frames, H x W their height and width in pixels, S the number of audio samples,
+N the number of samples in a window. All times are in seconds on the clock of the video's container,
+which need not start at 0, so that frames, audio and masks can be aligned with the file again.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Facts about a video file, before it is decoded.
+    """Metadata of a video file, as its container announces it.
 
     Args:
-        path: The file, as the caller named it.
-        width: Of a frame as displayed (after rotation), in pixels.
-        height: Of a frame as displayed (after rotation), in pixels.
-        rotation: Degrees by which the stored picture is turned counter-clockwise for display:
-            0, 90, 180 or 270. A mirrored picture is then mirrored left to right.
-        start_s: When the first frame is shown, in seconds on the container's clock.
-        duration_s: Length of the picture in seconds, as the container says; where it only gives the
-            length of the whole file, that.
-        average_rate: Frames per second, on average.
-        frame_count: Frames that the container promises, None where it does not say.
+        path: Path of the file, as the caller gave it.
+        width: Width of a displayed frame (after rotation), in pixels.
+        height: Height of a displayed frame (after rotation), in pixels.
+        rotation: Counter-clockwise rotation from the stored to the displayed frame, in degrees:
+            0, 90, 180 or 270. A mirrored frame is mirrored left to right after the rotation.
+        start_s: Presentation time of the first frame, in seconds.
+        duration_s: Length of the video stream, in seconds; the length of the whole file if the
+            container announces no other.
+        average_rate: Average number of frames per second.
+        frame_count: Number of frames that the container announces, or None if it does not.
         video_codec: FFmpeg's name of the video codec, such as "h264".
         pixel_format: FFmpeg's name of the stored pixel format, such as "yuv420p10le".
-        audio_codec: FFmpeg's name of the audio codec, None without a sound track.
-        audio_sample_rate: Stored samples per second, in Hz, None without a sound track.
-        audio_channels: Number of channels, None without a sound track.
+        audio_codec: FFmpeg's name of the audio codec, or None without an audio track.
+        audio_sample_rate: Stored sample rate in Hz, or None without an audio track.
+        audio_channels: Number of stored channels, or None without an audio track.
     """
 
     path: str
@@ -54,24 +55,24 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames of a video and the sound that belongs to them, on one clock.
+    """Short video excerpt: frames and their audio on one clock.
 
     Args:
-        source: Where the clip comes from, for messages and results.
-        frames: Pictures as displayed, (T, H, W, 3) uint8 RGB in [0, 255], T at least 1.
-        frame_times: When each frame is first on screen, (T,) float64 in seconds, never decreasing
-            (one frame can stand for two times when it stays on screen).
-        audio_times: Middle of the sound that belongs to each frame, (T,) float64 in seconds,
-            increasing.
+        origin: Path of the file or folder that the clip was read from, for messages and results.
+        frames: Frames as displayed, (T, H, W, 3) uint8 RGB in [0, 255], T at least 1.
+        frame_times: Presentation time of each frame, (T,) float64 in seconds, never decreasing. Two
+            equal times mean that one frame stays on screen for two sampled times.
+        audio_times: Centre of the audio window of each frame, (T,) float64 in seconds, never
+            decreasing.
         audio: Mono waveform, (S,) float32 in [-1, 1].
         audio_start_s: Time of `audio[0]`, in seconds.
-        sample_rate: Samples per second of `audio`, in Hz.
+        sample_rate: Sample rate of `audio`, in Hz.
 
     Raises:
-        ValueError: If a shape, dtype, order or range is not as above.
+        ValueError: If a shape, dtype, order or range differs from the above.
     """
 
-    source: str
+    origin: str
     frames: npt.NDArray[np.uint8]
     frame_times: npt.NDArray[np.float64]
     audio_times: npt.NDArray[np.float64]
@@ -83,7 +84,7 @@ class Clip:
         _check_array("frames", self.frames, np.uint8, "THWC")
         if self.frames.shape[-1] != 3 or 0 in self.frames.shape:
             raise ValueError(
-                f"frames has shape {self.frames.shape}; it must be (T, H, W, 3), none of them 0."
+                f"frames has shape {self.frames.shape}; it must be (T, H, W, 3), each at least 1."
             )
         _check_times("frame_times", self.frame_times, len(self.frames))
         _check_times("audio_times", self.audio_times, len(self.frames))
@@ -93,21 +94,21 @@ class Clip:
             raise ValueError(f"sample_rate is {self.sample_rate} Hz; it must be positive.")
         if not math.isfinite(self.audio_start_s):
             raise ValueError(
-                f"audio_start_s is {self.audio_start_s}; it must be a time in seconds."
+                f"audio_start_s is {self.audio_start_s}; it must be a finite time in seconds."
             )
 
     def audio_windows(self, window_s: float = 1.0) -> npt.NDArray[np.float32]:
-        """Cut the sound that belongs to each frame, centred on its sound time.
+        """Cut one audio window for each frame, centred on its audio time.
 
-        Where the window reaches beyond `audio` it is silent. Clips read by `avseg.media` carry one
-        second of sound before their first and after their last sound time, enough for windows of
-        up to two seconds.
+        A window is padded with zeros where it extends beyond `audio`. Clips read by `avseg.media`
+        include one second of audio before the first and after the last audio time, which is enough
+        for windows of up to two seconds.
 
         Args:
-            window_s: Length of each window in seconds.
+            window_s: Length of each window, in seconds.
 
         Returns:
-            One window for each frame, (T, N) float32 in [-1, 1], N = round(window_s * sample_rate).
+            Windows, (T, N) float32 in [-1, 1], with N = round(window_s * sample_rate).
 
         Raises:
             ValueError: If the window is shorter than one sample.
@@ -115,11 +116,12 @@ class Clip:
         length = round(window_s * self.sample_rate)
         if length < 1:
             raise ValueError(
-                f"window_s is {window_s} s, which holds no sample at {self.sample_rate} Hz; "
+                f"window_s is {window_s} s, shorter than one sample at {self.sample_rate} Hz; "
                 f"it must be at least {1 / self.sample_rate} s."
             )
-        # On the absolute grid, and with exact halves pushed up, so that a window begins at the same
-        # sample whether the clip was read whole or in chunks.
+        # Round on the sample grid of the whole video, not of this clip, so that a window starts at
+        # the same sample whether the video was read whole or in chunks. The 1e-3 makes exact halves
+        # always round up; otherwise float noise would decide.
         begins = (self.audio_times - window_s / 2) * self.sample_rate
         first = np.floor(begins + 0.5 + 1e-3).astype(np.int64)
         first -= round(self.audio_start_s * self.sample_rate)
@@ -132,15 +134,15 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class NamedSource:
-    """One thing that sounds in a video, by its name.
+    """Sounding source with a name, and its masks in the frames of a video.
 
     Args:
-        name: What it is called, such as "dog".
-        masks: Its pixels in each frame, (T, H, W) bool; empty where it does not sound.
-        scores: The model's confidence that it sounds and is visible, (T,) float32 in [0, 1].
+        name: Category or text prompt of the source, such as "dog".
+        masks: Predicted masks, (T, H, W) bool; empty in frames where the source is silent.
+        scores: Confidence that the source sounds and is visible, (T,) float32 in [0, 1].
 
     Raises:
-        ValueError: If the name is blank, or a shape, dtype or range is not as above.
+        ValueError: If the name is blank, or a shape, dtype or range differs from the above.
     """
 
     name: str
@@ -149,32 +151,32 @@ class NamedSource:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise ValueError(f"name is {self.name!r}; a source needs a name that can be read.")
+            raise ValueError(f"name is {self.name!r}; a source needs a name that is not blank.")
         _check_array("masks", self.masks, np.bool_, "THW")
         _check_scores(self.scores, len(self.masks))
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Masks of the sounding objects in the frames of one video.
+    """Predicted masks of the sounding objects in the frames of one video.
 
     Args:
-        source: Where the frames come from.
-        frame_times: When each frame is first on screen, (T,) float64 in seconds, never decreasing.
-        masks: Pixels of the sounding objects, (T, H, W) bool at the video's own size.
-        scores: The model's confidence that something visible sounds in each frame: its own estimate
-            of the mask's IoU times the probability of presence, (T,) float32 in [0, 1].
+        origin: Path of the file or folder that the frames were read from.
+        frame_times: Presentation time of each frame, (T,) float64 in seconds, never decreasing.
+        masks: Masks of all sounding objects together, (T, H, W) bool at the size of the video.
+        scores: Confidence that a visible object sounds in each frame: predicted IoU of the mask
+            times the probability of presence, (T,) float32 in [0, 1].
         model: Name of the model.
-        threshold: Mask probability from which a pixel counts as marked, in [0, 1].
-        sources: What sounds, each by its name; `masks` is their union. They may overlap. None for
-            a model that does not tell sources apart.
+        threshold: Mask probability above which a pixel was marked, in [0, 1].
+        sources: Named sources, which may overlap; `masks` is the union of their masks. None for a
+            model that does not separate sources.
 
     Raises:
-        ValueError: If a shape, dtype, order or range is not as above, two sources share a name, or
-            `masks` is not the union of theirs.
+        ValueError: If a shape, dtype, order or range differs from the above, two sources share a
+            name, or `masks` is not the union of the masks of the sources.
     """
 
-    source: str
+    origin: str
     frame_times: npt.NDArray[np.float64]
     masks: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float32]
@@ -194,77 +196,79 @@ class Segmentation:
     def _check_sources(self, sources: tuple[NamedSource, ...]) -> None:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
-            raise ValueError(f"sources are called {names}; each name must be there once.")
+            raise ValueError(f"the names of the sources are {names}; each may occur once only.")
         shapes = {source.name: source.masks.shape for source in sources}
         if set(shapes.values()) - {self.masks.shape}:
-            raise ValueError(f"sources have masks of {shapes}, the whole has {self.masks.shape}.")
+            raise ValueError(
+                f"the masks of the sources have shapes {shapes}; they must be {self.masks.shape}."
+            )
         union = np.zeros_like(self.masks)
         for source in sources:
             union |= source.masks
         if not np.array_equal(union, self.masks):
             raise ValueError(
-                f"masks marks {self.masks.sum()} pixels, its sources {names} mark {union.sum()} "
-                "or others; it must be their union."
+                f"masks has {self.masks.sum()} marked pixels, the union of the masks of {names} "
+                f"has {union.sum()} or others; masks must be that union."
             )
 
     @staticmethod
-    def join(parts: Sequence[Segmentation]) -> Segmentation:
-        """Put the segmentations of a video's consecutive chunks together.
+    def join(chunks: Sequence[Segmentation]) -> Segmentation:
+        """Concatenate the segmentations of consecutive chunks of one video.
 
         Args:
-            parts: In the order of time, all of one video, model and threshold.
+            chunks: Segmentations in order of time, of one video, model, threshold and size.
 
         Returns:
-            One segmentation with all their frames, and with every source that one of them names: in
-            the frames of the others it has empty masks and the score 0.
+            One segmentation with all frames and all named sources. A source has empty masks and
+            score 0 in the frames of a chunk that does not name it.
 
         Raises:
-            ValueError: If there are no parts, or they differ in more than their frames.
+            ValueError: If there are no chunks, or they differ in more than their frames.
         """
-        if not parts:
-            raise ValueError("There is nothing to join; pass at least one segmentation.")
-        first = parts[0]
+        if not chunks:
+            raise ValueError("there are no segmentations to join; pass at least one.")
+        first = chunks[0]
         kinds = {
-            (p.source, p.model, p.threshold, p.masks.shape[1:], p.sources is not None)
-            for p in parts
+            (c.origin, c.model, c.threshold, c.masks.shape[1:], c.sources is not None)
+            for c in chunks
         }
         if len(kinds) > 1:
             raise ValueError(
-                "Only parts of one video, model, threshold and size, all with named sources or "
-                f"none, can be joined; got {kinds}."
+                "only segmentations of one video, model, threshold and size can be joined, all "
+                f"with named sources or all without; got {kinds}."
             )
         return Segmentation(
-            source=first.source,
-            frame_times=np.concatenate([p.frame_times for p in parts]),
-            masks=np.concatenate([p.masks for p in parts]),
-            scores=np.concatenate([p.scores for p in parts]),
+            origin=first.origin,
+            frame_times=np.concatenate([c.frame_times for c in chunks]),
+            masks=np.concatenate([c.masks for c in chunks]),
+            scores=np.concatenate([c.scores for c in chunks]),
             model=first.model,
             threshold=first.threshold,
-            sources=None if first.sources is None else _join_sources(parts),
+            sources=None if first.sources is None else _join_sources(chunks),
         )
 
 
-def _join_sources(parts: Sequence[Segmentation]) -> tuple[NamedSource, ...]:
-    """Join the masks and scores of each source, in the order in which the parts name them."""
-    by_name = [{source.name: source for source in part.sources or ()} for part in parts]
+def _join_sources(chunks: Sequence[Segmentation]) -> tuple[NamedSource, ...]:
+    """Concatenate the masks and scores of each source, in order of first appearance."""
+    by_name = [{source.name: source for source in chunk.sources or ()} for chunk in chunks]
     names = dict.fromkeys(name for sources in by_name for name in sources)
     joined = []
     for name in names:
         found = [sources.get(name) for sources in by_name]
         masks = [
-            np.zeros_like(part.masks) if source is None else source.masks
-            for part, source in zip(parts, found, strict=True)
+            np.zeros_like(chunk.masks) if source is None else source.masks
+            for chunk, source in zip(chunks, found, strict=True)
         ]
         scores = [
-            np.zeros_like(part.scores) if source is None else source.scores
-            for part, source in zip(parts, found, strict=True)
+            np.zeros_like(chunk.scores) if source is None else source.scores
+            for chunk, source in zip(chunks, found, strict=True)
         ]
         joined.append(NamedSource(name, np.concatenate(masks), np.concatenate(scores)))
     return tuple(joined)
 
 
 def _check_array(name: str, array: npt.NDArray[Any], dtype: type, axes: str) -> None:
-    """Refuse an array of another dtype or number of axes."""
+    """Validate the dtype and the number of axes of an array."""
     if array.dtype != dtype or array.ndim != len(axes):
         raise ValueError(
             f"{name} is {array.dtype} of shape {array.shape}; "
@@ -273,25 +277,31 @@ def _check_array(name: str, array: npt.NDArray[Any], dtype: type, axes: str) -> 
 
 
 def _check_scores(scores: npt.NDArray[np.float32], count: int) -> None:
-    """Refuse scores that are not one for each mask, in [0, 1]."""
+    """Validate that there is one score in [0, 1] for each mask."""
     _check_array("scores", scores, np.float32, "T")
     _check_range("scores", scores, 0.0, 1.0)
     if len(scores) != count:
-        raise ValueError(f"scores has {len(scores)} values for {count} masks.")
+        raise ValueError(
+            f"scores has {len(scores)} values; there must be one for each of the {count} masks."
+        )
 
 
 def _check_range(name: str, array: npt.NDArray[np.float32], low: float, high: float) -> None:
-    """Refuse values outside [low, high], NaN among them."""
+    """Validate that all values are in [low, high]; NaN fails too."""
+    # Written as `not (a and b)` because every comparison with NaN is False.
     if array.size and not (array.min() >= low and array.max() <= high):
         raise ValueError(
-            f"{name} goes from {array.min()} to {array.max()}; it must be in [{low}, {high}]."
+            f"{name} has values from {array.min()} to {array.max()}; "
+            f"they must be in [{low}, {high}]."
         )
 
 
 def _check_times(name: str, times: npt.NDArray[np.float64], count: int) -> None:
-    """Refuse times that are not one for each frame, finite, and in order."""
+    """Validate that there is one finite time for each frame and that they never decrease."""
     _check_array(name, times, np.float64, "T")
     if len(times) != count:
-        raise ValueError(f"{name} has {len(times)} times for {count} frames.")
+        raise ValueError(
+            f"{name} has {len(times)} times; there must be one for each of the {count} frames."
+        )
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise ValueError(f"{name} must be finite and never decrease; got {times}.")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from avseg.cli.main import app, run
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.models.factories import SAMA
 from tests.segmenters import save_random_baseline, save_random_model
@@ -16,7 +16,9 @@ from tests.segmenters import save_random_baseline, save_random_model
 def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """S4 of SynthAVS with eight clips in each split, as options."""
     folder = tmp_path_factory.mktemp("data")
-    write_synthavs(folder, Recipe(subset="s4", clips=1, evaluation_clips=8, side=64), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="s4", clips=1, evaluation_clips=8, side=64), workers=1
+    )
     return ["--data", str(folder), "--subset", "s4", "--split", "test_seen", "--device", "cpu"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_cascade, save_random_model, save_random_text_model
 
@@ -16,7 +16,9 @@ from tests.segmenters import save_random_cascade, save_random_model, save_random
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """S4 of SynthAVS with two clips in each split."""
     folder = tmp_path_factory.mktemp("data")
-    write_synthavs(folder, Recipe(subset="s4", clips=2, evaluation_clips=2, side=64), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="s4", clips=2, evaluation_clips=2, side=64), workers=1
+    )
     return str(folder)
 
 

@@ -9,7 +9,7 @@ import torch
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
 from avseg.evaluation.prediction_files import PredictionFacts, write_predictions
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 
@@ -17,7 +17,9 @@ from avseg.synthavs.writer import write_synthavs
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Predictions that mark everything, and the S4 data they are of."""
     root = tmp_path_factory.mktemp("score")
-    write_synthavs(root, Recipe(subset="s4", clips=1, evaluation_clips=1, side=64), workers=1)
+    write_synthavs(
+        root, SynthavsOptions(subset="s4", clips=1, evaluation_clips=1, side=64), workers=1
+    )
     split = AVSBench(root, "s4", "test")
     facts = PredictionFacts("everything", None, str(root), "s4", "test", 0.5)
     with write_predictions(root / "predictions", facts) as writer:

@@ -92,7 +92,7 @@ def make(root: Path, subset: Subset, mask_of: MaskOf = grey) -> Path:
     """Lay out one clip of a subset; in it the same pixels sound in every second but the last."""
     layout, clip = LAYOUTS[subset], CLIPS[subset]
     root.mkdir(exist_ok=True)
-    (root / layout.table).write_text(TABLES[subset])
+    (root / layout.metadata).write_text(TABLES[subset])
     for second in range(clip.seconds):
         save(frame(second), layout.path(layout.frame, root, clip, second))
     silent = clip.seconds - 1

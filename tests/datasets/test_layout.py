@@ -14,7 +14,7 @@ AVSS_CLIP = ClipEntry("zVfLHhs9uv8_3000_8000", "test", "horse_man", "v2")
 
 def write_table(folder: Path, subset: Subset) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / LAYOUTS[subset].table).touch()
+    (folder / LAYOUTS[subset].metadata).touch()
     return folder
 
 

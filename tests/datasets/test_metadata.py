@@ -23,7 +23,7 @@ TABLES: dict[Subset, str] = {
 
 def write_table(folder: Path, subset: Subset, text: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / LAYOUTS[subset].table).write_text(TABLES[subset] if text is None else text)
+    (folder / LAYOUTS[subset].metadata).write_text(TABLES[subset] if text is None else text)
     return folder
 
 

@@ -8,7 +8,7 @@ import torch
 
 from avseg.datasets import AVSBench
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_model
 
@@ -26,7 +26,9 @@ def one_thread() -> Iterator[None]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MS3 of SynthAVS with three clips in each split."""
     folder = tmp_path_factory.mktemp("data")
-    write_synthavs(folder, Recipe(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1
+    )
     return folder
 
 

@@ -18,11 +18,11 @@ from avseg.evaluation.conditions import (
 )
 from avseg.evaluation.prediction import Waveform
 from avseg.synthavs.clips import SyntheticClip
-from avseg.synthavs.contents import Contents, find_generated, read_contents
+from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 
 
 def other_sounds(split: AVSBench, *, drawn: bool = True) -> OtherSounds:
-    generated = find_generated(split) if drawn else None
+    generated = find_synthavs_split(split) if drawn else None
 
     def waveform(index: int) -> Waveform:
         return split[index].clip.audio[None]
@@ -64,7 +64,7 @@ def test_all_sounds_are_tried_on_synthavs(conditions: list[dict[str, Condition]]
 def test_what_sounds_is_shifted_with_the_sound(
     split: AVSBench, conditions: list[dict[str, Condition]]
 ) -> None:
-    generated = find_generated(split)
+    generated = find_synthavs_split(split)
     assert generated is not None
     for index, given in enumerate(conditions):
         scene = generated.draw(index)
@@ -89,7 +89,7 @@ def test_a_silent_object_was_not_true_before(
 
 def seen(scene: SyntheticClip) -> set[str]:
     """Name what sounds in the picture."""
-    return {source.category for source in scene.sources if source.object_number}
+    return {source.category for source in scene.sound_events if source.object_number}
 
 
 def test_without_one_source_the_others_go_on(split: AVSBench) -> None:
@@ -115,7 +115,9 @@ def test_where_the_data_set_tells_nothing_three_sounds_are_left(split: AVSBench)
 
 
 def test_a_foreign_sound_is_that_of_the_clip_that_lends_it(split: AVSBench) -> None:
-    contents = [Contents(frozenset({name}), frozenset({name})) for name in ("dog", "dog", "car")]
+    contents = [
+        ClipContents(frozenset({name}), frozenset({name})) for name in ("dog", "dog", "car")
+    ]
     others = OtherSounds(8000, lambda index: np.full((1, 90), index, np.float32), contents, None)
     given = {c.name: c for c in others.of(0, split[0].masks)}
     assert (given["off-screen"].audio == 2).all()

@@ -18,7 +18,7 @@ from avseg.evaluation.prediction import Prediction, Waveform
 from avseg.evaluation.report import Report
 from avseg.metrics.protocols import PROTOCOLS
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.types import Clip
 from tests.segmenters import save_random_cascade, save_random_tavis, save_random_text_model
@@ -151,7 +151,9 @@ def test_without_robustness_only_the_true_sound_is_tried(
 def avss(tmp_path_factory: pytest.TempPathFactory) -> AVSBench:
     """AVSS of SynthAVS with two clips in each split."""
     folder = tmp_path_factory.mktemp("avss")
-    write_synthavs(folder, Recipe(subset="avss", clips=2, evaluation_clips=2, side=48), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="avss", clips=2, evaluation_clips=2, side=48), workers=1
+    )
     return AVSBench(folder, "avss", "test_seen", sample_rate=8000)
 
 

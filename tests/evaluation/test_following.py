@@ -11,12 +11,12 @@ from avseg.evaluation import following as listening
 from avseg.evaluation.following import measure_following, sound_of
 from avseg.evaluation.prediction import Prediction, Waveform
 from avseg.segmenter import Segmenter
-from avseg.synthavs.clips import SyntheticClip, World, make_clip
+from avseg.synthavs.clips import SplitDomain, SyntheticClip, make_clip
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.types import Clip
 
 SIDE = 64
-WORLD = World(("dog", "car", "bell"), ("noto",), "test")
+DOMAIN = SplitDomain(("dog", "car", "bell"), ("noto",), "test")
 
 #: A model, told as what it marks of the objects given the number of the one that sounds.
 Behaviour = Callable[[list[NDArray[np.bool_]], int], NDArray[np.bool_]]
@@ -25,7 +25,7 @@ Behaviour = Callable[[list[NDArray[np.bool_]], int], NDArray[np.bool_]]
 @pytest.fixture(scope="module")
 def scenes() -> list[SyntheticClip]:
     """Scenes of two or three different objects each."""
-    drawn = (make_clip(np.random.default_rng(i), WORLD, "multi", SIDE) for i in range(12))
+    drawn = (make_clip(np.random.default_rng(i), DOMAIN, "multi", SIDE) for i in range(12))
     return [s for s in drawn if len({t.category for t in s.scene.objects}) > 1][:3]
 
 
@@ -97,7 +97,7 @@ def test_who_marks_nothing_never_follows(
 
 
 def test_a_scene_with_one_kind_of_object_tells_nothing(segmenter: Segmenter) -> None:
-    lonely = World(("dog",), ("noto",), "test")
+    lonely = SplitDomain(("dog",), ("noto",), "test")
     scene = make_clip(np.random.default_rng(0), lonely, "single", SIDE, seconds=1)
     assert measure_following(segmenter, [scene], "test") is None
 

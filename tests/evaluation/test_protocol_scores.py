@@ -16,7 +16,7 @@ from avseg.evaluation.prediction_files import (
 )
 from avseg.evaluation.protocol_scores import Rescored, rescore, save_scores
 from avseg.metrics.protocol_table import PROTOCOLS
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 
@@ -76,7 +76,9 @@ def test_the_json_names_code_and_source_of_each_quirk(rescored: Rescored, tmp_pa
 
 
 def test_s4_is_scored_by_category_too(tmp_path: Path) -> None:
-    write_synthavs(tmp_path, Recipe(subset="s4", clips=2, evaluation_clips=2, side=64), workers=1)
+    write_synthavs(
+        tmp_path, SynthavsOptions(subset="s4", clips=2, evaluation_clips=2, side=64), workers=1
+    )
     split = AVSBench(tmp_path, "s4", "test_seen", sample_rate=8000)
     rescored = rescore(save(split, tmp_path / "predictions"), split, ["tpavi"])
     assert set(rescored.categories) == {entry.category for entry in split.entries}
@@ -86,7 +88,9 @@ def test_s4_is_scored_by_category_too(tmp_path: Path) -> None:
 
 
 def test_classes_are_scored_where_model_and_data_have_them(tmp_path: Path) -> None:
-    write_synthavs(tmp_path, Recipe(subset="avss", clips=1, evaluation_clips=1, side=64), workers=1)
+    write_synthavs(
+        tmp_path, SynthavsOptions(subset="avss", clips=1, evaluation_clips=1, side=64), workers=1
+    )
     split = AVSBench(tmp_path, "avss", "test_seen", sample_rate=8000)
     facts = PredictionFacts("drawn", None, "", "avss", "test_seen", 0.5)
     with write_predictions(tmp_path / "predictions", facts) as writer:

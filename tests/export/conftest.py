@@ -105,7 +105,7 @@ def segment(
     for mask, sounds in zip(masks, sounding or [True] * len(times_s), strict=True):
         mask[rows, columns] = sounds
     return Segmentation(
-        source=str(video.path),
+        origin=str(video.path),
         frame_times=np.array(times_s, dtype=np.float64),
         masks=masks,
         scores=np.full(len(times_s), 0.75, dtype=np.float32),
@@ -126,7 +126,7 @@ def segment_named(
         masks[np.array(scores) > 0, *box] = True
         named.append(NamedSource(name, masks, np.array(scores, np.float32)))
     return Segmentation(
-        source=str(video.path),
+        origin=str(video.path),
         frame_times=np.array(times_s, np.float64),
         masks=np.logical_or.reduce([source.masks for source in named]),
         scores=np.max([source.scores for source in named], axis=0),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from avseg.errors import OutputError
-from avseg.export import Run, decode_mask, find_result, write_result
+from avseg.export import ResultKey, decode_mask, find_result, write_result
 from avseg.media import probe
 from avseg.types import Segmentation
 from tests.export.conftest import (
@@ -43,8 +43,8 @@ def segmentation(video: VideoFile) -> Segmentation:
 
 def run_of(
     video: VideoFile, *, model_sha256: str = "ab12", threshold: float = 0.5, overlay: bool = True
-) -> Run:
-    return Run(
+) -> ResultKey:
+    return ResultKey(
         video=probe(video.path),
         model_sha256=model_sha256,
         settings={"threshold": threshold, "frames_per_second": 4},

@@ -245,7 +245,7 @@ def test_each_kind_of_damage_has_its_own_error(
     path = make(tmp_path)
     with pytest.raises(error, match=path.name) as raised:
         read_clip(path, silent_ok=True)
-    assert raised.value.source == str(path)
+    assert raised.value.origin == str(path)
 
 
 def test_a_damaged_stream_gives_what_it_has_and_then_raises(tmp_path: Path) -> None:

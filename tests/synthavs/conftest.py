@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avseg.datasets import AVSBench
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 
@@ -13,7 +13,9 @@ from avseg.synthavs.writer import write_synthavs
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MS3 with three clips in each split."""
     folder = tmp_path_factory.mktemp("data")
-    write_synthavs(folder, Recipe(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1
+    )
     return folder
 
 

@@ -10,9 +10,9 @@ import pytest
 from avseg.datasets import AVSBench
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
-from avseg.synthavs.classes import ClassedSplit
-from avseg.synthavs.clips import Recipe
-from avseg.synthavs.writer import CLASS_NAMES, RECIPE_FILE, write_synthavs
+from avseg.synthavs.classes import SemanticSplit
+from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.writer import CLASS_NAMES, OPTIONS_FILE, write_synthavs
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One clip of each split of each subset."""
     folder = tmp_path_factory.mktemp("classes")
     for subset in ("s4", "ms3", "avss"):
-        recipe = Recipe(subset=subset, clips=1, evaluation_clips=1, side=64)
-        write_synthavs(folder, recipe, workers=1)
+        options = SynthavsOptions(subset=subset, clips=1, evaluation_clips=1, side=64)
+        write_synthavs(folder, options, workers=1)
     return folder
 
 
 def test_maps_are_taken_as_they_are(data: Path) -> None:
-    split = ClassedSplit.open(AVSBench(data, "avss", "val"))
+    split = SemanticSplit.open(AVSBench(data, "avss", "val"))
     clip, labels = split.read(0)
     assert clip.labels is not None
     np.testing.assert_array_equal(labels, clip.labels)
@@ -34,7 +34,7 @@ def test_maps_are_taken_as_they_are(data: Path) -> None:
 
 
 def test_a_single_source_has_the_class_of_its_clip(data: Path) -> None:
-    split = ClassedSplit.open(AVSBench(data, "s4", "val"))
+    split = SemanticSplit.open(AVSBench(data, "s4", "val"))
     clip, labels = split.read(0)
     assert clip.category is not None
     np.testing.assert_array_equal(labels > 0, clip.masks)
@@ -42,12 +42,12 @@ def test_a_single_source_has_the_class_of_its_clip(data: Path) -> None:
 
 
 def test_several_sources_are_drawn_anew(data: Path) -> None:
-    split = ClassedSplit.open(AVSBench(data, "ms3", "val"))
+    split = SemanticSplit.open(AVSBench(data, "ms3", "val"))
     assert split.generated is not None
     clip, labels = split.read(0)
     np.testing.assert_array_equal(labels > 0, clip.masks)
     drawn = split.generated.draw(0)
-    heard = {CLASS_NAMES.index(source.category) for source in drawn.sources}
+    heard = {CLASS_NAMES.index(source.category) for source in drawn.sound_events}
     assert set(np.unique(labels)) - {0} <= heard
     for second, there in enumerate(labels):
         sounding = {CLASS_NAMES.index(name) for name in drawn.sounding(second).values()}
@@ -59,7 +59,7 @@ def test_several_sources_are_drawn_anew(data: Path) -> None:
 def test_some_frames_of_a_clip_are_read_with_their_classes(
     data: Path, subset: Subset, name: str
 ) -> None:
-    split = ClassedSplit.open(AVSBench(data, subset, name))
+    split = SemanticSplit.open(AVSBench(data, subset, name))
     whole, labels = split.read(0)
     for _ in range(2):  # drawn, and as it was drawn
         clip, some = split.read(0, [1, 3])
@@ -71,10 +71,10 @@ def test_some_frames_of_a_clip_are_read_with_their_classes(
 
 def test_clips_of_some_classes_are_found_by_the_table(data: Path) -> None:
     entry = AVSBench(data, "s4", "val").entries[0]
-    single = ClassedSplit.open(AVSBench(data, "s4", "val"))
+    single = SemanticSplit.open(AVSBench(data, "s4", "val"))
     assert single.within({str(entry.category)}) == [0]
     assert single.within({"unicorn"}) == []
-    several = ClassedSplit.open(AVSBench(data, "ms3", "val"))  # its table names no classes
+    several = SemanticSplit.open(AVSBench(data, "ms3", "val"))  # its table names no classes
     assert several.within({"unicorn"}) == [0]
 
 
@@ -85,13 +85,13 @@ def test_clips_of_some_classes_are_found_by_the_table(data: Path) -> None:
 def test_all_classes_of_a_clip_count(
     data: Path, category: str, names: list[str], found: list[int]
 ) -> None:
-    split = ClassedSplit.open(AVSBench(data, "avss", "val"))
+    split = SemanticSplit.open(AVSBench(data, "avss", "val"))
     split.split.entries[:] = [replace(split.split.entries[0], category=category)]
     assert split.within(names) == found
 
 
 def test_data_that_tell_no_classes_are_refused(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "Multi-sources", tmp_path / "Multi-sources")
-    (tmp_path / "Multi-sources" / RECIPE_FILE).unlink()
+    (tmp_path / "Multi-sources" / OPTIONS_FILE).unlink()
     with pytest.raises(DatasetError, match="ms3 does not tell the class of its pixels; take v1m"):
-        ClassedSplit.open(AVSBench(tmp_path, "ms3", "val"))
+        SemanticSplit.open(AVSBench(tmp_path, "ms3", "val"))

@@ -5,16 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from avseg.datasets.layout import Release
-from avseg.media.clip import FRAME_POSITION
 from avseg.synthavs import clips
 from avseg.synthavs.categories import SEEN, TRAIN_STYLES, UNSEEN_STYLES, ZERO_SHOT
 from avseg.synthavs.clips import (
-    FRAME_PHASE,
-    WORLDS,
-    Recipe,
-    Source,
+    SPLIT_DOMAINS,
+    SoundEvent,
+    SplitDomain,
+    SynthavsOptions,
     SyntheticClip,
-    World,
     draw_clip,
     make_clip,
     make_stems,
@@ -25,7 +23,7 @@ from avseg.synthavs.clips import (
 from avseg.synthavs.scenes import load_style, render
 from avseg.synthavs.sounds import SAMPLE_RATE
 
-WORLD = World(SEEN, TRAIN_STYLES, "train")
+DOMAIN = SplitDomain(SEEN, TRAIN_STYLES, "train")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def multi_clips() -> list[SyntheticClip]:
     """What they show and what sounds when; to be quick, their sources are mute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clips, "mix", lambda *_: np.zeros(5 * SAMPLE_RATE, np.float32))
-        return [make_clip(np.random.default_rng(i), WORLD, "multi", side=48) for i in range(400)]
+        return [make_clip(np.random.default_rng(i), DOMAIN, "multi", side=48) for i in range(400)]
 
 
 def active(*seconds: int, length: int = 5) -> NDArray[np.bool_]:
@@ -57,13 +55,11 @@ def silhouettes(styles: tuple[str, ...]) -> set[bytes]:
     return {a.tobytes() for drawing in drawings for a in (drawing, drawing[:, ::-1])}
 
 
-def test_frames_are_taken_where_avsbench_and_the_reader_of_videos_take_them() -> None:
-    assert FRAME_PHASE == FRAME_POSITION
-
-
-@pytest.mark.parametrize("kind", ["single", "multi"])
-def test_the_same_chance_gives_the_same_clip(kind: clips.Kind) -> None:
-    first, again = (make_clip(np.random.default_rng(7), WORLD, kind, side=48) for _ in range(2))
+@pytest.mark.parametrize("clip_type", ["single", "multi"])
+def test_the_same_chance_gives_the_same_clip(clip_type: clips.ClipType) -> None:
+    first, again = (
+        make_clip(np.random.default_rng(7), DOMAIN, clip_type, side=48) for _ in range(2)
+    )
     assert (first.audio == again.audio).all()
     assert (first.frame(2)[0] == again.frame(2)[0]).all()
     assert (first.frame(2)[1] == again.frame(2)[1]).all()
@@ -73,17 +69,17 @@ def test_the_same_chance_gives_the_same_clip(kind: clips.Kind) -> None:
 def test_a_clip_has_as_many_seconds_as_asked_for(seconds: int) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        clip = make_clip(rng, WORLD, "multi", side=48, seconds=seconds)
+        clip = make_clip(rng, DOMAIN, "multi", side=48, seconds=seconds)
         assert clip.audio.shape == (seconds * SAMPLE_RATE,)
         assert np.abs(clip.audio).max() <= 1
-        assert all(source.active.shape == (seconds,) for source in clip.sources)
+        assert all(source.active.shape == (seconds,) for source in clip.sound_events)
 
 
 def test_a_single_source_sounds_throughout_and_can_be_seen() -> None:
     counts = set()
     for seed in range(25):
-        clip = make_clip(np.random.default_rng(seed), WORLD, "single", side=48)
-        (source,) = clip.sources
+        clip = make_clip(np.random.default_rng(seed), DOMAIN, "single", side=48)
+        (source,) = clip.sound_events
         assert source.active.all()
         assert clip.scene.objects[source.object_number - 1].category == source.category
         counts.add(len(clip.scene.objects))
@@ -95,7 +91,7 @@ def test_multi_source_clips_have_two_to_four_objects(multi_clips: list[Synthetic
 
 
 def test_up_to_three_kinds_sound(multi_clips: list[SyntheticClip]) -> None:
-    heard = [{s.category for s in clip.sources if s.object_number} for clip in multi_clips]
+    heard = [{s.category for s in clip.sound_events if s.object_number} for clip in multi_clips]
     assert {len(kinds) for kinds in heard} == {0, 1, 2, 3}
 
 
@@ -113,15 +109,15 @@ def test_there_are_silent_objects_off_screen_sounds_and_twins(
     def shown(clip: SyntheticClip) -> list[str]:
         return [thing.category for thing in clip.scene.objects]
 
-    assert any(set(shown(c)) > {s.category for s in c.sources} for c in multi_clips)
+    assert any(set(shown(c)) > {s.category for s in c.sound_events} for c in multi_clips)
     assert any(len(set(shown(c))) < len(shown(c)) for c in multi_clips)
-    off_screen = [(s, c) for c in multi_clips for s in c.sources if not s.object_number]
+    off_screen = [(s, c) for c in multi_clips for s in c.sound_events if not s.object_number]
     assert off_screen
     assert all(source.category not in shown(clip) for source, clip in off_screen)
 
 
 def test_sources_start_and_stop_once(multi_clips: list[SyntheticClip]) -> None:
-    runs = [source.active for clip in multi_clips for source in clip.sources]
+    runs = [source.active for clip in multi_clips for source in clip.sound_events]
     assert any(not run.all() for run in runs)
     for run in runs:
         padded = np.concatenate([[False], run, [False]])
@@ -137,11 +133,11 @@ def test_two_of_a_kind_sound_together(multi_clips: list[SyntheticClip]) -> None:
 
 
 def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
-    scene = make_clip(np.random.default_rng(0), WORLD, "multi", side=48).scene
+    scene = make_clip(np.random.default_rng(0), DOMAIN, "multi", side=48).scene
     sources = (
-        Source("dog", 1, active(0, 1)),
-        Source("cat", 2, active(1, 2)),
-        Source("bell", 0, active(0, 1, 2)),
+        SoundEvent("dog", 1, active(0, 1)),
+        SoundEvent("cat", 2, active(1, 2)),
+        SoundEvent("bell", 0, active(0, 1, 2)),
     )
     clip = SyntheticClip(scene, sources, 3, lambda: pytest.fail("nothing is heard"))
     assert [clip.sounding(second) for second in range(3)] == [
@@ -152,7 +148,7 @@ def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
 
 
 def test_a_frame_shows_the_scene_at_15_16_of_its_second() -> None:
-    clip = make_clip(np.random.default_rng(3), WORLD, "multi", side=48)
+    clip = make_clip(np.random.default_rng(3), DOMAIN, "multi", side=48)
     expected = render(clip.scene, 2.9375)
     assert (clip.frame(2)[0] == expected[0]).all()
     assert (clip.frame(2)[1] == expected[1]).all()
@@ -160,7 +156,7 @@ def test_a_frame_shows_the_scene_at_15_16_of_its_second() -> None:
 
 def test_a_source_is_heard_in_its_seconds_and_in_no_other() -> None:
     for seed, category in enumerate(["dog", "clock", "gun", "piano", "train"]):
-        source = Source(category, 1, active(1, 2))
+        source = SoundEvent(category, 1, active(1, 2))
         rms = rms_by_second(mix(make_stems(np.random.default_rng(seed), [source], "train", 5)))
         floor = rms[[0, 3, 4]]
         assert floor.max() <= 10 ** (-41 / 20)
@@ -174,37 +170,40 @@ def test_without_sources_there_is_only_the_noise_floor() -> None:
 
 
 def test_the_two_voices_sound_different() -> None:
-    source = [Source("violin", 1, active(0, 1, 2, 3, 4))]
+    source = [SoundEvent("violin", 1, active(0, 1, 2, 3, 4))]
     train, test = (
-        mix(make_stems(np.random.default_rng(0), source, voice, 5)) for voice in ("train", "test")
+        mix(make_stems(np.random.default_rng(0), source, parameter_split, 5))
+        for parameter_split in ("train", "test")
     )
     assert np.abs(train - test).max() > 0.01
 
 
 def test_a_clip_sounds_the_same_whatever_became_of_the_chance_it_was_drawn_by() -> None:
     rng = np.random.default_rng(0)
-    clip = make_clip(rng, WORLD, "multi", side=48)
+    clip = make_clip(rng, DOMAIN, "multi", side=48)
     rng.random(100)
-    expected = make_clip(np.random.default_rng(0), WORLD, "multi", side=48)
+    expected = make_clip(np.random.default_rng(0), DOMAIN, "multi", side=48)
     np.testing.assert_array_equal(clip.stems, expected.stems)
-    np.testing.assert_array_equal(clip.synthesise(), expected.stems)
+    np.testing.assert_array_equal(clip.synthesize_stems(), expected.stems)
 
 
 def test_what_is_heard_is_the_sum_of_the_stems(multi_clips: list[SyntheticClip]) -> None:
     for clip in multi_clips[:5]:
-        assert clip.stems.shape == (1 + len(clip.sources), 5 * SAMPLE_RATE)
+        assert clip.stems.shape == (1 + len(clip.sound_events), 5 * SAMPLE_RATE)
         np.testing.assert_allclose(clip.audio, clip.stems.sum(0).clip(-1, 1), atol=1e-6)
         assert clip.seconds == 5
 
 
 def test_a_category_taken_out_leaves_all_else_as_it_was(multi_clips: list[SyntheticClip]) -> None:
-    clip = next(c for c in multi_clips if len({s.category for s in c.sources}) > 1)
-    gone = clip.sources[0].category
+    clip = next(c for c in multi_clips if len({s.category for s in c.sound_events}) > 1)
+    gone = clip.sound_events[0].category
     rest = clip.without(gone)
-    assert rest.sources == tuple(s for s in clip.sources if s.category != gone)
+    assert rest.sound_events == tuple(s for s in clip.sound_events if s.category != gone)
     assert rest.scene is clip.scene
     lost = [
-        stem for s, stem in zip(clip.sources, clip.stems[1:], strict=True) if s.category == gone
+        stem
+        for s, stem in zip(clip.sound_events, clip.stems[1:], strict=True)
+        if s.category == gone
     ]
     np.testing.assert_allclose(rest.stems.sum(0) + sum(lost), clip.stems.sum(0), atol=1e-6)
 
@@ -222,64 +221,66 @@ def test_ramps_are_one_within_a_run_and_zero_outside() -> None:
 def test_clips_are_made_from_the_categories_styles_and_voice_of_their_world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World(("dog", "cat", "bell"), UNSEEN_STYLES, "test")
+    domain = SplitDomain(("dog", "cat", "bell"), UNSEEN_STYLES, "test")
     asked: list[tuple[str, str]] = []
 
     def note(
-        category: str, rng: np.random.Generator, seconds: float, voice: str
+        category: str, rng: np.random.Generator, seconds: float, parameter_split: str
     ) -> NDArray[np.float32]:
         del rng
-        asked.append((category, voice))
+        asked.append((category, parameter_split))
         return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
 
     monkeypatch.setattr(clips, "synthesize", note)
     known, foreign = silhouettes(UNSEEN_STYLES), silhouettes(TRAIN_STYLES)
     assert not known & foreign
     for seed in range(20):
-        clip = make_clip(np.random.default_rng(seed), world, "multi", side=48)
-        assert len(clip.stems) == 1 + len(clip.sources)
+        clip = make_clip(np.random.default_rng(seed), domain, "multi", side=48)
+        assert len(clip.stems) == 1 + len(clip.sound_events)
         for thing in clip.scene.objects:
-            assert thing.category in world.categories
+            assert thing.category in domain.categories
             assert thing.pixels[..., 3].tobytes() in known
-    assert {voice for _, voice in asked} == {"test"}
-    assert {category for category, _ in asked} <= set(world.categories)
+    assert {parameter_split for _, parameter_split in asked} == {"test"}
+    assert {category for category, _ in asked} <= set(domain.categories)
 
 
 def test_unseen_styles_never_occur_in_training() -> None:
-    assert not set(WORLDS["test"].styles) & set(TRAIN_STYLES)
-    assert set(WORLDS["train"].styles) == set(TRAIN_STYLES)
+    assert not set(SPLIT_DOMAINS["test"].styles) & set(TRAIN_STYLES)
+    assert set(SPLIT_DOMAINS["train"].styles) == set(TRAIN_STYLES)
 
 
 def test_seen_evaluation_styles_are_styles_of_training() -> None:
     for split in ("val", "test_seen", "test_zero_shot"):
-        assert set(WORLDS[split].styles) <= set(TRAIN_STYLES)
+        assert set(SPLIT_DOMAINS[split].styles) <= set(TRAIN_STYLES)
 
 
 def test_zero_shot_categories_occur_in_their_own_split_alone() -> None:
-    for split, world in WORLDS.items():
-        assert bool(set(world.categories) & set(ZERO_SHOT)) == (split == "test_zero_shot")
-    assert set(WORLDS["test_zero_shot"].categories) == set(ZERO_SHOT)
+    for split, domain in SPLIT_DOMAINS.items():
+        assert bool(set(domain.categories) & set(ZERO_SHOT)) == (split == "test_zero_shot")
+    assert set(SPLIT_DOMAINS["test_zero_shot"].categories) == set(ZERO_SHOT)
 
 
 def test_no_evaluation_sound_has_parameters_of_training() -> None:
-    assert {split: world.voice for split, world in WORLDS.items() if split != "train"} == {
+    assert {
+        split: domain.parameter_split for split, domain in SPLIT_DOMAINS.items() if split != "train"
+    } == {
         "val": "test",
         "test": "test",
         "test_seen": "test",
         "test_zero_shot": "test",
     }
-    assert WORLDS["train"].voice == "train"
+    assert SPLIT_DOMAINS["train"].parameter_split == "train"
 
 
 @pytest.mark.parametrize(("clips", "others"), [(1, 10), (40, 10), (200, 50), (4000, 100)])
 def test_evaluation_splits_are_a_quarter_of_training_within_limits(clips: int, others: int) -> None:
-    counts = Recipe(subset="ms3", clips=clips).counts()
+    counts = SynthavsOptions(subset="ms3", clips=clips).counts()
     assert counts.pop("train") == clips
     assert set(counts.values()) == {others}
 
 
 def test_the_size_of_evaluation_splits_can_be_chosen() -> None:
-    counts = Recipe(subset="ms3", clips=5, evaluation_clips=3).counts()
+    counts = SynthavsOptions(subset="ms3", clips=5, evaluation_clips=3).counts()
     assert counts == {"train": 5, "val": 3, "test": 3, "test_seen": 3, "test_zero_shot": 3}
 
 
@@ -296,7 +297,7 @@ def test_the_size_of_evaluation_splits_can_be_chosen() -> None:
 )
 def test_recipes_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Recipe(**({"subset": "s4", "clips": 4} | options))  # type: ignore[arg-type]
+        SynthavsOptions(**({"subset": "s4", "clips": 4} | options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -308,17 +309,17 @@ def test_the_parts_of_the_semantic_subset_take_turns(subset: Release, parts: lis
 
 
 def test_clips_differ_by_seed_subset_split_and_number() -> None:
-    recipe = Recipe(subset="ms3", clips=2, side=32)
+    options = SynthavsOptions(subset="ms3", clips=2, side=32)
     clips = [
-        draw_clip(recipe, "train", 0),
-        draw_clip(recipe, "train", 1),
-        draw_clip(recipe, "val", 0),
-        draw_clip(Recipe(subset="ms3", clips=2, side=32, seed=1), "train", 0),
-        draw_clip(Recipe(subset="s4", clips=2, side=32), "train", 0),
+        draw_clip(options, "train", 0),
+        draw_clip(options, "train", 1),
+        draw_clip(options, "val", 0),
+        draw_clip(SynthavsOptions(subset="ms3", clips=2, side=32, seed=1), "train", 0),
+        draw_clip(SynthavsOptions(subset="s4", clips=2, side=32), "train", 0),
     ]
     assert len({clip.scene.background.tobytes() for clip in clips}) == len(clips)
 
 
 def test_a_clip_does_not_depend_on_how_many_there_are() -> None:
-    few, many = (Recipe(subset="ms3", clips=clips, side=32) for clips in (2, 200))
+    few, many = (SynthavsOptions(subset="ms3", clips=clips, side=32) for clips in (2, 200))
     assert (draw_clip(few, "train", 1).audio == draw_clip(many, "train", 1).audio).all()

@@ -11,21 +11,21 @@ import pytest
 from avseg.datasets import AVSBench
 from avseg.datasets.layout import ClipEntry, Subset
 from avseg.models.vocabulary import avsbench_names
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import (
     KINDS,
-    Contents,
-    find_foreign_sound,
-    find_generated,
+    ClipContents,
+    find_off_screen_audio,
+    find_synthavs_split,
     read_contents,
 )
-from avseg.synthavs.writer import RECIPE_FILE, write_synthavs
+from avseg.synthavs.writer import OPTIONS_FILE, write_synthavs
 
 
 def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
-    generated = find_generated(split)
+    generated = find_synthavs_split(split)
     assert generated is not None
-    assert generated.voice == "test"
+    assert generated.parameter_split == "test"
     for index, clip in enumerate(split):
         objects = generated.all_objects(index)
         assert objects.shape == clip.masks.shape
@@ -34,19 +34,19 @@ def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
 
 
 def test_contents_of_synthavs_are_what_is_seen_and_heard(split: AVSBench) -> None:
-    generated = find_generated(split)
+    generated = find_synthavs_split(split)
     assert generated is not None
     contents = read_contents(split, generated)
     assert contents is not None
     drawn = generated.draw(0)
     assert contents[0].visible == {thing.category for thing in drawn.scene.objects}
-    assert contents[0].heard == {source.category for source in drawn.sources}
+    assert contents[0].audible == {source.category for source in drawn.sound_events}
 
 
 def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
     """Copy the data set, with other facts about how it was made."""
     shutil.copytree(data, folder)
-    path = folder / "Multi-sources" / RECIPE_FILE
+    path = folder / "Multi-sources" / OPTIONS_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
     return AVSBench(folder, "ms3", "test_seen")
 
@@ -55,14 +55,14 @@ def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
 def test_a_data_set_that_the_generator_would_not_draw_is_left_alone(
     facts: dict[str, object], data: Path, tmp_path: Path
 ) -> None:
-    assert find_generated(copy_with(data, tmp_path / "copy", **facts)) is None
+    assert find_synthavs_split(copy_with(data, tmp_path / "copy", **facts)) is None
 
 
 def test_of_ms3_itself_nothing_is_known(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "copy")
-    (tmp_path / "copy" / "Multi-sources" / RECIPE_FILE).unlink()
+    (tmp_path / "copy" / "Multi-sources" / OPTIONS_FILE).unlink()
     split = AVSBench(tmp_path / "copy", "ms3", "test")
-    assert find_generated(split) is None
+    assert find_synthavs_split(split) is None
     assert read_contents(split, None) is None
 
 
@@ -79,7 +79,7 @@ class Table:
         return [ClipEntry(name, "test", name, "v1s") for name in self.categories]
 
 
-def contents_of(*categories: str, subset: Subset = "s4") -> list[Contents]:
+def contents_of(*categories: str, subset: Subset = "s4") -> list[ClipContents]:
     contents = read_contents(Table(list(categories), subset), None)  # type: ignore[arg-type]
     assert contents is not None
     return contents
@@ -87,7 +87,7 @@ def contents_of(*categories: str, subset: Subset = "s4") -> list[Contents]:
 
 def test_of_s4_the_category_is_seen_and_heard() -> None:
     dog, helicopter = contents_of("dog_barking", "helicopter")
-    assert dog.heard == dog.sounding == {"dog_barking"}
+    assert dog.audible == dog.sounding == {"dog_barking"}
     assert {"dog_barking", "lions_roaring", "male_speech"} < dog.visible
     assert "helicopter" not in dog.visible
     assert "dog_barking" not in helicopter.visible
@@ -108,7 +108,7 @@ def test_every_category_of_avsbench_is_of_one_kind() -> None:
 
 def test_of_ms3_the_table_of_avss_tells(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "copy")
-    (tmp_path / "copy" / "Multi-sources" / RECIPE_FILE).unlink()
+    (tmp_path / "copy" / "Multi-sources" / OPTIONS_FILE).unlink()
     split = AVSBench(tmp_path / "copy", "ms3", "test")
     rows = [f"x,{entry.name},0,0,dog_man,test,v1m" for entry in split.entries]
     table = tmp_path / "copy" / "AVSS" / "metadata.csv"
@@ -123,31 +123,31 @@ def test_of_ms3_the_table_of_avss_tells(data: Path, tmp_path: Path) -> None:
 
 def test_a_foreign_sound_is_of_nothing_that_may_be_in_the_picture() -> None:
     contents = contents_of("dog_barking", "male_speech", "playing_violin", "helicopter")
-    assert [find_foreign_sound(contents, index) for index in (0, 1)] in (
+    assert [find_off_screen_audio(contents, index) for index in (0, 1)] in (
         [2, 0],
         [2, 3],
         [3, 0],
         [3, 3],
     )
-    assert find_foreign_sound(contents_of("dog_barking", "cat_meowing"), 0) is None
+    assert find_off_screen_audio(contents_of("dog_barking", "cat_meowing"), 0) is None
 
 
 def test_a_sound_of_which_nothing_is_seen_is_lent_to_nobody() -> None:
     dog, unknown = contents_of("dog", "background", subset="avss")
-    assert find_foreign_sound([dog, unknown], 0) is None
+    assert find_off_screen_audio([dog, unknown], 0) is None
     assert unknown.sounding == frozenset()
 
 
 def test_chance_chooses_among_all_foreign_sounds() -> None:
     contents = contents_of(*["dog_barking"] * 20, *["helicopter"] * 20)
-    chosen = [find_foreign_sound(contents, index) for index in range(20)]
+    chosen = [find_off_screen_audio(contents, index) for index in range(20)]
     assert len(set(chosen)) > 5
-    assert chosen == [find_foreign_sound(contents, index) for index in range(20)]
+    assert chosen == [find_off_screen_audio(contents, index) for index in range(20)]
 
 
 def test_a_part_of_a_data_set_is_not_drawn_anew(tmp_path: Path) -> None:
     write_synthavs(
-        tmp_path, Recipe(subset="avss", clips=1, evaluation_clips=2, side=160), workers=1
+        tmp_path, SynthavsOptions(subset="avss", clips=1, evaluation_clips=2, side=160), workers=1
     )
-    assert find_generated(AVSBench(tmp_path, "avss")) is not None
-    assert find_generated(AVSBench(tmp_path, "v1m")) is None
+    assert find_synthavs_split(AVSBench(tmp_path, "avss")) is not None
+    assert find_synthavs_split(AVSBench(tmp_path, "v1m")) is None

@@ -137,7 +137,10 @@ def test_a_sound_bank_is_made_once_and_then_read(
 
 
 def test_the_banks_of_two_voices_differ(tmp_path: Path) -> None:
-    train, test = (load_sound_bank(tmp_path, 1, voice, seconds=1) for voice in ("train", "test"))
+    train, test = (
+        load_sound_bank(tmp_path, 1, parameter_split, seconds=1)
+        for parameter_split in ("train", "test")
+    )
     assert all((train[category] != test[category]).any() for category in CATEGORIES)
 
 

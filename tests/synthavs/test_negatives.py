@@ -10,18 +10,18 @@ from avseg.datasets import AVSBench
 from avseg.datasets.checking import check_data
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError, OutputError
-from avseg.synthavs.clips import Recipe, draw_clip
+from avseg.synthavs.clips import SynthavsOptions, draw_clip
 from avseg.synthavs.negatives import write_negatives
 from avseg.synthavs.writer import write_synthavs
 
-RECIPE = Recipe(subset="ms3", clips=1, evaluation_clips=2, side=32)
+OPTIONS = SynthavsOptions(subset="ms3", clips=1, evaluation_clips=2, side=32)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("negatives")
-    write_synthavs(root, RECIPE, workers=1)
-    write_negatives(root, RECIPE, workers=1)
+    write_synthavs(root, OPTIONS, workers=1)
+    write_negatives(root, OPTIONS, workers=1)
     return root
 
 
@@ -37,7 +37,7 @@ def test_only_the_sound_is_another(subset: Subset, root: Path) -> None:
 
 def test_noise_is_as_loud_as_the_clip_and_white(root: Path) -> None:
     noise = AVSBench(root, "ms3_noise", "val")[1].clip.audio
-    true = draw_clip(RECIPE, "val", 1).audio
+    true = draw_clip(OPTIONS, "val", 1).audio
     assert np.std(noise) == pytest.approx(np.std(true), rel=0.1)
     power = np.abs(np.fft.rfft(noise)) ** 2
     low, high = np.array_split(power, 2)
@@ -60,12 +60,12 @@ def test_the_sounds_are_whole_and_none_is_a_clips_own(root: Path) -> None:
 def test_what_is_there_already_is_left_alone(root: Path) -> None:
     path = next((root / "avsbench_neg_data").rglob("*.wav"))
     path.write_bytes(b"mine")
-    write_negatives(root, RECIPE, workers=1)
+    write_negatives(root, OPTIONS, workers=1)
     assert path.read_bytes() == b"mine"
     with pytest.raises(OutputError, match=r"seed 0; this one would have seed 1"):
-        write_negatives(root, replace(RECIPE, seed=1), workers=1)
+        write_negatives(root, replace(OPTIONS, seed=1), workers=1)
 
 
 def test_the_semantic_subset_has_none(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"avss: AVSBench-Robust has .* of s4 and ms3 only"):
-        write_negatives(tmp_path, Recipe(subset="avss", clips=1))
+        write_negatives(tmp_path, SynthavsOptions(subset="avss", clips=1))

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from avseg.synthavs.sounds import GENERATORS, SAMPLE_RATE, VoiceName, synthesize
+from avseg.synthavs.sounds import GENERATORS, SAMPLE_RATE, ParameterSplit, synthesize
 from avseg.synthavs.sounds.signal import (
     BANDS,
-    Voice,
+    ParameterSampler,
     harmonics,
     repeat,
     ringing,
@@ -16,7 +16,7 @@ from avseg.synthavs.sounds.signal import (
     steady,
 )
 
-VOICES: tuple[VoiceName, ...] = ("train", "test")
+PARAMETER_SPLITS: tuple[ParameterSplit, ...] = ("train", "test")
 
 
 def loudest_frequency(signal: np.ndarray) -> float:
@@ -34,20 +34,24 @@ def quietest_second_db(sound: np.ndarray) -> float:
     return float(20 * np.log10(rms.min() / np.sqrt(np.mean(sound**2))))
 
 
-@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("parameter_split", PARAMETER_SPLITS)
 @pytest.mark.parametrize("category", GENERATORS)
-def test_every_whole_second_of_a_source_is_audible(category: str, voice: VoiceName) -> None:
+def test_every_whole_second_of_a_source_is_audible(
+    category: str, parameter_split: ParameterSplit
+) -> None:
     for seed in range(2):
-        sound = synthesize(category, np.random.default_rng(seed), voice=voice)
+        sound = synthesize(category, np.random.default_rng(seed), parameter_split=parameter_split)
         assert quietest_second_db(sound) > -30, f"seed {seed}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("parameter_split", PARAMETER_SPLITS)
 @pytest.mark.parametrize("category", GENERATORS)
-def test_every_second_of_many_sources_is_audible(category: str, voice: VoiceName) -> None:
+def test_every_second_of_many_sources_is_audible(
+    category: str, parameter_split: ParameterSplit
+) -> None:
     for seed in range(20):
-        sound = synthesize(category, np.random.default_rng(seed), voice=voice)
+        sound = synthesize(category, np.random.default_rng(seed), parameter_split=parameter_split)
         assert quietest_second_db(sound) > -30, f"seed {seed}"
 
 
@@ -84,11 +88,11 @@ def test_sounds_may_be_shorter_than_one_event(category: str) -> None:
 
 
 def test_test_voices_draw_only_parameters_that_training_never_drew() -> None:
-    train = Voice(np.random.default_rng(0), "train")
-    test = Voice(np.random.default_rng(0), "test")
+    train = ParameterSampler(np.random.default_rng(0), "train")
+    test = ParameterSampler(np.random.default_rng(0), "test")
     drawn = {
-        name: np.array([voice.uniform(100, 200) for _ in range(2000)])
-        for name, voice in (("train", train), ("test", test))
+        name: np.array([sampler.uniform(100, 200) for _ in range(2000)])
+        for name, sampler in (("train", train), ("test", test))
     }
     for low, high in BANDS["test"]:
         held_out = (100 * (1 + low), 100 * (1 + high))
@@ -101,14 +105,17 @@ def test_test_voices_draw_only_parameters_that_training_never_drew() -> None:
 
 
 def test_the_bands_of_both_voices_fill_the_range_without_overlap() -> None:
-    edges = sorted(band for name in VOICES for band in BANDS[name])
+    edges = sorted(band for name in PARAMETER_SPLITS for band in BANDS[name])
     assert edges[0][0] == 0.0
     assert edges[-1][1] == 1.0
     assert all(left[1] == right[0] for left, right in itertools.pairwise(edges))
 
 
 def test_the_voices_of_one_seed_sound_different() -> None:
-    train, test = (synthesize("wolf", np.random.default_rng(3), voice=voice) for voice in VOICES)
+    train, test = (
+        synthesize("wolf", np.random.default_rng(3), parameter_split=parameter_split)
+        for parameter_split in PARAMETER_SPLITS
+    )
     assert not np.array_equal(train, test)
 
 
@@ -132,8 +139,8 @@ def test_harmonics_that_would_fold_back_are_left_out() -> None:
 
 
 def test_gaps_between_events_stay_below_the_limit() -> None:
-    voice = Voice(np.random.default_rng(0), "train")
-    track = repeat(voice, 5 * SAMPLE_RATE, lambda: np.ones(1000), gap_s=10.0)
+    sampler = ParameterSampler(np.random.default_rng(0), "train")
+    track = repeat(sampler, 5 * SAMPLE_RATE, lambda: np.ones(1000), gap_s=10.0)
     gaps = np.diff(np.flatnonzero(track)) / SAMPLE_RATE
     assert gaps.max() == pytest.approx(0.5, abs=1e-3)
 
@@ -144,8 +151,8 @@ def test_an_unknown_category_is_named_with_those_there_are() -> None:
 
 
 def test_an_unknown_voice_is_refused() -> None:
-    with pytest.raises(ValueError, match="voice must be one of train, test, got 'val'"):
-        synthesize("dog", np.random.default_rng(0), voice="val")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="parameter_split must be one of train, test, got 'val'"):
+        synthesize("dog", np.random.default_rng(0), parameter_split="val")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])

@@ -6,7 +6,7 @@ import av
 import numpy as np
 
 from avseg.media import read_clip
-from avseg.synthavs.clips import Source, SyntheticClip
+from avseg.synthavs.clips import SoundEvent, SyntheticClip
 from avseg.synthavs.scenes import MovingObject, Scene
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.video import write_video
@@ -21,7 +21,7 @@ def clip_of(seconds: int) -> SyntheticClip:
     audio = 0.5 * np.sin(2 * np.pi * 440 * time) * np.repeat(active, SAMPLE_RATE)
     scene = Scene(np.zeros((64, 64, 3), np.uint8), (thing,))
     stems = audio.astype(np.float32)[None]
-    return SyntheticClip(scene, (Source("dog", 1, active),), seconds, lambda: stems)
+    return SyntheticClip(scene, (SoundEvent("dog", 1, active),), seconds, lambda: stems)
 
 
 def test_it_has_25_frames_in_each_second(tmp_path: Path) -> None:

@@ -19,15 +19,15 @@ from avseg.errors import OutputError
 from avseg.media import probe, read_clip
 from avseg.synthavs import writer
 from avseg.synthavs.categories import CATEGORIES
-from avseg.synthavs.clips import Recipe, draw_clip
+from avseg.synthavs.clips import SynthavsOptions, draw_clip
 from avseg.synthavs.writer import CLASS_NAMES, write_synthavs
 
 SPLITS = ("train", "val", "test", "test_seen", "test_zero_shot")
 
-RECIPES: dict[Release, Recipe] = {
-    "s4": Recipe(subset="s4", clips=4, evaluation_clips=1, side=48),
-    "ms3": Recipe(subset="ms3", clips=8, evaluation_clips=1, side=48),
-    "avss": Recipe(subset="avss", clips=6, evaluation_clips=3, side=48),
+RECIPES: dict[Release, SynthavsOptions] = {
+    "s4": SynthavsOptions(subset="s4", clips=4, evaluation_clips=1, side=48),
+    "ms3": SynthavsOptions(subset="ms3", clips=8, evaluation_clips=1, side=48),
+    "avss": SynthavsOptions(subset="avss", clips=6, evaluation_clips=3, side=48),
 }
 
 
@@ -35,8 +35,8 @@ RECIPES: dict[Release, Recipe] = {
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All three subsets, side by side."""
     root = tmp_path_factory.mktemp("synthavs")
-    for recipe in RECIPES.values():
-        write_synthavs(root, recipe, workers=1)
+    for options in RECIPES.values():
+        write_synthavs(root, options, workers=1)
     return root
 
 
@@ -55,7 +55,7 @@ def brightness_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 def rows(root: Path, subset: Release) -> list[dict[str, str]]:
     layout = LAYOUTS[subset]
-    with (root / layout.folders[0] / layout.table).open(newline="") as file:
+    with (root / layout.folders[0] / layout.metadata).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -99,7 +99,7 @@ def test_a_second_without_a_visible_source_has_an_empty_mask(root: Path) -> None
             if not clip.sounding(second):
                 assert not item.masks[second].any()
                 silent += 1
-    assert silent, "the recipe should have such a second"
+    assert silent, "the options should have such a second"
 
 
 def test_single_source_training_has_the_first_mask_only(root: Path) -> None:
@@ -149,7 +149,7 @@ def test_the_semantic_table_says_what_sounds(root: Path) -> None:
     for row in rows(root, "avss"):
         clip = draw_clip(RECIPES["avss"], row["split"], index[row["split"]])
         index[row["split"]] += 1
-        names = {s.category if s.object_number else "off-the-screen" for s in clip.sources}
+        names = {s.category if s.object_number else "off-the-screen" for s in clip.sound_events}
         assert set(row["a_obj"].split("_")) == (names or {"background"})
 
 
@@ -191,15 +191,17 @@ def test_semantic_single_source_training_has_the_first_mask_only(root: Path) -> 
 
 
 def test_the_same_recipe_gives_the_same_bytes_in_one_process_or_two(tmp_path: Path) -> None:
-    recipe = Recipe(subset="avss", clips=2, evaluation_clips=1, side=32, videos=True)
-    one = write_synthavs(tmp_path / "one", recipe, workers=1)
-    two = write_synthavs(tmp_path / "two", recipe, workers=2)
+    options = SynthavsOptions(subset="avss", clips=2, evaluation_clips=1, side=32, videos=True)
+    one = write_synthavs(tmp_path / "one", options, workers=1)
+    two = write_synthavs(tmp_path / "two", options, workers=2)
     assert digests(one.folder) == digests(two.folder)
     assert any(name.endswith(".mp4") for name in digests(one.folder))
 
 
 def test_another_seed_gives_another_data_set(tmp_path: Path) -> None:
-    seeds = [Recipe(subset="ms3", clips=1, evaluation_clips=1, side=32, seed=s) for s in (0, 1)]
+    seeds = [
+        SynthavsOptions(subset="ms3", clips=1, evaluation_clips=1, side=32, seed=s) for s in (0, 1)
+    ]
     one, two = (write_synthavs(tmp_path / str(r.seed), r, workers=1) for r in seeds)
     same = digests(one.folder).items() & digests(two.folder).items()
     assert not [name for name, _ in same if "visual_frames" in name or "audio" in name]
@@ -232,7 +234,7 @@ def test_what_is_there_already_is_left_alone(root: Path) -> None:
 
 
 def test_another_data_set_is_not_overwritten(root: Path) -> None:
-    other = Recipe(subset="s4", clips=4, evaluation_clips=1, side=48, seed=5)
+    other = SynthavsOptions(subset="s4", clips=4, evaluation_clips=1, side=48, seed=5)
     with pytest.raises(OutputError, match=r"Single-source: holds .* seed 0; this one .* seed 5"):
         write_synthavs(root, other, workers=1)
 
@@ -240,7 +242,7 @@ def test_another_data_set_is_not_overwritten(root: Path) -> None:
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Single-source").mkdir()
     (tmp_path / "Single-source/precious.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"no synthavs.json in it .* name another folder"):
+    with pytest.raises(OutputError, match=r"no synthavs.json, .* name another folder"):
         write_synthavs(tmp_path, RECIPES["s4"], workers=1)
     assert (tmp_path / "Single-source/precious.txt").read_text() == "mine"
 
@@ -267,9 +269,9 @@ def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_progress_is_told_clip_by_clip(tmp_path: Path) -> None:
     ticks: list[None] = []
-    recipe = Recipe(subset="s4", clips=2, evaluation_clips=1, side=32)
-    write_synthavs(tmp_path, recipe, workers=1, on_clip=lambda: ticks.append(None))
-    assert len(ticks) == sum(recipe.counts().values()) == 6
+    options = SynthavsOptions(subset="s4", clips=2, evaluation_clips=1, side=32)
+    write_synthavs(tmp_path, options, workers=1, on_clip=lambda: ticks.append(None))
+    assert len(ticks) == sum(options.counts().values()) == 6
 
 
 def test_there_must_be_workers(tmp_path: Path) -> None:
@@ -285,8 +287,10 @@ def test_there_must_be_workers(tmp_path: Path) -> None:
     ],
 )
 def test_a_video_of_a_clip_reads_as_the_clip(subset: Release, name: str, tmp_path: Path) -> None:
-    recipe = Recipe(subset=subset, clips=1, evaluation_clips=1, side=64, videos=True, seed=2)
-    write_synthavs(tmp_path, recipe, workers=1)
+    options = SynthavsOptions(
+        subset=subset, clips=1, evaluation_clips=1, side=64, videos=True, seed=2
+    )
+    write_synthavs(tmp_path, options, workers=1)
     item = AVSBench(tmp_path, subset, "val")[0]
     path = tmp_path / name.format(category=item.category, clip_id=item.clip_id)
     facts, clip = probe(path), read_clip(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avseg.synthavs.clips import Recipe as DataRecipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.corpora import load_sound_bank
 from avseg.synthavs.writer import write_synthavs
 from avseg.training.pretraining import imagebind as binding
@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """S4 and MS3 of SynthAVS with two training clips each."""
     folder = tmp_path_factory.mktemp("data")
     for subset in ("s4", "ms3"):
-        recipe = DataRecipe(subset=subset, clips=2, evaluation_clips=1, side=64)
+        recipe = SynthavsOptions(subset=subset, clips=2, evaluation_clips=1, side=64)
         write_synthavs(folder, recipe, workers=1)
     return folder
 

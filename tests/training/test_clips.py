@@ -15,7 +15,7 @@ from torch import nn
 
 from avseg.datasets import AVSBench
 from avseg.errors import DatasetError
-from avseg.synthavs.contents import Contents
+from avseg.synthavs.contents import ClipContents
 from avseg.training.clips import EmbeddedClips, Frames, draw_dubs
 from avseg.training.feature_cache import FeatureCache, Features, FrozenTower
 
@@ -181,14 +181,14 @@ def test_a_dubbed_frame_has_the_sound_of_something_outside_its_picture(
     data: Path, tmp_path: Path
 ) -> None:
     clips = embed(data, tmp_path)
-    contents = [Contents(frozenset({"dog"}), frozenset({"dog"})) for _ in range(2)]
-    contents[1] = Contents(frozenset({"cat"}), frozenset({"cat"}))
+    contents = [ClipContents(frozenset({"dog"}), frozenset({"dog"})) for _ in range(2)]
+    contents[1] = ClipContents(frozenset({"cat"}), frozenset({"cat"}))
     dubs = draw_dubs(clips, contents, share=0.7)
     assert len(dubs) == 7
     frames = Frames(clips, dubs)
     assert len(frames) == 17
     for dub, item in zip(dubs, (frames[10 + i] for i in range(7)), strict=True):
-        assert not contents[dub.picture.clip].visible & contents[dub.sound.clip].heard
+        assert not contents[dub.picture.clip].visible & contents[dub.sound.clip].audible
         assert clips[dub.sound.clip].masks[dub.sound.frame].any()
         assert not item.masks.any()
         picture = clips[dub.picture.clip].frames[dub.picture.frame]
@@ -203,7 +203,7 @@ def test_a_frame_for_which_every_sound_is_in_the_picture_is_not_dubbed(
     data: Path, tmp_path: Path
 ) -> None:
     clips = embed(data, tmp_path)
-    same = [Contents(frozenset({"dog"}), frozenset({"dog"}))] * 2
+    same = [ClipContents(frozenset({"dog"}), frozenset({"dog"}))] * 2
     assert draw_dubs(clips, same, share=1.0) == []
 
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from avseg.datasets.checking import CheckReport, check_data
-from avseg.datasets.checking.findings import KINDS
+from avseg.datasets.checking.findings import FINDING_KINDS
 from avseg.datasets.layout import Release
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.negatives import check_has_negatives, write_negatives
 from avseg.synthavs.writer import write_synthavs
 
@@ -54,7 +54,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     """
     if negatives:
         check_has_negatives(subset)
-    recipe = Recipe(
+    recipe = SynthavsOptions(
         subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos
     )
     total = sum(recipe.counts().values())
@@ -110,7 +110,7 @@ def _show(report: CheckReport) -> None:
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)
         for kind in dict.fromkeys(row[1] for row in rows):
-            console.print(Text(f"{kind}: {KINDS[kind].meaning}"), soft_wrap=True)
+            console.print(Text(f"{kind}: {FINDING_KINDS[kind].meaning}"), soft_wrap=True)
     for subset, splits in report.clips.items():
         print(f"{subset}: {', '.join(f'{split} {count}' for split, count in splits.items())}")
     print(f"{report.root}: {report.errors} errors, {report.warnings} warnings")

@@ -66,11 +66,11 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         most_different,
     )
     from avseg.segmenter import load_segmenter
-    from avseg.synthavs.classes import ClassedSplit
+    from avseg.synthavs.classes import SemanticSplit
 
     _show_notices(model, offline)
     shown = AVSBench(data, subset, split)
-    classed = ClassedSplit.open(shown) if by_name else None
+    classed = SemanticSplit.open(shown) if by_name else None
     class_names = None if classed is None else classed.names
     if clip:
         indices = find_clips(shown, clip)

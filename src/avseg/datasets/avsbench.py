@@ -87,7 +87,7 @@ class AVSBench:
         self._layout = LAYOUTS[subset]
         self._audio_folder = self._layout.audio_folder(self.folder)
         clips = read_table(self.folder, subset)
-        self.entries = choose_split(clips, split, self.folder / self._layout.table)
+        self.entries = choose_split(clips, split, self.folder / self._layout.metadata)
         coloured = self._layout.coloured_mask is not None
         self.class_names = read_class_names(self.folder) if coloured else None
         self._check_files()
@@ -185,7 +185,7 @@ class AVSBench:
     def _clip(self, entry: ClipEntry, numbers: Sequence[int], frames: NDArray[np.uint8]) -> Clip:
         seconds = np.asarray(numbers, np.float64)
         return Clip(
-            source=str(self._frame_path(entry, 0).parent),
+            origin=str(self._frame_path(entry, 0).parent),
             frames=frames,
             frame_times=seconds + FRAME_POSITION,
             audio_times=seconds + 0.5,

@@ -83,7 +83,7 @@ class Layout:
     Attributes:
         release: Whose folder it is in.
         folders: Names that the folder goes by, its own first.
-        table: CSV file with a row for each clip, by which the folder is known.
+        metadata: CSV file with a row for each clip, by which the folder is known.
         name_column: Column of the clip's name; None stands for the first column, whatever it is
             called.
         category_column: Column that says what sounds, if there is one.
@@ -95,14 +95,14 @@ class Layout:
         audio: Pattern of the sound.
         video: Pattern of the video that all this was taken from; not needed for reading.
         first_number: Number of the first frame.
-        split_tables: Tables that are a split each, by the name of the split; their own column of
-            splits is not to be trusted. If there are any, `table` names no clips of this subset.
+        split_metadata: Tables that are a split each, by the name of the split; their own column of
+            splits is not to be trusted. If there are any, `metadata` names no clips of this subset.
         audio_folders: Folders beside the subset's own that may hold the sound in its place.
     """
 
     release: Release
     folders: tuple[str, ...]
-    table: str
+    metadata: str
     name_column: str | None
     category_column: str | None
     part_column: str | None
@@ -113,7 +113,7 @@ class Layout:
     audio: str
     video: str
     first_number: int
-    split_tables: Mapping[str, str] = field(default_factory=dict)
+    split_metadata: Mapping[str, str] = field(default_factory=dict)
     audio_folders: tuple[str, ...] = ()
 
     def path(self, pattern: str, folder: Path, clip: ClipEntry, second: int = 0) -> Path:
@@ -156,7 +156,7 @@ class Layout:
 _S4 = Layout(
     release="s4",
     folders=("Single-source",),
-    table="s4_meta_data.csv",
+    metadata="s4_meta_data.csv",
     name_column=None,
     category_column="category",
     part_column=None,
@@ -172,7 +172,7 @@ _S4 = Layout(
 _MS3 = Layout(
     release="ms3",
     folders=("Multi-sources",),
-    table="ms3_meta_data.csv",
+    metadata="ms3_meta_data.csv",
     name_column=None,
     category_column=None,
     part_column=None,
@@ -188,7 +188,7 @@ _MS3 = Layout(
 _AVSS = Layout(
     release="avss",
     folders=("AVSBench_semantic", "AVSS", "avs_released", "AVSBench"),
-    table="metadata.csv",
+    metadata="metadata.csv",
     name_column="uid",
     category_column="a_obj",
     part_column="label",
@@ -241,7 +241,7 @@ LAYOUTS: dict[Subset, Layout] = {
     "v1s": replace(_AVSS, parts=("v1s",)),
     "v1m": replace(_AVSS, parts=("v1m",)),
     "v2": replace(_AVSS, parts=("v2",)),
-    "v3": replace(_AVSS, split_tables=_V3_TABLES),
+    "v3": replace(_AVSS, split_metadata=_V3_TABLES),
     "s4_misaligned": _with_negative_sound(_S4, "misaligned"),
     "s4_noise": _with_negative_sound(_S4, "noise"),
     "s4_silent": _with_silence(_S4),
@@ -269,9 +269,11 @@ def find_folder(root: Path, subset: Subset) -> Path:
         raise ValueError(f"subset must be one of {', '.join(get_args(Subset))}, got {subset!r}.")
     layout = LAYOUTS[subset]
     for folder in (root, *(root / name for name in layout.folders)):
-        if (folder / layout.table).is_file():
+        if (folder / layout.metadata).is_file():
             return folder
     problem = "there is no such folder"
     if root.is_dir():
-        problem = f"holds no {layout.table}, nor does a folder {' or '.join(layout.folders)} in it"
+        problem = (
+            f"holds no {layout.metadata}, nor does a folder {' or '.join(layout.folders)} in it"
+        )
     raise DatasetError(f"{root}: {problem}; {_HOW_TO_GET.format(release=layout.release)}.")

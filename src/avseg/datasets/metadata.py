@@ -62,16 +62,16 @@ def find_tables(folder: Path, subset: Subset) -> list[Table]:
         DatasetError: If none is there.
     """
     layout = LAYOUTS[subset]
-    if not layout.split_tables:
-        return [Table(folder / layout.table)]
+    if not layout.split_metadata:
+        return [Table(folder / layout.metadata)]
     tables = [
         Table(place / name, split)
-        for split, name in layout.split_tables.items()
+        for split, name in layout.split_metadata.items()
         for place in (folder, folder / _V3_FOLDER)
         if (place / name).is_file()
     ]
     if not tables:
-        names = ", ".join(layout.split_tables.values())
+        names = ", ".join(layout.split_metadata.values())
         raise DatasetError(
             f"{folder}: has none of the tables of AVS-V3 ({names}); unpack v3.zip of "
             "github.com/GeWu-Lab/Generalizable-Audio-Visual-Segmentation there."
@@ -177,7 +177,7 @@ def read_table(folder: Path, subset: Subset) -> list[ClipEntry]:
         for table in find_tables(folder, subset)
         for row in read_rows(table, layout)
     ]
-    if layout.split_tables:
+    if layout.split_metadata:
         clips = _add_categories(clips, read_table(folder, layout.release))
     return [clip for clip in clips if clip.part in layout.parts]
 

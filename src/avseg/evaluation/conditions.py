@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from avseg.evaluation.following import sound_of
 from avseg.evaluation.prediction import Waveform
 from avseg.synthavs.clips import SyntheticClip
-from avseg.synthavs.contents import Contents, Generated, find_foreign_sound
+from avseg.synthavs.contents import ClipContents, SynthavsSplit, find_off_screen_audio
 from avseg.synthavs.sounds import SAMPLE_RATE
 
 #: Root mean square of the noise, relative to full scale: about that of a source in SynthAVS.
@@ -123,8 +123,8 @@ class OtherSounds:
 
     sample_rate: int
     waveform: Callable[[int], Waveform]
-    contents: Sequence[Contents] | None
-    generated: Generated | None
+    contents: Sequence[ClipContents] | None
+    generated: SynthavsSplit | None
 
     def of(self, index: int, masks: NDArray[np.bool_]) -> Iterator[Condition]:
         """Make the conditions of a clip; which ones there are depends on what is known of it.
@@ -141,7 +141,7 @@ class OtherSounds:
         nothing = np.zeros_like(masks)
         yield Condition("muted", mute(audio), nothing)
         yield Condition("noise", drown_in_noise(audio, rng), nothing)
-        lender = None if self.contents is None else find_foreign_sound(self.contents, index)
+        lender = None if self.contents is None else find_off_screen_audio(self.contents, index)
         if lender is not None:
             foreign = fit(self.waveform(lender), audio.shape[1])
             yield Condition("off-screen", foreign, nothing)
@@ -155,13 +155,13 @@ class OtherSounds:
         yield from self._with_one_removed(scene, rng)
 
     def _with_silent_object(
-        self, scene: SyntheticClip, generated: Generated, rng: np.random.Generator
+        self, scene: SyntheticClip, generated: SynthavsSplit, rng: np.random.Generator
     ) -> Iterator[Condition]:
         shown = {thing.category for thing in scene.scene.objects}
-        silent = sorted(shown - {source.category for source in scene.sources})
+        silent = sorted(shown - {source.category for source in scene.sound_events})
         if silent:
             category = str(rng.choice(silent))
-            audio = sound_of(scene, category, generated.voice, rng)
+            audio = sound_of(scene, category, generated.parameter_split, rng)
             numbers = [
                 number
                 for number, thing in enumerate(scene.scene.objects, start=1)
@@ -173,7 +173,7 @@ class OtherSounds:
     def _with_one_removed(
         self, scene: SyntheticClip, rng: np.random.Generator
     ) -> Iterator[Condition]:
-        seen = sorted({source.category for source in scene.sources if source.object_number})
+        seen = sorted({source.category for source in scene.sound_events if source.object_number})
         if len(seen) > 1:
             rest = scene.without(str(rng.choice(seen)))
             audio = self._bring_to_rate(rest.audio)

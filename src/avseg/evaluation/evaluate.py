@@ -24,7 +24,7 @@ from avseg.metrics.protocols import ProtocolScores
 from avseg.metrics.semantic import SemanticMetrics
 from avseg.segmenter import Segmenter
 from avseg.synthavs.clips import SyntheticClip
-from avseg.synthavs.contents import Generated, find_generated, read_contents
+from avseg.synthavs.contents import SynthavsSplit, find_synthavs_split, read_contents
 
 #: Scenes in which it is measured whether the mask follows the sound.
 FOLLOWED_SCENES = 50
@@ -67,7 +67,7 @@ def evaluate(
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
     require_listening(segmenter)
     start = time.monotonic()
-    generated = find_generated(split)
+    generated = find_synthavs_split(split)
     contents = read_contents(split, generated)
     others = OtherSounds(
         segmenter.processor.sample_rate,
@@ -91,7 +91,7 @@ def evaluate(
     following = None
     if follow and generated is not None:
         scenes = _watched(generated, range(steps - len(split)), len(split), on_progress)
-        following = measure_following(segmenter, scenes, generated.voice, threshold)
+        following = measure_following(segmenter, scenes, generated.parameter_split, threshold)
     return Report(
         model=segmenter.name,
         weights_sha256=segmenter.weights_sha256,
@@ -152,7 +152,9 @@ class _Tally:
         scores = score_clip(clip.clip_id, categories, probs, truth, self._threshold)
         self.clips.append(replace(scores, sounds=sounds))
 
-    def add_baselines(self, clip: AnnotatedClip, index: int, generated: Generated | None) -> None:
+    def add_baselines(
+        self, clip: AnnotatedClip, index: int, generated: SynthavsSplit | None
+    ) -> None:
         """Add masks that need no model: nothing, everything, and every object if they are known."""
         truth = _truth(clip)
         masks = {"nothing": torch.zeros(truth.shape), "everything": torch.ones(truth.shape)}
@@ -200,7 +202,7 @@ def _score_sound(
 
 
 def _watched(
-    generated: Generated, scenes: range, done: int, on_progress: Callable[[float], None]
+    generated: SynthavsSplit, scenes: range, done: int, on_progress: Callable[[float], None]
 ) -> Iterator[SyntheticClip]:
     """Draw scenes, and say of each that it is done when the next is asked for."""
     for index in scenes:

@@ -11,16 +11,15 @@ import scipy.signal  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from avseg.evaluation.prediction import predict
+from avseg.media.clip import FRAME_POSITION
 from avseg.segmenter import Segmenter
 from avseg.synthavs.clips import (
-    FRAME_PHASE,
-    Source,
+    SoundEvent,
     SyntheticClip,
-    Voice,
     make_stems,
     mix,
 )
-from avseg.synthavs.sounds import SAMPLE_RATE
+from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit
 from avseg.types import Clip
 
 #: Share of the picture from which on an object counts as visible.
@@ -50,7 +49,7 @@ class FollowingScores:
 def measure_following(
     segmenter: Segmenter,
     scenes: Iterable[SyntheticClip],
-    voice: Voice,
+    parameter_split: ParameterSplit,
     threshold: float = 0.5,
     seed: int = 0,
 ) -> FollowingScores | None:
@@ -61,7 +60,7 @@ def measure_following(
     Args:
         segmenter: The model and its processor.
         scenes: Clips whose scenes are taken; their own sounds are not.
-        voice: Which synthesis parameters the sounds have.
+        parameter_split: Which synthesis parameters the sounds have.
         threshold: Probability above which a pixel is marked, in (0, 1).
         seed: Of the sounds.
 
@@ -73,7 +72,7 @@ def measure_following(
     for number, scene in enumerate(scenes):
         before = len(ious)
         rng = np.random.default_rng((seed, number))
-        ious += _follow(segmenter, scene, voice, threshold, rng)
+        ious += _follow(segmenter, scene, parameter_split, threshold, rng)
         scene_count += len(ious) > before
     if not ious:
         return None
@@ -87,14 +86,14 @@ def measure_following(
 
 
 def sound_of(
-    scene: SyntheticClip, category: str, voice: Voice, rng: np.random.Generator
+    scene: SyntheticClip, category: str, parameter_split: ParameterSplit, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Synthesise what a scene sounds like if all its objects of one category sound throughout.
 
     Args:
         scene: The scene.
         category: What sounds.
-        voice: Which synthesis parameters.
+        parameter_split: Which synthesis parameters.
         rng: Source of chance.
 
     Returns:
@@ -102,14 +101,14 @@ def sound_of(
     """
     seconds = scene.seconds
     number = [thing.category for thing in scene.scene.objects].index(category) + 1
-    sources = [Source(category, number, np.ones(seconds, bool))]
-    return mix(make_stems(rng, sources, voice, seconds))
+    sources = [SoundEvent(category, number, np.ones(seconds, bool))]
+    return mix(make_stems(rng, sources, parameter_split, seconds))
 
 
 def _follow(
     segmenter: Segmenter,
     scene: SyntheticClip,
-    voice: Voice,
+    parameter_split: ParameterSplit,
     threshold: float,
     rng: np.random.Generator,
 ) -> Iterator[tuple[float, NDArray[np.float64]]]:
@@ -120,7 +119,7 @@ def _follow(
     frames, truth = _render(scene, categories)
     visible = truth.mean(axis=(2, 3)) >= VISIBLE_AREA  # (C, T)
     for number, category in enumerate(categories):
-        audio = sound_of(scene, category, voice, rng)
+        audio = sound_of(scene, category, parameter_split, rng)
         clip = _clip(frames, audio, segmenter.processor.sample_rate)
         probs = predict(segmenter, clip, clip.audio[None]).mask_probs(frames.shape[1:3])
         masks = probs.numpy() > threshold  # (T, H, W)
@@ -156,9 +155,9 @@ def _clip(frames: NDArray[np.uint8], audio: NDArray[np.float32], sample_rate: in
         audio = np.clip(resampled, -1, 1).astype(np.float32)
     seconds = np.arange(len(frames), dtype=np.float64)
     return Clip(
-        source="a scene of SynthAVS",
+        origin="a scene of SynthAVS",
         frames=frames,
-        frame_times=seconds + FRAME_PHASE,
+        frame_times=seconds + FRAME_POSITION,
         audio_times=seconds + 0.5,
         audio=audio,
         audio_start_s=0.0,

@@ -2,7 +2,7 @@
 
 from avseg.export.overlay import OverlayReport, OverlayWriter, open_overlay, save_overlay
 from avseg.export.png import MaskWriter, save_mask, save_masks
-from avseg.export.result import ResultSummary, Run, Setting, find_result, write_result
+from avseg.export.result import ResultKey, ResultSummary, Setting, find_result, write_result
 from avseg.export.rle import CocoRle, decode_mask, encode_mask
 
 __all__ = [
@@ -10,8 +10,8 @@ __all__ = [
     "MaskWriter",
     "OverlayReport",
     "OverlayWriter",
+    "ResultKey",
     "ResultSummary",
-    "Run",
     "Setting",
     "decode_mask",
     "encode_mask",

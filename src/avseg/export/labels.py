@@ -51,7 +51,7 @@ class SourceNumbers:
             marked.sort(key=lambda source: (-source.scores[k], source.name))
             labels = np.zeros(mask.shape, np.uint8)
             for source in marked:
-                self._number(source.name, segmentation.source)
+                self._number(source.name, segmentation.origin)
             for source in reversed(marked):
                 labels[source.masks[k]] = self.of[source.name]
             yield labels, marked

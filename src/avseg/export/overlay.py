@@ -52,7 +52,7 @@ def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
     """Draw a segmentation on the video it was made from.
 
     Args:
-        segmentation: Masks of the whole video; `segmentation.source` is read again.
+        segmentation: Masks of the whole video; `segmentation.origin` is read again.
         path: The mp4 file to write; it appears when it is complete.
 
     Returns:
@@ -63,7 +63,7 @@ def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
         OutputError: If the masks do not belong to the source, or the file cannot be written.
     """
     path = Path(path)
-    with open_overlay(probe(segmentation.source), path) as writer:
+    with open_overlay(probe(segmentation.origin), path) as writer:
         writer.write(segmentation)
     return OverlayReport(path, frame_count=writer.frame_count, sound=writer.sound)
 

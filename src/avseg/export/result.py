@@ -48,7 +48,7 @@ Setting = str | int | float | bool | list[str] | None
 
 
 @dataclass(frozen=True)
-class Run:
+class ResultKey:
     """All that decides a result: which video, which weights, which settings.
 
     Attributes:
@@ -116,7 +116,7 @@ class ResultSummary:
 
 
 def write_result(
-    segmentations: Iterable[Segmentation], folder: str | Path, run: Run
+    segmentations: Iterable[Segmentation], folder: str | Path, key: ResultKey
 ) -> ResultSummary:
     """Write masks, overlay and `result.json` of one video while it is being segmented.
 
@@ -126,7 +126,7 @@ def write_result(
     Args:
         segmentations: The video's chunks in order; taken one by one as they are made.
         folder: The folder to make, one for each video.
-        run: What the result is made from.
+        key: What the result is made from.
 
     Returns:
         What the folder holds.
@@ -138,13 +138,13 @@ def write_result(
     """
     folder = Path(folder)
     _refuse_foreign_files(folder)
-    _refuse_another_video(folder, Path(run.video.path))
+    _refuse_another_video(folder, Path(key.video.path))
     with replace_when_complete(folder) as partial:
         masks = MaskWriter(partial / MASKS_NAME)
-        with _Record(partial / RESULT_NAME, run) as record, ExitStack() as stack:
+        with _Record(partial / RESULT_NAME, key) as record, ExitStack() as stack:
             overlay = (
-                stack.enter_context(open_overlay(run.video, partial / OVERLAY_NAME))
-                if run.overlay
+                stack.enter_context(open_overlay(key.video, partial / OVERLAY_NAME))
+                if key.overlay
                 else None
             )
             for segmentation in segmentations:
@@ -155,12 +155,12 @@ def write_result(
             return record.finish(sound=overlay.sound if overlay is not None else None)
 
 
-def find_result(folder: str | Path, run: Run) -> ResultSummary | None:
+def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
     """Look whether a run has been done before.
 
     Args:
         folder: The folder its result would be in.
-        run: What the result would be made from.
+        key: What the result would be made from.
 
     Returns:
         What the folder holds if it is the complete result of this very run, else None.
@@ -179,9 +179,9 @@ def find_result(folder: str | Path, run: Run) -> ResultSummary | None:
     complete = (
         status == "complete"
         and masks == summary.frame_count
-        and (folder / OVERLAY_NAME).exists() == run.overlay
+        and (folder / OVERLAY_NAME).exists() == key.overlay
     )
-    return summary if complete and fingerprint == run.fingerprint() else None
+    return summary if complete and fingerprint == key.fingerprint() else None
 
 
 class _Record:
@@ -190,9 +190,9 @@ class _Record:
     #: Marked frames of each source so far, None if the model names nothing.
     _source_frames: dict[str, int] | None = None
 
-    def __init__(self, path: Path, run: Run) -> None:
-        self._run = run
-        self._fingerprint = run.fingerprint()
+    def __init__(self, path: Path, key: ResultKey) -> None:
+        self._key = key
+        self._fingerprint = key.fingerprint()
         self._file = path.open("w", encoding="utf-8")
         self._scores: list[float] = []
         self._areas: list[float] = []
@@ -215,7 +215,7 @@ class _Record:
     def finish(self, sound: str | None) -> ResultSummary:
         if not self._areas:
             raise OutputError(
-                f"{self._run.video.path}: the segmentation has no frames, so there is no result."
+                f"{self._key.video.path}: the segmentation has no frames, so there is no result."
             )
         summary = self._summarise(sound)
         facts = asdict(summary)
@@ -229,9 +229,9 @@ class _Record:
         head = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": self._fingerprint,
-            "video": asdict(self._run.video),
-            "model": {"name": model, "sha256": self._run.model_sha256},
-            "settings": dict(self._run.settings),
+            "video": asdict(self._key.video),
+            "model": {"name": model, "sha256": self._key.model_sha256},
+            "settings": dict(self._key.settings),
         }
         return f'{json.dumps(head, allow_nan=False)[:-1]}, "frames": [\n'
 
@@ -253,7 +253,7 @@ class _Record:
         ]
 
     def _summarise(self, sound: str | None) -> ResultSummary:
-        video = self._run.video
+        video = self._key.video
         areas, scores = np.array(self._areas), np.array(self._scores)
         sounding = areas > 0
         return ResultSummary(
@@ -269,7 +269,7 @@ class _Record:
     def _summarise_sources(self) -> dict[str, float] | None:
         if self._source_frames is None:
             return None
-        per_frame_s = self._run.video.duration_s / len(self._areas)
+        per_frame_s = self._key.video.duration_s / len(self._areas)
         return {name: round(n * per_frame_s, 6) for name, n in self._source_frames.items()}
 
 

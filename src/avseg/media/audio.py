@@ -47,13 +47,13 @@ class Sound:
         container: The open file; the sound reads it, so nothing else may.
         stream: The chosen audio stream.
         sample_rate: Samples per second wanted, in Hz.
-        source: The file's name, for messages.
+        origin: The file's name, for messages.
     """
 
     def __init__(
-        self, container: InputContainer, stream: AudioStream, sample_rate: int, source: str
+        self, container: InputContainer, stream: AudioStream, sample_rate: int, origin: str
     ) -> None:
-        self._container, self._stream, self._source = container, stream, source
+        self._container, self._stream, self._origin = container, stream, origin
         self._sample_rate = sample_rate
         self._incoming = self._pieces()
         self._held: list[_Piece] = []
@@ -106,16 +106,16 @@ class Sound:
         reason = "" if self._refusal is None else f" ({self._refusal.strerror})"
         if self._refused or (promised_s and self._reached is None):
             return CorruptVideoError(
-                self._source,
+                self._origin,
                 f"the sound is damaged: {self._refused} of its packets cannot be decoded{reason}; "
                 "copy or download the file again, or re-encode it to keep what is left.",
             )
         if self._reached is None:
-            return NoAudioStreamError(self._source, f"its sound track is empty; {SILENT_OK}")
+            return NoAudioStreamError(self._origin, f"its sound track is empty; {SILENT_OK}")
         reached_s = self._reached / self._sample_rate
         if self._finished and promised_s - reached_s > END_TOLERANCE_S:
             return TruncatedVideoError(
-                self._source,
+                self._origin,
                 f"the sound ends early, at {reached_s:.2f} s of {promised_s:.2f} s{reason}; "
                 "copy or download the file again.",
             )

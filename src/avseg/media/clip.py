@@ -72,15 +72,15 @@ def probe(path: PathLike) -> VideoInfo:
     Returns:
         Its facts.
     """
-    source = os.fspath(path)
+    origin = os.fspath(path)
     with open_media(path) as container:
-        video = choose_video_stream(container, source)
+        video = choose_video_stream(container, origin)
         audio = choose_audio_stream(container, video)
-        picture = Picture(container, video, source)
+        picture = Picture(container, video, origin)
         first = _first_frame(picture)
         height, width = to_rgb(first.frame).shape[:2]
         return VideoInfo(
-            path=source,
+            path=origin,
             width=width,
             height=height,
             rotation=Orientation.of(first.frame).rotation,
@@ -174,10 +174,10 @@ def _clips(
     silent_ok: bool,
 ) -> Iterator[Clip]:
     """Read the chunks, then check that the file was whole."""
-    source = os.fspath(path)
+    origin = os.fspath(path)
     with ExitStack() as files:
         container = files.enter_context(open_media(path))
-        picture = Picture(container, choose_video_stream(container, source), source)
+        picture = Picture(container, choose_video_stream(container, origin), origin)
         # The sound is read through a file handle of its own: in one pass, a file whose sound is
         # stored far from its picture would have to be held in memory.
         sound = _open_sound(files, path, sample_rate, silent_ok)
@@ -185,10 +185,10 @@ def _clips(
         for sample in _samples(picture.shown_frames(), frames_per_second):
             chunk.append(sample)
             if len(chunk) == frames_per_chunk:
-                yield _clip(source, chunk, sound, sample_rate)
+                yield _clip(origin, chunk, sound, sample_rate)
                 chunk = []
         if chunk:
-            yield _clip(source, chunk, sound, sample_rate)
+            yield _clip(origin, chunk, sound, sample_rate)
         damage = picture.damage() or (None if sound is None else sound.damage())
         if damage is not None:
             raise damage
@@ -198,13 +198,13 @@ def _open_sound(
     files: ExitStack, path: PathLike, sample_rate: int, silent_ok: bool
 ) -> Sound | None:
     """Open the sound track; None stands for silence."""
-    source = os.fspath(path)
+    origin = os.fspath(path)
     container = files.enter_context(open_media(path))
-    audio = choose_audio_stream(container, choose_video_stream(container, source))
+    audio = choose_audio_stream(container, choose_video_stream(container, origin))
     if audio is not None:
-        return Sound(container, audio, sample_rate, source)
+        return Sound(container, audio, sample_rate, origin)
     if not silent_ok:
-        raise NoAudioStreamError(source, f"has no sound track that can be decoded; {SILENT_OK}")
+        raise NoAudioStreamError(origin, f"has no sound track that can be decoded; {SILENT_OK}")
     return None
 
 
@@ -242,12 +242,12 @@ def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[
         yield _Sample(to_rgb(last.frame, size), last.start_s, middle_s)
 
 
-def _clip(source: str, samples: list[_Sample], sound: Sound | None, sample_rate: int) -> Clip:
+def _clip(origin: str, samples: list[_Sample], sound: Sound | None, sample_rate: int) -> Clip:
     """Put a chunk's frames together with the sound around them."""
     begin = math.floor((samples[0].sound_s - SOUND_MARGIN_S) * sample_rate)
     end = math.ceil((samples[-1].sound_s + SOUND_MARGIN_S) * sample_rate) + 1
     return Clip(
-        source=source,
+        origin=origin,
         frames=np.stack([sample.rgb for sample in samples]),
         frame_times=np.array([sample.frame_s for sample in samples]),
         audio_times=np.array([sample.sound_s for sample in samples]),

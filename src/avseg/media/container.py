@@ -60,42 +60,42 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
             without a readable index.
     """
     _check_file(path)
-    source = os.fspath(path)
+    origin = os.fspath(path)
     try:
         # "file:" keeps FFmpeg from taking a name such as "take:2.mp4" for an address. Titles in old
         # encodings must not stop us.
-        container = av.open(f"file:{source}", metadata_errors="replace")
+        container = av.open(f"file:{origin}", metadata_errors="replace")
     except FFmpegError as error:
         if isinstance(error, EOFError):
             raise TruncatedVideoError(
-                source, "the file ends before its first frame; copy or download it again."
+                origin, "the file ends before its first frame; copy or download it again."
             ) from error
         if _begins_like_mp4(path):
             raise TruncatedVideoError(
-                source,
+                origin,
                 "begins like an MP4 or QuickTime file, but has no readable index (moov): it was "
                 "cut off, or its index is damaged; copy or download it again, or recover it with a "
                 "tool made for that.",
             ) from error
         raise NotAVideoError(
-            source, f"cannot be opened as a media file ({error.strerror}); give a video file."
+            origin, f"cannot be opened as a media file ({error.strerror}); give a video file."
         ) from error
     with container:
         if TEXT_FORMATS.intersection(container.format.name.split(",")):
             raise NotAVideoError(
-                source,
+                origin,
                 f"is a text file (FFmpeg takes it for {container.format.name!r}); "
                 "give a video file.",
             )
         yield container
 
 
-def choose_video_stream(container: InputContainer, source: str) -> VideoStream:
+def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
     """Choose the stream a player would show.
 
     Args:
         container: The open file.
-        source: Its name, for messages.
+        origin: Its name, for messages.
 
     Returns:
         FFmpeg's best video stream, set to decode with several threads.
@@ -110,7 +110,7 @@ def choose_video_stream(container: InputContainer, source: str) -> VideoStream:
     if not decodable:
         kinds = sorted({str(s.type) for s in container.streams}) or ["no"]
         why = "it has no decoder here" if streams else f"it has {', '.join(kinds)} streams only"
-        raise NoVideoStreamError(source, f"has no picture to segment ({why}); give a video.")
+        raise NoVideoStreamError(origin, f"has no picture to segment ({why}); give a video.")
     stream = next(
         (s for s in decodable if best is not None and s.index == best.index), decodable[0]
     )
@@ -230,13 +230,13 @@ def tolerance_frames(count: int) -> float:
 
 def _check_file(path: PathLike) -> None:
     """Refuse what is not a file with bytes in it."""
-    source, file = os.fspath(path), Path(path)
+    origin, file = os.fspath(path), Path(path)
     if file.is_dir():
-        raise NotAVideoError(source, "is a folder; give a video file.")
+        raise NotAVideoError(origin, "is a folder; give a video file.")
     if not file.is_file():
-        raise NotAVideoError(source, "there is no such file; check the path.")
+        raise NotAVideoError(origin, "there is no such file; check the path.")
     if file.stat().st_size == 0:
-        raise EmptyVideoError(source, "the file has no bytes; copy or download it again.")
+        raise EmptyVideoError(origin, "the file has no bytes; copy or download it again.")
 
 
 def _is_avi(stream: Stream) -> bool:

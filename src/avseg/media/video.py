@@ -59,11 +59,11 @@ class Picture:
     Args:
         container: The open file; the picture reads it, so nothing else may.
         stream: The chosen video stream.
-        source: The file's name, for messages.
+        origin: The file's name, for messages.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, source: str) -> None:
-        self._container, self._stream, self._source = container, stream, source
+    def __init__(self, container: InputContainer, stream: VideoStream, origin: str) -> None:
+        self._container, self._stream, self._origin = container, stream, origin
         self._packets = 0
         self._decoded = 0  # frames whose time moves on
         self._concealed = 0  # of these, frames that the decoder patched over damage
@@ -119,11 +119,11 @@ class Picture:
         promised = self._promised_count()
         if not self._packets and not promised:
             return EmptyVideoError(
-                self._source, "its video stream has no frames; give a video that has some."
+                self._origin, "its video stream has no frames; give a video that has some."
             )
         if self._timeless and not self._decoded:
             return NotAVideoError(
-                self._source,
+                self._origin,
                 "is a raw stream, whose frames have no times; put it into a container (mp4, mkv).",
             )
         counts = f"decoded {self._decoded} of {promised} frames"
@@ -139,12 +139,12 @@ class Picture:
         missing = promised - (self._decoded - self._concealed)
         if not self._decoded or self._refused or missing > tolerance_frames(promised):
             return CorruptVideoError(
-                self._source,
+                self._origin,
                 f"the picture is damaged: {counts}; copy or download the file again, or re-encode "
                 "it to keep what is left.",
             )
         if missing > 0:
-            logger.warning("%s: %s", self._source, counts)
+            logger.warning("%s: %s", self._origin, counts)
         return None
 
     def _frames(self) -> Iterator[VideoFrame]:
@@ -216,7 +216,7 @@ class Picture:
             return None
         reached_s = max(reached_s, 0.0)
         return TruncatedVideoError(
-            self._source,
+            self._origin,
             f"the file ends early, at {reached_s:.2f} s of {promised_s:.2f} s ({counts}); copy or "
             f"download it again, or re-encode it to keep the first {reached_s:.2f} s.",
         )

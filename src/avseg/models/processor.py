@@ -289,7 +289,7 @@ def check_sample_rate(clip: Clip, sample_rate: int) -> None:
     """
     if clip.sample_rate != sample_rate:
         raise ClipError(
-            clip.source,
+            clip.origin,
             f"sound is at {clip.sample_rate} Hz, the model needs {sample_rate} Hz; "
             f"read it with sample_rate={sample_rate}.",
         )

@@ -10,8 +10,8 @@ import torch
 from avseg.datasets.avsbench import AVSBench
 from avseg.metrics.binary import BinaryMetrics
 from avseg.reproduction.grid import Measures
-from avseg.synthavs.clips import Recipe as DataRecipe
-from avseg.synthavs.contents import find_generated
+from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.contents import find_synthavs_split
 from avseg.synthavs.writer import write_synthavs
 
 #: Training clips of SynthAVS, where no data is given; 80 clips for each evaluation split.
@@ -39,7 +39,7 @@ def draw_data(folder: Path) -> Path:
     """
     for subset, clips in CLIPS.items():
         write_synthavs(
-            folder, DataRecipe(subset=subset, clips=clips, evaluation_clips=_EVALUATION_CLIPS)
+            folder, SynthavsOptions(subset=subset, clips=clips, evaluation_clips=_EVALUATION_CLIPS)
         )
     return folder
 
@@ -65,7 +65,7 @@ def _measure_baseline(data: Path, name: str) -> Measures:
     for subset in CLIPS:
         for split in STYLES:
             clips = AVSBench(data, subset, split)
-            generated = find_generated(clips) if name == ALL_OBJECTS else None
+            generated = find_synthavs_split(clips) if name == ALL_OBJECTS else None
             metrics = BinaryMetrics()
             for index, clip in enumerate(clips):
                 marked = np.zeros(clip.masks.shape, bool)

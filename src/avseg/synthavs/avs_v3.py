@@ -40,7 +40,7 @@ def write_v3_tables(folder: Path, clips: Iterable[ClipEntry]) -> None:
         label = f"v3_{split}" if "shot" in split else split
         rows = [semantic_row(clip, label) for clip in chosen]
         if rows:
-            write_table(folder / LAYOUTS["v3"].split_tables[split], SEMANTIC_HEADER, rows)
+            write_table(folder / LAYOUTS["v3"].split_metadata[split], SEMANTIC_HEADER, rows)
 
 
 def semantic_row(clip: ClipEntry, split: str) -> tuple[object, ...]:

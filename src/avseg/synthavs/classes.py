@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
 from avseg.datasets.metadata import NO_SOURCE, visible_objects
 from avseg.errors import DatasetError
-from avseg.synthavs.contents import Generated, find_generated
+from avseg.synthavs.contents import SynthavsSplit, find_synthavs_split
 from avseg.synthavs.writer import CLASS_NAMES
 
 
 @dataclass(frozen=True)
-class ClassedSplit:
+class SemanticSplit:
     """A split whose pixels have a class.
 
     AVSS, its parts and AVS-V3 have maps of classes. SynthAVS's S4 and MS3 have none, but what
@@ -33,11 +33,11 @@ class ClassedSplit:
 
     split: AVSBench
     names: tuple[str, ...]
-    generated: Generated | None
+    generated: SynthavsSplit | None
     drawn: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, split: AVSBench) -> "ClassedSplit":
+    def open(cls, split: AVSBench) -> "SemanticSplit":
         """Find out where a split's classes are.
 
         Args:
@@ -51,7 +51,7 @@ class ClassedSplit:
         """
         if split.class_names is not None:
             return cls(split, split.class_names, None)
-        generated = find_generated(split)
+        generated = find_synthavs_split(split)
         if generated is None:
             part = {"s4": "v1s", "ms3": "v1m"}.get(split.subset, "avss")
             raise DatasetError(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avseg.datasets.layout import LAYOUTS, SECONDS, Release
+from avseg.media.clip import FRAME_POSITION
 from avseg.synthavs.categories import (
     SEEN,
     SEEN_STYLES,
@@ -30,13 +31,9 @@ from avseg.synthavs.scenes import (
     render,
     spread_positions,
 )
-from avseg.synthavs.sounds import SAMPLE_RATE, synthesize
+from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
 
-Voice = Literal["train", "test"]
-Kind = Literal["single", "multi"]
-
-#: AVSBench shows the frame at 15/16 of each second.
-FRAME_PHASE = 15 / 16
+ClipType = Literal["single", "multi"]
 
 #: Objects of a clip with several sources -> probabilities that 1, 2, ... of them sound. More sound
 #: at some time in a clip than at any one time: half of them do not sound for all of it.
@@ -44,22 +41,22 @@ _SOUNDING = {1: (1.0,), 2: (0.7, 0.3), 3: (0.4, 0.45, 0.15), 4: (0.25, 0.5, 0.25
 
 
 @dataclass(frozen=True)
-class World:
+class SplitDomain:
     """What the clips of a split are made from.
 
     Attributes:
         categories: Categories of objects and sounds.
         styles: Art styles.
-        voice: Which synthesis parameters the sounds have.
+        parameter_split: Which synthesis parameters the sounds have.
     """
 
     categories: tuple[str, ...]
     styles: tuple[str, ...]
-    voice: Voice
+    parameter_split: ParameterSplit
 
 
 @dataclass(frozen=True)
-class Source:
+class SoundEvent:
     """One sound of a clip.
 
     Attributes:
@@ -79,15 +76,15 @@ class SyntheticClip:
 
     Attributes:
         scene: What can be seen.
-        sources: What can be heard.
+        sound_events: What can be heard.
         seconds: T, the length of the clip.
-        synthesise: Makes the stems, the same whenever it is called.
+        synthesize_stems: Makes the stems, the same whenever it is called.
     """
 
     scene: Scene
-    sources: tuple[Source, ...]
+    sound_events: tuple[SoundEvent, ...]
     seconds: int
-    synthesise: Callable[[], NDArray[np.float32]]
+    synthesize_stems: Callable[[], NDArray[np.float32]]
 
     @cached_property
     def stems(self) -> NDArray[np.float32]:
@@ -95,7 +92,7 @@ class SyntheticClip:
 
         Made when asked for, as that takes several times as long as all else.
         """
-        return self.synthesise()
+        return self.synthesize_stems()
 
     @property
     def audio(self) -> NDArray[np.float32]:
@@ -111,13 +108,13 @@ class SyntheticClip:
         Returns:
             The same scene with the other sources.
         """
-        kept = [number for number, s in enumerate(self.sources) if s.category != category]
+        kept = [number for number, s in enumerate(self.sound_events) if s.category != category]
         stems = self.stems[[0, *(number + 1 for number in kept)]]
         return SyntheticClip(
             scene=self.scene,
-            sources=tuple(self.sources[number] for number in kept),
+            sound_events=tuple(self.sound_events[number] for number in kept),
             seconds=self.seconds,
-            synthesise=lambda: stems,
+            synthesize_stems=lambda: stems,
         )
 
     def sounding(self, second: int) -> dict[int, str]:
@@ -131,7 +128,7 @@ class SyntheticClip:
         """
         return {
             source.object_number: source.category
-            for source in self.sources
+            for source in self.sound_events
             if source.object_number and source.active[second]
         }
 
@@ -144,46 +141,53 @@ class SyntheticClip:
         Returns:
             Frame (R, R, 3) uint8 RGB and object numbers (R, R) uint8, see `scenes.render`.
         """
-        return render(self.scene, second + FRAME_PHASE)
+        return render(self.scene, second + FRAME_POSITION)
 
 
 def make_clip(
-    rng: np.random.Generator, world: World, kind: Kind, side: int = 224, seconds: int = 5
+    rng: np.random.Generator,
+    domain: SplitDomain,
+    clip_type: ClipType,
+    side: int = 224,
+    seconds: int = 5,
 ) -> SyntheticClip:
     """Draw a clip.
 
     Args:
         rng: Source of chance; the same state gives the same clip.
-        world: What it is made from.
-        kind: "single" has one source for the whole clip, in three of ten clips beside a silent
+        domain: What it is made from.
+        clip_type: "single" has one source for the whole clip, in three of ten clips beside a silent
             object. "multi" has 2 to 4 objects, of which about half are silent in any second: 1 to
-            3 sound, half of those for a run of seconds; also two of a kind, sounds from off the
-            screen, and a few clips without sound.
+            3 sound, half of those for a run of seconds; also two of a category, off-screen
+            sounds, and a few clips without sound.
         side: R, in pixels.
         seconds: T.
 
     Returns:
         The clip.
     """
-    categories = _draw_categories(rng, world, kind)
+    categories = _draw_categories(rng, domain, clip_type)
     positions = spread_positions(rng, len(categories))
     size_range = (0.28, 0.62) if len(categories) <= 2 else (0.28, 0.48)
     objects = tuple(
-        place_object(rng, choose_sprite(rng, category, world.styles), position, size_range)
+        place_object(rng, choose_sprite(rng, category, domain.styles), position, size_range)
         for category, position in zip(categories, positions, strict=True)
     )
     scene = Scene(make_background(rng, side), objects)
-    sources = _draw_sources(rng, world, kind, objects, seconds)
+    sources = _draw_sources(rng, domain, clip_type, objects, seconds)
     chance = deepcopy(rng)
 
-    def synthesise() -> NDArray[np.float32]:
-        return make_stems(deepcopy(chance), sources, world.voice, seconds)
+    def synthesize_stems() -> NDArray[np.float32]:
+        return make_stems(deepcopy(chance), sources, domain.parameter_split, seconds)
 
-    return SyntheticClip(scene, sources, seconds, synthesise)
+    return SyntheticClip(scene, sources, seconds, synthesize_stems)
 
 
 def make_stems(
-    rng: np.random.Generator, sources: Sequence[Source], voice: Voice, seconds: int
+    rng: np.random.Generator,
+    sources: Sequence[SoundEvent],
+    parameter_split: ParameterSplit,
+    seconds: int,
 ) -> NDArray[np.float32]:
     """Synthesise a noise floor and the sources over it.
 
@@ -193,7 +197,7 @@ def make_stems(
     Args:
         rng: Source of chance.
         sources: What sounds.
-        voice: Which synthesis parameters.
+        parameter_split: Which synthesis parameters.
         seconds: T.
 
     Returns:
@@ -203,7 +207,7 @@ def make_stems(
     floor *= 10 ** (rng.uniform(-70, -42) / 20)
     stems = [floor]
     for source in sources:
-        sound = synthesize(source.category, rng, float(seconds), voice)
+        sound = synthesize(source.category, rng, float(seconds), parameter_split)
         gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
         level = np.sqrt(np.mean(sound**2)) + 0.02
         stems.append(np.clip(sound * np.float32(gain / level), -1, 1) * ramps(source.active))
@@ -244,28 +248,30 @@ def ramps(active: NDArray[np.bool_]) -> NDArray[np.float32]:
     return envelope
 
 
-def _draw_categories(rng: np.random.Generator, world: World, kind: Kind) -> list[str]:
-    if kind == "single":
+def _draw_categories(
+    rng: np.random.Generator, domain: SplitDomain, clip_type: ClipType
+) -> list[str]:
+    if clip_type == "single":
         count = 1 if rng.random() < 0.7 else 2
     else:
         count = int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15]))
-    count = min(count, len(world.categories))
-    categories = [str(c) for c in rng.choice(world.categories, count, replace=False)]
-    if kind == "multi" and rng.random() < 0.08:
+    count = min(count, len(domain.categories))
+    categories = [str(c) for c in rng.choice(domain.categories, count, replace=False)]
+    if clip_type == "multi" and rng.random() < 0.08:
         categories[1] = categories[0]
     return categories
 
 
 def _draw_sources(
     rng: np.random.Generator,
-    world: World,
-    kind: Kind,
+    domain: SplitDomain,
+    clip_type: ClipType,
     objects: tuple[MovingObject, ...],
     seconds: int,
-) -> tuple[Source, ...]:
-    if kind == "single":
+) -> tuple[SoundEvent, ...]:
+    if clip_type == "single":
         number = int(rng.integers(len(objects)))
-        return (Source(objects[number].category, number + 1, np.ones(seconds, bool)),)
+        return (SoundEvent(objects[number].category, number + 1, np.ones(seconds, bool)),)
     if rng.random() < 0.015:
         return ()
     odds = _SOUNDING[len(objects)]
@@ -273,14 +279,14 @@ def _draw_sources(
     heard = sorted({objects[i].category for i in rng.permutation(len(objects))[:count]})
     runs = {category: _draw_run(rng, seconds) for category in heard}
     sources = [  # of two of a kind both sound: nothing in the sound could tell them apart
-        Source(thing.category, number, runs[thing.category])
+        SoundEvent(thing.category, number, runs[thing.category])
         for number, thing in enumerate(objects, start=1)
         if thing.category in runs
     ]
     shown = {thing.category for thing in objects}
-    absent = [c for c in world.categories if c not in shown]
+    absent = [c for c in domain.categories if c not in shown]
     if absent and rng.random() < 0.1:
-        sources.append(Source(str(rng.choice(absent)), 0, _draw_run(rng, seconds)))
+        sources.append(SoundEvent(str(rng.choice(absent)), 0, _draw_run(rng, seconds)))
     return tuple(sources)
 
 
@@ -294,24 +300,24 @@ def _draw_run(rng: np.random.Generator, seconds: int) -> NDArray[np.bool_]:
     return active
 
 
-#: Raised when the same recipe gives other clips than before.
+#: Raised when the same options gives other clips than before.
 GENERATOR_VERSION = 2
 
 #: What the clips of each split are made from. AVSBench has the first three splits; who reads only
 #: those does not notice the others.
-WORLDS: dict[str, World] = {
-    "train": World(SEEN, TRAIN_STYLES, "train"),
-    "val": World(SEEN, SEEN_STYLES, "test"),
-    "test": World(SEEN, UNSEEN_STYLES, "test"),
-    "test_seen": World(SEEN, SEEN_STYLES, "test"),
-    "test_zero_shot": World(ZERO_SHOT, SEEN_STYLES, "test"),
+SPLIT_DOMAINS: dict[str, SplitDomain] = {
+    "train": SplitDomain(SEEN, TRAIN_STYLES, "train"),
+    "val": SplitDomain(SEEN, SEEN_STYLES, "test"),
+    "test": SplitDomain(SEEN, UNSEEN_STYLES, "test"),
+    "test_seen": SplitDomain(SEEN, SEEN_STYLES, "test"),
+    "test_zero_shot": SplitDomain(ZERO_SHOT, SEEN_STYLES, "test"),
 }
 
-_KINDS: dict[str, Kind] = {"v1s": "single", "v1m": "multi", "v2": "multi"}
+_CLIP_TYPES: dict[str, ClipType] = {"v1s": "single", "v1m": "multi", "v2": "multi"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class SynthavsOptions:
     """What decides the bytes of a data set.
 
     Attributes:
@@ -353,28 +359,28 @@ class Recipe:
         others = self.evaluation_clips
         if others is None:
             others = min(max(self.clips // 4, 10), 100)
-        return {split: self.clips if split == "train" else others for split in WORLDS}
+        return {split: self.clips if split == "train" else others for split in SPLIT_DOMAINS}
 
 
-def draw_clip(recipe: Recipe, split: str, index: int) -> SyntheticClip:
+def draw_clip(options: SynthavsOptions, split: str, index: int) -> SyntheticClip:
     """Make one clip of a data set anew, with all that is known about it.
 
     Args:
-        recipe: Of the data set.
+        options: Of the data set.
         split: Name of the split.
         index: Number of the clip in its split.
 
     Returns:
         The clip that `write_synthavs` writes.
     """
-    subset_number = get_args(Release).index(recipe.subset)
-    split_number = tuple(WORLDS).index(split)
-    part = part_of(recipe.subset, index)
+    subset_number = get_args(Release).index(options.subset)
+    split_number = tuple(SPLIT_DOMAINS).index(split)
+    part = part_of(options.subset, index)
     return make_clip(
-        np.random.default_rng((recipe.seed, subset_number, split_number, index)),
-        WORLDS[split],
-        _KINDS[part],
-        recipe.side,
+        np.random.default_rng((options.seed, subset_number, split_number, index)),
+        SPLIT_DOMAINS[split],
+        _CLIP_TYPES[part],
+        options.side,
         SECONDS[part],
     )
 

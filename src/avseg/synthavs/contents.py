@@ -17,8 +17,15 @@ from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.layout import LAYOUTS, find_folder
 from avseg.datasets.metadata import NO_SOURCE, read_table
 from avseg.errors import DatasetError
-from avseg.synthavs.clips import GENERATOR_VERSION, WORLDS, Recipe, SyntheticClip, Voice, draw_clip
-from avseg.synthavs.writer import RECIPE_FILE
+from avseg.synthavs.clips import (
+    GENERATOR_VERSION,
+    SPLIT_DOMAINS,
+    SynthavsOptions,
+    SyntheticClip,
+    draw_clip,
+)
+from avseg.synthavs.sounds import ParameterSplit
+from avseg.synthavs.writer import OPTIONS_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +63,7 @@ SEEN_WITH: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Contents:
+class ClipContents:
     """Categories of one clip.
 
     Attributes:
@@ -65,30 +72,30 @@ class Contents:
     """
 
     visible: frozenset[str]
-    heard: frozenset[str]
+    audible: frozenset[str]
 
     @property
     def sounding(self) -> frozenset[str]:
         """What sounds in the picture."""
-        return (self.heard & self.visible) - {NO_SOURCE}
+        return (self.audible & self.visible) - {NO_SOURCE}
 
 
 @dataclass(frozen=True)
-class Generated:
+class SynthavsSplit:
     """A split of SynthAVS, to be drawn anew.
 
     Attributes:
-        recipe: Of the data set.
+        options: Of the data set.
         split: Name of the split.
     """
 
-    recipe: Recipe
+    options: SynthavsOptions
     split: str
 
     @property
-    def voice(self) -> Voice:
+    def parameter_split(self) -> ParameterSplit:
         """Which synthesis parameters the split's sounds have."""
-        return WORLDS[self.split].voice
+        return SPLIT_DOMAINS[self.split].parameter_split
 
     def draw(self, index: int) -> SyntheticClip:
         """Draw a clip with all that is known about it.
@@ -99,7 +106,7 @@ class Generated:
         Returns:
             The clip.
         """
-        return draw_clip(self.recipe, self.split, index)
+        return draw_clip(self.options, self.split, index)
 
     def all_objects(self, index: int) -> NDArray[np.bool_]:
         """Mark every object of a clip, sounding or not.
@@ -114,7 +121,7 @@ class Generated:
         return np.stack([clip.frame(second)[1] > 0 for second in range(clip.seconds)])
 
 
-def find_generated(split: AVSBench) -> Generated | None:
+def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
     """Find out whether a split is of SynthAVS and can be drawn anew.
 
     Args:
@@ -125,23 +132,23 @@ def find_generated(split: AVSBench) -> Generated | None:
         version has drawn.
     """
     try:
-        facts = json.loads((split.folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        facts = json.loads((split.folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if split.subset != facts.get("subset"):  # a part of it, other tables or other sounds
         return None
-    if facts.get("generator_version") != GENERATOR_VERSION or split.split not in WORLDS:
+    if facts.get("generator_version") != GENERATOR_VERSION or split.split not in SPLIT_DOMAINS:
         _log.warning("%s: made by another version of the generator", split.folder)
         return None
     counts = facts["clips"]
-    recipe = Recipe(
+    options = SynthavsOptions(
         subset=facts["subset"],
         clips=counts["train"],
         seed=facts["seed"],
         evaluation_clips=counts["val"],
         side=facts["side"],
     )
-    generated = Generated(recipe, split.split)
+    generated = SynthavsSplit(options, split.split)
     frame, _ = generated.draw(0).frame(0)
     there = split[0].clip.frames[0]
     if frame.shape != there.shape or np.abs(frame.astype(float) - there).mean() > _SAME_FRAME:
@@ -150,7 +157,7 @@ def find_generated(split: AVSBench) -> Generated | None:
     return generated
 
 
-def read_contents(split: AVSBench, generated: Generated | None) -> list[Contents] | None:
+def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[ClipContents] | None:
     """Say what each clip of a split shows and sounds of.
 
     Args:
@@ -158,17 +165,19 @@ def read_contents(split: AVSBench, generated: Generated | None) -> list[Contents
         generated: What draws it, if anything does.
 
     Returns:
-        Contents of each clip; None if the data set does not tell.
+        ClipContents of each clip; None if the data set does not tell.
     """
     if generated is not None:
         return [_contents(generated.draw(index)) for index in range(len(split))]
     named = _named_objects(split)
     if named is None:
         return None
-    return [Contents(visible=_may_show(names), heard=names) for names in map(frozenset, named)]
+    return [
+        ClipContents(visible=_may_show(names), audible=names) for names in map(frozenset, named)
+    ]
 
 
-def find_foreign_sound(contents: Sequence[Contents], index: int) -> int | None:
+def find_off_screen_audio(contents: Sequence[ClipContents], index: int) -> int | None:
     """Choose a clip with a sound that nothing in another's picture makes.
 
     Args:
@@ -182,7 +191,7 @@ def find_foreign_sound(contents: Sequence[Contents], index: int) -> int | None:
     foreign = [
         number
         for number, other in enumerate(contents)
-        if number != index and other.heard and not other.heard & visible
+        if number != index and other.audible and not other.audible & visible
     ]
     return int(np.random.default_rng(index).choice(foreign)) if foreign else None
 
@@ -212,8 +221,8 @@ def _may_show(names: frozenset[str]) -> frozenset[str]:
     return names.union({NO_SOURCE}, *(KINDS[kind] for kind in shown))
 
 
-def _contents(clip: SyntheticClip) -> Contents:
-    return Contents(
+def _contents(clip: SyntheticClip) -> ClipContents:
+    return ClipContents(
         visible=frozenset(thing.category for thing in clip.scene.objects),
-        heard=frozenset(source.category for source in clip.sources),
+        audible=frozenset(source.category for source in clip.sound_events),
     )

@@ -33,7 +33,7 @@ from avseg.synthavs.scenes import (
     render,
     spread_positions,
 )
-from avseg.synthavs.sounds import SAMPLE_RATE, VoiceName, synthesize
+from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
 
 Item = dict[str, Tensor]
 
@@ -226,14 +226,14 @@ class AudioImageTextCorpus(Dataset[Item]):
 
 
 def load_sound_bank(
-    folder: Path, count: int, voice: VoiceName = "train", seconds: int = 5
+    folder: Path, count: int, parameter_split: ParameterSplit = "train", seconds: int = 5
 ) -> dict[str, NDArray[np.int16]]:
     """Synthesise recordings of each category once, and read them from disk afterwards.
 
     Args:
         folder: Where the recordings are kept, one file for each category.
         count: Recordings of a category.
-        voice: Which synthesis parameters, "train" or "test".
+        parameter_split: Which synthesis parameters, "train" or "test".
         seconds: Length of a recording.
 
     Returns:
@@ -241,11 +241,16 @@ def load_sound_bank(
     """
     bank = {}
     for number, category in enumerate(CATEGORIES):
-        path = folder / f"{category}_{voice}_{count}x{seconds}s.npy"
+        path = folder / f"{category}_{parameter_split}_{count}x{seconds}s.npy"
         if not path.exists():
             recordings = np.stack(
                 [
-                    synthesize(category, np.random.default_rng((number, i)), float(seconds), voice)
+                    synthesize(
+                        category,
+                        np.random.default_rng((number, i)),
+                        float(seconds),
+                        parameter_split,
+                    )
                     for i in range(count)
                 ]
             )

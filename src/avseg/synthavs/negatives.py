@@ -16,20 +16,27 @@ from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset, find_fold
 from avseg.datasets.metadata import read_table
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
-from avseg.synthavs.clips import WORLDS, Recipe, Source, draw_clip, make_stems, mix
+from avseg.synthavs.clips import (
+    SPLIT_DOMAINS,
+    SoundEvent,
+    SynthavsOptions,
+    draw_clip,
+    make_stems,
+    mix,
+)
 from avseg.synthavs.sounds import SAMPLE_RATE
-from avseg.synthavs.writer import is_there, write_recipe, write_wav
+from avseg.synthavs.writer import is_there, write_options, write_wav
 
 #: Folder of AVSBench-Robust's sounds, beside those of the data sets.
 NEGATIVES = "avsbench_neg_data"
 
 
-def write_negatives(root: Path, recipe: Recipe, workers: int | None = None) -> Path:
+def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = None) -> Path:
     """Write negative sounds of all clips but those of the training split.
 
     Args:
         root: Where the subset's folder is; theirs goes beside it.
-        recipe: What the subset was made by.
+        options: What the subset was made by.
         workers: Processes; by default one for each core.
 
     Returns:
@@ -40,22 +47,22 @@ def write_negatives(root: Path, recipe: Recipe, workers: int | None = None) -> P
         OutputError: If the folder holds something else, or cannot be made.
         ValueError: If there are no workers.
     """
-    check_has_negatives(recipe.subset)
-    folder = root / NEGATIVES / LAYOUTS[recipe.subset].folders[0]
-    if is_there(folder, recipe):
+    check_has_negatives(options.subset)
+    folder = root / NEGATIVES / LAYOUTS[options.subset].folders[0]
+    if is_there(folder, options):
         return folder
-    entries = read_table(find_folder(root, recipe.subset), recipe.subset)
+    entries = read_table(find_folder(root, options.subset), options.subset)
     clips = [
         (index, entry)
-        for split in recipe.counts()
+        for split in options.counts()
         for index, entry in enumerate(entry for entry in entries if entry.split == split)
         if split != "train"
     ]
     with replace_when_complete(folder) as unfinished:
         unfinished.mkdir()
-        for _ in map_in_processes(partial(_write, unfinished, recipe), clips, workers):
+        for _ in map_in_processes(partial(_write, unfinished, options), clips, workers):
             pass
-        write_recipe(unfinished, recipe)
+        write_options(unfinished, options)
     seconds = clips[0][1].seconds
     write_wav(np.zeros(seconds * SAMPLE_RATE, np.float32), root / NEGATIVES / "silent.wav")
     return folder
@@ -77,23 +84,27 @@ def check_has_negatives(subset: Release) -> None:
         )
 
 
-def _write(folder: Path, recipe: Recipe, clip: tuple[int, ClipEntry]) -> None:
+def _write(folder: Path, options: SynthavsOptions, clip: tuple[int, ClipEntry]) -> None:
     """Write the noise and the other sound of one clip; runs in a worker process."""
     index, entry = clip
-    drawn = draw_clip(recipe, entry.split, index)
-    numbers = get_args(Release).index(recipe.subset), tuple(WORLDS).index(entry.split), index
-    rng = np.random.default_rng((recipe.seed, *numbers, 1))
+    drawn = draw_clip(options, entry.split, index)
+    numbers = (
+        get_args(Release).index(options.subset),
+        tuple(SPLIT_DOMAINS).index(entry.split),
+        index,
+    )
+    rng = np.random.default_rng((options.seed, *numbers, 1))
     noise = rng.standard_normal(len(drawn.audio), np.float32)
     noise *= np.sqrt(np.mean(drawn.audio**2))
-    world = WORLDS[entry.split]
+    domain = SPLIT_DOMAINS[entry.split]
     present = {thing.category for thing in drawn.scene.objects}
-    present |= {source.category for source in drawn.sources}
-    absent = [category for category in world.categories if category not in present]
-    other = Source(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
+    present |= {source.category for source in drawn.sound_events}
+    absent = [category for category in domain.categories if category not in present]
+    other = SoundEvent(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
     sounds = {
         "noise": np.clip(noise, -1, 1),
-        "misaligned": mix(make_stems(rng, [other], world.voice, entry.seconds)),
+        "misaligned": mix(make_stems(rng, [other], domain.parameter_split, entry.seconds)),
     }
     for kind, audio in sounds.items():
-        layout = next(LAYOUTS[s] for s in get_args(Subset) if s == f"{recipe.subset}_{kind}")
+        layout = next(LAYOUTS[s] for s in get_args(Subset) if s == f"{options.subset}_{kind}")
         write_wav(audio, layout.path(layout.audio, folder, entry))

@@ -7,7 +7,8 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from avseg.synthavs.clips import FRAME_PHASE, SyntheticClip
+from avseg.media.clip import FRAME_POSITION
+from avseg.synthavs.clips import SyntheticClip
 from avseg.synthavs.scenes import render
 from avseg.synthavs.sounds import SAMPLE_RATE
 
@@ -16,7 +17,7 @@ FRAMES_PER_SECOND = 25
 #: When in its time on screen a picture shows the scene. By this choice the picture that is on
 #: screen at 15/16 of a second shows the annotated frame itself: whoever takes frames by AVSBench's
 #: rule gets the pictures that the masks belong to.
-_PHASE = FRAME_PHASE * FRAMES_PER_SECOND % 1
+_PHASE = FRAME_POSITION * FRAMES_PER_SECOND % 1
 
 #: One thread, so that the same clip gives the same bytes on every machine.
 _H264_OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1"}

@@ -1,6 +1,6 @@
 """SynthAVS on disk, in AVSBench's layouts: what reads AVSBench reads it.
 
-The same recipe gives the same bytes, whatever the number of processes. AVSBench's pickled
+The same options gives the same bytes, whatever the number of processes. AVSBench's pickled
 spectrograms (`audio_log_mel`) are not written: models make theirs from the sound.
 """
 
@@ -30,7 +30,7 @@ from avseg.synthavs.avs_v3 import (
 from avseg.synthavs.categories import CATEGORIES
 from avseg.synthavs.clips import (
     GENERATOR_VERSION,
-    Recipe,
+    SynthavsOptions,
     SyntheticClip,
     draw_clip,
     part_of,
@@ -39,7 +39,7 @@ from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.video import write_video
 
 #: File that says how a data set was made.
-RECIPE_FILE = "synthavs.json"
+OPTIONS_FILE = "synthavs.json"
 
 #: Classes as in AVSS's `label2idx.json`: by number, 0 the background.
 CLASS_NAMES = ("background", *CATEGORIES)
@@ -59,7 +59,7 @@ class Written:
     Attributes:
         folder: The subset's folder.
         counts: Clips of each split.
-        was_there: Whether the same recipe had written it before, so that nothing was done.
+        was_there: Whether the same options had written it before, so that nothing was done.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Written:
 
 def write_synthavs(
     root: Path,
-    recipe: Recipe,
+    options: SynthavsOptions,
     workers: int | None = None,
     on_clip: Callable[[], None] | None = None,
 ) -> Written:
@@ -78,7 +78,7 @@ def write_synthavs(
     Args:
         root: Where the subset's folder ("Single-source", "Multi-sources", "AVSBench_semantic")
             goes; subsets can share it.
-        recipe: What to write.
+        options: What to write.
         workers: Processes; by default one for each core.
         on_clip: Called whenever a clip is written.
 
@@ -89,24 +89,24 @@ def write_synthavs(
         OutputError: If the folder holds something else, or cannot be written.
         ValueError: If there are no workers.
     """
-    folder = root / LAYOUTS[recipe.subset].folders[0]
-    if is_there(folder, recipe):
-        return Written(folder, recipe.counts(), was_there=True)
+    folder = root / LAYOUTS[options.subset].folders[0]
+    if is_there(folder, options):
+        return Written(folder, options.counts(), was_there=True)
     try:
         with replace_when_complete(folder) as unfinished:
             unfinished.mkdir()
             clips = []
-            write = partial(_write_clip, unfinished, recipe)
-            for clip in map_in_processes(write, _jobs(recipe), workers):
+            write = partial(_write_clip, unfinished, options)
+            for clip in map_in_processes(write, _jobs(options), workers):
                 clips.append(clip)
                 if on_clip is not None:
                     on_clip()
-            _write_tables(unfinished, recipe, clips)
+            _write_tables(unfinished, options, clips)
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written ({error}); free some space or choose another folder."
         ) from error
-    return Written(folder, recipe.counts(), was_there=False)
+    return Written(folder, options.counts(), was_there=False)
 
 
 @dataclass(frozen=True)
@@ -117,24 +117,24 @@ class _Job:
     index: int
 
 
-def _jobs(recipe: Recipe) -> list[_Job]:
-    return [_Job(split, i) for split, count in recipe.counts().items() for i in range(count)]
+def _jobs(options: SynthavsOptions) -> list[_Job]:
+    return [_Job(split, i) for split, count in options.counts().items() for i in range(count)]
 
 
-def _write_clip(folder: Path, recipe: Recipe, job: _Job) -> ClipEntry:
+def _write_clip(folder: Path, options: SynthavsOptions, job: _Job) -> ClipEntry:
     """Make a clip and write its files; runs in a worker process."""
-    clip = draw_clip(recipe, job.split, job.index)
-    part = part_of(recipe.subset, job.index)
-    category = _category(recipe.subset, clip)
-    entry = ClipEntry(_name(recipe.subset, job, part), job.split, category, part)
-    layout = LAYOUTS[recipe.subset]
+    clip = draw_clip(options, job.split, job.index)
+    part = part_of(options.subset, job.index)
+    category = _category(options.subset, clip)
+    entry = ClipEntry(_name(options.subset, job, part), job.split, category, part)
+    layout = LAYOUTS[options.subset]
     for second in range(entry.seconds):
         frame, numbers = clip.frame(second)
         _save_image(frame, layout.path(layout.frame, folder, entry, second))
         if second < entry.annotated_seconds:
-            _write_mask(folder, recipe.subset, entry, second, _classes(clip, second, numbers))
+            _write_mask(folder, options.subset, entry, second, _classes(clip, second, numbers))
     write_wav(clip.audio, layout.path(layout.audio, folder, entry))
-    if recipe.videos:
+    if options.videos:
         path = layout.path(layout.video, folder, entry)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_video(clip, path)
@@ -153,8 +153,8 @@ def _category(subset: Release, clip: SyntheticClip) -> str | None:
     """Say in the words of the subset's table what sounds."""
     if subset == "ms3":
         return None
-    seen = {source.category for source in clip.sources if source.object_number}
-    unseen = {OFF_SCREEN for source in clip.sources if not source.object_number}
+    seen = {source.category for source in clip.sound_events if source.object_number}
+    unseen = {OFF_SCREEN for source in clip.sound_events if not source.object_number}
     return "_".join([*sorted(seen), *unseen]) or NO_SOURCE
 
 
@@ -204,25 +204,25 @@ def write_wav(audio: NDArray[np.float32], path: Path) -> None:
         file.writeframes(np.round(audio * 32767).astype("<i2").tobytes())
 
 
-def _write_tables(folder: Path, recipe: Recipe, clips: list[ClipEntry]) -> None:
-    layout = LAYOUTS[recipe.subset]
-    rows = [_table_row(recipe.subset, clip) for clip in clips]
-    write_table(folder / layout.table, _TABLE_HEADERS[recipe.subset], rows)
-    if recipe.subset == "avss":
+def _write_tables(folder: Path, options: SynthavsOptions, clips: list[ClipEntry]) -> None:
+    layout = LAYOUTS[options.subset]
+    rows = [_table_row(options.subset, clip) for clip in clips]
+    write_table(folder / layout.metadata, _TABLE_HEADERS[options.subset], rows)
+    if options.subset == "avss":
         numbers = {name: number for number, name in enumerate(CLASS_NAMES)}
         _write_json(folder / CLASS_TABLE, numbers)
         write_v3_tables(folder, clips)
-    write_recipe(folder, recipe)
+    write_options(folder, options)
 
 
-def write_recipe(folder: Path, recipe: Recipe) -> None:
+def write_options(folder: Path, options: SynthavsOptions) -> None:
     """Say in a folder how it was made.
 
     Args:
         folder: The folder.
-        recipe: What it was made by.
+        options: What it was made by.
     """
-    _write_json(folder / RECIPE_FILE, _describe(recipe))
+    _write_json(folder / OPTIONS_FILE, _describe(options))
 
 
 def _table_row(subset: Release, clip: ClipEntry) -> tuple[object, ...]:
@@ -237,18 +237,18 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _describe(recipe: Recipe) -> dict[str, object]:
-    options = asdict(recipe)
-    del options["clips"], options["evaluation_clips"]
-    return {"generator_version": GENERATOR_VERSION, **options, "clips": recipe.counts()}
+def _describe(options: SynthavsOptions) -> dict[str, object]:
+    facts = asdict(options)
+    del facts["clips"], facts["evaluation_clips"]
+    return {"generator_version": GENERATOR_VERSION, **facts, "clips": options.counts()}
 
 
-def is_there(folder: Path, recipe: Recipe) -> bool:
-    """Say whether a folder holds what a recipe gives.
+def is_there(folder: Path, options: SynthavsOptions) -> bool:
+    """Say whether a folder holds what a options gives.
 
     Args:
         folder: The folder.
-        recipe: The recipe.
+        options: The options.
 
     Returns:
         False if the folder is empty or not there.
@@ -258,12 +258,12 @@ def is_there(folder: Path, recipe: Recipe) -> bool:
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    wanted = _describe(recipe)
+    wanted = _describe(options)
     try:
-        there = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        there = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{folder}: is there already, and no {RECIPE_FILE} in it says that it may be replaced; "
+            f"{folder}: exists and has no {OPTIONS_FILE}, so it may not be replaced; "
             "name another folder, or remove it."
         ) from error
     differing = [key for key in wanted if there.get(key) != wanted[key]]

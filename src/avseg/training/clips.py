@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from avseg.datasets.avsbench import AVSBench
-from avseg.synthavs.contents import Contents
+from avseg.synthavs.contents import ClipContents
 from avseg.training.feature_cache import Features, FeatureStore, FrozenTower, hash_files
 
 _log = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ class AnnotatedClips(Protocol):
 
 
 def draw_dubs(
-    clips: AnnotatedClips, contents: Sequence[Contents], share: float
+    clips: AnnotatedClips, contents: Sequence[ClipContents], share: float
 ) -> list[Dub[Place]]:
     """Pair frames with sounds from outside their pictures.
 
@@ -291,7 +291,7 @@ def draw_dubs(
     return _draw(places, sounding, contents, count)
 
 
-def draw_clip_dubs(contents: Sequence[Contents], share: float) -> list[Dub[WholeClip]]:
+def draw_clip_dubs(contents: Sequence[ClipContents], share: float) -> list[Dub[WholeClip]]:
     """Pair clips with the sound of others of which nothing is in the picture.
 
     The pairs depend on the data alone. A clip for which no sound can be found is left out.
@@ -307,7 +307,7 @@ def draw_clip_dubs(contents: Sequence[Contents], share: float) -> list[Dub[Whole
         ValueError: If the share is below 0.
     """
     clips = [WholeClip(number) for number in range(len(contents))]
-    sounding = [clip for clip in clips if contents[clip.clip].heard]
+    sounding = [clip for clip in clips if contents[clip.clip].audible]
     return _draw(clips, sounding, contents, _count(share, clips))
 
 
@@ -320,7 +320,7 @@ def _count(share: float, places: Sequence[AnyPlace]) -> int:
 def _draw(
     places: Sequence[AnyPlace],
     sounding: Sequence[AnyPlace],
-    contents: Sequence[Contents],
+    contents: Sequence[ClipContents],
     count: int,
 ) -> list[Dub[AnyPlace]]:
     """Draw pictures, and for each a sound of which nothing is in it, if there is one."""
@@ -330,7 +330,7 @@ def _draw(
         picture = places[choice]
         visible = contents[picture.clip].visible
         lenders = (sounding[i] for i in rng.permutation(len(sounding)))
-        sound = next((p for p in lenders if not contents[p.clip].heard & visible), None)
+        sound = next((p for p in lenders if not contents[p.clip].audible & visible), None)
         if sound is not None:
             dubs.append(Dub(picture, sound))
     return dubs

@@ -77,7 +77,7 @@ def lay_out(root: Path, release: Release) -> None:
             colours = Image.fromarray(class_palette(4)[mask * number])
             save(colours, layout.path(layout.coloured_mask, folder, clip, second))
         save_sound(layout.path(layout.audio, folder, clip), clip.seconds, number)
-    (folder / layout.table).write_text(TABLES[release])
+    (folder / layout.metadata).write_text(TABLES[release])
 
 
 def lay_out_v3(folder: Path) -> None:

@@ -23,7 +23,7 @@ from avseg.evaluation.figures.comparison_sheet import (
 from avseg.evaluation.figures.contact_sheet import COLOURS, paint_classes
 from avseg.evaluation.prediction import Prediction
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.classes import ClassedSplit
+from avseg.synthavs.classes import SemanticSplit
 from tests.segmenters import save_random_text_model
 
 
@@ -123,7 +123,7 @@ def test_a_frame_in_which_nothing_sounds_says_so() -> None:
 
 
 def test_pixels_are_drawn_by_name_where_the_data_and_the_model_tell_it(split: AVSBench) -> None:
-    classed = ClassedSplit.open(split)
+    classed = SemanticSplit.open(split)
     labels = classed.read(1)[1]
     told = replace(marked(labels > 0), classes=labels)
     models = {"masks": [marked(labels > 0)], "classes": [told]}
@@ -140,7 +140,7 @@ def test_pixels_are_drawn_by_name_where_the_data_and_the_model_tell_it(split: AV
 def test_a_model_is_asked_for_classes_if_they_are_wanted(
     split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labels = ClassedSplit.open(split).read(1)[1].astype(np.int64)
+    labels = SemanticSplit.open(split).read(1)[1].astype(np.int64)
     logits = torch.from_numpy(np.eye(37, dtype=np.float32)[labels]).permute(0, 3, 1, 2)
 
     def predict(*asked: Any) -> Prediction:

@@ -21,7 +21,7 @@ from avseg.evaluation.figures.embeddings import (
     require_scikit_learn,
 )
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import Recipe
+from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.models.factories import SAMA
 from tests.segmenters import save_random_baseline
@@ -31,7 +31,9 @@ from tests.segmenters import save_random_baseline
 def single(tmp_path_factory: pytest.TempPathFactory) -> AVSBench:
     """Nine clips of single sources."""
     folder = tmp_path_factory.mktemp("single")
-    write_synthavs(folder, Recipe(subset="s4", clips=1, evaluation_clips=9, side=64), workers=1)
+    write_synthavs(
+        folder, SynthavsOptions(subset="s4", clips=1, evaluation_clips=9, side=64), workers=1
+    )
     return AVSBench(folder, "s4", "test_seen", sample_rate=8000)
 
 

@@ -24,7 +24,7 @@ def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:
     """Draw two frames of noise with three seconds of noise."""
     rng = np.random.default_rng(0)
     return Clip(
-        source="noise.mp4",
+        origin="noise.mp4",
         frames=rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8),
         frame_times=np.array([0.0, 1.0]),
         audio_times=np.array([0.5, 1.5]),

@@ -19,7 +19,7 @@ def make_clip(frames: int = 2, sample_rate: int = 8000) -> Clip:
     rng = np.random.default_rng(0)
     times = np.arange(frames, dtype=np.float64)
     return Clip(
-        source="clip",
+        origin="clip",
         frames=rng.integers(0, 256, (frames, 30, 40, 3), np.uint8),
         frame_times=times,
         audio_times=times + 0.5,

@@ -10,8 +10,8 @@ import torch
 from avseg.datasets import AVSBench
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
-from avseg.synthavs.contents import find_generated, read_contents
-from avseg.synthavs.writer import RECIPE_FILE
+from avseg.synthavs.contents import find_synthavs_split, read_contents
+from avseg.synthavs.writer import OPTIONS_FILE
 from avseg.training.clips import EmbeddedClips, Frames
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
 from avseg.training.parts import Part
@@ -151,7 +151,7 @@ def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data:
         assert isinstance(train, Frames)
         sizes[features] = len(train.places), len(train.dubs)
     split = AVSBench(data, "ms3", "train")
-    assert read_contents(split, find_generated(split)) is not None
+    assert read_contents(split, find_synthavs_split(split)) is not None
     assert sizes["clip"] == (sizes["clap"][0], 0)
     assert sizes["clap"][1] > 0
 
@@ -160,7 +160,7 @@ def test_off_screen_sounds_are_refused_where_nothing_tells_what_is_in_the_pictur
     runs: Path, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(data / "Multi-sources", tmp_path / "Multi-sources")
-    (tmp_path / "Multi-sources" / RECIPE_FILE).unlink()
+    (tmp_path / "Multi-sources" / OPTIONS_FILE).unlink()
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.1)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not tell"):

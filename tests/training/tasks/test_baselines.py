@@ -13,7 +13,7 @@ from avseg.errors import TrainingError
 from avseg.models.frames_and_sounds import FrameSoundProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
-from avseg.synthavs.contents import Contents
+from avseg.synthavs.contents import ClipContents
 from avseg.training.clips import Dub, EmbeddedClips, WholeClip, draw_clip_dubs
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory, FeatureStore
 from avseg.training.recipe import Recipe, load_recipe
@@ -150,8 +150,8 @@ def test_a_frame_keeps_its_own_sound(data: Path) -> None:
 def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path) -> None:
     _, clips = clips_of(data, "ms3/train")
     contents = [
-        Contents(frozenset({"dog"}), frozenset({"dog"})),
-        Contents(frozenset({"cat"}), frozenset({"cat"})),
+        ClipContents(frozenset({"dog"}), frozenset({"dog"})),
+        ClipContents(frozenset({"cat"}), frozenset({"cat"})),
     ]
     dubs = draw_clip_dubs(contents, share=1.5)
     assert len(dubs) == 3
@@ -179,7 +179,7 @@ def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> No
 
 
 def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
-    dog = Contents(frozenset({"dog"}), frozenset({"dog"}))
+    dog = ClipContents(frozenset({"dog"}), frozenset({"dog"}))
     assert draw_clip_dubs([dog, dog], share=1.0) == []
 
 

@@ -21,9 +21,9 @@ from avseg.models.tavis.naming import TavisOutput
 from avseg.synthavs.avs_v3 import SEMANTIC_HEADER, semantic_row, write_table
 from avseg.synthavs.captions import WORDS
 from avseg.synthavs.categories import CATEGORIES, SEEN
-from avseg.synthavs.classes import ClassedSplit
-from avseg.synthavs.clips import Recipe as DataRecipe
-from avseg.synthavs.contents import Contents
+from avseg.synthavs.classes import SemanticSplit
+from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.contents import ClipContents
 from avseg.synthavs.writer import write_synthavs
 from avseg.training.clips import Dub, Place
 from avseg.training.parts import Part
@@ -75,11 +75,11 @@ def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AVS-V3 of three clips of SynthAVS in each split, one shot among two unseen clips."""
     root = tmp_path_factory.mktemp("v3")
     folder = write_synthavs(
-        root, DataRecipe(subset="avss", clips=3, evaluation_clips=3, side=64), workers=1
+        root, SynthavsOptions(subset="avss", clips=3, evaluation_clips=3, side=64), workers=1
     ).folder
     shot, rest = AVSBench(root, "v3", "unseen").entries
     for split, clip in (("1_shot_train", shot), ("1_shot_test", rest)):
-        table = folder / LAYOUTS["v3"].split_tables[split]
+        table = folder / LAYOUTS["v3"].split_metadata[split]
         write_table(table, SEMANTIC_HEADER, [semantic_row(clip, "v3_1_shot")])
     return root
 
@@ -98,7 +98,7 @@ def processor() -> TavisProcessor:
 
 def clips_of(data: Path, name: str, processor: TavisProcessor) -> ClassedClips:
     subset, split = name.split("/")
-    opened = ClassedSplit.open(AVSBench(data, subset, split, processor.sample_rate))  # type: ignore[arg-type]
+    opened = SemanticSplit.open(AVSBench(data, subset, split, processor.sample_rate))  # type: ignore[arg-type]
     return ClassedClips([opened], processor)
 
 
@@ -202,9 +202,9 @@ def test_clips_with_other_names_are_not_trained_on(
 def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Contents] = []
+    told: list[ClipContents] = []
 
-    def draw_dubs(_: ClassedClips, contents: list[Contents], __: float) -> list[Dub[Place]]:
+    def draw_dubs(_: ClassedClips, contents: list[ClipContents], __: float) -> list[Dub[Place]]:
         told.extend(contents)
         return []
 
@@ -245,9 +245,9 @@ def test_few_shots_go_on_from_none(v3: Path, tmp_path: Path) -> None:
 
 def test_the_categories_of_v3_are_those_of_its_training_clips(v3: Path) -> None:
     """SynthAVS's tables are made as AVS-V3's are: no training clip has an unseen category."""
-    split = ClassedSplit.open(AVSBench(v3, "v3", "seen_train"))
+    split = SemanticSplit.open(AVSBench(v3, "v3", "seen_train"))
     assert split.within(SEEN) == list(range(len(split)))
-    unseen = ClassedSplit.open(AVSBench(v3, "v3", "unseen"))
+    unseen = SemanticSplit.open(AVSBench(v3, "v3", "unseen"))
     assert unseen.within(SEEN) == []
 
 

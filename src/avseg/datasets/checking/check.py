@@ -94,13 +94,13 @@ def check_data(
     report = CheckReport(root)
     jobs: list[_Job] = []
     for release, folder in _find_releases(root):
-        if not (folder / LAYOUTS[release].table).is_file():
-            path = folder / LAYOUTS[release].table
+        if not (folder / LAYOUTS[release].metadata).is_file():
+            path = folder / LAYOUTS[release].metadata
             report.findings[release].append(Finding("table-missing", path))
             continue
         jobs += _check_release(release, folder, report)
     if not report.clips and not report.findings:
-        tables = ", ".join(LAYOUTS[release].table for release in get_args(Release))
+        tables = ", ".join(LAYOUTS[release].metadata for release in get_args(Release))
         raise DatasetError(
             f"{root}: holds no data set, nor do the folders in it, {_DEPTH} deep; each has one of "
             f"the tables {tables}."
@@ -125,7 +125,7 @@ def _find_releases(root: Path) -> Iterator[tuple[Release, Path]]:
         inner: list[Path] = []
         for folder in folders:
             for release in releases:
-                wanted = (LAYOUTS[release].table, *_FRAMES[release])
+                wanted = (LAYOUTS[release].metadata, *_FRAMES[release])
                 if any((folder / name).exists() for name in wanted):
                     yield release, folder
             inner += _folders_in(folder)
@@ -136,7 +136,7 @@ def _folders_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     # Tables of AVS-V3 come with a copy of AVSS's in a folder of their own.
-    is_v3 = (folder / LAYOUTS["avss"].table).is_file()
+    is_v3 = (folder / LAYOUTS["avss"].metadata).is_file()
     left_out = _NOT_ENTERED | ({"v3"} if is_v3 else set())
     return sorted(
         path

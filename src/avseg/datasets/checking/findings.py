@@ -29,7 +29,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        kind: Which of `KINDS`.
+        kind: Which of `FINDING_KINDS`.
         path: The file or folder.
         detail: What is special about this one.
         count: How many files or lines it is about.
@@ -49,7 +49,7 @@ def _warning(meaning: str) -> Kind:
     return Kind("warning", meaning)
 
 
-KINDS: dict[str, Kind] = {
+FINDING_KINDS: dict[str, Kind] = {
     "table-missing": _error("files of a data set, but no table that names its clips: copy it"),
     "table-unreadable": _error("the table is damaged or lacks a column: copy it again"),
     "row-incomplete": _error("a line does not say which clip it is: copy the table again"),

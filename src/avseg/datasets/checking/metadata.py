@@ -72,7 +72,7 @@ def check_tables(folder: Path, subset: Subset) -> CheckedTables:
     findings += _check_duplicates(lines)
     findings += _check_apart(lines, layout)
     class_names = None
-    if layout.release == "avss" and not layout.split_tables:
+    if layout.release == "avss" and not layout.split_metadata:
         class_names = _read_classes(folder, findings)
         findings += _check_objects(lines, class_names)
     return CheckedTables(
@@ -124,9 +124,9 @@ def _check_splits(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
     other: dict[tuple[Path, str], list[int]] = defaultdict(list)
     for line in lines:
         said = line.row.cells.get("split", "")
-        if not layout.split_tables and said not in SPLITS:
+        if not layout.split_metadata and said not in SPLITS:
             unknown[line.table.path, said].append(line.row.line)
-        if layout.split_tables and said.removeprefix("v3_") != line.table.split:
+        if layout.split_metadata and said.removeprefix("v3_") != line.table.split:
             other[line.table.path, said].append(line.row.line)
     for (path, said), numbers in unknown.items():
         yield Finding("split-unknown", path, f"{said!r}, first in line {numbers[0]}", len(numbers))
@@ -141,7 +141,7 @@ def _check_duplicates(lines: list[_Line]) -> Iterator[Finding]:
 
 
 def _check_apart(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
-    apart = _APART if layout.split_tables else [SPLITS]
+    apart = _APART if layout.split_metadata else [SPLITS]
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
     videos: dict[str, set[str]] = defaultdict(set)
     paths = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avseg.atomic import replace_when_complete
-from avseg.datasets.checking.findings import KINDS, Finding
+from avseg.datasets.checking.findings import FINDING_KINDS, Finding
 
 
 @dataclass
@@ -37,13 +37,13 @@ class CheckReport:
         """Put findings of one kind together.
 
         Returns:
-            Kind, subset and findings; errors first, then in the order of `KINDS`.
+            Kind, subset and findings; errors first, then in the order of `FINDING_KINDS`.
         """
         groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         for subset, findings in self.findings.items():
             for finding in findings:
                 groups[finding.kind, subset].append(finding)
-        order = sorted(KINDS, key=lambda kind: KINDS[kind].severity != "error")
+        order = sorted(FINDING_KINDS, key=lambda kind: FINDING_KINDS[kind].severity != "error")
         keys = sorted(groups, key=lambda key: order.index(key[0]))
         return [(kind, subset, groups[kind, subset]) for kind, subset in keys]
 
@@ -55,7 +55,7 @@ class CheckReport:
         """
         rows = [
             [
-                KINDS[kind].severity,
+                FINDING_KINDS[kind].severity,
                 kind,
                 subset,
                 str(sum(finding.count for finding in findings)),
@@ -82,8 +82,8 @@ class CheckReport:
             "findings": [
                 {
                     "kind": kind,
-                    "severity": KINDS[kind].severity,
-                    "meaning": KINDS[kind].meaning,
+                    "severity": FINDING_KINDS[kind].severity,
+                    "meaning": FINDING_KINDS[kind].meaning,
                     "subset": subset,
                     "count": sum(finding.count for finding in findings),
                     "places": [self._as_json(finding) for finding in findings],
@@ -109,5 +109,5 @@ class CheckReport:
             finding.count
             for findings in self.findings.values()
             for finding in findings
-            if KINDS[finding.kind].severity == severity
+            if FINDING_KINDS[finding.kind].severity == severity
         )

@@ -30,8 +30,8 @@ from avseg.evaluation.prediction import Prediction, predict, read_waveform, requ
 from avseg.metrics.binary import mask_iou
 from avseg.models.outputs import resize_logits
 from avseg.segmenter import Segmenter
-from avseg.synthavs.classes import ClassedSplit
-from avseg.synthavs.contents import Contents, find_generated, read_contents
+from avseg.synthavs.classes import SemanticSplit
+from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 
 #: Height of the strip of sound and space between two clips, in pixels.
 _STRIP, _SPACE = 64, 14
@@ -180,7 +180,7 @@ def gather_clips(
     split: AVSBench,
     indices: Sequence[int],
     marked: dict[str, list[MarkedClip]],
-    classed: ClassedSplit | None = None,
+    classed: SemanticSplit | None = None,
 ) -> list[ComparedClip]:
     """Put clips beside what models mark in them.
 
@@ -196,7 +196,7 @@ def gather_clips(
     Raises:
         DatasetError: If a file is missing or damaged.
     """
-    contents = read_contents(split, find_generated(split))
+    contents = read_contents(split, find_synthavs_split(split))
     return [
         _compared(
             split, index, contents, {name: clips[place] for name, clips in marked.items()}, classed
@@ -236,9 +236,9 @@ def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
 def _compared(
     split: AVSBench,
     index: int,
-    contents: Sequence[Contents] | None,
+    contents: Sequence[ClipContents] | None,
     marked: dict[str, MarkedClip],
-    classed: ClassedSplit | None,
+    classed: SemanticSplit | None,
 ) -> ComparedClip:
     clip, labels = (split[index], None) if classed is None else classed.read(index)
     known = clip.annotated

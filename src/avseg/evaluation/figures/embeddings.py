@@ -22,7 +22,7 @@ from avseg.evaluation.figures.plots import GREY
 from avseg.evaluation.prediction import prepare, read_waveform, require_listening
 from avseg.models.embedding import Embedder, Modality
 from avseg.segmenter import Segmenter
-from avseg.synthavs.contents import find_generated, read_contents
+from avseg.synthavs.contents import find_synthavs_split, read_contents
 
 #: Fewer clips than this are no map.
 LEAST_CLIPS = 8
@@ -243,7 +243,7 @@ def draw_embeddings(embedded: Embedded) -> Figure:
 
 def _single_sources(split: AVSBench, category_count: int) -> dict[int, str]:
     """Find the clips in which one of the most frequent categories sounds alone, and which."""
-    contents = read_contents(split, find_generated(split)) or []
+    contents = read_contents(split, find_synthavs_split(split)) or []
     single = {n: min(c.sounding) for n, c in enumerate(contents) if len(c.sounding) == 1}
     frequent = dict(Counter(sorted(single.values())).most_common(category_count))
     single = {index: name for index, name in single.items() if name in frequent}

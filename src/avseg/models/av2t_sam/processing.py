@@ -151,7 +151,7 @@ class Av2tSamProcessor(MaskProcessor):
         """
         if sounds is not None and len(sounds) != len(clip.frames):
             raise ClipError(
-                clip.source,
+                clip.origin,
                 f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
             )
         check_sample_rate(clip, self.sample_rate)

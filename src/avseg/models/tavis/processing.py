@@ -167,7 +167,7 @@ class TavisProcessor(MaskProcessor):
         """
         if sounds is not None and len(sounds) != len(clip.frames):
             raise ClipError(
-                clip.source,
+                clip.origin,
                 f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
             )
         check_sample_rate(clip, self.sample_rate)

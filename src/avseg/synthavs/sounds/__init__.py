@@ -9,63 +9,59 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.synthavs.sounds import objects as instruments
-from avseg.synthavs.sounds import objects as things
-from avseg.synthavs.sounds import objects as vehicles
-from avseg.synthavs.sounds import voices as animals
-from avseg.synthavs.sounds import voices as people
+from avseg.synthavs.sounds import objects, voices
 from avseg.synthavs.sounds.signal import (
     SAMPLE_RATE,
+    ParameterSampler,
+    ParameterSplit,
     Signal,
-    Voice,
-    VoiceName,
     highpass,
     unit_peak,
     unit_rms,
 )
 
-__all__ = ["GENERATORS", "SAMPLE_RATE", "Voice", "VoiceName", "synthesize"]
+__all__ = ["GENERATORS", "SAMPLE_RATE", "ParameterSampler", "ParameterSplit", "synthesize"]
 
 #: Makes so many samples of one source in a voice; at any scale, before `synthesize` levels it.
-Generator = Callable[[Voice, int], Signal]
+Generator = Callable[[ParameterSampler, int], Signal]
 
 GENERATORS: dict[str, Generator] = {
-    "dog": animals.dog,
-    "cat": animals.cat,
-    "lion": animals.lion,
-    "horse": animals.horse,
-    "bird": animals.bird,
-    "rooster": animals.rooster,
-    "cow": animals.cow,
-    "sheep": animals.sheep,
-    "pig": animals.pig,
-    "duck": animals.duck,
-    "wolf": animals.wolf,
-    "elephant": animals.elephant,
-    "frog": animals.frog,
-    "car": vehicles.car,
-    "bus": vehicles.bus,
-    "motorcycle": vehicles.motorcycle,
-    "train": vehicles.train,
-    "helicopter": vehicles.helicopter,
-    "airplane": vehicles.airplane,
-    "ambulance": vehicles.ambulance,
-    "tractor": vehicles.tractor,
-    "boat": vehicles.boat,
-    "guitar": instruments.guitar,
-    "piano": instruments.piano,
-    "violin": instruments.violin,
-    "trumpet": instruments.trumpet,
-    "saxophone": instruments.saxophone,
-    "drum": instruments.drum,
-    "accordion": instruments.accordion,
-    "bell": things.bell,
-    "telephone": things.telephone,
-    "clock": things.clock_ticks,
-    "gun": things.gun,
-    "baby": people.baby,
-    "man": people.man,
-    "woman": people.woman,
+    "dog": voices.dog,
+    "cat": voices.cat,
+    "lion": voices.lion,
+    "horse": voices.horse,
+    "bird": voices.bird,
+    "rooster": voices.rooster,
+    "cow": voices.cow,
+    "sheep": voices.sheep,
+    "pig": voices.pig,
+    "duck": voices.duck,
+    "wolf": voices.wolf,
+    "elephant": voices.elephant,
+    "frog": voices.frog,
+    "car": objects.car,
+    "bus": objects.bus,
+    "motorcycle": objects.motorcycle,
+    "train": objects.train,
+    "helicopter": objects.helicopter,
+    "airplane": objects.airplane,
+    "ambulance": objects.ambulance,
+    "tractor": objects.tractor,
+    "boat": objects.boat,
+    "guitar": objects.guitar,
+    "piano": objects.piano,
+    "violin": objects.violin,
+    "trumpet": objects.trumpet,
+    "saxophone": objects.saxophone,
+    "drum": objects.drum,
+    "accordion": objects.accordion,
+    "bell": objects.bell,
+    "telephone": objects.telephone,
+    "clock": objects.clock_ticks,
+    "gun": objects.gun,
+    "baby": voices.baby,
+    "man": voices.man,
+    "woman": voices.woman,
 }
 
 #: Root mean square that sources are brought to, so that a mixture's levels are what it asks for.
@@ -77,7 +73,10 @@ _LOWEST_FREQUENCY = 30.0
 
 
 def synthesize(
-    category: str, rng: np.random.Generator, seconds: float = 5.0, voice: VoiceName = "train"
+    category: str,
+    rng: np.random.Generator,
+    seconds: float = 5.0,
+    parameter_split: ParameterSplit = "train",
 ) -> NDArray[np.float32]:
     """Make the sound of one source that is active throughout.
 
@@ -87,8 +86,8 @@ def synthesize(
         category: One of `GENERATORS`.
         rng: All randomness: the same state gives the same sound.
         seconds: Length of the sound.
-        voice: Whether to draw the source's parameters from the ranges of training or from those
-            held out for testing.
+        parameter_split: Whether the parameters are drawn from the training ranges or from the
+            ranges held out for testing.
 
     Returns:
         Mono sound at `SAMPLE_RATE`, (S,), in [-1, 1].
@@ -100,7 +99,9 @@ def synthesize(
         raise ValueError(f"No sound for {category!r}; there are {', '.join(sorted(GENERATORS))}.")
     if not seconds > 0:
         raise ValueError(f"seconds must be positive, got {seconds}.")
-    source = GENERATORS[category](Voice(rng, voice), round(seconds * SAMPLE_RATE))
+    source = GENERATORS[category](
+        ParameterSampler(rng, parameter_split), round(seconds * SAMPLE_RATE)
+    )
     levelled = _LEVEL * unit_rms(highpass(source, _LOWEST_FREQUENCY))
     if np.abs(levelled).max() > 1:
         levelled = unit_peak(levelled)

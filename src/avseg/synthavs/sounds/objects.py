@@ -7,8 +7,8 @@ import scipy.signal  # type: ignore[import-untyped]
 
 from avseg.synthavs.sounds.signal import (
     SAMPLE_RATE,
+    ParameterSampler,
     Signal,
-    Voice,
     bandpass,
     clock,
     cycles,
@@ -41,7 +41,7 @@ def note_frequency(pitch: float) -> float:
 
 
 def melody(
-    voice: Voice,
+    sampler: ParameterSampler,
     num_samples: int,
     note: Callable[[float, float], Signal],
     root: float,
@@ -51,7 +51,7 @@ def melody(
     """Play a tune that wanders up and down a major scale without rests.
 
     Args:
-        voice: Draws the tune.
+        sampler: Draws the tune.
         num_samples: Length of the result.
         note: Makes one note from its frequency and the time until the next, which it may outlast.
         root: MIDI pitch of the scale's first degree.
@@ -62,23 +62,23 @@ def melody(
         The tune, (num_samples,).
     """
     track = np.zeros(num_samples)
-    at, degree = int(voice.rng.uniform(0, 0.06) * SAMPLE_RATE), int(voice.rng.integers(0, 8))
+    at, degree = int(sampler.rng.uniform(0, 0.06) * SAMPLE_RATE), int(sampler.rng.integers(0, 8))
     while at < num_samples:
-        degree = int(np.clip(degree + voice.rng.integers(-2, 3), 0, len(_MAJOR_SCALE) - 1))
-        duration_s = beat_s * float(voice.rng.choice([0.5, 1, 1, 2]))
+        degree = int(np.clip(degree + sampler.rng.integers(-2, 3), 0, len(_MAJOR_SCALE) - 1))
+        duration_s = beat_s * float(sampler.rng.choice([0.5, 1, 1, 2]))
         for third in range(chord_size):
             pitch = root + _MAJOR_SCALE[(degree + 2 * third) % len(_MAJOR_SCALE)]
             sound = note(note_frequency(pitch), duration_s)[: num_samples - at]
-            track[at : at + len(sound)] += voice.rng.uniform(0.75, 1) * sound
+            track[at : at + len(sound)] += sampler.rng.uniform(0.75, 1) * sound
         at += samples(duration_s)
     return track
 
 
-def guitar(voice: Voice, num_samples: int) -> Signal:
+def guitar(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Plucked strings: bright at once, their high harmonics gone in a moment, from low E up."""
-    root, beat_s = voice.uniform(43, 56), voice.uniform(0.22, 0.4)
-    place, damping = voice.uniform(0.12, 0.25), voice.uniform(0.35, 0.8)
-    chord_size = int(voice.rng.choice([1, 1, 3]))
+    root, beat_s = sampler.uniform(43, 56), sampler.uniform(0.22, 0.4)
+    place, damping = sampler.uniform(0.12, 0.25), sampler.uniform(0.35, 0.8)
+    chord_size = int(sampler.rng.choice([1, 1, 3]))
     # a string plucked at a fraction of its length lacks the harmonics with a node there
     amplitudes = [np.sin(np.pi * k * place) / k**0.7 for k in range(1, 26)]
 
@@ -87,53 +87,55 @@ def guitar(voice: Voice, num_samples: int) -> Signal:
         string = ringing(frequency, amplitudes, 1.5, damping, num)
         return unit_peak(string * envelope(num, 0.002, 0.05))
 
-    return melody(voice, num_samples, pluck, root, beat_s, chord_size)
+    return melody(sampler, num_samples, pluck, root, beat_s, chord_size)
 
 
-def piano(voice: Voice, num_samples: int) -> Signal:
+def piano(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Struck strings: a soft hammer thump, pairs of strings that beat, few harmonics."""
-    root, beat_s = voice.uniform(57, 69), voice.uniform(0.2, 0.42)
-    decay, brightness = voice.uniform(1.8, 3.2), voice.uniform(0.45, 0.65)
-    detuning = voice.uniform(1.0008, 1.002)
-    chord_size = int(voice.rng.choice([1, 2]))
+    root, beat_s = sampler.uniform(57, 69), sampler.uniform(0.2, 0.42)
+    decay, brightness = sampler.uniform(1.8, 3.2), sampler.uniform(0.45, 0.65)
+    detuning = sampler.uniform(1.0008, 1.002)
+    chord_size = int(sampler.rng.choice([1, 2]))
     amplitudes = [brightness**k for k in range(10)]
 
     def strike(frequency: float, _: float) -> Signal:
         num, knock = samples(1.1), samples(0.02)
         strings = ringing(frequency, amplitudes, decay, decay / 4, num)
         strings += 0.7 * ringing(frequency * detuning, amplitudes, decay, decay / 4, num)
-        strings[:knock] += 0.3 * bandpass(voice.noise(knock), 300, 3000) * np.linspace(1, 0, knock)
+        strings[:knock] += (
+            0.3 * bandpass(sampler.noise(knock), 300, 3000) * np.linspace(1, 0, knock)
+        )
         return unit_peak(strings * envelope(num, 0.004, 0.05))
 
-    return melody(voice, num_samples, strike, root, beat_s, chord_size)
+    return melody(sampler, num_samples, strike, root, beat_s, chord_size)
 
 
-def violin(voice: Voice, num_samples: int) -> Signal:
+def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Bowed string: a sawtooth with slow attack and vibrato through the body's resonances."""
-    root, beat_s = voice.uniform(61, 71), voice.uniform(0.35, 0.65)
-    rate, depth = voice.uniform(5, 6.8), voice.uniform(0.007, 0.014)
+    root, beat_s = sampler.uniform(61, 71), sampler.uniform(0.35, 0.65)
+    rate, depth = sampler.uniform(5, 6.8), sampler.uniform(0.007, 0.014)
     body = [
-        (voice.uniform(430, 520), 120, 0.6),
-        (voice.uniform(900, 1200), 200, 0.6),
-        (voice.uniform(2400, 3100), 500, 0.9),
+        (sampler.uniform(430, 520), 120, 0.6),
+        (sampler.uniform(900, 1200), 200, 0.6),
+        (sampler.uniform(2400, 3100), 500, 0.9),
     ]
 
     def bow(frequency: float, duration_s: float) -> Signal:
         num = samples(1.05 * duration_s)
         late = np.minimum(1, 4 * clock(num))  # the hand starts to swing after the bow
         swing = 1 + depth * late * np.sin(2 * np.pi * rate * clock(num))
-        string = sawtooth(frequency * swing) + 0.05 * voice.noise(num)
+        string = sawtooth(frequency * swing) + 0.05 * sampler.noise(num)
         return unit_peak(
             (0.4 * string + formants(string, body)) * envelope(num, 0.07, 0.06, sustain=0.9)
         )
 
-    return melody(voice, num_samples, bow, root, beat_s)
+    return melody(sampler, num_samples, bow, root, beat_s)
 
 
-def trumpet(voice: Voice, num_samples: int) -> Signal:
+def trumpet(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Brass: tongued notes whose harmonics around 1.4 kHz grow with loudness."""
-    root, beat_s = voice.uniform(60, 69), voice.uniform(0.2, 0.42)
-    brassiness, centre = voice.uniform(0.8, 1.1), voice.uniform(1250, 1600)
+    root, beat_s = sampler.uniform(60, 69), sampler.uniform(0.2, 0.42)
+    brassiness, centre = sampler.uniform(0.8, 1.1), sampler.uniform(1250, 1600)
 
     def blow(frequency: float, duration_s: float) -> Signal:
         num = samples(0.9 * duration_s)
@@ -145,54 +147,56 @@ def trumpet(voice: Voice, num_samples: int) -> Signal:
         )
         return unit_peak(harmonics(frequency * vibrato(5.5, 0.004, num), amplitudes))
 
-    return melody(voice, num_samples, blow, root, beat_s)
+    return melody(sampler, num_samples, blow, root, beat_s)
 
 
-def saxophone(voice: Voice, num_samples: int) -> Signal:
+def saxophone(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Reed: low notes scooped from below, overdriven and growling, with audible breath."""
-    root, beat_s = voice.uniform(47, 58), voice.uniform(0.25, 0.48)
-    growl, drive = voice.uniform(0.05, 0.35), voice.uniform(1.3, 1.8)
-    body = [(voice.uniform(570, 670), 220, 1.0), (1250, 260, 0.6), (2600, 400, 0.3)]
+    root, beat_s = sampler.uniform(47, 58), sampler.uniform(0.25, 0.48)
+    growl, drive = sampler.uniform(0.05, 0.35), sampler.uniform(1.3, 1.8)
+    body = [(sampler.uniform(570, 670), 220, 1.0), (1250, 260, 0.6), (2600, 400, 0.3)]
     reed = [1, 0.9, 0.75, 0.6, 0.35, 0.3, 0.22, 0.16, 0.1, 0.08]
 
     def blow(frequency: float, duration_s: float) -> Signal:
         num = samples(0.97 * duration_s)
         scoop = vibrato(4.8, 0.008, num) - 0.04 * np.exp(-25 * clock(num))
         source = np.tanh(drive * harmonics(frequency * scoop, reed)) * vibrato(65, growl, num)
-        source += 0.15 * bandpass(voice.noise(num), 700, 4000)
+        source += 0.15 * bandpass(sampler.noise(num), 700, 4000)
         return unit_peak(formants(source, body) * envelope(num, 0.05, 0.07, sustain=0.85))
 
-    return melody(voice, num_samples, blow, root, beat_s)
+    return melody(sampler, num_samples, blow, root, beat_s)
 
 
-def drum(voice: Voice, num_samples: int) -> Signal:
+def drum(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Drum kit: kicks and snares on a grid of sixteenths, one of them on every beat."""
-    tempo = voice.uniform(95, 165)
-    kick_pitch = voice.uniform(55, 105)
-    snare_pitch = voice.uniform(165, 235)
+    tempo = sampler.uniform(95, 165)
+    kick_pitch = sampler.uniform(55, 105)
+    snare_pitch = sampler.uniform(165, 235)
     num = samples(0.22)
     times = clock(num)
     drop = 1 + 1.5 * np.exp(-40 * times)
     kick = unit_peak(sine(kick_pitch * drop) * np.exp(-18 * times))
-    rattle = 0.9 * highpass(voice.noise(num), 1200) * np.exp(-26 * times)
+    rattle = 0.9 * highpass(sampler.noise(num), 1200) * np.exp(-26 * times)
     snare = unit_peak(sine(snare_pitch * drop) * np.exp(-22 * times) + rattle)
-    pattern = voice.rng.random((2, 16)) < np.array([[0.3], [0.35]])  # (kick and snare, sixteenths)
+    pattern = sampler.rng.random((2, 16)) < np.array(
+        [[0.3], [0.35]]
+    )  # (kick and snare, sixteenths)
     pattern[0, ::8] = True
     pattern[1, 4::8] = True
 
     track = np.zeros(num_samples + num)
     for place, at in enumerate(range(0, num_samples, samples(15 / tempo))):
         for struck, hit in zip(pattern[:, place % 16], (kick, snare), strict=True):
-            track[at : at + num] += struck * voice.rng.uniform(0.7, 1) * hit
+            track[at : at + num] += struck * sampler.rng.uniform(0.7, 1) * hit
     return track[:num_samples]
 
 
-def accordion(voice: Voice, num_samples: int) -> Signal:
+def accordion(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Free reeds: steady chords, each note three reeds that beat against each other."""
-    root, beat_s = voice.uniform(57, 66), voice.uniform(0.25, 0.48)
-    detuning, bellows = voice.uniform(0.005, 0.009), voice.uniform(3, 5)
-    chord_size = int(voice.rng.choice([2, 3]))
-    reed = rolloff(12, voice.uniform(0.7, 0.9))
+    root, beat_s = sampler.uniform(57, 66), sampler.uniform(0.25, 0.48)
+    detuning, bellows = sampler.uniform(0.005, 0.009), sampler.uniform(3, 5)
+    chord_size = int(sampler.rng.choice([2, 3]))
+    reed = rolloff(12, sampler.uniform(0.7, 0.9))
 
     def squeeze(frequency: float, duration_s: float) -> Signal:
         num = samples(1.02 * duration_s)
@@ -203,178 +207,186 @@ def accordion(voice: Voice, num_samples: int) -> Signal:
         tone = np.sum(ranks, axis=0) * vibrato(bellows, 0.05, num)
         return unit_peak(tone * envelope(num, 0.04, 0.04))
 
-    return melody(voice, num_samples, squeeze, root, beat_s, chord_size)
+    return melody(sampler, num_samples, squeeze, root, beat_s, chord_size)
 
 
-def _engine(voice: Voice, firing: Signal, num_harmonics: int, roughness: float) -> Signal:
+def _engine(
+    sampler: ParameterSampler, firing: Signal, num_harmonics: int, roughness: float
+) -> Signal:
     """Harmonics of the firing rate, overdriven, in noise that beats with the firing."""
-    frequency = firing * voice.drift(len(firing), 0.01, 20)
-    strengths = voice.rng.uniform(0.4, 1.0, num_harmonics) * rolloff(num_harmonics, 0.5)
+    frequency = firing * sampler.drift(len(firing), 0.01, 20)
+    strengths = sampler.rng.uniform(0.4, 1.0, num_harmonics) * rolloff(num_harmonics, 0.5)
     combustion = np.tanh(2 * harmonics(frequency, strengths))
-    return combustion + roughness * voice.noise(len(firing)) * (1 + 0.7 * sine(frequency))
+    return combustion + roughness * sampler.noise(len(firing)) * (1 + 0.7 * sine(frequency))
 
 
-def _revs(voice: Voice, low: float, high: float, num_samples: int, rate: float) -> Signal:
+def _revs(
+    sampler: ParameterSampler, low: float, high: float, num_samples: int, rate: float
+) -> Signal:
     """A firing rate that wanders between two, `rate` turns a second."""
     return glide(
-        voice.rng.uniform(low, high, int(num_samples / SAMPLE_RATE * rate) + 3), num_samples
+        sampler.rng.uniform(low, high, int(num_samples / SAMPLE_RATE * rate) + 3), num_samples
     )
 
 
-def car(voice: Voice, num_samples: int) -> Signal:
+def car(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Engine hum around 80 Hz, and honks of two square tones a third apart."""
-    idle = voice.uniform(55, 85)
-    horn = voice.uniform(370, 480)
-    third = voice.uniform(1.2, 1.3)
-    gap_s = voice.uniform(0.2, 0.45)
-    engine = lowpass(_engine(voice, _revs(voice, idle, 1.3 * idle, num_samples, 1.2), 6, 0.5), 900)
+    idle = sampler.uniform(55, 85)
+    horn = sampler.uniform(370, 480)
+    third = sampler.uniform(1.2, 1.3)
+    gap_s = sampler.uniform(0.2, 0.45)
+    engine = lowpass(
+        _engine(sampler, _revs(sampler, idle, 1.3 * idle, num_samples, 1.2), 6, 0.5), 900
+    )
 
     def honk() -> Signal:
-        num = samples(voice.rng.uniform(0.2, 0.5))
+        num = samples(sampler.rng.uniform(0.2, 0.5))
         square = [order % 2 / order for order in range(1, 10)]
         tones = harmonics(steady(horn, num), square)
         tones += 0.9 * harmonics(steady(horn * third, num), square)
         return unit_peak(fade(tones, 0.01))
 
-    return 0.4 * unit_peak(engine) + repeat(voice, num_samples, honk, gap_s)
+    return 0.4 * unit_peak(engine) + repeat(sampler, num_samples, honk, gap_s)
 
 
-def bus(voice: Voice, num_samples: int) -> Signal:
+def bus(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Diesel rumble at 30 Hz and its knocking, with hisses of the air brake."""
-    idle, gap_s = voice.uniform(22, 32), voice.uniform(0.3, 0.5)
-    engine = lowpass(_engine(voice, _revs(voice, idle, 1.2 * idle, num_samples, 0.6), 12, 1.2), 420)
+    idle, gap_s = sampler.uniform(22, 32), sampler.uniform(0.3, 0.5)
+    engine = lowpass(
+        _engine(sampler, _revs(sampler, idle, 1.2 * idle, num_samples, 0.6), 12, 1.2), 420
+    )
 
     def hiss() -> Signal:
-        num = samples(voice.rng.uniform(0.4, 0.8))
-        air = highpass(voice.noise(num), 2500) * np.exp(-np.linspace(0, 4, num))
+        num = samples(sampler.rng.uniform(0.4, 0.8))
+        air = highpass(sampler.noise(num), 2500) * np.exp(-np.linspace(0, 4, num))
         return unit_peak(fade(air, 0.01))
 
-    return unit_peak(engine) + 0.6 * repeat(voice, num_samples, hiss, gap_s, start_s=0.4)
+    return unit_peak(engine) + 0.6 * repeat(sampler, num_samples, hiss, gap_s, start_s=0.4)
 
 
-def motorcycle(voice: Voice, num_samples: int) -> Signal:
+def motorcycle(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Revving: a bright, fast, rasping engine that races up and down between 75 and 270 Hz."""
-    idle, snarl = voice.uniform(75, 115), voice.uniform(2.8, 3.4)
-    firing = _revs(voice, idle, 2.3 * idle, num_samples, 2.2)
-    engine = np.tanh(2 * unit_peak(_engine(voice, firing, 9, 0.8)))
+    idle, snarl = sampler.uniform(75, 115), sampler.uniform(2.8, 3.4)
+    firing = _revs(sampler, idle, 2.3 * idle, num_samples, 2.2)
+    engine = np.tanh(2 * unit_peak(_engine(sampler, firing, 9, 0.8)))
     stroke = 1 + 0.4 * sawtooth(firing / snarl)
     return lowpass(engine * stroke, 3500)
 
 
-def train(voice: Voice, num_samples: int) -> Signal:
+def train(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Steam: puffs of noise a few times a second under a four-note whistle."""
-    puffs = voice.uniform(2.8, 5.5)
-    pitch = voice.uniform(430, 620)
-    gap_s = voice.uniform(0.25, 0.5)
+    puffs = sampler.uniform(2.8, 5.5)
+    pitch = sampler.uniform(430, 620)
+    gap_s = sampler.uniform(0.25, 0.5)
     puff = np.maximum(0, sine(puffs * vibrato(0.2, 0.1, num_samples))) ** 2
-    steam = bandpass(voice.noise(num_samples), 250, 2800) * puff
+    steam = bandpass(sampler.noise(num_samples), 250, 2800) * puff
 
     def whistle() -> Signal:
-        num = samples(voice.rng.uniform(0.6, 1.2))
+        num = samples(sampler.rng.uniform(0.6, 1.2))
         frequency = pitch * vibrato(5, 0.003, num)
         chord = [harmonics(note * frequency, [1, 0.4]) for note in (1, 1.26, 1.5, 1.89)]
-        breath = 0.5 * bandpass(voice.noise(num), pitch, 3 * pitch)
+        breath = 0.5 * bandpass(sampler.noise(num), pitch, 3 * pitch)
         return unit_peak(fade(np.sum(chord, axis=0) + breath, 0.05))
 
-    return 0.7 * unit_peak(steam) + 0.6 * repeat(voice, num_samples, whistle, gap_s, start_s=0.5)
+    return 0.7 * unit_peak(steam) + 0.6 * repeat(sampler, num_samples, whistle, gap_s, start_s=0.5)
 
 
-def helicopter(voice: Voice, num_samples: int) -> Signal:
+def helicopter(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Rotor: low noise chopped ten to eighteen times a second, and a faint turbine."""
-    rate, sharpness = voice.uniform(9.5, 18), voice.uniform(4, 8)
-    depth, turbine = voice.uniform(500, 1100), voice.uniform(1500, 2600)
+    rate, sharpness = sampler.uniform(9.5, 18), sampler.uniform(4, 8)
+    depth, turbine = sampler.uniform(500, 1100), sampler.uniform(1500, 2600)
     chop = np.exp(-sharpness * (cycles(rate * vibrato(0.3, 0.02, num_samples)) % 1))
-    thump = unit_peak(lowpass(voice.noise(num_samples), depth) * chop)
-    air = 0.12 * bandpass(voice.noise(num_samples), 900, 4000) * (0.3 + chop)
+    thump = unit_peak(lowpass(sampler.noise(num_samples), depth) * chop)
+    air = 0.12 * bandpass(sampler.noise(num_samples), 900, 4000) * (0.3 + chop)
     return thump + air + 0.03 * sine(steady(turbine, num_samples))
 
 
-def airplane(voice: Voice, num_samples: int) -> Signal:
+def airplane(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Jet: a steady broad roar with a high, slowly drifting whine of two tones."""
-    whine, roar = voice.uniform(1800, 3200), voice.uniform(1200, 2500)
-    swelling = vibrato(voice.rng.uniform(0.1, 0.4), 0.3, num_samples)
-    noise = lowpass(voice.noise(num_samples), roar, order=1) * swelling
-    frequency = whine * vibrato(voice.rng.uniform(0.1, 0.3), 0.08, num_samples)
+    whine, roar = sampler.uniform(1800, 3200), sampler.uniform(1200, 2500)
+    swelling = vibrato(sampler.rng.uniform(0.1, 0.4), 0.3, num_samples)
+    noise = lowpass(sampler.noise(num_samples), roar, order=1) * swelling
+    frequency = whine * vibrato(sampler.rng.uniform(0.1, 0.3), 0.08, num_samples)
     return unit_peak(noise) + 0.18 * (sine(frequency) + 0.5 * sine(1.52 * frequency))
 
 
-def ambulance(voice: Voice, num_samples: int) -> Signal:
+def ambulance(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Siren: a bright tone that alternates, wails or yelps between two pitches."""
-    low = voice.uniform(440, 640)
-    ratio = voice.uniform(1.4, 1.9)
-    pace = voice.uniform(0.8, 1.25)
-    turns = pace * clock(num_samples) + voice.rng.uniform()
+    low = sampler.uniform(440, 640)
+    ratio = sampler.uniform(1.4, 1.9)
+    pace = sampler.uniform(0.8, 1.25)
+    turns = pace * clock(num_samples) + sampler.rng.uniform()
     sweeps = (
         (2 * turns % 2 >= 1).astype(np.float64),  # two-tone
         0.5 - 0.5 * np.cos(2 * np.pi * 0.7 * turns),  # wail
         3.4 * turns % 1,  # yelp
     )
-    sweep = sweeps[voice.rng.integers(len(sweeps))]
+    sweep = sweeps[sampler.rng.integers(len(sweeps))]
     return harmonics(low * (1 + (ratio - 1) * sweep), [1, 0.5, 0.45, 0.25, 0.2, 0.1])
 
 
-def tractor(voice: Voice, num_samples: int) -> Signal:
+def tractor(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Putt-putt: separate explosions of one big cylinder, ten to sixteen a second."""
-    rate, thud_pitch = voice.uniform(9, 15), voice.uniform(75, 120)
-    wander = 1 + 0.06 * lowpass(voice.noise(num_samples), 8)
+    rate, thud_pitch = sampler.uniform(9, 15), sampler.uniform(75, 120)
+    wander = 1 + 0.06 * lowpass(sampler.noise(num_samples), 8)
     starts = pulses(rate * wander)
     times = clock(samples(0.06))
     thud = np.exp(-70 * times) * np.sin(2 * np.pi * thud_pitch * times)
     thuds = scipy.signal.oaconvolve(starts, thud)[:num_samples]
     exhaust = scipy.signal.oaconvolve(starts, np.exp(-60 * times))[:num_samples]
-    exhaust = exhaust * bandpass(voice.noise(num_samples), 200, 1800)
-    return unit_peak(thuds) + 0.6 * unit_peak(exhaust) + 0.02 * voice.noise(num_samples)
+    exhaust = exhaust * bandpass(sampler.noise(num_samples), 200, 1800)
+    return unit_peak(thuds) + 0.6 * unit_peak(exhaust) + 0.02 * sampler.noise(num_samples)
 
 
-def boat(voice: Voice, num_samples: int) -> Signal:
+def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Fog horn: long blasts of two low tones over the wash of waves."""
-    pitch = voice.uniform(85, 155)
-    length = voice.uniform(0.9, 1.8)
-    gap_s = voice.uniform(0.2, 0.45)
-    waves = vibrato(voice.rng.uniform(0.3, 0.8), 0.8, num_samples)
-    wash = bandpass(voice.noise(num_samples), 300, 1500) * waves
+    pitch = sampler.uniform(85, 155)
+    length = sampler.uniform(0.9, 1.8)
+    gap_s = sampler.uniform(0.2, 0.45)
+    waves = vibrato(sampler.rng.uniform(0.3, 0.8), 0.8, num_samples)
+    wash = bandpass(sampler.noise(num_samples), 300, 1500) * waves
 
     def blast() -> Signal:
-        num = samples(length * voice.jitter(0.15))
+        num = samples(length * sampler.jitter(0.15))
         tones = harmonics(steady(pitch, num), rolloff(12, 0.5))
         tones += 0.5 * harmonics(steady(1.26 * pitch, num), rolloff(9, 0.5))
         return unit_peak(lowpass(tones, 1200) * envelope(num, 0.08, 0.08))
 
-    return 0.3 * unit_peak(wash) + repeat(voice, num_samples, blast, gap_s)
+    return 0.3 * unit_peak(wash) + repeat(sampler, num_samples, blast, gap_s)
 
 
 #: Partials of a church bell, relative to its strike note.
 _BELL_PARTIALS = (0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1)
 
 
-def bell(voice: Voice, num_samples: int) -> Signal:
+def bell(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Church bell: slow strokes of inharmonic partials that ring on into each other."""
-    pitch = voice.uniform(300, 740)
-    decay = voice.uniform(1.2, 2.2)
-    interval = voice.uniform(0.6, 0.95)
+    pitch = sampler.uniform(300, 740)
+    decay = sampler.uniform(1.2, 2.2)
+    interval = sampler.uniform(0.6, 0.95)
     num = samples(2.5)
     times = clock(num)
     stroke = np.zeros(num)
     for partial in _BELL_PARTIALS:
-        strength = voice.rng.uniform(0.4, 1.0)
+        strength = sampler.rng.uniform(0.4, 1.0)
         ring = np.exp(-times * decay * (0.6 + 0.5 * partial))
         stroke += strength * np.sin(2 * np.pi * pitch * partial * times) * ring
     clapper = samples(0.025)
-    stroke[:clapper] += 0.3 * voice.noise(clapper) * np.linspace(1, 0, clapper)
+    stroke[:clapper] += 0.3 * sampler.noise(clapper) * np.linspace(1, 0, clapper)
 
     track = np.zeros(num_samples + num)
-    first = samples(voice.rng.uniform(0, 0.1))
+    first = samples(sampler.rng.uniform(0, 0.1))
     for at in range(first, num_samples, samples(interval)):
-        track[at : at + num] += voice.rng.uniform(0.75, 1) * stroke
+        track[at : at + num] += sampler.rng.uniform(0.75, 1) * stroke
     return track[:num_samples]
 
 
-def telephone(voice: Voice, num_samples: int) -> Signal:
+def telephone(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Old telephone: a clapper beating two small high bells in turn, ring and pause."""
-    low, high = voice.uniform(1080, 1480), voice.uniform(1620, 2080)
-    beats = voice.uniform(18, 26)
-    length = voice.uniform(0.5, 1.0)
-    gap_s = voice.uniform(0.2, 0.45)
+    low, high = sampler.uniform(1080, 1480), sampler.uniform(1620, 2080)
+    beats = sampler.uniform(18, 26)
+    length = sampler.uniform(0.5, 1.0)
+    gap_s = sampler.uniform(0.2, 0.45)
 
     def ring() -> Signal:
         num = samples(length)
@@ -383,36 +395,36 @@ def telephone(voice: Voice, num_samples: int) -> Signal:
         struck = np.where(np.floor(turns) % 2 > 0, *gongs)
         return unit_peak(fade(struck * np.exp(-3 * (turns % 1)), 0.01))
 
-    return repeat(voice, num_samples, ring, gap_s)
+    return repeat(sampler, num_samples, ring, gap_s)
 
 
-def clock_ticks(voice: Voice, num_samples: int) -> Signal:
+def clock_ticks(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Clock: dry clicks of a few milliseconds, tick higher than tock, at an even pace."""
-    rate, pitch = voice.uniform(2.0, 4.2), voice.uniform(1800, 3800)
+    rate, pitch = sampler.uniform(2.0, 4.2), sampler.uniform(1800, 3800)
     ticks = [
-        unit_peak(noisy_sine(voice, pitch * lower, decay=190, duration_s=0.035))
+        unit_peak(noisy_sine(sampler, pitch * lower, decay=190, duration_s=0.035))
         for lower in (1.0, 0.78)
     ]
     track = np.zeros(num_samples + samples(0.05))
-    first = samples(voice.rng.uniform(0, 0.1))
+    first = samples(sampler.rng.uniform(0, 0.1))
     for number, at in enumerate(range(first, num_samples, samples(1 / rate))):
         tick = ticks[number % 2]
-        track[at : at + len(tick)] += voice.rng.uniform(0.85, 1) * tick
+        track[at : at + len(tick)] += sampler.rng.uniform(0.85, 1) * tick
     return track[:num_samples]
 
 
-def gun(voice: Voice, num_samples: int) -> Signal:
+def gun(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Shots: a crack of white noise, a blast of low noise behind it, single or in bursts."""
-    decay = voice.uniform(12, 28)
-    darkness = voice.uniform(600, 2400)
-    gap_s = voice.uniform(0.0, 0.4)
+    decay = sampler.uniform(12, 28)
+    darkness = sampler.uniform(600, 2400)
+    gap_s = sampler.uniform(0.0, 0.4)
 
     def shot() -> Signal:
         num = samples(0.3)
         times = clock(num)
-        crack = voice.noise(num) * np.exp(-3 * decay * times)
-        blast = 2 * lowpass(voice.noise(num), darkness) * np.exp(-0.6 * decay * times)
+        crack = sampler.noise(num) * np.exp(-3 * decay * times)
+        blast = 2 * lowpass(sampler.noise(num), darkness) * np.exp(-0.6 * decay * times)
         thump = 0.8 * np.sin(2 * np.pi * 80 * times) * np.exp(-25 * times)
         return unit_peak((crack + blast + thump) * envelope(num, 0.001, 0.05))
 
-    return repeat(voice, num_samples, shot, gap_s)
+    return repeat(sampler, num_samples, shot, gap_s)

@@ -29,10 +29,10 @@ BANDS = {
 _HIGHEST_FREQUENCY = 0.47 * SAMPLE_RATE
 
 Signal = NDArray[np.float64]
-VoiceName = Literal["train", "test"]
+ParameterSplit = Literal["train", "test"]
 
 
-class Voice:
+class ParameterSampler:
     """One source's random draws, with its identity kept to the parameters of training or of test.
 
     What makes a source this dog and no other (pitch, throat, tempo) comes from `uniform`; what
@@ -46,9 +46,9 @@ class Voice:
         ValueError: If there is no voice of that name.
     """
 
-    def __init__(self, rng: np.random.Generator, name: VoiceName) -> None:
+    def __init__(self, rng: np.random.Generator, name: ParameterSplit) -> None:
         if name not in BANDS:
-            raise ValueError(f"voice must be one of {', '.join(BANDS)}, got {name!r}.")
+            raise ValueError(f"parameter_split must be one of {', '.join(BANDS)}, got {name!r}.")
         self.rng = rng
         self._bands = np.array(BANDS[name])  # (bands, 2)
         widths = self._bands[:, 1] - self._bands[:, 0]
@@ -232,10 +232,12 @@ def formants(source: Signal, resonances: Iterable[tuple[float, float, float]]) -
     return coloured
 
 
-def noisy_sine(voice: Voice, frequency: float, decay: float, duration_s: float) -> Signal:
+def noisy_sine(
+    sampler: ParameterSampler, frequency: float, decay: float, duration_s: float
+) -> Signal:
     """Return a short knock: a dying sine with noise around its frequency."""
     num = samples(duration_s)
-    noise = bandpass(voice.noise(num), frequency * 0.8, frequency * 2)
+    noise = bandpass(sampler.noise(num), frequency * 0.8, frequency * 2)
     return (sine(steady(frequency, num)) + 0.7 * noise) * np.exp(-decay * clock(num))
 
 
@@ -268,12 +270,16 @@ def unit_rms(signal: Signal) -> Signal:
 
 
 def repeat(
-    voice: Voice, num_samples: int, event: Callable[[], Signal], gap_s: float, start_s: float = 0.1
+    sampler: ParameterSampler,
+    num_samples: int,
+    event: Callable[[], Signal],
+    gap_s: float,
+    start_s: float = 0.1,
 ) -> Signal:
     """Lay out one event after the other, each a little louder or softer than the last.
 
     Args:
-        voice: Draws start, gaps and loudness.
+        sampler: Draws start, gaps and loudness.
         num_samples: Length of the result; the last event is cut there.
         event: Makes one event of peak 1.
         gap_s: Mean silence between events; none is longer than `MAX_GAP_S`.
@@ -283,11 +289,11 @@ def repeat(
         The events and the silence between them, (num_samples,).
     """
     track = np.zeros(num_samples)
-    at = int(voice.rng.uniform(0, start_s) * SAMPLE_RATE)
+    at = int(sampler.rng.uniform(0, start_s) * SAMPLE_RATE)
     while at < num_samples:
         sound = event()
         kept = min(len(sound), num_samples - at)
-        track[at : at + kept] += voice.rng.uniform(0.75, 1.0) * sound[:kept]
-        gap = min(gap_s * voice.jitter(0.35), MAX_GAP_S)
+        track[at : at + kept] += sampler.rng.uniform(0.75, 1.0) * sound[:kept]
+        gap = min(gap_s * sampler.jitter(0.35), MAX_GAP_S)
         at += len(sound) + int(gap * SAMPLE_RATE)
     return track

@@ -5,8 +5,8 @@ import numpy as np
 from avseg.synthavs.sounds.objects import melody
 from avseg.synthavs.sounds.signal import (
     SAMPLE_RATE,
+    ParameterSampler,
     Signal,
-    Voice,
     bandpass,
     clock,
     envelope,
@@ -29,125 +29,125 @@ from avseg.synthavs.sounds.signal import (
 )
 
 
-def dog(voice: Voice, num_samples: int) -> Signal:
+def dog(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Bark: a short rough buzz whose pitch jumps up and falls."""
-    pitch = voice.uniform(280, 620)
-    length = voice.uniform(0.10, 0.19)
-    gap_s = voice.uniform(0.14, 0.42)
+    pitch = sampler.uniform(280, 620)
+    length = sampler.uniform(0.10, 0.19)
+    gap_s = sampler.uniform(0.14, 0.42)
     throat = [
-        (pitch * voice.uniform(1.6, 2.2), 150, 1.0),
-        (voice.uniform(1300, 1900), 220, 0.6),
-        (voice.uniform(2500, 3200), 300, 0.35),
+        (pitch * sampler.uniform(1.6, 2.2), 150, 1.0),
+        (sampler.uniform(1300, 1900), 220, 0.6),
+        (sampler.uniform(2500, 3200), 300, 0.35),
     ]
 
     def bark() -> Signal:
-        num = samples(length * voice.jitter(0.15))
-        frequency = pitch * glide([0.75, 1.25, 0.7], num) * voice.drift(num, 0.03, 8)
-        source = sawtooth(frequency) + 0.45 * voice.noise(num)
+        num = samples(length * sampler.jitter(0.15))
+        frequency = pitch * glide([0.75, 1.25, 0.7], num) * sampler.drift(num, 0.03, 8)
+        source = sawtooth(frequency) + 0.45 * sampler.noise(num)
         return unit_peak(formants(source, throat) * envelope(num, 0.008, 0.05, sustain=0.5))
 
-    return repeat(voice, num_samples, bark, gap_s)
+    return repeat(sampler, num_samples, bark, gap_s)
 
 
-def cat(voice: Voice, num_samples: int) -> Signal:
+def cat(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Meow: a clear tone that bends up and down while its vowel opens and closes."""
-    pitch = voice.uniform(450, 780)
-    length = voice.uniform(0.5, 0.9)
-    gap_s = voice.uniform(0.15, 0.4)
-    tremor, mouth = voice.uniform(5, 8), voice.uniform(0.9, 1.1)
+    pitch = sampler.uniform(450, 780)
+    length = sampler.uniform(0.5, 0.9)
+    gap_s = sampler.uniform(0.15, 0.4)
+    tremor, mouth = sampler.uniform(5, 8), sampler.uniform(0.9, 1.1)
 
     def meow() -> Signal:
-        num = samples(length * voice.jitter(0.15))
+        num = samples(length * sampler.jitter(0.15))
         bend = glide([0.8, 1.15, 1.1, 0.75], num) * vibrato(tremor, 0.012, num)
-        source = harmonics(pitch * bend * voice.drift(num, 0.01, 8), rolloff(13, 1.05))
+        source = harmonics(pitch * bend * sampler.drift(num, 0.01, 8), rolloff(13, 1.05))
         openness = swell(num, 0.7)
         closed = formants(source, [(900 * mouth, 200, 1.0), (2700 * mouth, 300, 0.5)])
         opened = formants(source, [(1600 * mouth, 250, 1.0), (3200 * mouth, 300, 0.7)])
         vowel = closed * (1 - openness) + opened * openness
-        return unit_peak((vowel + 0.02 * voice.noise(num)) * openness)
+        return unit_peak((vowel + 0.02 * sampler.noise(num)) * openness)
 
-    return repeat(voice, num_samples, meow, gap_s)
+    return repeat(sampler, num_samples, meow, gap_s)
 
 
-def lion(voice: Voice, num_samples: int) -> Signal:
+def lion(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Roar: a very low buzz torn by noise, long, with little above 1.5 kHz."""
-    pitch = voice.uniform(55, 100)
-    length = voice.uniform(0.9, 1.6)
-    gap_s = voice.uniform(0.1, 0.35)
+    pitch = sampler.uniform(55, 100)
+    length = sampler.uniform(0.9, 1.6)
+    gap_s = sampler.uniform(0.1, 0.35)
     throat = [
-        (voice.uniform(220, 320), 120, 1.0),
-        (voice.uniform(550, 750), 180, 0.7),
-        (voice.uniform(1200, 1500), 300, 0.25),
+        (sampler.uniform(220, 320), 120, 1.0),
+        (sampler.uniform(550, 750), 180, 0.7),
+        (sampler.uniform(1200, 1500), 300, 0.25),
     ]
 
     def roar() -> Signal:
-        num = samples(length * voice.jitter(0.2))
-        frequency = pitch * glide([0.8, 1.25, 1.0], num) * voice.drift(num, 0.09, 30)
-        tearing = 1 + 4.8 * np.abs(lowpass(voice.noise(num), 60))
-        source = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * voice.noise(num)
+        num = samples(length * sampler.jitter(0.2))
+        frequency = pitch * glide([0.8, 1.25, 1.0], num) * sampler.drift(num, 0.09, 30)
+        tearing = 1 + 4.8 * np.abs(lowpass(sampler.noise(num), 60))
+        source = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * sampler.noise(num)
         return unit_peak(fade(formants(source, throat) * swell(num, 0.6), 0.03))
 
-    return repeat(voice, num_samples, roar, gap_s)
+    return repeat(sampler, num_samples, roar, gap_s)
 
 
-def horse(voice: Voice, num_samples: int) -> Signal:
+def horse(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Trot of hollow hoof beats in uneven pairs with a neigh (trembling tone) now and then."""
-    strides, hoof_pitch = voice.uniform(1.8, 3.0), voice.uniform(700, 1300)
-    pitch, tremor = voice.uniform(650, 1000), voice.uniform(9, 13)
-    neighing = voice.rng.uniform(0.15, 0.5)
+    strides, hoof_pitch = sampler.uniform(1.8, 3.0), sampler.uniform(700, 1300)
+    pitch, tremor = sampler.uniform(650, 1000), sampler.uniform(9, 13)
+    neighing = sampler.rng.uniform(0.15, 0.5)
 
     def trot() -> Signal:
-        num = samples(1 / strides * voice.jitter(0.05))
+        num = samples(1 / strides * sampler.jitter(0.05))
         stride = np.zeros(num + samples(0.1))
         for at in (0.0, 0.33):
-            hoof = noisy_sine(voice, hoof_pitch * voice.jitter(0.12), decay=75, duration_s=0.09)
+            hoof = noisy_sine(sampler, hoof_pitch * sampler.jitter(0.12), decay=75, duration_s=0.09)
             start = int(at * num)
-            stride[start : start + len(hoof)] += voice.rng.uniform(0.6, 1) * hoof
+            stride[start : start + len(hoof)] += sampler.rng.uniform(0.6, 1) * hoof
         return unit_peak(stride[:num])
 
     def neigh() -> Signal:
-        num = samples(voice.rng.uniform(0.8, 1.2))
+        num = samples(sampler.rng.uniform(0.8, 1.2))
         frequency = pitch * glide([0.8, 1.25, 1.0, 0.55], num) * vibrato(tremor, 0.09, num)
-        source = harmonics(frequency, rolloff(9, 0.9)) + 0.15 * voice.noise(num)
+        source = harmonics(frequency, rolloff(9, 0.9)) + 0.15 * sampler.noise(num)
         vowel = formants(source * vibrato(tremor, 0.5, num), [(1100, 300, 1.0), (2300, 400, 0.6)])
         return unit_peak(vowel * envelope(num, 0.05, 0.3, sustain=0.85))
 
     def either() -> Signal:
-        return neigh() if voice.rng.random() < neighing / 3 else trot()
+        return neigh() if sampler.rng.random() < neighing / 3 else trot()
 
-    return repeat(voice, num_samples, either, gap_s=0.01)
+    return repeat(sampler, num_samples, either, gap_s=0.01)
 
 
-def bird(voice: Voice, num_samples: int) -> Signal:
+def bird(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Song: phrases of pure whistled chirps between 2 and 6 kHz."""
-    pitch, length = voice.uniform(2600, 5000), voice.uniform(0.05, 0.15)
-    bend, gap_s = voice.uniform(-0.35, 0.4), voice.uniform(0.1, 0.4)
-    num_chirps = int(voice.rng.integers(2, 7))
-    trill = voice.rng.choice([0.0, 0.05])
+    pitch, length = sampler.uniform(2600, 5000), sampler.uniform(0.05, 0.15)
+    bend, gap_s = sampler.uniform(-0.35, 0.4), sampler.uniform(0.1, 0.4)
+    num_chirps = int(sampler.rng.integers(2, 7))
+    trill = sampler.rng.choice([0.0, 0.05])
 
     def chirp() -> Signal:
-        num = samples(length * voice.jitter(0.2))
-        frequency = pitch * voice.jitter(0.03) * glide([1, 1 + bend, 1 + 0.2 * bend], num)
+        num = samples(length * sampler.jitter(0.2))
+        frequency = pitch * sampler.jitter(0.03) * glide([1, 1 + bend, 1 + 0.2 * bend], num)
         return sine(frequency * vibrato(30, trill, num)) * swell(num)
 
     def phrase() -> Signal:
-        pause = np.zeros(samples(voice.rng.uniform(0.02, 0.07)))
+        pause = np.zeros(samples(sampler.rng.uniform(0.02, 0.07)))
         return np.concatenate([piece for _ in range(num_chirps) for piece in (chirp(), pause)])
 
-    return repeat(voice, num_samples, phrase, gap_s)
+    return repeat(sampler, num_samples, phrase, gap_s)
 
 
-def rooster(voice: Voice, num_samples: int) -> Signal:
+def rooster(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Crow: three short notes and a long one that climbs and falls, bright and hoarse."""
-    pitch = voice.uniform(480, 780)
-    tempo = voice.uniform(0.85, 1.15)
-    gap_s = voice.uniform(0.15, 0.4)
-    throat = [(voice.uniform(950, 1050), 200, 1.0), (1900, 260, 0.9), (3100, 300, 0.4)]
+    pitch = sampler.uniform(480, 780)
+    tempo = sampler.uniform(0.85, 1.15)
+    gap_s = sampler.uniform(0.15, 0.4)
+    throat = [(sampler.uniform(950, 1050), 200, 1.0), (1900, 260, 0.9), (3100, 300, 0.4)]
 
     def note(length: float, bends: list[float]) -> Signal:
         num = samples(length * tempo)
-        frequency = pitch * glide(bends, num) * voice.drift(num, 0.015, 8)
-        source = harmonics(frequency, rolloff(12, 0.6)) + 0.12 * voice.noise(num)
+        frequency = pitch * glide(bends, num) * sampler.drift(num, 0.015, 8)
+        source = harmonics(frequency, rolloff(12, 0.6)) + 0.12 * sampler.noise(num)
         return unit_peak(formants(source, throat) * envelope(num, 0.02, 0.06, sustain=0.9))
 
     def crow() -> Signal:
@@ -160,19 +160,19 @@ def rooster(voice: Voice, num_samples: int) -> Signal:
         ]
         return np.concatenate([piece for sound in notes for piece in (sound, pause)])
 
-    return repeat(voice, num_samples, crow, gap_s)
+    return repeat(sampler, num_samples, crow, gap_s)
 
 
-def cow(voice: Voice, num_samples: int) -> Signal:
+def cow(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Moo: a long low tone whose dark vowel opens towards the end."""
-    pitch = voice.uniform(105, 185)
-    length = voice.uniform(0.9, 1.5)
-    gap_s = voice.uniform(0.2, 0.4)
-    vowel = voice.uniform(350, 480)
+    pitch = sampler.uniform(105, 185)
+    length = sampler.uniform(0.9, 1.5)
+    gap_s = sampler.uniform(0.2, 0.4)
+    vowel = sampler.uniform(350, 480)
 
     def moo() -> Signal:
-        num = samples(length * voice.jitter(0.15))
-        frequency = pitch * glide([0.85, 1.1, 1.08, 0.8], num) * voice.drift(num, 0.012, 8)
+        num = samples(length * sampler.jitter(0.15))
+        frequency = pitch * glide([0.85, 1.1, 1.08, 0.8], num) * sampler.drift(num, 0.012, 8)
         source = harmonics(frequency, rolloff(22, 0.8))
         openness = np.linspace(0, 1, num) ** 0.5
         closed = formants(source, [(vowel * 0.6, 80, 1.0), (900, 200, 0.15)])
@@ -180,95 +180,95 @@ def cow(voice: Voice, num_samples: int) -> Signal:
         mixed = closed * (1 - openness) + opened * openness
         return unit_peak(mixed * envelope(num, 0.1, 0.2, sustain=0.9))
 
-    return repeat(voice, num_samples, moo, gap_s)
+    return repeat(sampler, num_samples, moo, gap_s)
 
 
-def sheep(voice: Voice, num_samples: int) -> Signal:
+def sheep(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Bleat: a nasal tone that shakes strongly, about eight times a second."""
-    pitch, shake = voice.uniform(260, 450), voice.uniform(6.5, 10)
-    length, gap_s = voice.uniform(0.6, 1.1), voice.uniform(0.15, 0.4)
-    throat = [(750, 180, 1.0), (voice.uniform(1600, 1800), 220, 0.8), (2700, 300, 0.4)]
+    pitch, shake = sampler.uniform(260, 450), sampler.uniform(6.5, 10)
+    length, gap_s = sampler.uniform(0.6, 1.1), sampler.uniform(0.15, 0.4)
+    throat = [(750, 180, 1.0), (sampler.uniform(1600, 1800), 220, 0.8), (2700, 300, 0.4)]
 
     def bleat() -> Signal:
-        num = samples(length * voice.jitter(0.15))
+        num = samples(length * sampler.jitter(0.15))
         frequency = pitch * glide([1.0, 1.04, 0.88], num) * vibrato(shake, 0.03, num)
-        source = harmonics(frequency * voice.drift(num, 0.015, 8), rolloff(16, 0.55))
+        source = harmonics(frequency * sampler.drift(num, 0.015, 8), rolloff(16, 0.55))
         shaken = formants(source, throat) * vibrato(shake, 0.8, num)
         return unit_peak(shaken * envelope(num, 0.05, 0.12, sustain=0.9))
 
-    return repeat(voice, num_samples, bleat, gap_s)
+    return repeat(sampler, num_samples, bleat, gap_s)
 
 
-def pig(voice: Voice, num_samples: int) -> Signal:
+def pig(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Grunts in quick succession: rough snorts of buzz and noise, with a nasal band on top."""
-    pitch = voice.uniform(110, 210)
-    nose = voice.uniform(950, 1500)
-    gap_s = voice.uniform(0.04, 0.18)
-    throat = [(voice.uniform(350, 500), 150, 0.7), (nose, 200, 1.0), (nose * 1.9, 350, 0.5)]
+    pitch = sampler.uniform(110, 210)
+    nose = sampler.uniform(950, 1500)
+    gap_s = sampler.uniform(0.04, 0.18)
+    throat = [(sampler.uniform(350, 500), 150, 0.7), (nose, 200, 1.0), (nose * 1.9, 350, 0.5)]
 
     def grunt() -> Signal:
-        num = samples(voice.rng.uniform(0.14, 0.3))
-        frequency = pitch * glide([0.8, 1.3, 1.0], num) * voice.drift(num, 0.12, 60)
-        tearing = 1 + 4 * lowpass(voice.noise(num), 120)
-        source = sawtooth(np.maximum(frequency, 20)) * tearing + 1.1 * voice.noise(num)
+        num = samples(sampler.rng.uniform(0.14, 0.3))
+        frequency = pitch * glide([0.8, 1.3, 1.0], num) * sampler.drift(num, 0.12, 60)
+        tearing = 1 + 4 * lowpass(sampler.noise(num), 120)
+        source = sawtooth(np.maximum(frequency, 20)) * tearing + 1.1 * sampler.noise(num)
         return unit_peak(formants(source, throat) * swell(num, 0.6))
 
-    return repeat(voice, num_samples, grunt, gap_s)
+    return repeat(sampler, num_samples, grunt, gap_s)
 
 
-def duck(voice: Voice, num_samples: int) -> Signal:
+def duck(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Quack: short bursts of a pulsed, honking tone with all its force near 1.3 and 2.6 kHz."""
-    pitch = voice.uniform(190, 320)
-    bill = voice.uniform(1100, 1500)
-    gap_s = voice.uniform(0.05, 0.18)
-    length = voice.uniform(0.14, 0.21)
+    pitch = sampler.uniform(190, 320)
+    bill = sampler.uniform(1100, 1500)
+    gap_s = sampler.uniform(0.05, 0.18)
+    length = sampler.uniform(0.14, 0.21)
 
     def quack() -> Signal:
-        num = samples(length * voice.jitter(0.15))
+        num = samples(length * sampler.jitter(0.15))
         source = harmonics(pitch * glide([1.1, 1.05, 0.85], num), rolloff(24, 0.0))
         honk = formants(source, [(bill, 140, 1.0), (bill * 2, 200, 0.7)])
         return unit_peak(honk * envelope(num, 0.01, 0.05, sustain=0.7))
 
-    return repeat(voice, num_samples, quack, gap_s)
+    return repeat(sampler, num_samples, quack, gap_s)
 
 
-def wolf(voice: Voice, num_samples: int) -> Signal:
+def wolf(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Howl: a long, nearly pure tone that rises, holds and sinks."""
-    pitch = voice.uniform(310, 520)
-    length = voice.uniform(1.8, 3.0)
-    gap_s = voice.uniform(0.1, 0.3)
+    pitch = sampler.uniform(310, 520)
+    length = sampler.uniform(1.8, 3.0)
+    gap_s = sampler.uniform(0.1, 0.3)
 
     def howl() -> Signal:
-        num = samples(length * voice.jitter(0.1))
-        bend = glide([0.75, 1.25, 1.35, 1.3, 0.9], num) * voice.drift(num, 0.006, 5)
-        tone = harmonics(pitch * bend, [1, 0.35, 0.12, 0.05]) + 0.01 * voice.noise(num)
+        num = samples(length * sampler.jitter(0.1))
+        bend = glide([0.75, 1.25, 1.35, 1.3, 0.9], num) * sampler.drift(num, 0.006, 5)
+        tone = harmonics(pitch * bend, [1, 0.35, 0.12, 0.05]) + 0.01 * sampler.noise(num)
         return unit_peak(tone * envelope(num, 0.12, 0.35, sustain=0.9))
 
-    return repeat(voice, num_samples, howl, gap_s)
+    return repeat(sampler, num_samples, howl, gap_s)
 
 
-def elephant(voice: Voice, num_samples: int) -> Signal:
+def elephant(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Trumpeting: an overdriven tone in a wide spray of noise."""
-    pitch = voice.uniform(330, 540)
-    gap_s = voice.uniform(0.15, 0.4)
-    drive = voice.uniform(2.5, 3.5)
+    pitch = sampler.uniform(330, 540)
+    gap_s = sampler.uniform(0.15, 0.4)
+    drive = sampler.uniform(2.5, 3.5)
 
     def blast() -> Signal:
-        num = samples(voice.rng.uniform(0.6, 1.2))
-        frequency = pitch * glide([0.8, 1.3, 1.4, 1.0], num) * voice.drift(num, 0.03, 25)
+        num = samples(sampler.rng.uniform(0.6, 1.2))
+        frequency = pitch * glide([0.8, 1.3, 1.4, 1.0], num) * sampler.drift(num, 0.03, 25)
         brass = np.tanh(drive * harmonics(frequency, rolloff(18, 0.3)))
-        spray = 0.5 * bandpass(voice.noise(num), 800, 5000)
+        spray = 0.5 * bandpass(sampler.noise(num), 800, 5000)
         return unit_peak(bandpass(brass + spray, 400, 6500) * envelope(num, 0.04, 0.15))
 
-    return repeat(voice, num_samples, blast, gap_s)
+    return repeat(sampler, num_samples, blast, gap_s)
 
 
-def frog(voice: Voice, num_samples: int) -> Signal:
+def frog(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Croak: two creaks, each a slow train of clicks that ring in the throat."""
-    throat = voice.uniform(450, 1000)
-    creak = voice.uniform(32, 65)
-    gap_s = voice.uniform(0.1, 0.4)
-    length = voice.uniform(0.14, 0.28)
+    throat = sampler.uniform(450, 1000)
+    creak = sampler.uniform(32, 65)
+    gap_s = sampler.uniform(0.1, 0.4)
+    length = sampler.uniform(0.14, 0.28)
 
     def croak() -> Signal:
         num = samples(length)
@@ -277,7 +277,7 @@ def frog(voice: Voice, num_samples: int) -> Signal:
         pause = np.zeros(samples(0.05))
         return unit_peak(np.concatenate([sound, pause, 0.8 * sound]))
 
-    return repeat(voice, num_samples, croak, gap_s)
+    return repeat(sampler, num_samples, croak, gap_s)
 
 
 #: First three formants of a, i, u, e, o and ae as a man speaks them.
@@ -291,9 +291,9 @@ _VOWELS = (
 )
 
 
-def _vowel(voice: Voice, source: Signal, throat: float) -> Signal:
+def _vowel(sampler: ParameterSampler, source: Signal, throat: float) -> Signal:
     """A random vowel of a throat that is shorter than a man's by the factor given."""
-    frequencies = _VOWELS[voice.rng.integers(len(_VOWELS))]
+    frequencies = _VOWELS[sampler.rng.integers(len(_VOWELS))]
     widths_and_gains = ((80, 1.0), (110, 0.55), (160, 0.25))
     return formants(
         source,
@@ -304,64 +304,64 @@ def _vowel(voice: Voice, source: Signal, throat: float) -> Signal:
     )
 
 
-def baby(voice: Voice, num_samples: int) -> Signal:
+def baby(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Cry: a loud, bright wail that breaks, then a gasp for breath, again and again."""
-    pitch, length = voice.uniform(390, 550), voice.uniform(0.5, 1.0)
-    throat = [(voice.uniform(1000, 1200), 200, 1.0), (2100, 300, 0.75), (3500, 400, 0.6)]
+    pitch, length = sampler.uniform(390, 550), sampler.uniform(0.5, 1.0)
+    throat = [(sampler.uniform(1000, 1200), 200, 1.0), (2100, 300, 0.75), (3500, 400, 0.6)]
 
     def cry() -> Signal:
-        num = samples(length * voice.jitter(0.2))
-        frequency = pitch * glide([0.85, 1.2, 1.15, 0.8], num) * voice.drift(num, 0.02, 14)
-        strain = 1 + lowpass(voice.noise(num), 40)
+        num = samples(length * sampler.jitter(0.2))
+        frequency = pitch * glide([0.85, 1.2, 1.15, 0.8], num) * sampler.drift(num, 0.02, 14)
+        strain = 1 + lowpass(sampler.noise(num), 40)
         wail = formants(harmonics(frequency, rolloff(16, 0.45)), throat) * strain
         return unit_peak(wail * envelope(num, 0.06, 0.12, sustain=0.95))
 
     def gasp() -> Signal:
-        num = samples(voice.rng.uniform(0.12, 0.2))
-        return 0.25 * unit_peak(fade(bandpass(voice.noise(num), 1200, 4500), 0.03))
+        num = samples(sampler.rng.uniform(0.12, 0.2))
+        return 0.25 * unit_peak(fade(bandpass(sampler.noise(num), 1200, 4500), 0.03))
 
     def breath() -> Signal:
         return np.concatenate([cry(), np.zeros(samples(0.05)), gasp()])
 
-    return repeat(voice, num_samples, breath, gap_s=0.08)
+    return repeat(sampler, num_samples, breath, gap_s=0.08)
 
 
-def man(voice: Voice, num_samples: int) -> Signal:
+def man(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Speech: syllables of changing vowels on a low pulsed pitch, hissed consonants between."""
-    pitch = voice.uniform(85, 145)
-    throat = voice.uniform(0.92, 1.02)
-    pace = voice.uniform(0.9, 1.2)
+    pitch = sampler.uniform(85, 145)
+    throat = sampler.uniform(0.92, 1.02)
+    pace = sampler.uniform(0.9, 1.2)
 
     def syllable() -> Signal:
-        num = samples(pace * voice.rng.uniform(0.12, 0.24))
-        tune = glide([voice.rng.uniform(0.9, 1.2), voice.rng.uniform(0.85, 1.1)], num)
-        frequency = pitch * tune * voice.drift(num, 0.02, 20)
-        source = pulses(frequency) - frequency / SAMPLE_RATE + 0.01 * voice.noise(num)
-        vowel = _vowel(voice, source, throat)
+        num = samples(pace * sampler.rng.uniform(0.12, 0.24))
+        tune = glide([sampler.rng.uniform(0.9, 1.2), sampler.rng.uniform(0.85, 1.1)], num)
+        frequency = pitch * tune * sampler.drift(num, 0.02, 20)
+        source = pulses(frequency) - frequency / SAMPLE_RATE + 0.01 * sampler.noise(num)
+        vowel = _vowel(sampler, source, throat)
         return unit_peak(vowel * envelope(num, 0.03, 0.04, sustain=0.9))
 
     def consonant() -> Signal:
-        num = samples(voice.rng.uniform(0.04, 0.1))
-        return 0.3 * unit_peak(fade(highpass(voice.noise(num), 2500), 0.01))
+        num = samples(sampler.rng.uniform(0.04, 0.1))
+        return 0.3 * unit_peak(fade(highpass(sampler.noise(num), 2500), 0.01))
 
     def spoken() -> Signal:
-        pause_s = voice.rng.uniform(0.1, 0.3) if voice.rng.random() < 0.15 else 0.0
-        parts = [syllable()] if voice.rng.random() < 0.55 else [consonant(), syllable()]
+        pause_s = sampler.rng.uniform(0.1, 0.3) if sampler.rng.random() < 0.15 else 0.0
+        parts = [syllable()] if sampler.rng.random() < 0.55 else [consonant(), syllable()]
         return np.concatenate([*parts, np.zeros(int(pause_s * SAMPLE_RATE))])
 
-    return repeat(voice, num_samples, spoken, gap_s=0.0)
+    return repeat(sampler, num_samples, spoken, gap_s=0.0)
 
 
-def woman(voice: Voice, num_samples: int) -> Signal:
+def woman(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Song: sustained vowels on a wandering tune, with a deep vibrato."""
-    root, beat_s = voice.uniform(57, 66), voice.uniform(0.3, 0.58)
-    throat, rate = voice.uniform(1.1, 1.22), voice.uniform(5, 6.3)
+    root, beat_s = sampler.uniform(57, 66), sampler.uniform(0.3, 0.58)
+    throat, rate = sampler.uniform(1.1, 1.22), sampler.uniform(5, 6.3)
 
     def sing(frequency: float, duration_s: float) -> Signal:
         num = samples(1.02 * duration_s)
         late = np.minimum(1, 3 * clock(num))  # the vibrato sets in after the note
         swing = 1 + 0.02 * late * np.sin(2 * np.pi * rate * clock(num))
-        vowel = _vowel(voice, harmonics(frequency * swing, rolloff(18, 0.7)), throat)
+        vowel = _vowel(sampler, harmonics(frequency * swing, rolloff(18, 0.7)), throat)
         return unit_peak(vowel * envelope(num, 0.06, 0.08, sustain=0.9))
 
-    return melody(voice, num_samples, sing, root, beat_s)
+    return melody(sampler, num_samples, sing, root, beat_s)

@@ -23,7 +23,7 @@ from avseg.errors import TrainingError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
-from avseg.synthavs.contents import Contents, find_generated, read_contents
+from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 from avseg.training.clips import Dub, EmbeddedClip, EmbeddedClips, Frames, Place, draw_dubs
 from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
@@ -206,7 +206,7 @@ def collate(
     return batch
 
 
-def contents_of(name: str, split: AVSBench) -> list[Contents]:
+def contents_of(name: str, split: AVSBench) -> list[ClipContents]:
     """Read what each clip of a split shows and sounds of.
 
     Args:
@@ -219,7 +219,7 @@ def contents_of(name: str, split: AVSBench) -> list[Contents]:
     Raises:
         TrainingError: If the data does not tell.
     """
-    contents = read_contents(split, find_generated(split))
+    contents = read_contents(split, find_synthavs_split(split))
     if contents is None:
         raise TrainingError(
             f"data.off_screen: {name} in {split.folder} does not tell what is in the picture; only "

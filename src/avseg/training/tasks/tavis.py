@@ -22,7 +22,7 @@ from avseg.errors import TrainingError
 from avseg.models.outputs import AvsegOutput
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 from avseg.synthavs.captions import WORDS
-from avseg.synthavs.classes import ClassedSplit
+from avseg.synthavs.classes import SemanticSplit
 from avseg.training.clips import Dub, Place, draw_dubs, find_places
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import SEGMENTER, WHOLE, Part, load_parts
@@ -91,7 +91,7 @@ class TextBridge:
         parts = [part for name in (*self.measured, *self.tested) for part in name.split("+")]
         names = (*self.train, *parts)
         opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
-        splits = {name: ClassedSplit.open(split) for name, split in opened.items()}
+        splits = {name: SemanticSplit.open(split) for name, split in opened.items()}
         model = TavisModel(config)
         modules = {
             "imagebind": model.imagebind,
@@ -125,7 +125,7 @@ class TextBridge:
         )
 
     def _read_training(
-        self, splits: Mapping[str, ClassedSplit], processor: TavisProcessor, side: int
+        self, splits: Mapping[str, SemanticSplit], processor: TavisProcessor, side: int
     ) -> "Dataset[ClassedClip]":
         """Read what is trained on, whole clips or frames by themselves."""
         clips = ClassedClips([splits[name] for name in self.train], processor, side)
@@ -192,7 +192,7 @@ class ClassedClips(Dataset[ClassedClip]):
     """
 
     def __init__(
-        self, splits: Sequence[ClassedSplit], processor: TavisProcessor, side: int | None = None
+        self, splits: Sequence[SemanticSplit], processor: TavisProcessor, side: int | None = None
     ) -> None:
         self.splits, self.processor, self.side = splits, processor, side
         names = processor.vocabulary
@@ -246,7 +246,7 @@ class ClassedClips(Dataset[ClassedClip]):
         clip = split.split.read(number, [voice.frame]).clip
         return clip.audio_windows(self.processor.window_s)
 
-    def _find(self, index: int) -> tuple[ClassedSplit, int]:
+    def _find(self, index: int) -> tuple[SemanticSplit, int]:
         split, number = self.places[index]
         return self.splits[split], number
 
