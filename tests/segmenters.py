@@ -8,7 +8,7 @@ import torch
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.media.videos import Picture, Track, level, write
@@ -43,7 +43,7 @@ def save_random_baseline(folder: Path, config: SamaConfig | TpaviConfig) -> Path
     model = SamaModel(config) if isinstance(config, SamaConfig) else TpaviModel(config)
     randomise(model)
     model.save_pretrained(folder)
-    FrameSoundProcessor.from_config(config).save_pretrained(folder)
+    FrameAudioProcessor.from_config(config).save_pretrained(folder)
     return folder
 
 

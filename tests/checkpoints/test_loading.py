@@ -12,7 +12,7 @@ from avseg.checkpoints import find_checkpoint, loading
 from avseg.checkpoints.loading import Memory, load_checkpoint, save_packaged
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig
 from avseg.models.tpavi import TpaviConfig
 from tests.models.factories import CONFIG, SAM1, SAMA, TPAVI, inputs, randomise
@@ -115,7 +115,7 @@ def test_sama_on_sam2_can_see_smaller_pictures_and_tpavi_cannot(tmp_path: Path) 
     save_random_baseline(tmp_path / "sama", SAMA)
     model, processor = load_checkpoint(find_checkpoint(tmp_path / "sama"), image_size=32)
     assert model.config.sam_config.image_size == 32
-    assert processor == FrameSoundProcessor(image_size=32, sample_rate=8000, window_s=0.25)
+    assert processor == FrameAudioProcessor(image_size=32, sample_rate=8000, window_s=0.25)
     save_random_baseline(tmp_path / "tpavi", TPAVI)
     with pytest.raises(CheckpointError, match=r"image_size 32 is for models on SAM 2; .* none"):
         load_checkpoint(find_checkpoint(tmp_path / "tpavi"), image_size=32)

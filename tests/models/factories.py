@@ -132,7 +132,7 @@ def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
     }
 
 
-def frames_and_sounds(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
+def frames_and_audio(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
     """Make random frames and sound for `SAMA` and `TPAVI`."""
     made = inputs(clips, frames)
     return {"pixel_values": made["pixel_values_sam"], "audio_values": made["audio_values"]}

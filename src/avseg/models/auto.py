@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModel
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.processor import ClipProcessor
 from avseg.models.sama import SamaConfig, SamaModel
@@ -23,14 +23,17 @@ class Family(NamedTuple):
     processor: type[ClipProcessor]
 
 
-#: All model families, by the `model_type` their configuration files carry.
+#: All model families by the `model_type` in their configuration files: the one list of them.
 FAMILIES: dict[str, Family] = {
-    "avseg-av2t-sam": Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
-    "avseg-cascade": Family(CascadeConfig, CascadeModel, CascadeProcessor),
-    "avseg-evf-sam": Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
-    "avseg-sama": Family(SamaConfig, SamaModel, FrameSoundProcessor),
-    "avseg-tpavi": Family(TpaviConfig, TpaviModel, FrameSoundProcessor),
-    "avseg-tavis": Family(TavisConfig, TavisModel, TavisProcessor),
+    family.config.model_type: family
+    for family in (
+        Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
+        Family(CascadeConfig, CascadeModel, CascadeProcessor),
+        Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
+        Family(SamaConfig, SamaModel, FrameAudioProcessor),
+        Family(TpaviConfig, TpaviModel, FrameAudioProcessor),
+        Family(TavisConfig, TavisModel, TavisProcessor),
+    )
 }
 
 for _name, _family in FAMILIES.items():

@@ -14,11 +14,13 @@ class AvsegModel(PreTrainedModel):
     """A model of a family: loads weights that fit it exactly, and no others.
 
     Attributes:
+        trainable_prefixes: Prefixes of the names of the parameters that train; None for all.
         product_dtype: What matrix products, convolutions and attention are computed in,
             torch.float16 or torch.bfloat16; None for the dtype of the weights. The weights stay as
             they are, and so does what needs their precision: norms, sums of blocks, spectrograms.
     """
 
+    trainable_prefixes: ClassVar[tuple[str, ...] | None] = None
     product_dtype: torch.dtype | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -72,7 +74,12 @@ class AvsegModel(PreTrainedModel):
         return model
 
     def _freeze(self) -> None:
-        """Let the family's parts train and nothing else; here, everything trains."""
+        """Set `requires_grad` on the trainable parameters only; change nothing without prefixes."""
+        if self.trainable_prefixes is None:
+            return
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(self.trainable_prefixes))
+        self.train(self.training)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

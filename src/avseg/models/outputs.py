@@ -259,7 +259,7 @@ def resize_logits(mask_logits: Tensor, size: tuple[int, ...] | torch.Size) -> Te
     return resized if mask_logits.dim() == 4 else resized.squeeze(1)
 
 
-class AnswerOptions(Protocol):
+class DecoderOptions(Protocol):
     """What a model's configuration says of how its decoder's answer is read and trained."""
 
     @property
@@ -278,9 +278,9 @@ class AnswerOptions(Protocol):
         ...
 
 
-def as_output(
+def build_output(
     prediction: MaskPrediction,
-    options: AnswerOptions,
+    options: DecoderOptions,
     shape: tuple[int, int],
     targets: Tensor | None,
     annotated: Tensor | None,

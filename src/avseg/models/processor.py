@@ -1,10 +1,13 @@
-"""What a segmenter asks of the processor beside a model, and what processors have in common.
+"""Processors: clips to the inputs of a model, and its outputs to masks, scores and named sources.
 
-T frames of H x W pixels, h x w size of the mask logits.
+First the interfaces that a segmenter uses, then the base classes of the families' processors, then
+the functions that they share. T frames of H x W pixels, h x w size of the mask logits.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -12,148 +15,172 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from avseg.errors import CheckpointError, ClipError, PromptError
 from avseg.models.outputs import AvsegOutput, NamedOutput, resize_logits
+from avseg.models.vocabulary import load_vocabulary, save_vocabulary
 from avseg.types import Clip, NamedSource
 
-#: Mean and standard deviation of red, green and blue over 0..255, as each backbone was trained.
-SAM_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-BEIT3_STATISTICS = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-CLIP_STATISTICS = (
-    (122.7709383, 116.7460125, 104.09373615),
-    (68.5005327, 66.6321579, 70.32316305),
-)
-
-
-def as_pixels(frames: npt.NDArray[np.uint8]) -> Tensor:
-    """Turn frames (T, H, W, 3) into a tensor (T, 3, H, W) of the same uint8 values."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-
-
-def resize(pixels: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """Resize frames as Pillow does, to one grey level.
-
-    Args:
-        pixels: (T, 3, H, W) uint8.
-        size: Height and width to come, in pixels.
-        mode: "bilinear" or "bicubic".
-
-    Returns:
-        Frames of that size, uint8.
-    """
-    if pixels.shape[-2:] == size:
-        return pixels
-    return F.interpolate(pixels, size=size, mode=mode, antialias=True)
-
-
-def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Give the size of a frame whose longer side is made that of the square, as SAM does.
-
-    Args:
-        size: Height and width of the frame, in pixels.
-        side: S.
-
-    Returns:
-        Height and width, the longer of them S.
-    """
-    scale = side / max(size)
-    height, width = (int(length * scale + 0.5) for length in size)
-    return height, width
-
-
-def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Subtract a backbone's mean and divide by its standard deviation.
-
-    Args:
-        pixels: RGB in [0, 255], (T, 3, H, W), of any dtype and on any device.
-        statistics: Mean and standard deviation of red, green and blue, over 0..255.
-
-    Returns:
-        Normalised pixels, (T, 3, H, W) float32.
-    """
-    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in statistics)
-    return (pixels.float() - mean) / std
-
-
-def for_sam(pixels: Tensor, side: int, keep_proportions: bool) -> Tensor:
-    """Resize and normalise frames for SAM.
-
-    Args:
-        pixels: (T, 3, H, W) uint8.
-        side: S.
-        keep_proportions: Whether they keep their proportions and are filled up to the square, to
-            the right or below; they are squeezed into it otherwise.
-
-    Returns:
-        Normalised pixels, (T, 3, S, S) float32.
-    """
-    size = (side, side)
-    if keep_proportions:
-        size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
-    resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
-    return F.pad(resized, (0, side - size[1], 0, side - size[0]))
-
-
-#: Name of the file beside a saved model.
+#: Name of the options' file beside a saved model.
 PROCESSOR_FILE = "processor_config.json"
 
 
 class ClipProcessor(Protocol):
-    """Turns clips into a model's inputs and its outputs into masks."""
+    """Interface of every processor."""
 
     @property
     def sample_rate(self) -> int:
-        """Of the sound that clips carry, in Hz."""
+        """Sample rate that the audio of a clip must have, in Hz."""
         ...
 
     @property
     def window_s(self) -> float | None:
-        """Sound that belongs to a frame, in seconds; None of a model that does not listen."""
+        """Length of the audio window of a frame, in seconds; None if the model uses no audio."""
         ...
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
-        """Make the processor that fits a model."""
+        """Build the processor that fits a model's configuration."""
         ...
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor saved beside its model."""
+        """Load a processor from the folder of its model."""
         ...
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Save the processor beside its model."""
+        """Save the processor in the folder of its model."""
         ...
 
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
-        """Prepare one clip."""
+        """Convert one clip to the inputs of the model."""
         ...
 
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks, (T, H, W) bool for each size."""
+        """Convert mask logits to masks, (T, H, W) bool for each size."""
         ...
 
     def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of each mask, in [0, 1]."""
+        """Compute the confidence of each mask, in [0, 1]."""
         ...
 
 
-class MaskProcessor:
-    """What processors share: how a mask, and how sure of it the model is, are read off outputs."""
+@runtime_checkable
+class TextProcessor(ClipProcessor, Protocol):
+    """Interface of the processor of a model with text prompts."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text prompts; there are masks and a score for each."""
+        ...
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """Return a copy with other text prompts."""
+        ...
+
+
+@runtime_checkable
+class NamingProcessor(ClipProcessor, Protocol):
+    """Interface of the processor of a model that names the sounding objects."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The names among which the model chooses."""
+        ...
+
+    def with_vocabulary(self, names: Sequence[str]) -> Self:
+        """Return a copy with another vocabulary."""
+        ...
+
+    def sources(
+        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
+    ) -> list[NamedSource]:
+        """Convert mask logits to masks (T, H, W) and scores of each predicted name."""
+        ...
+
+
+@runtime_checkable
+class SegmentProcessor(ClipProcessor, Protocol):
+    """Interface of a processor that also accepts audio as the published code of its model reads it.
+
+    See `avseg.models.av2t_sam.audio_segments`.
+    """
+
+    @property
+    def inputs(self) -> Literal["whole_picture", "published"]:
+        """Whether frames and audio are prepared as in the published code."""
+        ...
+
+    def __call__(
+        self, clip: Clip, segments: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, Tensor]:
+        """Convert one clip; `segments` (T, samples) replace the audio windows of its frames."""
+        ...
+
+
+class SavedTokenizer(Protocol):
+    """Interface of a tokenizer that is saved in the folder of its model."""
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's file into an existing folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class BaseProcessor:
+    """Base of the families' processors: loading and saving, masks and their scores.
+
+    A family's processor is a frozen dataclass. Its options are the fields that count when two
+    processors are compared; tokenizers and vocabulary have `compare=False` and files of their own.
+    """
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, with its tokenizers if it has any, from the folder of its model.
+
+        Args:
+            folder: Folder that `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or has other options than this
+                processor.
+        """
+        options = read_options(folder, cls.option_names())
+        return cls(**options, **cls._load_tokenizers(Path(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the options as JSON, and the tokenizers if there are any.
+
+        Args:
+            folder: Folder of the model, created if it is missing.
+
+        Raises:
+            ValueError: If a tokenizer is missing, so that the saved processor could not be loaded.
+        """
+        tokenizers = self._tokenizers_to_save()  # before any file is written: it may raise
+        write_options(folder, {name: getattr(self, name) for name in self.option_names()})
+        for tokenizer in tokenizers:
+            tokenizer.save(Path(folder))
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Return the names of the options that are saved."""
+        return [each.name for each in fields(cls) if each.compare]
 
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks of all that sounds.
+        """Convert mask logits to masks of all sounding objects.
 
         Args:
-            outputs: Of the model, for B clips.
+            outputs: Outputs of the model for B clips.
             sizes: Height and width of each clip's video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
+            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
         Returns:
             Masks of each clip, (T, H, W) bool.
@@ -170,14 +197,14 @@ class MaskProcessor:
         ]
 
     def scores(self, outputs: AvsegOutput) -> npt.NDArray[np.float32]:
-        """Say how sure the model is of each mask.
+        """Compute the confidence of each mask: predicted IoU times presence probability.
 
         Args:
-            outputs: Of the model.
+            outputs: Outputs of the model.
 
         Returns:
-            Predicted IoU times the probability that there is something to mark, if the model says,
-            in [0, 1], of the predicted IoU's shape; 0 where nothing was looked for.
+            Scores in [0, 1], of the shape of the predicted IoU; the predicted IoU alone if the
+            model has no object score.
         """
         scores = required(outputs.iou_predictions, "iou_predictions").float()
         if outputs.object_score_logits is not None:
@@ -185,69 +212,110 @@ class MaskProcessor:
         array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
         return array
 
+    @classmethod
+    def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
+        """Load the tokenizers by the name of their field; none here."""
+        del folder
+        return {}
 
-@runtime_checkable
-class TextProcessor(ClipProcessor, Protocol):
-    """A processor for a model that is prompted by texts."""
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What is looked for; there are masks and a score for each."""
-        ...
-
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        """Make the same processor look for other texts."""
-        ...
+    def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
+        """Return the tokenizers, or raise an error if one is missing; none here."""
+        return ()
 
 
-@runtime_checkable
-class NamingProcessor(ClipProcessor, Protocol):
-    """A processor for a model that names what sounds."""
+@dataclass(frozen=True)
+class VocabularyProcessor(BaseProcessor, ABC):
+    """Base of the processors with a vocabulary, which is saved and encoded with the tokenizers.
 
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """The names among which the model chooses."""
-        ...
+    Args:
+        vocabulary: The names among which the model chooses.
+    """
+
+    vocabulary: tuple[str, ...] = field(compare=False, kw_only=True)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, its tokenizers and its vocabulary from the folder of its model.
+
+        Args:
+            folder: Folder that `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or has other options than this
+                processor.
+            PromptError: If the vocabulary is missing, or a tokenizer cannot encode a name in it.
+        """
+        return super().from_pretrained(folder).with_vocabulary(load_vocabulary(Path(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write options, tokenizers and vocabulary.
+
+        Args:
+            folder: Folder of the model, created if it is missing.
+
+        Raises:
+            PromptError: If a tokenizer is missing, so that the saved processor could not be loaded.
+        """
+        super().save_pretrained(folder)
+        save_vocabulary(self.vocabulary, Path(folder))
 
     def with_vocabulary(self, names: Sequence[str]) -> Self:
-        """Make the same processor choose among other names."""
-        ...
+        """Return a copy with another vocabulary.
+
+        Args:
+            names: At least one name, each different.
+
+        Returns:
+            The processor.
+
+        Raises:
+            PromptError: If there is no name, or a name is blank, repeated, too long or unknown to
+                a tokenizer.
+        """
+        check_vocabulary(names)
+        changed = replace(self, vocabulary=tuple(names))
+        changed._encode_vocabulary()  # a name that cannot be encoded is reported here
+        return changed
 
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
     ) -> list[NamedSource]:
-        """Turn mask logits into masks (T, H, W) and scores of each name that was chosen."""
-        ...
+        """Convert mask logits to a named source for each predicted name.
 
+        Args:
+            outputs: Outputs of the model for one clip.
+            size: Height and width of the video, in pixels.
+            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
-@runtime_checkable
-class SegmentProcessor(ClipProcessor, Protocol):
-    """A processor that can take the sound as the published code of its model reads it."""
+        Returns:
+            A source for each name that is predicted in any frame, with T frames, in the order of
+            the vocabulary.
 
-    @property
-    def inputs(self) -> Literal["whole_picture", "published"]:
-        """Whether frames and sound are prepared as in the published code."""
-        ...
+        Raises:
+            ValueError: If the threshold is not between 0 and 1.
+        """
+        return sources_of_clip(outputs, self.vocabulary, size, threshold)
 
-    def __call__(
-        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
-    ) -> dict[str, Tensor]:
-        """Prepare one clip; the sound of each frame may be given, (T, samples)."""
-        ...
+    @abstractmethod
+    def _encode_vocabulary(self) -> object:
+        """Encode the names with the tokenizers, or raise a PromptError."""
 
 
 def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
     """Read the options of a processor.
 
     Args:
-        folder: Where `write_options` wrote.
-        names: The options it must have.
+        folder: Folder that `write_options` wrote.
+        names: The options that the file must have, and no others.
 
     Returns:
         The options by name.
 
     Raises:
-        CheckpointError: If there is no such file, or its options are others.
+        CheckpointError: If the file is missing or has other options.
     """
     path = Path(folder) / PROCESSOR_FILE
     try:
@@ -269,7 +337,7 @@ def write_options(folder: str | Path, options: Mapping[str, Any]) -> None:
     """Write the options of a processor as JSON.
 
     Args:
-        folder: Made if it is missing.
+        folder: Created if it is missing.
         options: The options by name.
     """
     path = Path(folder) / PROCESSOR_FILE
@@ -278,32 +346,61 @@ def write_options(folder: str | Path, options: Mapping[str, Any]) -> None:
 
 
 def check_sample_rate(clip: Clip, sample_rate: int) -> None:
-    """Refuse a clip whose sound is at another rate than the model needs.
+    """Raise an error if the audio of a clip has another sample rate than the model needs.
 
     Args:
         clip: The clip.
-        sample_rate: What the model needs, in Hz.
+        sample_rate: Sample rate that the model needs, in Hz.
 
     Raises:
-        ClipError: If it has another.
+        ClipError: If the clip has another.
     """
     if clip.sample_rate != sample_rate:
         raise ClipError(
             clip.origin,
-            f"sound is at {clip.sample_rate} Hz, the model needs {sample_rate} Hz; "
+            f"the audio is at {clip.sample_rate} Hz, the model needs {sample_rate} Hz; "
             f"read it with sample_rate={sample_rate}.",
         )
+
+
+def audio_of_frames(
+    clip: Clip,
+    sample_rate: int,
+    window_s: float,
+    segments: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the audio of each frame: a window around its time, or a given segment.
+
+    Args:
+        clip: The clip.
+        sample_rate: Sample rate that the model needs, in Hz.
+        window_s: Length of a window, in seconds.
+        segments: Audio of each frame that replaces the windows, (T, samples).
+
+    Returns:
+        Audio of each frame, (T, samples).
+
+    Raises:
+        ClipError: If the clip has another sample rate, or there is not one segment for each frame.
+    """
+    if segments is not None and len(segments) != len(clip.frames):
+        raise ClipError(
+            clip.origin,
+            f"{len(segments)} audio segments for {len(clip.frames)} frames; give one for each.",
+        )
+    check_sample_rate(clip, sample_rate)
+    return clip.audio_windows(window_s) if segments is None else segments
 
 
 def threshold_masks(
     mask_logits: Tensor, size: tuple[int, int], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """Resize the mask logits of a clip's frames and mark what lies above the threshold.
+    """Resize the mask logits of a clip's frames and binarise them.
 
     Args:
         mask_logits: Before the sigmoid, (T, h, w).
         size: Height and width of the frames, in pixels.
-        threshold: Probability above which a pixel is marked, in (0, 1).
+        threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
     Returns:
         Masks, (T, H, W).
@@ -313,9 +410,10 @@ def threshold_masks(
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
+    # The logit of the threshold saves a sigmoid of every pixel.
     cut = float(np.log(threshold / (1 - threshold)))
     logits = mask_logits.detach().float()
-    # A frame at a time: at the video's own size the logits of a clip are large.
+    # A frame at a time: at the size of the video the logits of a whole clip are large.
     masks = torch.stack([resize_logits(frame[None], size)[0] > cut for frame in logits])
     return masks.cpu().numpy()
 
@@ -323,13 +421,13 @@ def threshold_masks(
 def sources_of_clip(
     outputs: NamedOutput, names: Sequence[str], size: tuple[int, int], threshold: float
 ) -> list[NamedSource]:
-    """Turn the mask logits of a clip's named masks into sources.
+    """Convert the mask logits of a clip's named masks to one source for each name.
 
     Args:
-        outputs: Of the model, for one clip; a frame has a name at most once.
-        names: The names by number.
+        outputs: Outputs of the model for one clip; a frame has each name at most once.
+        names: The names by index.
         size: Height and width of the video, in pixels.
-        threshold: Probability above which a pixel is marked, in (0, 1).
+        threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
     Returns:
         A source for each name that any frame has, with T frames, in the order of the names.
@@ -345,6 +443,7 @@ def sources_of_clip(
     sources = []
     for number in np.unique(name_index):
         of_name = np.flatnonzero(name_index == number)
+        # Frames without this name keep an empty mask and the score 0.
         masks = np.zeros((count, *size), np.bool_)
         masks[frame_index[of_name]] = threshold_masks(logits[of_name], size, threshold)
         all_scores = np.zeros(count, np.float32)
@@ -354,13 +453,13 @@ def sources_of_clip(
 
 
 def check_vocabulary(names: Sequence[str]) -> None:
-    """Refuse a vocabulary without names, or with a name twice.
+    """Raise an error if a vocabulary is empty or has a name twice.
 
     Args:
         names: The names.
 
     Raises:
-        PromptError: If it is such.
+        PromptError: If it is empty or has a name twice.
     """
     if not names or len(set(names)) < len(names):
         raise PromptError(
@@ -370,7 +469,7 @@ def check_vocabulary(names: Sequence[str]) -> None:
 
 
 def required(values: Any, name: str) -> Tensor:
-    """Return what the outputs must have, or raise a TypeError that names it."""
+    """Return a tensor of the outputs, or raise a TypeError with its name if it is missing."""
     if not isinstance(values, Tensor):
         raise TypeError(f"the outputs have no {name}; give the outputs of the model.")
     return values

@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessorPil
 from avseg.errors import CheckpointError, ClipError
 from avseg.models.av2t_sam import Av2tSamProcessor
 from avseg.models.outputs import AvsegOutput
-from avseg.models.processor import CLIP_STATISTICS
+from avseg.models.pixels import CLIP_STATISTICS
 from avseg.types import Clip
 from tests.models.factories import CONFIG
 
@@ -53,7 +53,8 @@ def test_the_sound_is_that_around_each_frames_time() -> None:
 
 def test_sound_at_another_rate_is_refused() -> None:
     with pytest.raises(
-        ClipError, match=r"^noise.mp4: sound is at 16000 Hz, the model needs 8000 Hz; read it with"
+        ClipError,
+        match=r"^noise.mp4: the audio is at 16000 Hz, the model needs 8000 Hz; read",
     ):
         PROCESSOR(clip(sample_rate=16000))
 
@@ -61,7 +62,9 @@ def test_sound_at_another_rate_is_refused() -> None:
 def test_sounds_can_be_given_for_each_frame() -> None:
     sounds = np.full((2, 100), 0.5, np.float32)
     assert PROCESSOR(clip(), sounds)["audio_values"].tolist() == sounds[None].tolist()
-    with pytest.raises(ClipError, match=r"^noise.mp4: 3 sounds for 2 frames; give one for each"):
+    with pytest.raises(
+        ClipError, match=r"^noise.mp4: 3 audio segments for 2 frames; give one for each"
+    ):
         PROCESSOR(clip(), np.zeros((3, 100), np.float32))
 
 

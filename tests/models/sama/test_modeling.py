@@ -10,7 +10,7 @@ from avseg.backbones.evf_sam import SamConfig
 from avseg.models.outputs import mask_loss
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.sama.modeling import TRAINABLE
-from tests.models.factories import SAM1, SAM2, SAMA, frames_and_sounds, randomise
+from tests.models.factories import SAM1, SAM2, SAMA, frames_and_audio, randomise
 
 on_both_sams = pytest.mark.parametrize("sam_config", [SAM1, SAM2], ids=["sam1", "sam2"])
 
@@ -33,7 +33,7 @@ def model() -> SamaModel:
 @pytest.fixture
 def batch() -> dict[str, Tensor]:
     torch.manual_seed(1)
-    return frames_and_sounds(clips=2, frames=3)
+    return frames_and_audio(clips=2, frames=3)
 
 
 def test_the_published_size_trains_what_the_papers_code_trains() -> None:

@@ -47,7 +47,7 @@ def test_sounds_can_be_given_one_for_each_frame() -> None:
     sounds = np.zeros((2, 4000), np.float32)
     quiet = PROCESSOR(make_clip(), sounds)["audio_values"]
     assert (quiet - PROCESSOR(make_clip())["audio_values"]).abs().max() > 0
-    with pytest.raises(ClipError, match="2 sounds for 3 frames"):
+    with pytest.raises(ClipError, match="2 audio segments for 3 frames"):
         PROCESSOR(make_clip(3), sounds)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from avseg.models.outputs import bce_loss
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.models.tpavi.modeling import expected_iou, matching_loss
-from tests.models.factories import TPAVI, frames_and_sounds, randomise
+from tests.models.factories import TPAVI, frames_and_audio, randomise
 
 
 def build(**changes: object) -> TpaviModel:
@@ -31,7 +31,7 @@ def model() -> TpaviModel:
 @pytest.fixture
 def batch() -> dict[str, Tensor]:
     torch.manual_seed(1)
-    return frames_and_sounds(clips=2, frames=3)
+    return frames_and_audio(clips=2, frames=3)
 
 
 def test_masks_of_the_pictures_size_for_every_frame(
@@ -60,7 +60,7 @@ def test_clips_in_another_order_have_their_masks_in_that_order(
 
 def test_any_number_of_frames_makes_a_clip(model: TpaviModel) -> None:
     for frames in (1, 7):
-        assert model(**frames_and_sounds(1, frames)).mask_logits.shape == (1, frames, 64, 64)
+        assert model(**frames_and_audio(1, frames)).mask_logits.shape == (1, frames, 64, 64)
 
 
 @pytest.mark.parametrize("name", ["pixel_values", "audio_values"])
@@ -135,7 +135,7 @@ def test_embeddings_computed_before_give_the_same_masks(
 def test_training_steps_lower_the_loss() -> None:
     torch.manual_seed(0)
     model = TpaviModel(TPAVI).train()
-    batch, targets = frames_and_sounds(clips=2, frames=2), torch.zeros(2, 2, 64, 64)
+    batch, targets = frames_and_audio(clips=2, frames=2), torch.zeros(2, 2, 64, 64)
     targets[0, :, 16:48, 8:40] = 1
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     losses = []

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from avseg.datasets import AVSBench
 from avseg.errors import TrainingError
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
 from avseg.synthavs.contents import ClipContents
@@ -114,7 +114,7 @@ def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
 
 def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -> None:
     model, clips = clips_of(data, "ms3/val")
-    processor = FrameSoundProcessor.from_config(model.config)
+    processor = FrameAudioProcessor.from_config(model.config)
     clip = AVSBench(data, "ms3", "val")[0]
     batch = collate([clips[0]], processor)
     np.testing.assert_array_equal(batch["targets"][0].numpy(), clip.masks)

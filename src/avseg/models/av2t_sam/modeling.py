@@ -19,7 +19,7 @@ from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import Projector
 from avseg.models.embedding import EmbeddingSpace, Modality
 from avseg.models.model import AvsegModel
-from avseg.models.outputs import AvsegOutput, as_output
+from avseg.models.outputs import AvsegOutput, build_output
 
 #: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
 TRAINABLE = (
@@ -44,6 +44,7 @@ class Av2tSamModel(AvsegModel):
     config: Av2tSamConfig
     base_model_prefix = "av2t_sam"
     main_input_name = "pixel_values_sam"
+    trainable_prefixes = TRAINABLE
     supports_gradient_checkpointing = True
 
     def __init__(self, config: Av2tSamConfig) -> None:
@@ -113,7 +114,7 @@ class Av2tSamModel(AvsegModel):
         features = self._image_features(pixel_values_sam, image_features, fused)
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
-        return as_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
+        return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
 
     @torch.no_grad()
     def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
@@ -140,12 +141,6 @@ class Av2tSamModel(AvsegModel):
             for title, modality, points in spaces
             if points is not None
         )
-
-    def _freeze(self) -> None:
-        """Let the paper's parts train and nothing else."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith(TRAINABLE))
-        self.train(self.training)
 
     def _embed(
         self, tower: nn.Module | None, name: str, inputs: Tensor | None, embeddings: Tensor | None

@@ -4,8 +4,7 @@ T frames, H x W size of the video, S / s / c side of the pictures for SAM / BEiT
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -15,20 +14,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from avseg.errors import ClipError
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.processor import (
+from avseg.models.pixels import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
     SAM_STATISTICS,
-    MaskProcessor,
     as_pixels,
-    check_sample_rate,
     normalise,
-    read_options,
     resize,
-    write_options,
 )
+from avseg.models.processor import BaseProcessor, audio_of_frames
 from avseg.types import Clip
 
 _STATISTICS = {"sam": SAM_STATISTICS, "beit3": BEIT3_STATISTICS, "clip": CLIP_STATISTICS}
@@ -72,7 +67,7 @@ _RESIZE = {
 
 
 @dataclass(frozen=True)
-class Av2tSamProcessor(MaskProcessor):
+class Av2tSamProcessor(BaseProcessor):
     """Turns clips into the model's inputs and its outputs into masks.
 
     Args:
@@ -110,52 +105,24 @@ class Av2tSamProcessor(MaskProcessor):
             inputs=config.inputs,
         )
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor saved beside its model.
-
-        Args:
-            folder: Where `save_pretrained` wrote.
-
-        Returns:
-            The processor.
-
-        Raises:
-            CheckpointError: If there is no such file, or its options are not the processor's.
-        """
-        return cls(**read_options(folder, (field.name for field in fields(cls))))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the options as JSON beside the model.
-
-        Args:
-            folder: Made if it is missing.
-        """
-        write_options(folder, asdict(self))
-
     def __call__(
-        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
+        self, clip: Clip, segments: npt.NDArray[np.float32] | None = None
     ) -> dict[str, Tensor]:
-        """Prepare one clip.
+        """Convert one clip to the inputs of the model.
 
         Args:
-            clip: Frames and sound, the sound at `sample_rate`.
-            sounds: Sound of each frame, (T, samples), instead of the clip's own windows; for
-                comparing with published results, from `avseg.media.read_segments`.
+            clip: Frames and audio, the audio at `sample_rate`.
+            segments: Audio of each frame, (T, samples), instead of the clip's own windows; for
+                comparing with published results, from `audio_segments.read_segments`.
 
         Returns:
-            The model's inputs, each with a batch of one in front.
+            The inputs, each with a batch dimension of one.
 
         Raises:
-            ClipError: If the sound is at another rate, or there is not one for each frame.
+            ClipError: If the audio has another sample rate, or there is not one segment for each
+                frame.
         """
-        if sounds is not None and len(sounds) != len(clip.frames):
-            raise ClipError(
-                clip.origin,
-                f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
-            )
-        check_sample_rate(clip, self.sample_rate)
-        windows = clip.audio_windows(self.window_s) if sounds is None else sounds
+        windows = audio_of_frames(clip, self.sample_rate, self.window_s, segments)
         inputs = self.pictures(clip.frames) | {"audio_values": torch.from_numpy(windows)}
         return {name: values.unsqueeze(0) for name, values in inputs.items()}
 

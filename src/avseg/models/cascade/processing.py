@@ -4,11 +4,10 @@ T frames, H x W size of the video, C names, P prompts, L tokens of the longest n
 the pictures for SAM / BEiT-3.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,27 +17,21 @@ from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
-from avseg.models.outputs import NamedOutput
-from avseg.models.processor import (
+from avseg.models.pixels import (
     BEIT3_STATISTICS,
-    MaskProcessor,
     as_pixels,
-    check_sample_rate,
-    check_vocabulary,
     fitted_size,
     for_sam,
     normalise,
-    read_options,
     resize,
-    sources_of_clip,
-    write_options,
 )
-from avseg.models.vocabulary import avsbench_names, load_vocabulary, save_vocabulary
-from avseg.types import Clip, NamedSource
+from avseg.models.processor import SavedTokenizer, VocabularyProcessor, audio_of_frames
+from avseg.models.vocabulary import avsbench_names
+from avseg.types import Clip
 
 
 @dataclass(frozen=True)
-class CascadeProcessor(MaskProcessor):
+class CascadeProcessor(VocabularyProcessor):
     """Turns clips into the model's inputs and its outputs into named masks.
 
     Two processors are equal if their options are; tokenizers and vocabulary do not count.
@@ -69,7 +62,7 @@ class CascadeProcessor(MaskProcessor):
     max_picture_tokens: int
     sound_tokenizer: ClapTokenizer | None = field(default=None, compare=False)
     picture_tokenizer: TextTokenizer | None = field(default=None, compare=False)
-    vocabulary: tuple[str, ...] = field(default_factory=avsbench_names, compare=False)
+    vocabulary: tuple[str, ...] = field(default_factory=avsbench_names, compare=False, kw_only=True)
 
     @classmethod
     def from_config(
@@ -102,61 +95,6 @@ class CascadeProcessor(MaskProcessor):
             picture_tokenizer=picture_tokenizer,
         )
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor, its tokenizers and its vocabulary, saved beside their model.
-
-        Args:
-            folder: Where `save_pretrained` wrote.
-
-        Returns:
-            The processor.
-
-        Raises:
-            CheckpointError: If a file is missing or damaged, or its options are not the
-                processor's.
-            PromptError: If there is no vocabulary, or one the tokenizers cannot read.
-        """
-        folder = Path(folder)
-        processor = cls(
-            **read_options(folder, _option_names()),
-            sound_tokenizer=ClapTokenizer.from_file(folder / ClapTokenizer.FILE),
-            picture_tokenizer=load_tokenizer(folder),
-        )
-        return processor.with_vocabulary(load_vocabulary(folder))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write options, tokenizers and vocabulary beside the model.
-
-        Args:
-            folder: Made if it is missing.
-
-        Raises:
-            PromptError: If the processor has no tokenizers, and so would not load.
-        """
-        sound, picture = self._tokenizers
-        write_options(folder, {name: getattr(self, name) for name in _option_names()})
-        sound.save(Path(folder))
-        picture.save(Path(folder))
-        save_vocabulary(self.vocabulary, Path(folder))
-
-    def with_vocabulary(self, names: Sequence[str]) -> Self:
-        """Make the same processor choose among other names.
-
-        Args:
-            names: At least one, each different.
-
-        Returns:
-            The processor.
-
-        Raises:
-            PromptError: If there is no name, or one is blank, twice there, too long or unknown.
-        """
-        check_vocabulary(names)
-        changed = replace(self, vocabulary=tuple(names))
-        changed._tokens  # noqa: B018 - names that cannot be read are to be noticed now
-        return changed
-
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
         """Prepare one clip.
 
@@ -170,13 +108,13 @@ class CascadeProcessor(MaskProcessor):
             ClipError: If the sound is at another rate.
             PromptError: If the processor has no tokenizers.
         """
-        check_sample_rate(clip, self.sample_rate)
+        windows = audio_of_frames(clip, self.sample_rate, self.window_s)
         pixels = as_pixels(clip.frames)
         beit3 = (self.beit3_size, self.beit3_size)
         of_frames = {
             "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
             "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
-            "audio_values": torch.from_numpy(clip.audio_windows(self.window_s)),
+            "audio_values": torch.from_numpy(windows),
         }
         inputs = {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
         if self.keep_proportions:
@@ -184,24 +122,18 @@ class CascadeProcessor(MaskProcessor):
             inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
         return inputs
 
-    def sources(
-        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
-    ) -> list[NamedSource]:
-        """Turn mask logits into the masks of each name that prompted.
+    @classmethod
+    def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
+        return {
+            "sound_tokenizer": ClapTokenizer.from_file(folder / ClapTokenizer.FILE),
+            "picture_tokenizer": load_tokenizer(folder),
+        }
 
-        Args:
-            outputs: Of the model, for one clip.
-            size: Height and width of the video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
+    def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
+        return self._tokenizers
 
-        Returns:
-            A source for each name that prompted in any frame, with T frames, in the vocabulary's
-            order.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1.
-        """
-        return sources_of_clip(outputs, self.vocabulary, size, threshold)
+    def _encode_vocabulary(self) -> object:
+        return self._tokens
 
     @property
     def _tokenizers(self) -> tuple[ClapTokenizer, TextTokenizer]:
@@ -239,8 +171,3 @@ def _too_long(text: str, tokens: int, reader: str, limit: int) -> PromptError:
     return PromptError(
         f"{text!r} has {tokens} tokens for {reader}, which takes {limit}; shorten the name."
     )
-
-
-def _option_names() -> list[str]:
-    """Name the options that are saved: all that count when two processors are compared."""
-    return [each.name for each in fields(CascadeProcessor) if each.compare]

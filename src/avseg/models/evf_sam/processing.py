@@ -5,9 +5,9 @@ side of the pictures for SAM / BEiT-3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,24 +19,20 @@ from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.evf_sam.configuration import EvfSamConfig
 from avseg.models.outputs import AvsegOutput, resize_logits
-from avseg.models.processor import (
+from avseg.models.pixels import (
     BEIT3_STATISTICS,
-    MaskProcessor,
     as_pixels,
     fitted_size,
     for_sam,
     normalise,
-    read_options,
-    required,
     resize,
-    threshold_masks,
-    write_options,
 )
+from avseg.models.processor import BaseProcessor, SavedTokenizer, required, threshold_masks
 from avseg.types import Clip
 
 
 @dataclass(frozen=True)
-class EvfSamProcessor(MaskProcessor):
+class EvfSamProcessor(BaseProcessor):
     """Turns clips and texts into the model's inputs and its outputs into masks.
 
     Two processors are equal if their options are; vocabulary and texts do not count.
@@ -92,39 +88,6 @@ class EvfSamProcessor(MaskProcessor):
             max_text_tokens=config.max_text_tokens,
             tokenizer=tokenizer,
         )
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor and its tokenizer, saved beside their model.
-
-        Args:
-            folder: Where `save_pretrained` wrote.
-
-        Returns:
-            The processor.
-
-        Raises:
-            CheckpointError: If a file is missing or damaged, or its options are not the
-                processor's.
-        """
-        options = read_options(folder, _option_names())
-        return cls(**options, tokenizer=load_tokenizer(Path(folder)))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the options as JSON, and the tokenizer's file, beside the model.
-
-        Args:
-            folder: Made if it is missing.
-
-        Raises:
-            ValueError: If the processor has no tokenizer, and so would not load.
-        """
-        if self.tokenizer is None:
-            raise ValueError(
-                "the processor has no tokenizer; make it with from_config(config, tokenizer)."
-            )
-        write_options(folder, {name: getattr(self, name) for name in _option_names()})
-        self.tokenizer.save(Path(folder))
 
     def with_texts(self, texts: Sequence[str]) -> Self:
         """Make the same processor look for other texts.
@@ -207,6 +170,17 @@ class EvfSamProcessor(MaskProcessor):
             for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
 
+    @classmethod
+    def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
+        return {"tokenizer": load_tokenizer(folder)}
+
+    def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
+        if self.tokenizer is None:
+            raise ValueError(
+                "the processor has no tokenizer; make it with from_config(config, tokenizer)."
+            )
+        return (self.tokenizer,)
+
     @property
     def _tokenizer(self) -> TextTokenizer:
         if self.tokenizer is None:
@@ -230,8 +204,3 @@ class EvfSamProcessor(MaskProcessor):
             return logits
         height, width = fitted_size(size, self.sam_size)
         return resize_logits(logits, (self.sam_size, self.sam_size))[:, :height, :width]
-
-
-def _option_names() -> list[str]:
-    """Name the options that are saved: all that count when two processors are compared."""
-    return [each.name for each in fields(EvfSamProcessor) if each.compare]

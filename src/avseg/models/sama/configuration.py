@@ -8,12 +8,12 @@ from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.evf_sam import as_sam_config, check_object_score
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.models.model import AvsegConfig
+from avseg.models.frame_audio import FrameAudioConfig
 from avseg.models.tiny import TINY_CLAP, TINY_SAM
 
 
 @strict
-class SamaConfig(AvsegConfig):
+class SamaConfig(FrameAudioConfig):
     """Sizes of SAMA-AVS (Liu et al., WACV 2024, arXiv:2305.11019); the defaults are the paper's.
 
     All but the audio tower's, which is VGGish in the paper and CLAP here.
@@ -34,6 +34,7 @@ class SamaConfig(AvsegConfig):
     """
 
     model_type = "avseg-sama"
+    image_config_name = "sam_config"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {
         "sam_config": PromptedSam1Config,
         "clap_config": ClapAudioTowerConfig,
@@ -45,9 +46,7 @@ class SamaConfig(AvsegConfig):
     }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
-    clap_config: Any = None
     adapter_dim: int = 512
-    window_s: float = 1.0
     iou_head_weight: float = 0.0
     presence_weight: float = 0.0
     suppress_absent: bool = False
@@ -57,18 +56,6 @@ class SamaConfig(AvsegConfig):
             self.sam_config = PromptedSam1Config()
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures for SAM, in pixels."""
-        side: int = self.sam_config.image_size
-        return side
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the sound, in Hz."""
-        rate: int = self.clap_config.sample_rate
-        return rate
 
     @property
     def multimask(self) -> bool:
@@ -82,8 +69,3 @@ class SamaConfig(AvsegConfig):
     def validate_object_score(self) -> None:
         """Refuse options that ask SAM 1 whether there is an object."""
         check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)
-
-    def validate_window(self) -> None:
-        """Refuse a window of sound that the audio tower cannot hold."""
-        if isinstance(self.clap_config, ClapAudioTowerConfig):
-            self.clap_config.check_window(self.window_s)

@@ -11,9 +11,8 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
 from avseg.models.adapters import BlockAdapters
-from avseg.models.frames_and_sounds import embed_sounds
-from avseg.models.model import AvsegModel
-from avseg.models.outputs import AvsegOutput, as_output
+from avseg.models.frame_audio import FrameAudioModel
+from avseg.models.outputs import AvsegOutput, build_output
 from avseg.models.sama.configuration import SamaConfig
 
 #: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
@@ -26,7 +25,7 @@ TRAINABLE = (
 )
 
 
-class SamaModel(AvsegModel):
+class SamaModel(FrameAudioModel):
     """Segments the objects that sound (Liu et al., WACV 2024, arXiv:2305.11019).
 
     The sound goes into every block of the frozen image encoder and nowhere else: the mask decoder
@@ -39,7 +38,7 @@ class SamaModel(AvsegModel):
     config_class = SamaConfig
     config: SamaConfig
     base_model_prefix = "sama"
-    main_input_name = "pixel_values"
+    trainable_prefixes = TRAINABLE
     supports_gradient_checkpointing = True
 
     def __init__(self, config: SamaConfig) -> None:
@@ -59,38 +58,27 @@ class SamaModel(AvsegModel):
         self.clap.eval()
         return self
 
-    def forward(
+    def segment(
         self,
         pixel_values: Tensor,
-        audio_values: Tensor | None = None,
-        clap_embeddings: Tensor | None = None,
-        targets: Tensor | None = None,
-        annotated: Tensor | None = None,
+        audio_embeddings: Tensor,
+        targets: Tensor | None,
+        annotated: Tensor | None,
     ) -> AvsegOutput:
-        """Segment what sounds in every frame.
+        """Decode one mask for each frame from features that the audio has conditioned.
 
         Args:
             pixel_values: Frames, (B, T, 3, S, S).
-            audio_values: Sound of each frame, (B, T, samples); not needed with `clap_embeddings`.
-            clap_embeddings: CLAP embeddings computed before, (B, T, A).
-            targets: True masks, (B, T, H, W) of 0 and 1.
-            annotated: True for frames whose target counts, (B, T) bool; None counts all.
+            audio_embeddings: CLAP embedding of the audio of each frame, (B, T, A).
+            targets: As for `forward`.
+            annotated: As for `forward`.
 
         Returns:
             The masks, and the loss if there are targets.
-
-        Raises:
-            ValueError: If there is neither sound nor its embeddings.
         """
         shape = pixel_values.shape[:2]
-        heard = embed_sounds(self.clap, audio_values, clap_embeddings).flatten(0, 1)  # (N, A)
-        features = self.sam.encode_images(pixel_values.flatten(0, 1), self.adapters(heard))
-        no_prompts = features.embeddings.new_empty(len(heard), 0, self.config.sam_config.prompt_dim)
+        audio = audio_embeddings.flatten(0, 1)  # (N, A)
+        features = self.sam.encode_images(pixel_values.flatten(0, 1), self.adapters(audio))
+        no_prompts = features.embeddings.new_empty(len(audio), 0, self.config.sam_config.prompt_dim)
         prediction = self.sam.decode_masks(features, no_prompts, self.config.multimask)
-        return as_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
-
-    def _freeze(self) -> None:
-        """Let the paper's parts train and nothing else."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith(TRAINABLE))
-        self.train(self.training)
+        return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)

@@ -5,10 +5,10 @@ text.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,25 +18,17 @@ from torch import Tensor
 from avseg.backbones.imagebind import ImageBindAudioConfig
 from avseg.backbones.imagebind.audio import spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
-from avseg.errors import ClipError, PromptError
+from avseg.errors import PromptError
 from avseg.models.outputs import NamedOutput
-from avseg.models.processor import (
-    MaskProcessor,
-    as_pixels,
-    check_sample_rate,
-    check_vocabulary,
-    read_options,
-    resize,
-    sources_of_clip,
-    write_options,
-)
+from avseg.models.pixels import as_pixels, resize
+from avseg.models.processor import SavedTokenizer, VocabularyProcessor, audio_of_frames
 from avseg.models.tavis.configuration import NAME, TavisConfig
-from avseg.models.vocabulary import avsbench_categories, load_vocabulary, save_vocabulary
+from avseg.models.vocabulary import avsbench_categories
 from avseg.types import Clip, NamedSource
 
 
 @dataclass(frozen=True)
-class TavisProcessor(MaskProcessor):
+class TavisProcessor(VocabularyProcessor):
     """Turns clips into the model's inputs and its outputs into named masks.
 
     Two processors are equal if their options are; tokenizer and vocabulary do not count.
@@ -63,7 +55,9 @@ class TavisProcessor(MaskProcessor):
     background: str
     max_tokens: int
     tokenizer: ImageBindTokenizer | None = field(default=None, compare=False)
-    vocabulary: tuple[str, ...] = field(default_factory=avsbench_categories, compare=False)
+    vocabulary: tuple[str, ...] = field(
+        default_factory=avsbench_categories, compare=False, kw_only=True
+    )
 
     @classmethod
     def from_config(cls, config: TavisConfig, tokenizer: ImageBindTokenizer | None = None) -> Self:
@@ -89,42 +83,6 @@ class TavisProcessor(MaskProcessor):
             tokenizer=tokenizer,
         )
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor, its tokenizer and its vocabulary, saved beside their model.
-
-        Args:
-            folder: Where `save_pretrained` wrote.
-
-        Returns:
-            The processor.
-
-        Raises:
-            CheckpointError: If a file is missing or damaged, or its options are not the
-                processor's.
-            PromptError: If there is no vocabulary, or one the tokenizer cannot read.
-        """
-        folder = Path(folder)
-        processor = cls(
-            **read_options(folder, _option_names()),
-            tokenizer=ImageBindTokenizer.from_file(folder / ImageBindTokenizer.FILE),
-        )
-        return processor.with_vocabulary(load_vocabulary(folder))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write options, tokenizer and vocabulary beside the model.
-
-        Args:
-            folder: Made if it is missing.
-
-        Raises:
-            PromptError: If the processor has no tokenizer, and so would not load.
-        """
-        tokenizer = self._required_tokenizer
-        write_options(folder, {name: getattr(self, name) for name in _option_names()})
-        tokenizer.save(Path(folder))
-        save_vocabulary(self.vocabulary, Path(folder))
-
     def with_vocabulary(self, names: Sequence[str]) -> Self:
         """Make the same processor choose among other names.
 
@@ -138,24 +96,21 @@ class TavisProcessor(MaskProcessor):
             PromptError: If there is no name, or one is blank, twice there, too long, unknown, or
                 the background's.
         """
-        check_vocabulary(names)
         if self.background in names:
             raise PromptError(
                 f"{self.background!r} is this model's name for what does not sound, and always "
                 "among the names; leave it out."
             )
-        changed = replace(self, vocabulary=tuple(names))
-        changed.name_ids  # noqa: B018 - names that cannot be read are to be noticed now
-        return changed
+        return super().with_vocabulary(names)
 
     def __call__(
-        self, clip: Clip, sounds: npt.NDArray[np.float32] | None = None
+        self, clip: Clip, segments: npt.NDArray[np.float32] | None = None
     ) -> dict[str, Tensor]:
         """Prepare one clip.
 
         Args:
             clip: Frames and sound, the sound at `sample_rate`.
-            sounds: Sound of each frame, (T, samples), instead of the clip's own windows; for
+            segments: Sound of each frame, (T, samples), instead of the clip's own windows; for
                 comparing with published results, from `avseg.backbones.imagebind.audio.cut_clips`.
 
         Returns:
@@ -165,13 +120,7 @@ class TavisProcessor(MaskProcessor):
             ClipError: If the sound is at another rate, or there is not one for each frame.
             PromptError: If the processor has no tokenizer.
         """
-        if sounds is not None and len(sounds) != len(clip.frames):
-            raise ClipError(
-                clip.origin,
-                f"{len(sounds)} sounds for {len(clip.frames)} frames; give one for each.",
-            )
-        check_sample_rate(clip, self.sample_rate)
-        windows = clip.audio_windows(self.window_s) if sounds is None else sounds
+        windows = audio_of_frames(clip, self.sample_rate, self.window_s, segments)
         return {
             "pixel_values": self.pictures(clip.frames).unsqueeze(0),
             "audio_values": self.sounds(windows).unsqueeze(0),
@@ -217,7 +166,7 @@ class TavisProcessor(MaskProcessor):
         Raises:
             ValueError: If the threshold is not between 0 and 1.
         """
-        named = sources_of_clip(outputs, self.vocabulary, size, threshold)
+        named = super().sources(outputs, size, threshold)
         return [source for source in named if source.masks.any()]
 
     @cached_property
@@ -225,6 +174,16 @@ class TavisProcessor(MaskProcessor):
         """The names in the text tower's tokens, the background's first, (C, L) int64."""
         texts = [self.prompt.replace(NAME, n) for n in (self.background, *self.vocabulary)]
         return self._required_tokenizer.encode(texts, self.max_tokens)
+
+    @classmethod
+    def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
+        return {"tokenizer": ImageBindTokenizer.from_file(folder / ImageBindTokenizer.FILE)}
+
+    def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
+        return (self._required_tokenizer,)
+
+    def _encode_vocabulary(self) -> object:
+        return self.name_ids
 
     @property
     def _audio(self) -> ImageBindAudioConfig:
@@ -243,8 +202,3 @@ class TavisProcessor(MaskProcessor):
                 "from_config(config, tokenizer)."
             )
         return self.tokenizer
-
-
-def _option_names() -> list[str]:
-    """Name the options that are saved: all that count when two processors are compared."""
-    return [each.name for each in fields(TavisProcessor) if each.compare]

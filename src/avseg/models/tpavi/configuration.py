@@ -6,12 +6,12 @@ from huggingface_hub.dataclasses import strict
 
 from avseg.backbones.clap import ClapAudioTowerConfig
 from avseg.backbones.sam2 import HieraConfig
-from avseg.models.model import AvsegConfig
+from avseg.models.frame_audio import FrameAudioConfig
 from avseg.models.tiny import TINY_CLAP, TINY_HIERA
 
 
 @strict
-class TpaviConfig(AvsegConfig):
+class TpaviConfig(FrameAudioConfig):
     """Sizes of AVSBench's model (Zhou et al., ECCV 2022, arXiv:2207.05042).
 
     Pictures and decoder are the paper's by default; the image encoder is PVT-v2 or ResNet-50 there
@@ -28,6 +28,7 @@ class TpaviConfig(AvsegConfig):
     """
 
     model_type = "avseg-tpavi"
+    image_config_name = "hiera_config"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {
         "hiera_config": HieraConfig,
         "clap_config": ClapAudioTowerConfig,
@@ -39,9 +40,7 @@ class TpaviConfig(AvsegConfig):
     }
 
     hiera_config: Any = None  # a configuration, or its options in a dictionary
-    clap_config: Any = None
     dim: int = 256
-    window_s: float = 1.0
     matching_weight: float = 10.0
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -49,24 +48,7 @@ class TpaviConfig(AvsegConfig):
             self.hiera_config = HieraConfig(image_size=224)
         super().__post_init__(**kwargs)
 
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures, in pixels."""
-        side: int = self.hiera_config.image_size
-        return side
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the sound, in Hz."""
-        rate: int = self.clap_config.sample_rate
-        return rate
-
     def validate_dim(self) -> None:
         """Refuse a width that the head cannot narrow to an eighth."""
         if self.dim <= 0 or self.dim % 8:
             raise ValueError(f"dim must be a multiple of 8, got {self.dim}.")
-
-    def validate_window(self) -> None:
-        """Refuse a window of sound that the audio tower cannot hold."""
-        if isinstance(self.clap_config, ClapAudioTowerConfig):
-            self.clap_config.check_window(self.window_s)

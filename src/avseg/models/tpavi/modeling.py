@@ -12,15 +12,14 @@ from torch.nn import functional as F
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.sam2 import Hiera
-from avseg.models.frames_and_sounds import embed_sounds
-from avseg.models.model import AvsegModel
+from avseg.models.frame_audio import FrameAudioModel
 from avseg.models.outputs import AvsegOutput, bce_loss, mean_of_annotated, resize_logits
 from avseg.models.tpavi.configuration import TpaviConfig
 from avseg.models.tpavi.decoder import PyramidDecoder, WideView
 from avseg.models.tpavi.interaction import AudioVisualInteraction
 
 
-class TpaviModel(AvsegModel):
+class TpaviModel(FrameAudioModel):
     """Segments the objects that sound (Zhou et al., ECCV 2022, arXiv:2207.05042).
 
     The frames of a clip are seen together: a mask depends on the other frames and their sounds.
@@ -33,7 +32,6 @@ class TpaviModel(AvsegModel):
     config_class = TpaviConfig
     config: TpaviConfig
     base_model_prefix = "tpavi"
-    main_input_name = "pixel_values"
 
     def __init__(self, config: TpaviConfig) -> None:
         super().__init__(config)
@@ -54,37 +52,31 @@ class TpaviModel(AvsegModel):
         self.clap.eval()
         return self
 
-    def forward(
+    def segment(
         self,
         pixel_values: Tensor,
-        audio_values: Tensor | None = None,
-        clap_embeddings: Tensor | None = None,
-        targets: Tensor | None = None,
-        annotated: Tensor | None = None,
+        audio_embeddings: Tensor,
+        targets: Tensor | None,
+        annotated: Tensor | None,
     ) -> AvsegOutput:
-        """Segment what sounds in every frame.
+        """Fuse the features of all frames with the audio and decode one mask for each frame.
 
         Args:
             pixel_values: Frames, (B, T, 3, S, S).
-            audio_values: Sound of each frame, (B, T, samples); not needed with `clap_embeddings`.
-            clap_embeddings: CLAP embeddings computed before, (B, T, A).
-            targets: True masks, (B, T, H, W) of 0 and 1.
-            annotated: True for frames whose target counts, (B, T) bool; None counts all.
+            audio_embeddings: CLAP embedding of the audio of each frame, (B, T, A).
+            targets: As for `forward`.
+            annotated: As for `forward`.
 
         Returns:
             The masks, and the loss if there are targets.
-
-        Raises:
-            ValueError: If there is neither sound nor its embeddings.
         """
         shape = pixel_values.shape[:2]
-        heard = embed_sounds(self.clap, audio_values, clap_embeddings)  # (B, T, A)
         stages: list[Tensor] = []
         sounds: list[Tensor] = []
         for view, interaction, maps in zip(
             self.views, self.interactions, self.encoder(pixel_values.flatten(0, 1)), strict=True
         ):
-            mixed, sound = interaction(view(maps).unflatten(0, shape), heard)
+            mixed, sound = interaction(view(maps).unflatten(0, shape), audio_embeddings)
             stages.append(mixed.flatten(0, 1))  # (N, C, h, w)
             sounds.append(sound.flatten(0, 1))  # (N, C)
         logits = self.decoder(stages)  # (N, S, S)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from avseg.backbones.imagebind import ImageBindConfig, spectrograms
-from avseg.models.processor import CLIP_STATISTICS, normalise
+from avseg.models.pixels import CLIP_STATISTICS, normalise
 from avseg.synthavs.captions import category_captions
 from avseg.synthavs.categories import SEEN_STYLES, TRAIN_STYLES, UNSEEN_STYLES
 from avseg.synthavs.corpora import AudioImageTextCorpus, load_sound_bank

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from avseg.datasets.avsbench import AVSBench
 from avseg.errors import TrainingError
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.training.clips import (
@@ -60,7 +60,7 @@ class _Baseline:
         splits = open_splits(materials.data, names, materials.config.sample_rate)
         for name in (*self.measured, *self.tested):
             _check_annotated(name, splits[name])
-        processor = FrameSoundProcessor.from_config(materials.config)
+        processor = FrameAudioProcessor.from_config(materials.config)
         model.to(materials.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
         towers = [hearing_tower(model.clap, processor.window_s)]
 
@@ -179,7 +179,7 @@ def in_single_frames(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Fr
     return Frames(clips, dubbed)
 
 
-def collate(clips: Sequence[EmbeddedClip], processor: FrameSoundProcessor) -> dict[str, Tensor]:
+def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> dict[str, Tensor]:
     """Make a batch of the model's inputs.
 
     Args:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from avseg.models.processor import as_pixels, fitted_size, normalise, resize
+from avseg.models.pixels import as_pixels, fitted_size, normalise, resize
 
 
 def test_normalising_is_subtracting_and_dividing() -> None:

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from avseg.errors import CheckpointError, ClipError
-from avseg.models.frames_and_sounds import FrameSoundProcessor
+from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.outputs import AvsegOutput
 from avseg.types import Clip
 from tests.models.factories import SAMA, TPAVI
 
-PROCESSOR = FrameSoundProcessor.from_config(SAMA)
+PROCESSOR = FrameAudioProcessor.from_config(SAMA)
 
 
 def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:
@@ -33,7 +33,7 @@ def clip(height: int = 48, width: int = 80, sample_rate: int = 8000) -> Clip:
 
 @pytest.mark.parametrize("config", [SAMA, TPAVI], ids=["sama", "tpavi"])
 def test_a_clip_becomes_the_models_inputs(config: object) -> None:
-    inputs = FrameSoundProcessor.from_config(config)(clip())  # type: ignore[arg-type]
+    inputs = FrameAudioProcessor.from_config(config)(clip())  # type: ignore[arg-type]
     assert {name: tuple(values.shape) for name, values in inputs.items()} == {
         "pixel_values": (1, 2, 3, 64, 64),
         "audio_values": (1, 2, 2000),
@@ -49,7 +49,8 @@ def test_the_sound_is_that_around_each_frames_time() -> None:
 
 def test_sound_at_another_rate_is_refused() -> None:
     with pytest.raises(
-        ClipError, match=r"^noise.mp4: sound is at 16000 Hz, the model needs 8000 Hz; read it with"
+        ClipError,
+        match=r"^noise.mp4: the audio is at 16000 Hz, the model needs 8000 Hz; read",
     ):
         PROCESSOR(clip(sample_rate=16000))
 
@@ -82,10 +83,10 @@ def test_the_score_is_predicted_iou_times_presence_if_the_model_says() -> None:
 
 def test_a_saved_processor_loads_as_the_same(tmp_path: Path) -> None:
     PROCESSOR.save_pretrained(tmp_path)
-    assert FrameSoundProcessor.from_pretrained(tmp_path) == PROCESSOR
+    assert FrameAudioProcessor.from_pretrained(tmp_path) == PROCESSOR
     path = tmp_path / "processor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crop": True}))
     with pytest.raises(
         CheckpointError, match=r"has the options .*'crop'.*save the processor again"
     ):
-        FrameSoundProcessor.from_pretrained(tmp_path)
+        FrameAudioProcessor.from_pretrained(tmp_path)
