@@ -17,7 +17,10 @@ from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.checkpoints.keymaps.sam2 import SAM2, SAM2_MEMORY_ALONE
 from avseg.checkpoints.keymaps.tavis import tavis
+from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.evf_sam import EvfSamConfig
 from avseg.models.model import AvsegConfig
+from avseg.models.tavis import TavisConfig
 from avseg.models.tavis.configuration import RELEASED
 
 #: Where a model has the towers that no system's file contains.
@@ -103,21 +106,21 @@ def _tavis_table(config: Any) -> KeyMap:
 #: By the name of the format.
 SYSTEMS = {
     "av2t-sam": System(
-        "avseg-av2t-sam",
+        Av2tSamConfig.model_type,
         _av2t_sam_options,
         lambda config: av2t_sam(_sam(config), config.features),
         _av2t_sam_towers,
         tokenizer=None,
     ),
     "evf-sam": System(
-        "avseg-evf-sam",
+        EvfSamConfig.model_type,
         _evf_sam_options,
         lambda config: evf_sam(_sam(config)).under("", "segmenter."),
         lambda _: (),
         tokenizer="sentencepiece",
     ),
     "tavis": System(
-        "avseg-tavis",
+        TavisConfig.model_type,
         # Nobody can see which state of the code the published weights come from; the released one
         # is the best guess.
         lambda _: RELEASED | {"sam_config": PromptedSam2Config(image_size=224)},
