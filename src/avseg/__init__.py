@@ -16,6 +16,7 @@ __all__ = [
     "Segmenter",
     "VideoInfo",
     "__version__",
+    "check_data",
     "evaluate",
     "load_segmenter",
     "probe",
@@ -23,21 +24,23 @@ __all__ = [
     "save_masks",
     "save_overlay",
     "stream_clips",
+    "synthesize_data",
 ]
 
 if TYPE_CHECKING:
-    from avseg.datasets import AVSBench
+    from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
     from avseg.evaluation import evaluate
     from avseg.export import save_masks, save_overlay
     from avseg.media import probe, read_clip, stream_clips
     from avseg.segmenter import Segmenter, load_segmenter
+    from avseg.synthavs.synthesize import synthesize_data
     from avseg.types import Clip, Segmentation, VideoInfo
 else:
     # Hidden from type checkers: to them, a misspelt name must stay an error.
     import importlib
 
-    #: Public name -> the layer it comes from.
+    #: Public name -> the module it comes from.
     _LAYERS = {
         "AVSBench": "datasets",
         "AvsegError": "errors",
@@ -45,6 +48,7 @@ else:
         "Segmentation": "types",
         "Segmenter": "segmenter",
         "VideoInfo": "types",
+        "check_data": "datasets",
         "evaluate": "evaluation",
         "load_segmenter": "segmenter",
         "probe": "media",
@@ -52,6 +56,7 @@ else:
         "save_masks": "export",
         "save_overlay": "export",
         "stream_clips": "media",
+        "synthesize_data": "synthavs.synthesize",
     }
 
     def __getattr__(name: str) -> object:

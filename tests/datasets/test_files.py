@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avseg.datasets.files import read_image, read_mask, read_sound, sound_length_s
+from avseg.datasets.files import audio_duration_s, read_audio, read_image, read_mask
 from avseg.errors import DatasetError
 
 DRAWN = np.array([[0, 0, 9], [0, 9, 9]], np.uint8)
@@ -60,19 +60,19 @@ def test_the_length_of_a_sound_is_told_without_decoding_it(tmp_path: Path) -> No
         file.setparams((2, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(2 * 2 * 12000))
     save_flac(tmp_path / "b.flac", 1.25)
-    assert sound_length_s(tmp_path / "a.wav") == 1.5
-    assert sound_length_s(tmp_path / "b.flac") == pytest.approx(1.25)
+    assert audio_duration_s(tmp_path / "a.wav") == 1.5
+    assert audio_duration_s(tmp_path / "b.flac") == pytest.approx(1.25)
 
 
 def test_a_sound_that_is_none_has_no_length(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"nothing of the kind" * 50)
     with pytest.raises(DatasetError, match=r"a.wav: the sound cannot be read"):
-        sound_length_s(tmp_path / "a.wav")
+        audio_duration_s(tmp_path / "a.wav")
 
 
 def test_other_formats_than_wav_are_read_too(tmp_path: Path) -> None:
     save_flac(tmp_path / "a.wav", 1.25)
-    audio = read_sound(tmp_path / "a.wav", 8000, 2)
+    audio = read_audio(tmp_path / "a.wav", 8000, 2)
     assert audio.shape == (16000,)
     assert audio[:9900] == pytest.approx(4000 / 32768, abs=1e-4)
     assert not audio[10_100:].any()

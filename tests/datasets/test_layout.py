@@ -12,7 +12,7 @@ MS3_CLIP = ClipEntry("01uIJMwnUvA_0", "val", None, "v1m")
 AVSS_CLIP = ClipEntry("zVfLHhs9uv8_3000_8000", "test", "horse_man", "v2")
 
 
-def write_table(folder: Path, subset: Subset) -> Path:
+def write_metadata(folder: Path, subset: Subset) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LAYOUTS[subset].metadata).touch()
     return folder
@@ -56,7 +56,7 @@ def test_the_files_of_the_third_second_are_where_avsbench_has_them(
 
 
 @pytest.mark.parametrize(
-    ("part", "split", "seconds", "annotated"),
+    ("component", "split", "seconds", "annotated"),
     [
         ("v1s", "train", 5, 1),
         ("v1s", "val", 5, 5),
@@ -65,32 +65,34 @@ def test_the_files_of_the_third_second_are_where_avsbench_has_them(
     ],
 )
 def test_single_source_training_clips_are_annotated_in_their_first_second(
-    part: str, split: str, seconds: int, annotated: int
+    component: str, split: str, seconds: int, annotated: int
 ) -> None:
-    clip = ClipEntry("name", split, None, part)
+    clip = ClipEntry("name", split, None, component)
     assert (clip.seconds, clip.annotated_seconds) == (seconds, annotated)
 
 
 @pytest.mark.parametrize("subset", LAYOUTS)
 def test_a_subset_is_found_by_its_folder_or_the_one_above(subset: Subset, tmp_path: Path) -> None:
-    folder = write_table(tmp_path / LAYOUTS[subset].folders[0], subset)
+    folder = write_metadata(tmp_path / LAYOUTS[subset].folders[0], subset)
     assert find_folder(tmp_path, subset) == folder
     assert find_folder(folder, subset) == folder
 
 
 def test_avss_is_found_under_each_of_its_names(tmp_path: Path) -> None:
     for name in LAYOUTS["avss"].folders:
-        folder = write_table(tmp_path / name / name, "avss")
+        folder = write_metadata(tmp_path / name / name, "avss")
         assert find_folder(tmp_path / name, "avss") == folder
 
 
 def test_a_missing_folder_is_named_with_the_way_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere: there is no such folder; .*synthesize"):
+    with pytest.raises(DatasetError, match=r"nowhere: the folder does not exist; .*synthesize"):
         find_folder(tmp_path / "nowhere", "s4")
 
 
 def test_a_folder_without_the_table_is_told_what_it_should_hold(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"holds no ms3_meta_data.csv, nor .* Multi-sources"):
+    with pytest.raises(
+        DatasetError, match=r"contains no ms3_meta_data.csv, and neither .* Multi-sources"
+    ):
         find_folder(tmp_path, "ms3")
 
 

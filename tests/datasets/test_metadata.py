@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset
-from avseg.datasets.metadata import choose_split, read_class_names, read_table
+from avseg.datasets.metadata import choose_split, read_class_names, read_metadata
 from avseg.errors import DatasetError
 
 S4_CLIP = ClipEntry("--FenyW2i_4_5000_10000", "train", "dog_barking", "v1s")
@@ -21,7 +21,7 @@ TABLES: dict[Subset, str] = {
 }
 
 
-def write_table(folder: Path, subset: Subset, text: str | None = None) -> Path:
+def write_metadata(folder: Path, subset: Subset, text: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LAYOUTS[subset].metadata).write_text(TABLES[subset] if text is None else text)
     return folder
@@ -31,21 +31,21 @@ def write_table(folder: Path, subset: Subset, text: str | None = None) -> Path:
     ("subset", "expected"), [("s4", S4_CLIP), ("ms3", MS3_CLIP), ("avss", AVSS_CLIP)]
 )
 def test_a_table_is_read_row_by_row(subset: Subset, expected: ClipEntry, tmp_path: Path) -> None:
-    assert read_table(write_table(tmp_path, subset), subset) == [expected]
+    assert read_metadata(write_metadata(tmp_path, subset), subset) == [expected]
 
 
 def test_a_table_of_another_subset_is_refused(tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "s4", TABLES["ms3"])
+    folder = write_metadata(tmp_path, "s4", TABLES["ms3"])
     with pytest.raises(DatasetError, match="no column category, only video_name, split"):
-        read_table(folder, "s4")
+        read_metadata(folder, "s4")
 
 
 def test_a_label_that_is_no_part_of_avsbench_is_refused(tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "avss", TABLES["avss"].replace(",v2", ",dog"))
+    folder = write_metadata(tmp_path, "avss", TABLES["avss"].replace(",v2", ",dog"))
     with pytest.raises(
         DatasetError, match=r"line 2: clip .* has label 'dog'; it must be one of v1s, v1m, v2"
     ):
-        read_table(folder, "avss")
+        read_metadata(folder, "avss")
 
 
 def test_the_clips_of_a_split_keep_their_order() -> None:
@@ -86,10 +86,12 @@ def test_a_missing_or_damaged_class_list_is_named(content: str | None, tmp_path:
 
 @pytest.mark.parametrize("subset", ["v1s", "v1m", "v2"])
 def test_a_part_of_avss_has_the_clips_of_that_part(subset: Subset, tmp_path: Path) -> None:
-    rows = "".join(f"a,{part}_clip,0,0,man,test,{part}\n" for part in ("v1s", "v1m", "v2"))
-    folder = write_table(tmp_path, "avss", COLUMNS + rows)
-    assert [clip.name for clip in read_table(folder, subset)] == [f"{subset}_clip"]
-    assert len(read_table(folder, "avss")) == 3
+    rows = "".join(
+        f"a,{component}_clip,0,0,man,test,{component}\n" for component in ("v1s", "v1m", "v2")
+    )
+    folder = write_metadata(tmp_path, "avss", COLUMNS + rows)
+    assert [clip.name for clip in read_metadata(folder, subset)] == [f"{subset}_clip"]
+    assert len(read_metadata(folder, "avss")) == 3
 
 
 @pytest.mark.parametrize(
@@ -103,20 +105,20 @@ def test_a_part_of_avss_has_the_clips_of_that_part(subset: Subset, tmp_path: Pat
     ],
 )
 def test_a_category_of_avss_is_made_of_classes(text: str, category: str, tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,{text},test,v2\n")
-    assert read_table(folder, "avss")[0].category == category
+    folder = write_metadata(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,{text},test,v2\n")
+    assert read_metadata(folder, "avss")[0].category == category
 
 
 @pytest.mark.parametrize("place", ["", "v3"], ids=["beside AVSS's table", "as unpacked"])
 def test_splits_of_avs_v3_are_files_whatever_their_column_says(place: str, tmp_path: Path) -> None:
-    write_table(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,bell,train,v2\nb,b_0,0,0,harp,test,v1m\n")
+    write_metadata(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,bell,train,v2\nb,b_0,0,0,harp,test,v1m\n")
     tables = tmp_path / place
     (tables / "v3_1_shot").mkdir(parents=True)
     few = "vid,uid,s_min,s_sec,a_obj,split,label\n{0},{0}_0,,,,v3_1_shot_train,{1}\n"
     (tables / "v3_1_shot/train.csv").write_text(few.format("a", "v2"))
     (tables / "v3_1_shot/test.csv").write_text(few.format("b", "v1m"))
     (tables / "meta_v3_unseen.csv").write_text(f"{COLUMNS}b,b_0,0,0,harp,unseen,v1m\n")
-    assert read_table(tmp_path, "v3") == [
+    assert read_metadata(tmp_path, "v3") == [
         ClipEntry("b_0", "unseen", "harp", "v1m"),
         ClipEntry("a_0", "1_shot_train", "bell", "v2"),
         ClipEntry("b_0", "1_shot_test", "harp", "v1m"),
@@ -124,30 +126,30 @@ def test_splits_of_avs_v3_are_files_whatever_their_column_says(place: str, tmp_p
 
 
 def test_avs_v3_without_its_tables_says_which_they_are(tmp_path: Path) -> None:
-    write_table(tmp_path, "avss")
+    write_metadata(tmp_path, "avss")
     with pytest.raises(DatasetError, match=r"none of the tables of AVS-V3 \(meta_v3_seen_train"):
-        read_table(tmp_path, "v3")
+        read_metadata(tmp_path, "v3")
 
 
 def test_a_row_todo_is_in_no_split_that_one_asks_for(tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "ms3", "video_name,split\na,TODO\nb,test\n")
-    clips = choose_split(read_table(folder, "ms3"), "test", folder)
+    folder = write_metadata(tmp_path, "ms3", "video_name,split\na,TODO\nb,test\n")
+    clips = choose_split(read_metadata(folder, "ms3"), "test", folder)
     assert [clip.name for clip in clips] == ["b"]
 
 
 @pytest.mark.parametrize("row", ["", "a,,0,0", "a,,0,0,man,test,v2"])
 def test_a_line_without_its_name_is_refused(row: str, tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "avss", f"{COLUMNS}{row or ',,,,,,'}\n")
+    folder = write_metadata(tmp_path, "avss", f"{COLUMNS}{row or ',,,,,,'}\n")
     with pytest.raises(DatasetError, match=r"metadata.csv, line 2: the clip has no name"):
-        read_table(folder, "avss")
+        read_metadata(folder, "avss")
 
 
 def test_a_mark_before_the_first_column_is_no_part_of_its_name(tmp_path: Path) -> None:
-    folder = write_table(tmp_path, "ms3", "\ufeffvideo_name,split\r\na_0,test\r\n")
-    assert read_table(folder, "ms3") == [ClipEntry("a_0", "test", None, "v1m")]
+    folder = write_metadata(tmp_path, "ms3", "\ufeffvideo_name,split\r\na_0,test\r\n")
+    assert read_metadata(folder, "ms3") == [ClipEntry("a_0", "test", None, "v1m")]
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ms3_meta_data.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff\xfe")
     with pytest.raises(DatasetError, match=r"ms3_meta_data.csv: cannot be read as a table"):
-        read_table(tmp_path, "ms3")
+        read_metadata(tmp_path, "ms3")

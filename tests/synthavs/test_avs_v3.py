@@ -6,8 +6,13 @@ import pytest
 
 from avseg.datasets.checking import check_data
 from avseg.datasets.layout import ClipEntry
-from avseg.datasets.metadata import choose_split, read_table
-from avseg.synthavs.avs_v3 import SEMANTIC_HEADER, semantic_row, write_table, write_v3_tables
+from avseg.datasets.metadata import choose_split, read_metadata
+from avseg.synthavs.avs_v3 import (
+    SEMANTIC_COLUMNS,
+    semantic_cells,
+    write_metadata,
+    write_v3_metadata,
+)
 
 SPLITS = ("train", "val", "test", "test_zero_shot")
 CATEGORIES = ("wolf", "pig", "pig_wolf", "off-the-screen_pig")
@@ -15,22 +20,22 @@ CATEGORIES = ("wolf", "pig", "pig_wolf", "off-the-screen_pig")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Tables of twelve clips of each part in each split."""
+    """Tables of twelve clips of each component in each split."""
     clips = [
-        ClipEntry(f"{split}-{part}-{i}_0_5000", split, CATEGORIES[i % 4], part)
+        ClipEntry(f"{split}-{component}-{i}_0_5000", split, CATEGORIES[i % 4], component)
         for split in SPLITS
-        for part in ("v1s", "v1m", "v2")
+        for component in ("v1s", "v1m", "v2")
         for i in range(12)
     ]
-    write_table(
-        tmp_path / "metadata.csv", SEMANTIC_HEADER, [semantic_row(c, c.split) for c in clips]
+    write_metadata(
+        tmp_path / "metadata.csv", SEMANTIC_COLUMNS, [semantic_cells(c, c.split) for c in clips]
     )
-    write_v3_tables(tmp_path, clips)
+    write_v3_metadata(tmp_path, clips)
     return tmp_path
 
 
 def names(folder: Path, split: str) -> set[str]:
-    return {clip.name for clip in choose_split(read_table(folder, "v3"), split, folder)}
+    return {clip.name for clip in choose_split(read_metadata(folder, "v3"), split, folder)}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,9 @@ def names(folder: Path, split: str) -> set[str]:
     [("seen_train", "train"), ("seen_val", "val"), ("unseen", "test_zero_shot")],
 )
 def test_splits_of_v3_are_the_clips_of_v1m_and_v2(split: str, source: str, folder: Path) -> None:
-    expected = {f"{source}-{part}-{i}_0_5000" for part in ("v1m", "v2") for i in range(12)}
+    expected = {
+        f"{source}-{component}-{i}_0_5000" for component in ("v1m", "v2") for i in range(12)
+    }
     assert names(folder, split) == expected
 
 
@@ -46,7 +53,7 @@ def test_splits_of_v3_are_the_clips_of_v1m_and_v2(split: str, source: str, folde
 def test_few_shot_training_has_each_category_often_enough(
     shots: int, count: int, folder: Path
 ) -> None:
-    train = choose_split(read_table(folder, "v3"), f"{shots}_shot_train", folder)
+    train = choose_split(read_metadata(folder, "v3"), f"{shots}_shot_train", folder)
     assert len(train) == count
     for category in ("wolf", "pig"):
         assert sum(category in (clip.category or "") for clip in train) >= shots
@@ -62,5 +69,5 @@ def test_the_tables_are_as_they_should_be(folder: Path) -> None:
 
 def test_without_clips_left_to_test_on_there_are_no_few_shots(tmp_path: Path) -> None:
     clips = [ClipEntry("a_0_5000", "test_zero_shot", "pig", "v2")]
-    write_v3_tables(tmp_path, clips)
+    write_v3_metadata(tmp_path, clips)
     assert {path.name for path in tmp_path.iterdir()} == {"meta_v3_unseen.csv"}

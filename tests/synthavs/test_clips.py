@@ -13,11 +13,11 @@ from avseg.synthavs.clips import (
     SplitDomain,
     SynthavsOptions,
     SyntheticClip,
+    component_of,
     draw_clip,
     make_clip,
     make_stems,
     mix,
-    part_of,
     ramps,
 )
 from avseg.synthavs.scenes import load_style, render
@@ -301,11 +301,13 @@ def test_recipes_that_cannot_be_are_refused(options: dict[str, object], message:
 
 
 @pytest.mark.parametrize(
-    ("subset", "parts"),
+    ("subset", "components"),
     [("s4", ["v1s"] * 4), ("ms3", ["v1m"] * 4), ("avss", ["v1s", "v1m", "v2", "v1s"])],
 )
-def test_the_parts_of_the_semantic_subset_take_turns(subset: Release, parts: list[str]) -> None:
-    assert [part_of(subset, index) for index in range(4)] == parts
+def test_the_components_of_the_semantic_subset_take_turns(
+    subset: Release, components: list[str]
+) -> None:
+    assert [component_of(subset, index) for index in range(4)] == components
 
 
 def test_clips_differ_by_seed_subset_split_and_number() -> None:

@@ -153,9 +153,11 @@ def test_the_semantic_table_says_what_sounds(root: Path) -> None:
         assert set(row["a_obj"].split("_")) == (names or {"background"})
 
 
-def test_the_semantic_subset_has_all_three_parts_in_every_split(root: Path) -> None:
-    parts = {(row["split"], row["label"]) for row in rows(root, "avss")}
-    assert parts == {(split, part) for split in SPLITS for part in ("v1s", "v1m", "v2")}
+def test_the_semantic_subset_has_all_three_components_in_every_split(root: Path) -> None:
+    components = {(row["split"], row["label"]) for row in rows(root, "avss")}
+    assert components == {
+        (split, component) for split in SPLITS for component in ("v1s", "v1m", "v2")
+    }
 
 
 def test_semantic_classes_are_those_of_the_sounding_objects(root: Path) -> None:
@@ -228,7 +230,7 @@ def test_a_data_set_says_how_it_was_made(root: Path) -> None:
 def test_what_is_there_already_is_left_alone(root: Path) -> None:
     before = digests(root)
     written = write_synthavs(root, RECIPES["s4"], workers=1)
-    assert written.was_there
+    assert written.existed
     assert written.folder == root / "Single-source"
     assert digests(root) == before
 

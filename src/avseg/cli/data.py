@@ -1,4 +1,4 @@
-"""`avseg data`: make data sets, and check them."""
+"""`avseg data`: write synthetic data sets, and check data sets."""
 
 import time
 from pathlib import Path
@@ -13,9 +13,7 @@ from rich.text import Text
 from avseg.datasets.checking import CheckReport, check_data
 from avseg.datasets.checking.findings import FINDING_KINDS
 from avseg.datasets.layout import Release
-from avseg.synthavs.clips import SynthavsOptions
-from avseg.synthavs.negatives import check_has_negatives, write_negatives
-from avseg.synthavs.writer import write_synthavs
+from avseg.synthavs.synthesize import synthesize_data
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]
@@ -34,53 +32,59 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
 ) -> None:
     """Write SynthAVS, the synthetic benchmark, in AVSBench's layout.
 
-    The same options give the same bytes. Splits: train; val; test (art styles that no training
-    scene shows); test_seen (styles of training); test_zero_shot (categories that no training clip
-    has). All but train have sounds of parameters that training does not use.
+    The same options give the same bytes. Splits: train; val; test (art styles unseen in training);
+    test_seen (art styles of training); test_zero_shot (categories unseen in training). All splits
+    but train have sounds with synthesis parameters that training does not use.
 
     Args:
-        subset: s4 (one source; in training only the first mask), ms3 (several sources that start
-            and stop, silent objects, sounds from off the screen) or avss (both, and clips of 10 s,
-            with class labels).
-        out: Where the subset's folder goes: Single-source, Multi-sources or AVSBench_semantic.
-        clips: Training clips.
-        seed: Of all chance.
-        evaluation_clips: Clips of each other split; by default a quarter of the training clips,
-            but at least 10 and at most 100.
-        videos: Write each clip also as an mp4 file with sound.
-        negatives: Write also what AVSBench-Robust adds to s4 and ms3, for all splits but train: for
-            each clip noise and a sound that nothing in the picture makes, and one silent file.
-        workers: Processes; by default one for each core.
+        subset: s4 (one source; only the first training mask), ms3 (several sources that start and
+            stop, silent objects, off-screen sounds) or avss (both, clips of up to 10 s, with class
+            labels).
+        out: Folder to which the folder of the subset is written: Single-source, Multi-sources or
+            AVSBench_semantic.
+        clips: Number of training clips.
+        seed: Random seed.
+        evaluation_clips: Number of clips of each other split; by default a quarter of the training
+            clips, but at least 10 and at most 100.
+        videos: Write each clip also as an mp4 file with audio.
+        negatives: Write also the negative audio that AVSBench-Robust adds to s4 and ms3, for all
+            splits but train: noise and an off-screen sound for each clip, and one silent file.
+        workers: Number of processes; by default one per core.
     """
-    if negatives:
-        check_has_negatives(subset)
-    recipe = SynthavsOptions(
-        subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos
-    )
-    total = sum(recipe.counts().values())
     start = time.monotonic()
     with _progress() as progress:
-        task = progress.add_task(f"clips of {subset}", total=total)
-        written = write_synthavs(out, recipe, workers, on_clip=lambda: progress.advance(task))
-        progress.update(task, completed=total)
+        task = progress.add_task(f"clips of {subset}", total=None)
+        written = synthesize_data(
+            out,
+            subset=subset,
+            clips=clips,
+            seed=seed,
+            evaluation_clips=evaluation_clips,
+            videos=videos,
+            negatives=negatives,
+            workers=workers,
+            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
+        )
     seconds = time.monotonic() - start
     splits = ", ".join(f"{split} {count}" for split, count in written.counts.items())
-    action = "already there, made by the same recipe" if written.was_there else "written"
+    action = "already there, written with the same options" if written.existed else "written"
+    total = sum(written.counts.values())
     print(f"{written.folder}: {total} clips ({splits}) {action}, in {seconds:.0f} s")
-    if negatives:
-        print(f"{write_negatives(out, recipe, workers)}: negative sounds written")
+    if written.negatives is not None:
+        print(f"{written.negatives}: negative audio written")
 
 
 def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = None) -> int:
-    """Look for what is missing, broken or mislabelled in a data set in AVSBench's layout.
+    """Find missing, broken and mislabelled files of a data set in AVSBench's layout.
 
-    Every file is read. Says what was found, errors first; ends with 1 if there are errors. A
-    warning is what is known of a release, or what avseg mends and other code may not.
+    Every file is read. Prints the findings, errors first; the exit code is 1 if there are errors.
+    A warning is a known property of a release, or a problem that avseg corrects but other code may
+    not.
 
     Args:
-        folder: A subset's folder, or one that holds some, up to two folders deep.
-        json: Also write everything, with every path, to this file.
-        workers: Processes; by default one for each core.
+        folder: Folder of a subset, or one that contains subsets, up to two folders deep.
+        json: Also write all findings, with every path, to this file.
+        workers: Number of processes; by default one per core.
 
     Returns:
         The exit code.

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.files import missing, read_image, read_mask, read_sound
+from avseg.datasets.files import missing, read_audio, read_image, read_mask
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, find_folder
-from avseg.datasets.metadata import choose_split, read_class_names, read_table
+from avseg.datasets.metadata import choose_split, read_class_names, read_metadata
 from avseg.datasets.palette import UNKNOWN, colours_to_labels
 from avseg.errors import DatasetError
 from avseg.media.clip import FRAME_POSITION
@@ -86,7 +86,7 @@ class AVSBench:
         self.sample_rate = sample_rate
         self._layout = LAYOUTS[subset]
         self._audio_folder = self._layout.audio_folder(self.folder)
-        clips = read_table(self.folder, subset)
+        clips = read_metadata(self.folder, subset)
         self.entries = choose_split(clips, split, self.folder / self._layout.metadata)
         coloured = self._layout.coloured_mask is not None
         self.class_names = read_class_names(self.folder) if coloured else None
@@ -189,7 +189,7 @@ class AVSBench:
             frames=frames,
             frame_times=seconds + FRAME_POSITION,
             audio_times=seconds + 0.5,
-            audio=read_sound(self._audio_path(entry), self.sample_rate, entry.seconds),
+            audio=read_audio(self._audio_path(entry), self.sample_rate, entry.seconds),
             audio_start_s=0.0,
             sample_rate=self.sample_rate,
         )

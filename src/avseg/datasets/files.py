@@ -63,7 +63,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return highest
 
 
-def read_sound(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32]:
+def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32]:
     """Read the beginning of a sound.
 
     Args:
@@ -87,7 +87,7 @@ def read_sound(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
     return audio
 
 
-def sound_length_s(path: Path) -> float:
+def audio_duration_s(path: Path) -> float:
     """Say how long a sound is by what its file promises, without decoding it.
 
     Args:

@@ -1,10 +1,10 @@
-"""AVSBench's folders as code: what each subset is called and where its files lie.
+"""AVSBench's folder layouts: names of the subsets and paths of their files.
 
-Three layouts are given out: S4 (single source) and MS3 (multi source) of AVSBench-object
-(arXiv:2207.05042), and AVSS, AVSBench-semantic (arXiv:2301.13190), which holds both again under the
-names v1s and v1m beside its own part v2. Two more are built upon them: AVS-V3 (arXiv:2309.07929)
-is AVSS under other tables, AVSBench-Robust (arXiv:2502.00358) is S4 and MS3 with other sound. Each
-is a row of `LAYOUTS`.
+Three layouts are published: S4 (single source) and MS3 (multiple sources) of AVSBench-object
+(arXiv:2207.05042), and AVSS, AVSBench-semantic (arXiv:2301.13190). AVSS contains the clips of S4
+and MS3 again, as its components v1s and v1m, and new clips as v2. Two other benchmarks reuse these
+files: AVS-V3 (arXiv:2309.07929) is AVSS with other metadata, and AVSBench-Robust (arXiv:2502.00358)
+is S4 and MS3 with other audio. `LAYOUTS` has one entry for each of them.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,12 @@ from typing import Literal, get_args
 
 from avseg.errors import DatasetError
 
-#: What AVSBench gives out, a folder each. Their order decides the seeds of SynthAVS.
+#: Subsets that AVSBench publishes, one folder each. Their order is part of the seeds of SynthAVS,
+#: so it must not change.
 Release = Literal["s4", "ms3", "avss"]
 
-#: What can be read: the releases, AVSS by parts, AVS-V3, and AVSBench-Robust's negative sounds.
+#: Subsets that can be read: the releases, the components of AVSS, AVS-V3, and S4 and MS3 with the
+#: negative audio of AVSBench-Robust.
 Subset = Literal[
     "s4",
     "ms3",
@@ -34,70 +36,74 @@ Subset = Literal[
     "ms3_silent",
 ]
 
-#: Parts of AVSBench, by AVSS's names, and the seconds of their clips; each second has one frame.
+#: Component of AVSBench, by its name in AVSS -> length of its clips in seconds. Every second has
+#: one frame.
 SECONDS: dict[str, int] = {"v1s": 5, "v1m": 5, "v2": 10}
 
 _HOW_TO_GET = (
-    "give the folder of {release} or the one that holds it. AVSBench's authors give theirs out "
+    "pass the folder of {release} or the one that contains it. Its authors distribute AVSBench "
     "(github.com/OpenNLPLab/AVSBench); `avseg data synthesize --subset {release} --out DIR "
-    "--clips N` makes synthetic clips in the same layout"
+    "--clips N` writes synthetic clips in the same layout"
 )
 
 
 @dataclass(frozen=True)
 class ClipEntry:
-    """A clip as its table names it.
+    """One clip as its metadata describes it.
 
     Attributes:
-        name: Of the clip: video_name in S4 and MS3, uid in AVSS.
-        split: "train", "val", "test" or what else the table has.
-        category: What sounds: the category in S4; in AVSS the objects that can be seen, joined by
-            "_", "background" if there are none; MS3 does not say, there it is None.
-        part: "v1s", "v1m" or "v2".
+        name: Name of the clip: video_name in S4 and MS3, uid in AVSS.
+        split: "train", "val", "test" or another split of the metadata.
+        category: Sounding category in S4; in AVSS the sounding visible objects joined by "_", or
+            "background" if there are none; None in MS3, whose metadata has no categories.
+        component: Component of AVSBench: "v1s", "v1m" or "v2".
     """
 
     name: str
     split: str
     category: str | None
-    part: str
+    component: str
 
     @property
     def seconds(self) -> int:
-        """Length of the clip, and number of its frames."""
-        return SECONDS[self.part]
+        """Length of the clip in seconds, which is also its number of frames."""
+        return SECONDS[self.component]
 
     @property
     def annotated_seconds(self) -> int:
-        """How many frames, from the first, have a mask."""
-        only_first = self.part == "v1s" and self.split == "train"
+        """Number of annotated frames, counted from the first."""
+        # S4 is weakly supervised: its training clips have a mask for their first frame only.
+        only_first = self.component == "v1s" and self.split == "train"
         return 1 if only_first else self.seconds
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of the files of one subset.
+    """File names of one subset.
 
-    The patterns are relative to the subset's folder and hold {name}, {split}, {category}, {part},
-    and {number} for the frame.
+    The patterns are relative to the folder of the subset. They may contain {name}, {split},
+    {category} and {component} of the clip, and {number} of the frame.
 
     Attributes:
-        release: Whose folder it is in.
-        folders: Names that the folder goes by, its own first.
-        metadata: CSV file with a row for each clip, by which the folder is known.
-        name_column: Column of the clip's name; None stands for the first column, whatever it is
-            called.
-        category_column: Column that says what sounds, if there is one.
-        part_column: Column that says which part of AVSBench a clip is of, if there is one.
-        parts: Parts that belong to the subset; the one that all clips are of if no column says it.
+        release: Release that the files belong to.
+        folders: Names that the folder of the subset may have, the published one first.
+        metadata: CSV file with one row for each clip; its presence identifies the folder.
+        name_column: Column with the name of the clip; None for the first column, whatever its
+            header.
+        category_column: Column with the sounding categories, or None.
+        component_column: Column with the component of the clip, or None.
+        components: Components that belong to the subset. Without a component column all clips are
+            of the first.
         frame: Pattern of a frame.
-        mask: Pattern of a mask or map of class numbers.
-        coloured_mask: Pattern of a map of classes in colours, if there is one.
-        audio: Pattern of the sound.
-        video: Pattern of the video that all this was taken from; not needed for reading.
-        first_number: Number of the first frame.
-        split_metadata: Tables that are a split each, by the name of the split; their own column of
-            splits is not to be trusted. If there are any, `metadata` names no clips of this subset.
-        audio_folders: Folders beside the subset's own that may hold the sound in its place.
+        mask: Pattern of a binary mask or of a map of class numbers.
+        coloured_mask: Pattern of a map of class colours, or None.
+        audio: Pattern of the audio.
+        video: Pattern of the original video; not needed for reading.
+        first_number: Number of the first frame in the file names.
+        split_metadata: CSV file of each split, for subsets that have one file per split. Their
+            column `split` is wrong in places and is ignored. `metadata` then only identifies the
+            folder.
+        audio_folders: Folders beside that of the subset that may contain the audio instead.
     """
 
     release: Release
@@ -105,8 +111,8 @@ class Layout:
     metadata: str
     name_column: str | None
     category_column: str | None
-    part_column: str | None
-    parts: tuple[str, ...]
+    component_column: str | None
+    components: tuple[str, ...]
     frame: str
     mask: str
     coloured_mask: str | None
@@ -117,34 +123,35 @@ class Layout:
     audio_folders: tuple[str, ...] = ()
 
     def path(self, pattern: str, folder: Path, clip: ClipEntry, second: int = 0) -> Path:
-        """Fill in a pattern.
+        """Return the path of a file of a clip.
 
         Args:
-            pattern: One of this layout's.
-            folder: The subset's folder.
+            pattern: Pattern of this layout.
+            folder: Folder that the pattern is relative to.
             clip: The clip.
-            second: Number of the second, from 0.
+            second: Index of the second, from 0.
 
         Returns:
-            The path.
+            The path with all variables filled in.
         """
         return folder / pattern.format(
             name=clip.name,
             split=clip.split,
             category=clip.category,
-            part=clip.part,
+            component=clip.component,
             number=self.first_number + second,
         )
 
     def audio_folder(self, folder: Path) -> Path:
-        """Find the folder that the pattern of the sound is relative to.
+        """Find the folder that the audio pattern is relative to.
 
         Args:
-            folder: The subset's folder.
+            folder: Folder of the subset.
 
         Returns:
-            The first of `audio_folders`, beside the subset's folder or one above, that has sound;
-            the subset's own if that has it; otherwise where it should be.
+            The first of `audio_folders` that contains audio, beside the folder of the subset or one
+            level above; else the folder of the subset if it contains audio; else the first place
+            that was searched, for the error message.
         """
         above = folder.absolute().parent
         places = [place / name for place in (above, above.parent) for name in self.audio_folders]
@@ -159,8 +166,8 @@ _S4 = Layout(
     metadata="s4_meta_data.csv",
     name_column=None,
     category_column="category",
-    part_column=None,
-    parts=("v1s",),
+    component_column=None,
+    components=("v1s",),
     frame="s4_data/visual_frames/{split}/{category}/{name}/{name}_{number}.png",
     mask="s4_data/gt_masks/{split}/{category}/{name}/{name}_{number}.png",
     coloured_mask=None,
@@ -175,8 +182,8 @@ _MS3 = Layout(
     metadata="ms3_meta_data.csv",
     name_column=None,
     category_column=None,
-    part_column=None,
-    parts=("v1m",),
+    component_column=None,
+    components=("v1m",),
     frame="ms3_data/visual_frames/{name}/{name}.mp4_{number}.png",
     mask="ms3_data/gt_masks/{split}/{name}/{name}_{number}.png",
     coloured_mask=None,
@@ -191,19 +198,19 @@ _AVSS = Layout(
     metadata="metadata.csv",
     name_column="uid",
     category_column="a_obj",
-    part_column="label",
-    parts=tuple(SECONDS),
-    frame="{part}/{name}/frames/{number}.jpg",
-    mask="{part}/{name}/labels_semantic/{number}.png",
-    coloured_mask="{part}/{name}/labels_rgb/{number}.png",
-    audio="{part}/{name}/audio.wav",
-    video="raw_videos/{name}.mp4",  # AVSBench gives none out: a place of our own
+    component_column="label",
+    components=tuple(SECONDS),
+    frame="{component}/{name}/frames/{number}.jpg",
+    mask="{component}/{name}/labels_semantic/{number}.png",
+    coloured_mask="{component}/{name}/labels_rgb/{number}.png",
+    audio="{component}/{name}/audio.wav",
+    video="raw_videos/{name}.mp4",  # AVSBench publishes none; our own choice
     first_number=0,
 )
 
-#: AVS-V3: training and validation on seen categories, test on unseen ones; or a few clips of these
-#: to learn from, and the others to test on.
-_V3_TABLES = {
+#: Splits of AVS-V3: training and validation on seen categories and test on unseen ones; and, for
+#: k-shot learning, a few clips of the unseen categories for training and the others for test.
+_V3_METADATA = {
     "seen_train": "meta_v3_seen_train.csv",
     "seen_val": "meta_v3_seen_val.csv",
     "unseen": "meta_v3_unseen.csv",
@@ -216,7 +223,7 @@ _V3_TABLES = {
 
 
 def _with_negative_sound(layout: Layout, sound: str) -> Layout:
-    """AVSBench-Robust: the frames and masks of S4 or MS3, and another sound for each clip."""
+    """Return a layout with AVSBench-Robust's replacement audio for each clip."""
     return replace(
         layout,
         audio=layout.audio.replace("/audio_wav/", f"/audio_wav_{sound}/"),
@@ -228,7 +235,7 @@ def _with_negative_sound(layout: Layout, sound: str) -> Layout:
 
 
 def _with_silence(layout: Layout) -> Layout:
-    """AVSBench-Robust has one silent file for all clips."""
+    """Return a layout with AVSBench-Robust's silent audio file, one for all clips."""
     return replace(
         layout, audio="silent.wav", audio_folders=("avsbench_neg_data", "avsbench_test_audio")
     )
@@ -238,10 +245,10 @@ LAYOUTS: dict[Subset, Layout] = {
     "s4": _S4,
     "ms3": _MS3,
     "avss": _AVSS,
-    "v1s": replace(_AVSS, parts=("v1s",)),
-    "v1m": replace(_AVSS, parts=("v1m",)),
-    "v2": replace(_AVSS, parts=("v2",)),
-    "v3": replace(_AVSS, split_metadata=_V3_TABLES),
+    "v1s": replace(_AVSS, components=("v1s",)),
+    "v1m": replace(_AVSS, components=("v1m",)),
+    "v2": replace(_AVSS, components=("v2",)),
+    "v3": replace(_AVSS, split_metadata=_V3_METADATA),
     "s4_misaligned": _with_negative_sound(_S4, "misaligned"),
     "s4_noise": _with_negative_sound(_S4, "noise"),
     "s4_silent": _with_silence(_S4),
@@ -255,15 +262,15 @@ def find_folder(root: Path, subset: Subset) -> Path:
     """Find the folder of a subset.
 
     Args:
-        root: The folder of a subset, or the one that holds it.
-        subset: Which subset.
+        root: Folder of the subset, or the folder that contains it.
+        subset: Name of the subset.
 
     Returns:
-        The folder that holds the subset's table.
+        The folder that contains the metadata of the subset.
 
     Raises:
-        DatasetError: If the folder or the table is not there.
-        ValueError: If there is no such subset.
+        DatasetError: If the folder or the metadata does not exist.
+        ValueError: If the name of the subset is unknown.
     """
     if subset not in LAYOUTS:
         raise ValueError(f"subset must be one of {', '.join(get_args(Subset))}, got {subset!r}.")
@@ -271,9 +278,10 @@ def find_folder(root: Path, subset: Subset) -> Path:
     for folder in (root, *(root / name for name in layout.folders)):
         if (folder / layout.metadata).is_file():
             return folder
-    problem = "there is no such folder"
+    problem = "the folder does not exist"
     if root.is_dir():
         problem = (
-            f"holds no {layout.metadata}, nor does a folder {' or '.join(layout.folders)} in it"
+            f"contains no {layout.metadata}, and neither does a folder "
+            f"{' or '.join(layout.folders)} in it"
         )
     raise DatasetError(f"{root}: {problem}; {_HOW_TO_GET.format(release=layout.release)}.")

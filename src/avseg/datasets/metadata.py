@@ -10,7 +10,7 @@ from avseg.datasets.layout import LAYOUTS, SECONDS, ClipEntry, Layout, Subset
 from avseg.errors import DatasetError
 
 #: AVSS: where the class numbers are.
-CLASS_TABLE = "label2idx.json"
+CLASS_FILE = "label2idx.json"
 
 #: What AVSS's table calls a source that cannot be seen, and a clip without any source.
 OFF_SCREEN, NO_SOURCE = "off-the-screen", "background"
@@ -23,7 +23,7 @@ MISSPELT = {"h orse": "horse"}
 
 
 @dataclass(frozen=True)
-class Table:
+class MetadataFile:
     """A CSV file with a row for each clip.
 
     Attributes:
@@ -36,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Row:
+class MetadataRow:
     """A line of a table.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     cells: Mapping[str, str]
 
 
-def find_tables(folder: Path, subset: Subset) -> list[Table]:
+def find_metadata(folder: Path, subset: Subset) -> list[MetadataFile]:
     """Find the tables that name the clips of a subset.
 
     Args:
@@ -63,9 +63,9 @@ def find_tables(folder: Path, subset: Subset) -> list[Table]:
     """
     layout = LAYOUTS[subset]
     if not layout.split_metadata:
-        return [Table(folder / layout.metadata)]
+        return [MetadataFile(folder / layout.metadata)]
     tables = [
-        Table(place / name, split)
+        MetadataFile(place / name, split)
         for split, name in layout.split_metadata.items()
         for place in (folder, folder / _V3_FOLDER)
         if (place / name).is_file()
@@ -79,7 +79,7 @@ def find_tables(folder: Path, subset: Subset) -> list[Table]:
     return tables
 
 
-def read_rows(table: Table, layout: Layout) -> Iterator[Row]:
+def read_rows(table: MetadataFile, layout: Layout) -> Iterator[MetadataRow]:
     """Read the lines of a table.
 
     Args:
@@ -99,14 +99,14 @@ def read_rows(table: Table, layout: Layout) -> Iterator[Row]:
             columns = rows.fieldnames or ()
             _check_columns(table, layout, columns)
             for cells in rows:
-                yield Row(rows.line_num, cells)
+                yield MetadataRow(rows.line_num, cells)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{table.path}: cannot be read as a table ({error}); copy it again."
         ) from error
 
 
-def read_entry(table: Table, layout: Layout, row: Row) -> ClipEntry:
+def read_entry(table: MetadataFile, layout: Layout, row: MetadataRow) -> ClipEntry:
     """Read which clip a line names.
 
     Args:
@@ -119,11 +119,13 @@ def read_entry(table: Table, layout: Layout, row: Row) -> ClipEntry:
         tables do.
 
     Raises:
-        DatasetError: If the line lacks the name or the split, or names an unknown part.
+        DatasetError: If the line lacks the name or the split, or names an unknown component.
     """
     name = row.cells[layout.name_column or next(iter(row.cells))]
     split = table.split or row.cells["split"]
-    part = row.cells[layout.part_column] if layout.part_column else layout.parts[0]
+    component = (
+        row.cells[layout.component_column] if layout.component_column else layout.components[0]
+    )
     category = row.cells[layout.category_column] if layout.category_column else None
     required = {"name": name, "split": split}
     if layout.category_column and not table.split:
@@ -134,14 +136,14 @@ def read_entry(table: Table, layout: Layout, row: Row) -> ClipEntry:
             f"{table.path}, line {row.line}: the clip has no {' and no '.join(empty)}; copy the "
             "table again."
         )
-    if part not in SECONDS:
+    if component not in SECONDS:
         raise DatasetError(
-            f"{table.path}, line {row.line}: clip {name!r} has label {part!r}; "
-            f"it must be one of {', '.join(SECONDS)} (the part of AVSBench, not a class)."
+            f"{table.path}, line {row.line}: clip {name!r} has label {component!r}; "
+            f"it must be one of {', '.join(SECONDS)} (the component of AVSBench, not a class)."
         )
     if category and layout.release == "avss":
         category = "_".join(visible_objects(category)) or NO_SOURCE
-    return ClipEntry(name, split, category or None, part)
+    return ClipEntry(name, split, category or None, component)
 
 
 def visible_objects(text: str) -> list[str]:
@@ -158,7 +160,7 @@ def visible_objects(text: str) -> list[str]:
     return [name for name in names if name not in {OFF_SCREEN, NO_SOURCE}]
 
 
-def read_table(folder: Path, subset: Subset) -> list[ClipEntry]:
+def read_metadata(folder: Path, subset: Subset) -> list[ClipEntry]:
     """Read which clips a subset has.
 
     Args:
@@ -174,12 +176,12 @@ def read_table(folder: Path, subset: Subset) -> list[ClipEntry]:
     layout = LAYOUTS[subset]
     clips = [
         read_entry(table, layout, row)
-        for table in find_tables(folder, subset)
+        for table in find_metadata(folder, subset)
         for row in read_rows(table, layout)
     ]
     if layout.split_metadata:
-        clips = _add_categories(clips, read_table(folder, layout.release))
-    return [clip for clip in clips if clip.part in layout.parts]
+        clips = _add_categories(clips, read_metadata(folder, layout.release))
+    return [clip for clip in clips if clip.component in layout.components]
 
 
 def choose_split(clips: list[ClipEntry], split: str, source: Path) -> list[ClipEntry]:
@@ -215,7 +217,7 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
     Raises:
         DatasetError: If the list is not there, or does not count from background 0 without gaps.
     """
-    path = folder / CLASS_TABLE
+    path = folder / CLASS_FILE
     try:
         numbers: Mapping[str, int] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -232,8 +234,8 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _check_columns(table: Table, layout: Layout, there: Sequence[str]) -> None:
-    wanted = [layout.name_column, layout.category_column, layout.part_column]
+def _check_columns(table: MetadataFile, layout: Layout, there: Sequence[str]) -> None:
+    wanted = [layout.name_column, layout.category_column, layout.component_column]
     wanted += [] if table.split else ["split"]
     missing = [column for column in wanted if column and column not in there]
     if missing:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
-Job = TypeVar("Job")
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 _JOBS_PER_TASK = 4
 
 
 def map_in_processes(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None
+    function: Callable[[Argument], Result], jobs: Sequence[Argument], workers: int | None = None
 ) -> Iterator[Result]:
     """Call a function for each of many jobs.
 
@@ -37,7 +37,7 @@ def map_in_processes(
 
 
 def _map_in_pool(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    function: Callable[[Argument], Result], jobs: Sequence[Argument], workers: int
 ) -> Iterator[Result]:
     with ProcessPoolExecutor(
         max_workers=workers,

@@ -13,20 +13,20 @@ from avseg.datasets.layout import LAYOUTS, ClipEntry
 from avseg.datasets.metadata import visible_objects
 
 #: Columns of AVSS's table; AVS-V3's have the same.
-SEMANTIC_HEADER = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
+SEMANTIC_COLUMNS = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
 
 #: Splits of AVS-V3 and where in SynthAVS their clips come from.
 _SOURCES = {"seen_train": "train", "seen_val": "val", "unseen": "test_zero_shot"}
 
 
-def write_v3_tables(folder: Path, clips: Iterable[ClipEntry]) -> None:
+def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
     """Write the tables of AVS-V3 beside AVSS's own, of the splits that have clips.
 
     Args:
         folder: The folder of AVSS.
         clips: All clips of AVSS.
     """
-    eligible = [clip for clip in clips if clip.part in {"v1m", "v2"}]
+    eligible = [clip for clip in clips if clip.component in {"v1m", "v2"}]
     splits = {
         split: [clip for clip in eligible if clip.split == source]
         for split, source in _SOURCES.items()
@@ -38,12 +38,12 @@ def write_v3_tables(folder: Path, clips: Iterable[ClipEntry]) -> None:
             splits |= {f"{shots}_shot_train": few, f"{shots}_shot_test": rest}
     for split, chosen in splits.items():
         label = f"v3_{split}" if "shot" in split else split
-        rows = [semantic_row(clip, label) for clip in chosen]
+        rows = [semantic_cells(clip, label) for clip in chosen]
         if rows:
-            write_table(folder / LAYOUTS["v3"].split_metadata[split], SEMANTIC_HEADER, rows)
+            write_metadata(folder / LAYOUTS["v3"].split_metadata[split], SEMANTIC_COLUMNS, rows)
 
 
-def semantic_row(clip: ClipEntry, split: str) -> tuple[object, ...]:
+def semantic_cells(clip: ClipEntry, split: str) -> tuple[object, ...]:
     """Say in the columns of AVSS's table what a clip is.
 
     Args:
@@ -54,10 +54,10 @@ def semantic_row(clip: ClipEntry, split: str) -> tuple[object, ...]:
         The cells.
     """
     video = clip.name.rsplit("_", maxsplit=2)[0]
-    return video, clip.name, 0, 0, clip.category, split, clip.part
+    return video, clip.name, 0, 0, clip.category, split, clip.component
 
 
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_metadata(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table.
 
     Args:

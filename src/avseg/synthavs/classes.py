@@ -53,10 +53,10 @@ class SemanticSplit:
             return cls(split, split.class_names, None)
         generated = find_synthavs_split(split)
         if generated is None:
-            part = {"s4": "v1s", "ms3": "v1m"}.get(split.subset, "avss")
+            other = {"s4": "v1s", "ms3": "v1m"}.get(split.subset, "avss")
             raise DatasetError(
                 f"{split.folder}: {split.subset} does not tell the class of its pixels; take "
-                f"{part}, the same clips in AVSBench_semantic."
+                f"{other}, the same clips in AVSBench_semantic."
             )
         return cls(split, CLASS_NAMES, generated)
 

@@ -375,18 +375,18 @@ def draw_clip(options: SynthavsOptions, split: str, index: int) -> SyntheticClip
     """
     subset_number = get_args(Release).index(options.subset)
     split_number = tuple(SPLIT_DOMAINS).index(split)
-    part = part_of(options.subset, index)
+    component = component_of(options.subset, index)
     return make_clip(
         np.random.default_rng((options.seed, subset_number, split_number, index)),
         SPLIT_DOMAINS[split],
-        _CLIP_TYPES[part],
+        _CLIP_TYPES[component],
         options.side,
-        SECONDS[part],
+        SECONDS[component],
     )
 
 
-def part_of(subset: Release, index: int) -> str:
-    """Say which part of AVSBench a clip is of; in AVSS the parts take turns.
+def component_of(subset: Release, index: int) -> str:
+    """Say which component of AVSBench a clip is of; in AVSS the components take turns.
 
     Args:
         subset: Which subset.
@@ -395,5 +395,5 @@ def part_of(subset: Release, index: int) -> str:
     Returns:
         "v1s", "v1m" or "v2".
     """
-    parts = LAYOUTS[subset].parts
-    return parts[index % len(parts)]
+    components = LAYOUTS[subset].components
+    return components[index % len(components)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.layout import LAYOUTS, find_folder
-from avseg.datasets.metadata import NO_SOURCE, read_table
+from avseg.datasets.metadata import NO_SOURCE, read_metadata
 from avseg.errors import DatasetError
 from avseg.synthavs.clips import (
     GENERATOR_VERSION,
@@ -204,7 +204,7 @@ def _named_objects(split: AVSBench) -> list[tuple[str, ...]] | None:
     entries = split.entries
     if release == "ms3":
         try:
-            table = read_table(find_folder(split.folder.parent, "avss"), "avss")
+            table = read_metadata(find_folder(split.folder.parent, "avss"), "avss")
         except DatasetError:
             return None
         known = {entry.name: entry for entry in table}

@@ -13,7 +13,7 @@ import numpy as np
 
 from avseg.atomic import replace_when_complete
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset, find_folder
-from avseg.datasets.metadata import read_table
+from avseg.datasets.metadata import read_metadata
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
 from avseg.synthavs.clips import (
@@ -25,7 +25,7 @@ from avseg.synthavs.clips import (
     mix,
 )
 from avseg.synthavs.sounds import SAMPLE_RATE
-from avseg.synthavs.writer import is_there, write_options, write_wav
+from avseg.synthavs.writer import is_written, write_options, write_wav
 
 #: Folder of AVSBench-Robust's sounds, beside those of the data sets.
 NEGATIVES = "avsbench_neg_data"
@@ -49,9 +49,9 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
     """
     check_has_negatives(options.subset)
     folder = root / NEGATIVES / LAYOUTS[options.subset].folders[0]
-    if is_there(folder, options):
+    if is_written(folder, options):
         return folder
-    entries = read_table(find_folder(root, options.subset), options.subset)
+    entries = read_metadata(find_folder(root, options.subset), options.subset)
     clips = [
         (index, entry)
         for split in options.counts()

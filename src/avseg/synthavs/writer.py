@@ -17,23 +17,23 @@ from PIL import Image
 
 from avseg.atomic import replace_when_complete
 from avseg.datasets.layout import LAYOUTS, SECONDS, ClipEntry, Release
-from avseg.datasets.metadata import CLASS_TABLE, NO_SOURCE, OFF_SCREEN
+from avseg.datasets.metadata import CLASS_FILE, NO_SOURCE, OFF_SCREEN
 from avseg.datasets.palette import class_palette
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import OutputError
 from avseg.synthavs.avs_v3 import (
-    SEMANTIC_HEADER,
-    semantic_row,
-    write_table,
-    write_v3_tables,
+    SEMANTIC_COLUMNS,
+    semantic_cells,
+    write_metadata,
+    write_v3_metadata,
 )
 from avseg.synthavs.categories import CATEGORIES
 from avseg.synthavs.clips import (
     GENERATOR_VERSION,
     SynthavsOptions,
     SyntheticClip,
+    component_of,
     draw_clip,
-    part_of,
 )
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.video import write_video
@@ -44,27 +44,29 @@ OPTIONS_FILE = "synthavs.json"
 #: Classes as in AVSS's `label2idx.json`: by number, 0 the background.
 CLASS_NAMES = ("background", *CATEGORIES)
 
-_TABLE_HEADERS: dict[Release, tuple[str, ...]] = {
+_METADATA_COLUMNS: dict[Release, tuple[str, ...]] = {
     "s4": ("video_name", "start_time", "category", "split"),
     "ms3": ("video_name", "split"),
-    "avss": SEMANTIC_HEADER,
+    "avss": SEMANTIC_COLUMNS,
 }
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Written:
-    """A data set on disk.
+class WrittenDataset:
+    """Synthetic data set on disk.
 
     Attributes:
-        folder: The subset's folder.
-        counts: Clips of each split.
-        was_there: Whether the same options had written it before, so that nothing was done.
+        folder: Folder of the subset.
+        counts: Number of clips of each split.
+        existed: Whether the same options wrote it before, so that nothing was written now.
+        negatives: Folder of its negative audio, or None if none was requested.
     """
 
     folder: Path
     counts: dict[str, int]
-    was_there: bool
+    existed: bool
+    negatives: Path | None = None
 
 
 def write_synthavs(
@@ -72,7 +74,7 @@ def write_synthavs(
     options: SynthavsOptions,
     workers: int | None = None,
     on_clip: Callable[[], None] | None = None,
-) -> Written:
+) -> WrittenDataset:
     """Write a subset of SynthAVS; it appears when it is complete.
 
     Args:
@@ -90,8 +92,8 @@ def write_synthavs(
         ValueError: If there are no workers.
     """
     folder = root / LAYOUTS[options.subset].folders[0]
-    if is_there(folder, options):
-        return Written(folder, options.counts(), was_there=True)
+    if is_written(folder, options):
+        return WrittenDataset(folder, options.counts(), existed=True)
     try:
         with replace_when_complete(folder) as unfinished:
             unfinished.mkdir()
@@ -101,12 +103,12 @@ def write_synthavs(
                 clips.append(clip)
                 if on_clip is not None:
                     on_clip()
-            _write_tables(unfinished, options, clips)
+            _write_metadata(unfinished, options, clips)
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written ({error}); free some space or choose another folder."
         ) from error
-    return Written(folder, options.counts(), was_there=False)
+    return WrittenDataset(folder, options.counts(), existed=False)
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,9 @@ def _jobs(options: SynthavsOptions) -> list[_Job]:
 def _write_clip(folder: Path, options: SynthavsOptions, job: _Job) -> ClipEntry:
     """Make a clip and write its files; runs in a worker process."""
     clip = draw_clip(options, job.split, job.index)
-    part = part_of(options.subset, job.index)
+    component = component_of(options.subset, job.index)
     category = _category(options.subset, clip)
-    entry = ClipEntry(_name(options.subset, job, part), job.split, category, part)
+    entry = ClipEntry(_name(options.subset, job, component), job.split, category, component)
     layout = LAYOUTS[options.subset]
     for second in range(entry.seconds):
         frame, numbers = clip.frame(second)
@@ -141,12 +143,12 @@ def _write_clip(folder: Path, options: SynthavsOptions, job: _Job) -> ClipEntry:
     return entry
 
 
-def _name(subset: Release, job: _Job, part: str) -> str:
+def _name(subset: Release, job: _Job, component: str) -> str:
     """Name a clip after AVSBench's fashion: "<video>_<start ms>_<end ms>", in MS3 "<video>_<n>"."""
     split = job.split.replace("_", "-")
     if subset == "ms3":
         return f"synthavs-{split}-{job.index:05d}_0"
-    return f"synthavs-{part}-{split}-{job.index:05d}_0_{SECONDS[part] * 1000}"
+    return f"synthavs-{component}-{split}-{job.index:05d}_0_{SECONDS[component] * 1000}"
 
 
 def _category(subset: Release, clip: SyntheticClip) -> str | None:
@@ -204,14 +206,14 @@ def write_wav(audio: NDArray[np.float32], path: Path) -> None:
         file.writeframes(np.round(audio * 32767).astype("<i2").tobytes())
 
 
-def _write_tables(folder: Path, options: SynthavsOptions, clips: list[ClipEntry]) -> None:
+def _write_metadata(folder: Path, options: SynthavsOptions, clips: list[ClipEntry]) -> None:
     layout = LAYOUTS[options.subset]
-    rows = [_table_row(options.subset, clip) for clip in clips]
-    write_table(folder / layout.metadata, _TABLE_HEADERS[options.subset], rows)
+    rows = [_metadata_cells(options.subset, clip) for clip in clips]
+    write_metadata(folder / layout.metadata, _METADATA_COLUMNS[options.subset], rows)
     if options.subset == "avss":
         numbers = {name: number for number, name in enumerate(CLASS_NAMES)}
-        _write_json(folder / CLASS_TABLE, numbers)
-        write_v3_tables(folder, clips)
+        _write_json(folder / CLASS_FILE, numbers)
+        write_v3_metadata(folder, clips)
     write_options(folder, options)
 
 
@@ -225,12 +227,12 @@ def write_options(folder: Path, options: SynthavsOptions) -> None:
     _write_json(folder / OPTIONS_FILE, _describe(options))
 
 
-def _table_row(subset: Release, clip: ClipEntry) -> tuple[object, ...]:
+def _metadata_cells(subset: Release, clip: ClipEntry) -> tuple[object, ...]:
     if subset == "s4":
         return clip.name, 0, clip.category, clip.split
     if subset == "ms3":
         return clip.name, clip.split
-    return semantic_row(clip, clip.split)
+    return semantic_cells(clip, clip.split)
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -243,7 +245,7 @@ def _describe(options: SynthavsOptions) -> dict[str, object]:
     return {"generator_version": GENERATOR_VERSION, **facts, "clips": options.counts()}
 
 
-def is_there(folder: Path, options: SynthavsOptions) -> bool:
+def is_written(folder: Path, options: SynthavsOptions) -> bool:
     """Say whether a folder holds what a options gives.
 
     Args:

@@ -18,7 +18,7 @@ from avseg.datasets.layout import LAYOUTS
 from avseg.errors import TrainingError
 from avseg.models.tavis import TavisConfig, TavisProcessor
 from avseg.models.tavis.naming import TavisOutput
-from avseg.synthavs.avs_v3 import SEMANTIC_HEADER, semantic_row, write_table
+from avseg.synthavs.avs_v3 import SEMANTIC_COLUMNS, semantic_cells, write_metadata
 from avseg.synthavs.captions import WORDS
 from avseg.synthavs.categories import CATEGORIES, SEEN
 from avseg.synthavs.classes import SemanticSplit
@@ -80,7 +80,7 @@ def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shot, rest = AVSBench(root, "v3", "unseen").entries
     for split, clip in (("1_shot_train", shot), ("1_shot_test", rest)):
         table = folder / LAYOUTS["v3"].split_metadata[split]
-        write_table(table, SEMANTIC_HEADER, [semantic_row(clip, "v3_1_shot")])
+        write_metadata(table, SEMANTIC_COLUMNS, [semantic_cells(clip, "v3_1_shot")])
     return root
 
 

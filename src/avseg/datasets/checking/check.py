@@ -4,17 +4,18 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+from avseg.datasets.checking.audio import check_audio, check_negative_audio, check_silence
 from avseg.datasets.checking.findings import Finding
-from avseg.datasets.checking.metadata import SPLITS, check_listed, check_tables
-from avseg.datasets.checking.pictures import check_pictures
+from avseg.datasets.checking.images import check_images
+from avseg.datasets.checking.metadata import SPLITS, check_listed, check_metadata
 from avseg.datasets.checking.report import CheckReport
-from avseg.datasets.checking.sounds import check_negative_sound, check_silence, check_sound
 from avseg.datasets.checking.strays import check_strays
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset
-from avseg.datasets.metadata import find_tables
+from avseg.datasets.metadata import find_metadata
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
 
@@ -25,7 +26,7 @@ _DEPTH = 2
 _FRAMES: dict[Release, tuple[str, ...]] = {
     "s4": ("s4_data/visual_frames",),
     "ms3": ("ms3_data/visual_frames",),
-    "avss": LAYOUTS["avss"].parts,
+    "avss": LAYOUTS["avss"].components,
 }
 _NOT_ENTERED = {Path(name).parts[0] for names in _FRAMES.values() for name in names}
 
@@ -71,7 +72,7 @@ class _Checked:
 
 
 def check_data(
-    root: Path,
+    root: str | PathLike[str],
     workers: int | None = None,
     on_clip: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
@@ -91,6 +92,7 @@ def check_data(
         DatasetError: If no data set is there.
         ValueError: If there are no workers.
     """
+    root = Path(root)
     report = CheckReport(root)
     jobs: list[_Job] = []
     for release, folder in _find_releases(root):
@@ -148,7 +150,7 @@ def _folders_in(folder: Path) -> list[Path]:
 def _check_release(release: Release, folder: Path, report: CheckReport) -> list[_Job]:
     """Check the tables and the folders of a release; return what is to be done for its clips."""
     layout = LAYOUTS[release]
-    checked = check_tables(folder, release)
+    checked = check_metadata(folder, release)
     report.findings[release] += checked.findings
     _count(report, release, checked.entries)
     if "table-unreadable" not in {finding.kind for finding in checked.findings}:
@@ -170,10 +172,10 @@ def _check_release(release: Release, folder: Path, report: CheckReport) -> list[
 
 def _check_v3(folder: Path, known: list[ClipEntry], report: CheckReport) -> None:
     try:
-        find_tables(folder, "v3")
+        find_metadata(folder, "v3")
     except DatasetError:  # AVSS alone
         return
-    checked = check_tables(folder, "v3")
+    checked = check_metadata(folder, "v3")
     report.findings["v3"] += checked.findings
     report.findings["v3"] += check_listed(checked.entries, known, folder)
     _count(report, "v3", checked.entries)
@@ -196,15 +198,15 @@ def _check_clip(job: _Job) -> _Checked:
     layout, entry = LAYOUTS[job.subset], job.entry
     sound = layout.path(layout.audio, job.audio_folder, entry)
     if job.subset == layout.release:
-        findings = list(check_pictures(layout, job.folder, entry, job.class_count))
-        findings += check_sound(sound, entry.seconds)
+        findings = list(check_images(layout, job.folder, entry, job.class_count))
+        findings += check_audio(sound, entry.seconds)
         first = layout.path(layout.frame, job.folder, entry)
         return _Checked(job, findings, _digest(first, sound))
     if job.subset.endswith("_silent"):
         return _Checked(job, list(check_silence(sound, entry.seconds)), None)
     original = LAYOUTS[layout.release]
     true = original.path(original.audio, job.folder, entry)
-    return _Checked(job, list(check_negative_sound(sound, true, entry.seconds)), None)
+    return _Checked(job, list(check_negative_audio(sound, true, entry.seconds)), None)
 
 
 def _digest(*paths: Path) -> str | None:

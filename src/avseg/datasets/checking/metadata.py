@@ -8,13 +8,13 @@ from pathlib import Path
 from avseg.datasets.checking.findings import Finding
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Layout, Subset
 from avseg.datasets.metadata import (
-    CLASS_TABLE,
+    CLASS_FILE,
     MISSPELT,
     NO_SOURCE,
     OFF_SCREEN,
-    Row,
-    Table,
-    find_tables,
+    MetadataFile,
+    MetadataRow,
+    find_metadata,
     read_class_names,
     read_entry,
     read_rows,
@@ -32,7 +32,7 @@ _APART = [{"seen_train", "seen_val", "unseen"}] + [
 
 
 @dataclass(frozen=True)
-class CheckedTables:
+class CheckedMetadata:
     """What the tables of a subset say.
 
     Attributes:
@@ -48,12 +48,12 @@ class CheckedTables:
 
 @dataclass(frozen=True)
 class _Line:
-    table: Table
-    row: Row
+    table: MetadataFile
+    row: MetadataRow
     entry: ClipEntry
 
 
-def check_tables(folder: Path, subset: Subset) -> CheckedTables:
+def check_metadata(folder: Path, subset: Subset) -> CheckedMetadata:
     """Check the tables of a subset.
 
     Args:
@@ -66,7 +66,7 @@ def check_tables(folder: Path, subset: Subset) -> CheckedTables:
     layout = LAYOUTS[subset]
     findings: list[Finding] = []
     lines: list[_Line] = []
-    for table in find_tables(folder, subset):
+    for table in find_metadata(folder, subset):
         lines += _read_lines(table, layout, findings)
     findings += _check_splits(lines, layout)
     findings += _check_duplicates(lines)
@@ -75,7 +75,7 @@ def check_tables(folder: Path, subset: Subset) -> CheckedTables:
     if layout.release == "avss" and not layout.split_metadata:
         class_names = _read_classes(folder, findings)
         findings += _check_objects(lines, class_names)
-    return CheckedTables(
+    return CheckedMetadata(
         entries=list({line.entry: None for line in lines}),
         class_count=len(class_names) if class_names else None,
         findings=findings,
@@ -95,13 +95,15 @@ def check_listed(
     Yields:
         What is wrong.
     """
-    names = {(entry.part, entry.name) for entry in known}
+    names = {(entry.component, entry.name) for entry in known}
     for entry in entries:
-        if (entry.part, entry.name) not in names:
-            yield Finding("clip-unlisted", folder / entry.part / entry.name, f"in {entry.split}")
+        if (entry.component, entry.name) not in names:
+            yield Finding(
+                "clip-unlisted", folder / entry.component / entry.name, f"in {entry.split}"
+            )
 
 
-def _read_lines(table: Table, layout: Layout, findings: list[Finding]) -> list[_Line]:
+def _read_lines(table: MetadataFile, layout: Layout, findings: list[Finding]) -> list[_Line]:
     lines = []
     before = len(findings)
     try:
@@ -147,7 +149,7 @@ def _check_apart(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
     paths = {}
     for line in lines:
         entry = line.entry
-        clips[entry.part, entry.name].add(entry.split)
+        clips[entry.component, entry.name].add(entry.split)
         videos[_video(line, layout)].add(entry.split)
         paths[entry.split] = line.table.path
     for name, splits in [(name, splits) for (_, name), splits in clips.items()]:
@@ -171,7 +173,7 @@ def _video(line: _Line, layout: Layout) -> str:
 
 
 def _read_classes(folder: Path, findings: list[Finding]) -> tuple[str, ...] | None:
-    path = folder / CLASS_TABLE
+    path = folder / CLASS_FILE
     if not path.is_file():
         findings.append(Finding("classes-missing", path))
         return None

@@ -48,8 +48,8 @@ def _seconds(layout: Layout, pattern: str, entry: ClipEntry) -> range:
 def _files(layout: Layout, pattern: str, folder: Path) -> Iterator[Path]:
     """Yield the files in the folders of a pattern, whatever they are called."""
     above, _, name = pattern.rpartition("/")
-    for part in layout.parts if "{part}" in pattern else ("",):
-        folders = re.sub(r"\{\w+\}", "*", above.replace("{part}", part))
+    for component in layout.components if "{component}" in pattern else ("",):
+        folders = re.sub(r"\{\w+\}", "*", above.replace("{component}", component))
         # A name without any variable, such as audio.wav, is looked for as it is.
         for path in folder.glob(f"{folders}/{'*' if '{' in name else name}"):
             if path.is_file() and not path.name.startswith("."):

@@ -28,7 +28,7 @@ _CLOSE = 32
 _MOST_LONE_PIXELS, _LEAST_LONE_PIXELS = 0.05, 20
 
 
-def check_pictures(
+def check_images(
     layout: Layout, folder: Path, entry: ClipEntry, class_count: int | None
 ) -> Iterator[Finding]:
     """Check the frames and masks of a clip.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avseg.datasets.checking.findings import Finding
-from avseg.datasets.files import read_sound, sound_length_s
+from avseg.datasets.files import audio_duration_s, read_audio
 from avseg.errors import DatasetError
 
 #: What may be missing at the end without anyone noticing, and what there may be too much.
@@ -13,7 +13,7 @@ _SHORT_S, _LONG_S = 0.05, 1.0
 _SAMPLE_RATE = 16000
 
 
-def check_sound(path: Path, seconds: int) -> Iterator[Finding]:
+def check_audio(path: Path, seconds: int) -> Iterator[Finding]:
     """Check that a sound is there, whole, and as long as its clip.
 
     Args:
@@ -27,8 +27,8 @@ def check_sound(path: Path, seconds: int) -> Iterator[Finding]:
         yield Finding("sound-missing", path)
         return
     try:
-        read_sound(path, _SAMPLE_RATE, seconds)
-        length_s = sound_length_s(path)
+        read_audio(path, _SAMPLE_RATE, seconds)
+        length_s = audio_duration_s(path)
     except DatasetError as error:
         yield Finding("sound-broken", path, str(error).removeprefix(f"{path}: "))
         return
@@ -41,7 +41,7 @@ def check_sound(path: Path, seconds: int) -> Iterator[Finding]:
         yield Finding("sound-long", path, detail)
 
 
-def check_negative_sound(path: Path, true: Path, seconds: int) -> Iterator[Finding]:
+def check_negative_audio(path: Path, true: Path, seconds: int) -> Iterator[Finding]:
     """Check a sound that nothing in the picture should make.
 
     Args:
@@ -52,7 +52,7 @@ def check_negative_sound(path: Path, true: Path, seconds: int) -> Iterator[Findi
     Yields:
         What is wrong.
     """
-    yield from check_sound(path, seconds)
+    yield from check_audio(path, seconds)
     if path.is_file() and true.is_file() and path.read_bytes() == true.read_bytes():
         yield Finding("negative-is-true", path)
 
@@ -67,7 +67,7 @@ def check_silence(path: Path, seconds: int) -> Iterator[Finding]:
     Yields:
         What is wrong.
     """
-    findings = list(check_sound(path, seconds))
+    findings = list(check_audio(path, seconds))
     yield from findings
-    if not findings and read_sound(path, _SAMPLE_RATE, seconds).any():
+    if not findings and read_audio(path, _SAMPLE_RATE, seconds).any():
         yield Finding("silence-sounds", path)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from avseg.datasets.checking.pictures import looks_dithered
+from avseg.datasets.checking.images import looks_dithered
 
 
 @pytest.fixture
