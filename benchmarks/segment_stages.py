@@ -21,6 +21,7 @@ from typing import Any
 from _material import circumstances, make_video
 
 from avseg import segmenter as path
+from avseg.batch import SegmentOptions, segment_to_folder
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.export import overlay, png, rle
 from avseg.media import stream_clips
@@ -92,9 +93,9 @@ def main() -> None:
         with watch.stage("load model"):
             segmenter = path.load_segmenter(options.model, "cpu")
         watch_stages(watch, segmenter)
-        chosen = path.SegmentOptions(frames_per_second=options.frames_per_second)
+        chosen = SegmentOptions(frames_per_second=options.frames_per_second)
         with watch.stage("other"):
-            result = path.segment_to_folder(segmenter, video, Path(folder, "out"), chosen)
+            result = segment_to_folder(segmenter, video, Path(folder, "out"), chosen)
     del watch.wall_s["rest"], watch.cpu_s["rest"]  # making the video
     summary = result.summary
     work_s = {

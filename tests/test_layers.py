@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"backbones", "errors", "media", "types"},
     "export": {"atomic", "errors", "media", "types"},
     "checkpoints": {"atomic", "backbones", "errors", "models"},
-    "segmenter": {"backbones", "checkpoints", "errors", "export", "media", "models", "types"},
+    "segmenter": {"backbones", "checkpoints", "errors", "media", "models", "types"},
+    "batch": {"checkpoints", "errors", "export", "media", "models", "segmenter", "types"},
     "metrics": set(),
     "datasets": {"atomic", "errors", "export", "media", "types"},
     "synthavs": {"atomic", "datasets", "errors", "media"},
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         *("atomic", "checkpoints", "datasets", "errors", "metrics", "synthavs", "training"),
     },
     "cli": {
-        *("atomic", "checkpoints", "datasets", "errors", "evaluation", "export", "media"),
+        *("atomic", "batch", "checkpoints", "datasets", "errors", "evaluation", "media"),
         *("metrics", "models", "reproduction", "segmenter", "synthavs", "training"),
     },
     "__main__": {"cli"},

@@ -1,4 +1,4 @@
-"""A video goes in, masks of what sounds come out: at its size, in pieces, and never in silence."""
+"""Tests of the segmenter: masks at the size of the video, in chunks, and empty in silence."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +13,12 @@ from avseg.errors import (
     CheckpointError,
     DeviceError,
     NoAudioStreamError,
-    NotAVideoError,
     PromptError,
-    TruncatedVideoError,
 )
 from avseg.media import read_clip, stream_clips
-from avseg.segmenter import Dtype, Segmenter, SegmentOptions, load_segmenter, segment_to_folder
+from avseg.segmenter import Dtype, Segmenter, load_segmenter
 from avseg.types import Segmentation
-from tests.media.videos import Track, cut, level
+from tests.media.videos import Track, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
     make_video,
@@ -32,29 +30,28 @@ from tests.segmenters import (
     tone,
 )
 
-OPTIONS = SegmentOptions(frames_per_second=5)
 DEMO = Path(__file__).parents[1] / "examples" / "demo.mp4"
 
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    """A segmenter with random weights, which needs a quarter second of sound for a frame."""
+    """A segmenter with random weights, whose audio window is a quarter of a second."""
     return load_segmenter(save_random_model(tmp_path_factory.mktemp("models") / "random"), "cpu")
 
 
 @pytest.fixture(scope="module")
-def by_text(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+def text_segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
     """A segmenter with random weights that is prompted by texts."""
     folder = save_random_text_model(tmp_path_factory.mktemp("models") / "random_text")
     return load_segmenter(folder, "cpu")
 
 
 @pytest.fixture
-def deaf(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
-    """A segmenter whose model must not be asked."""
+def unrunnable(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
+    """A segmenter whose model raises an error in a forward pass."""
 
     def refuse(**_: object) -> None:
-        raise AssertionError("the model was asked")
+        raise AssertionError("the model was run")
 
     monkeypatch.setattr(segmenter.model, "forward", refuse)
     return segmenter
@@ -82,17 +79,17 @@ def test_a_higher_threshold_marks_less(segmenter: Segmenter, tmp_path: Path) -> 
     assert not (high & ~low).any()
 
 
-def test_pieces_have_at_most_16_frames_and_join_to_the_whole(
+def test_chunks_have_at_most_16_frames_and_join_to_the_whole(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(2))
     whole = segmenter(video)
-    pieces = list(segmenter.stream(video))
-    assert [len(piece.masks) for piece in pieces] == [16, 4]
-    np.testing.assert_array_equal(np.concatenate([p.masks for p in pieces]), whole.masks)
+    chunks = list(segmenter.stream(video))
+    assert [len(chunk.masks) for chunk in chunks] == [16, 4]
+    np.testing.assert_array_equal(np.concatenate([p.masks for p in chunks]), whole.masks)
 
 
-def test_a_clip_read_at_once_gives_what_the_pieces_give(
+def test_a_clip_in_memory_gets_the_same_scores_as_the_chunks(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(2))
@@ -101,16 +98,16 @@ def test_a_clip_read_at_once_gives_what_the_pieces_give(
     np.testing.assert_allclose(whole.scores, segmenter(video).scores, atol=1e-5)
 
 
-def test_a_silent_video_marks_nothing_without_asking_the_model(
-    deaf: Segmenter, tmp_path: Path
+def test_a_silent_video_gets_empty_masks_without_a_forward_pass(
+    unrunnable: Segmenter, tmp_path: Path
 ) -> None:
-    segmentation = deaf(make_video(tmp_path / "a.mp4", silence(2)))
+    segmentation = unrunnable(make_video(tmp_path / "a.mp4", silence(2)))
     assert len(segmentation.masks) == 20
     assert not segmentation.masks.any()
     assert not segmentation.scores.any()
 
 
-def test_only_frames_with_sound_around_them_are_asked_about(
+def test_only_frames_with_audio_in_their_window_are_segmented(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     late = replace(tone(1), start_s=1.0)
@@ -119,16 +116,16 @@ def test_only_frames_with_sound_around_them_are_asked_about(
     assert (scores > 0).tolist() == [False] * 9 + [True] * 11
 
 
-@pytest.mark.parametrize(("level_dbfs", "is_heard"), [(-72.0, False), (-68.0, True)])
+@pytest.mark.parametrize(("level_dbfs", "is_segmented"), [(-72.0, False), (-68.0, True)])
 def test_silence_ends_at_minus_70_decibels(
-    level_dbfs: float, is_heard: bool, segmenter: Segmenter, tmp_path: Path
+    level_dbfs: float, is_segmented: bool, segmenter: Segmenter, tmp_path: Path
 ) -> None:
     quiet = Track(level(10 ** (level_dbfs / 20), 2), codec="pcm_f32le")
     segmentation = segmenter(make_video(tmp_path / "a.mkv", quiet), frames_per_second=1)
-    assert bool(segmentation.scores.any()) == is_heard
+    assert bool(segmentation.scores.any()) == is_segmented
 
 
-def test_a_video_without_sound_is_refused_or_taken_for_silent(
+def test_a_video_without_audio_is_an_error_or_accepted_as_silent(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4")
@@ -137,22 +134,22 @@ def test_a_video_without_sound_is_refused_or_taken_for_silent(
     assert not segmenter(video, silent_ok=True).masks.any()
 
 
-def test_a_threshold_that_is_no_probability_is_refused(
-    segmenter: Segmenter, tmp_path: Path
-) -> None:
+def test_a_threshold_outside_0_to_1_is_an_error(segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="between 0 and 1, got 50"):
         segmenter(make_video(tmp_path / "a.mp4", tone(2)), threshold=50)
 
 
 @pytest.mark.parametrize("device", ["cpus", "cuda:77"])
-def test_a_device_that_is_not_there_is_refused(device: str, segmenter: Segmenter) -> None:
+def test_a_missing_device_is_an_error(device: str, segmenter: Segmenter) -> None:
     del segmenter
-    with pytest.raises(DeviceError, match=rf"no device '{device}' here; give auto, cpu"):
+    with pytest.raises(DeviceError, match=rf"'{device}' is not available; choose one of auto, cpu"):
         load_segmenter(device=device)
 
 
-def test_texts_are_marked_in_a_video_without_sound(by_text: Segmenter, tmp_path: Path) -> None:
-    segmentation = by_text.with_texts("a dog", "the bus")(make_video(tmp_path / "mute.mp4"))
+def test_texts_are_marked_in_a_video_without_audio(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    segmentation = text_segmenter.with_texts("a dog", "the bus")(make_video(tmp_path / "mute.mp4"))
     assert segmentation.masks.shape == (20, 48, 64)
     assert (segmentation.scores > 0).all()
     dog, bus = segmentation.sources or ()
@@ -162,8 +159,10 @@ def test_texts_are_marked_in_a_video_without_sound(by_text: Segmenter, tmp_path:
     np.testing.assert_array_equal(segmentation.scores, np.maximum(dog.scores, bus.scores))
 
 
-def test_silence_does_not_hide_what_a_text_names(by_text: Segmenter, tmp_path: Path) -> None:
-    dog = by_text.with_texts("dog")
+def test_silence_does_not_change_the_mask_of_a_text(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    dog = text_segmenter.with_texts("dog")
     quiet, loud = (
         dog(make_video(tmp_path / name, sound), frames_per_second=1)
         for name, sound in (("quiet.mp4", silence(2)), ("loud.mp4", tone(2)))
@@ -172,49 +171,53 @@ def test_silence_does_not_hide_what_a_text_names(by_text: Segmenter, tmp_path: P
     np.testing.assert_array_equal(quiet.masks, loud.masks)
 
 
-def test_a_text_gets_the_same_mask_beside_another(by_text: Segmenter, tmp_path: Path) -> None:
+def test_a_text_gets_the_same_mask_alone_and_with_another_text(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
     video = make_video(tmp_path / "mute.mp4")
-    alone = by_text.with_texts("bus")(video, 1)
-    _, bus = by_text.with_texts("dog and cat", "bus")(video, 1).sources or ()
+    alone = text_segmenter.with_texts("bus")(video, 1)
+    _, bus = text_segmenter.with_texts("dog and cat", "bus")(video, 1).sources or ()
     np.testing.assert_allclose(bus.scores, alone.scores, atol=1e-5)
 
 
-def test_many_texts_do_not_make_a_batch_larger(
-    by_text: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_more_texts_do_not_make_a_batch_larger(
+    text_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts: list[int] = []
-    forward = by_text.model.forward
+    forward = text_segmenter.model.forward
 
     def watched(**inputs: torch.Tensor) -> object:
         prompts.append(len(inputs["image_index"]))
         return forward(**inputs)
 
-    monkeypatch.setattr(by_text.model, "forward", watched)
-    by_text.with_texts("dog", "cat", "bus")(make_video(tmp_path / "mute.mp4"))
-    assert prompts == [15, 15, 15, 3, 12]  # of pieces of 16 and 4 frames
+    monkeypatch.setattr(text_segmenter.model, "forward", watched)
+    text_segmenter.with_texts("dog", "cat", "bus")(make_video(tmp_path / "mute.mp4"))
+    assert prompts == [15, 15, 15, 3, 12]  # for chunks of 16 and 4 frames
 
 
-def test_a_model_that_listens_takes_no_text(segmenter: Segmenter) -> None:
+def test_a_model_that_uses_the_audio_takes_no_text(segmenter: Segmenter) -> None:
     assert segmenter.with_texts() is segmenter
-    with pytest.raises(PromptError, match=r"random marks what sounds and takes no text, got 'dog'"):
+    with pytest.raises(
+        PromptError, match=r"random marks sounding objects and takes no text, got 'dog'"
+    ):
         segmenter.with_texts("dog")
 
 
-def test_a_model_that_takes_texts_needs_one(by_text: Segmenter, tmp_path: Path) -> None:
+def test_a_text_model_needs_a_text(text_segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="there is no text"):
-        by_text.with_texts()
+        text_segmenter.with_texts()
     with pytest.raises(PromptError, match="there is no text"):
-        by_text(make_video(tmp_path / "a.mp4"))
+        text_segmenter(make_video(tmp_path / "a.mp4"))
 
 
 @pytest.fixture(scope="module")
-def naming(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    """A segmenter with random weights that names what sounds: dog, cat, bus."""
+def naming_segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A segmenter with random weights that names sounding objects: dog, cat, bus."""
     return load_segmenter(save_random_cascade(tmp_path_factory.mktemp("models") / "naming"), "cpu")
 
 
-def test_what_sounds_is_named(naming: Segmenter, tmp_path: Path) -> None:
-    segmentation = naming(make_video(tmp_path / "a.mp4", tone(2)))
+def test_sounding_objects_are_named(naming_segmenter: Segmenter, tmp_path: Path) -> None:
+    segmentation = naming_segmenter(make_video(tmp_path / "a.mp4", tone(2)))
     sources = segmentation.sources or ()
     assert 2 <= len(sources) <= 3
     assert {source.name for source in sources} <= {"dog", "cat", "bus"}
@@ -223,36 +226,29 @@ def test_what_sounds_is_named(naming: Segmenter, tmp_path: Path) -> None:
     np.testing.assert_array_equal(segmentation.scores, best)
 
 
-def test_silence_has_no_name(naming: Segmenter, tmp_path: Path) -> None:
-    segmentation = naming(make_video(tmp_path / "a.mp4", silence(2)))
+def test_silence_has_no_named_source(naming_segmenter: Segmenter, tmp_path: Path) -> None:
+    segmentation = naming_segmenter(make_video(tmp_path / "a.mp4", silence(2)))
     assert segmentation.sources == ()
     assert not segmentation.masks.any()
 
 
-def test_another_vocabulary_gives_other_names(naming: Segmenter, tmp_path: Path) -> None:
+def test_names_come_from_the_vocabulary(naming_segmenter: Segmenter, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", tone(2))
-    (bus,) = naming.with_vocabulary("bus")(video, 1).sources or ()
+    (bus,) = naming_segmenter.with_vocabulary("bus")(video, 1).sources or ()
     assert bus.name == "bus"
-    assert naming.with_vocabulary() is naming
+    assert naming_segmenter.with_vocabulary() is naming_segmenter
 
 
-def test_another_vocabulary_writes_the_result_again(naming: Segmenter, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", silence(2))
-    done = [
-        segment_to_folder(one, video, tmp_path / "out", OPTIONS).was_there
-        for one in (naming, naming, naming.with_vocabulary("bus"))
-    ]
-    assert done == [False, True, False]
-
-
-def test_a_model_that_names_nothing_takes_no_vocabulary(segmenter: Segmenter) -> None:
-    with pytest.raises(PromptError, match="random does not name what sounds"):
+def test_a_model_without_names_takes_no_vocabulary(segmenter: Segmenter) -> None:
+    with pytest.raises(PromptError, match="random does not name sounding objects"):
         segmenter.with_vocabulary("dog")
 
 
-def test_the_parts_of_two_models_are_refused(by_text: Segmenter, tmp_path: Path) -> None:
+def test_a_processor_of_another_model_is_an_error(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
     folder = save_random_text_model(tmp_path / "mixed")
-    larger = replace(by_text.processor, sam_size=2 * EVF_CONFIG.sam_config.image_size)  # type: ignore[type-var]
+    larger = replace(text_segmenter.processor, sam_size=2 * EVF_CONFIG.sam_config.image_size)  # type: ignore[type-var]
     larger.save_pretrained(folder)
     with pytest.raises(CheckpointError, match=r"the processor is .*sam_size=128.*sam_size=64"):
         load_segmenter(folder)
@@ -278,9 +274,7 @@ def test_low_memory_gives_the_same_masks_a_frame_at_a_time(folder: Path, tmp_pat
 
 
 @pytest.mark.parametrize("save", [save_random_text_model, save_random_cascade])
-def test_every_family_can_leave_its_weights_in_the_file(
-    save: Callable[[Path], Path], tmp_path: Path
-) -> None:
+def test_low_memory_works_for_every_family(save: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = save(tmp_path / "model")
     normal, low = (load_segmenter(folder, "cpu", memory) for memory in ("normal", "low"))
     if save is save_random_text_model:
@@ -319,28 +313,18 @@ def test_every_family_computes_in_lower_precision(
     assert all(values.dtype == torch.float32 for values in normal.model.parameters())
 
 
-def test_another_precision_writes_the_folder_again(folder: Path, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
-    done = []
-    precisions: list[Dtype] = ["float32", "bfloat16", "bfloat16"]
-    for dtype in precisions:
-        segmenter = load_segmenter(folder, "cpu", dtype=dtype)
-        done.append(segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_there)
-    assert done == [False, False, True]
-
-
-def test_a_precision_that_nothing_computes_in_is_refused(folder: Path) -> None:
+def test_an_unknown_dtype_is_an_error(folder: Path) -> None:
     with pytest.raises(ValueError, match="dtype must be float32, bfloat16, float16, got 'int8'"):
         load_segmenter(folder, "cpu", dtype="int8")  # type: ignore[arg-type]
 
 
-def test_low_memory_is_for_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_memory_needs_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avseg.segmenter._choose_device", lambda _: torch.device("cuda"))
     with pytest.raises(DeviceError, match=r"'low' .* the device is cuda; choose the device cpu"):
         load_segmenter(folder, "auto", memory="low")
 
 
-def test_smaller_pictures_are_seen_and_masks_keep_the_videos_size(
+def test_a_smaller_image_size_keeps_the_masks_at_the_videos_size(
     folder: Path, tmp_path: Path
 ) -> None:
     segmenter = load_segmenter(folder, "cpu", image_size=32)
@@ -353,145 +337,60 @@ def test_smaller_pictures_are_seen_and_masks_keep_the_videos_size(
     assert set(sides) == {32}
 
 
-def test_a_side_that_the_stages_do_not_divide_is_refused(folder: Path) -> None:
+def test_an_image_size_that_is_no_multiple_of_32_is_an_error(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"image_size must be a multiple of 32.*got 50"):
         load_segmenter(folder, "cpu", image_size=50)
 
 
-def test_another_picture_size_writes_the_folder_again(folder: Path, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
-    for image_size in (None, 32):
-        segmenter = load_segmenter(folder, "cpu", image_size=image_size)
-        assert not segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_there
+def test_settings_are_read_from_the_model_and_cannot_be_set(folder: Path) -> None:
+    segmenter = load_segmenter(folder, "cpu")
+    assert (segmenter.dtype, segmenter.image_size) == ("float32", None)
+    for setting in ({"dtype": "bfloat16"}, {"image_size": 32}, {"device": "cuda"}):
+        with pytest.raises(TypeError, match=next(iter(setting))):
+            replace(segmenter, **setting)  # type: ignore[arg-type]
+    segmenter.model.product_dtype = torch.bfloat16
+    assert segmenter.dtype == "bfloat16"
 
 
-def test_a_loaded_segmenter_knows_the_hash_of_its_weights(segmenter: Segmenter) -> None:
+def test_image_size_is_none_if_it_is_the_checkpoints(folder: Path) -> None:
+    own: int = load_segmenter(folder, "cpu").model.config.sam_config.image_size
+    sizes = [load_segmenter(folder, "cpu", image_size=size).image_size for size in (32, own)]
+    assert sizes == [32, None]
+
+
+def test_a_loaded_segmenter_has_the_hash_of_its_weights(segmenter: Segmenter) -> None:
     assert segmenter.weights_sha256 is not None
     assert len(segmenter.weights_sha256) == 64
 
 
-def test_a_folder_is_written_once(segmenter: Segmenter, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", tone(2))
-    first = segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
-    second = segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
-    assert (first.was_there, second.was_there) == (False, True)
-    assert first.summary == second.summary
-    assert first.summary.frame_count == 10
-
-
-@pytest.mark.parametrize(
-    "changed", [{"threshold": 0.4}, {"frames_per_second": 2}, {"overlay": False}]
-)
-def test_other_options_write_it_again(
-    changed: dict[str, Any], segmenter: Segmenter, tmp_path: Path
-) -> None:
-    video = make_video(tmp_path / "a.mp4", silence(2))
-    segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
-    options = replace(OPTIONS, **changed)
-    assert not segment_to_folder(segmenter, video, tmp_path / "out", options).was_there
-
-
-def test_other_texts_write_it_again(by_text: Segmenter, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4")
-    dog, bus = (by_text.with_texts(text) for text in ("dog", "bus"))
-    done = [
-        segment_to_folder(one, video, tmp_path / "out", OPTIONS).was_there
-        for one in (dog, dog, bus)
-    ]
-    assert done == [False, True, False]
-
-
-def test_a_finished_silent_video_is_finished_without_silent_ok_too(
-    segmenter: Segmenter, tmp_path: Path
-) -> None:
-    video = make_video(tmp_path / "a.mp4")
-    segment_to_folder(segmenter, video, tmp_path / "out", replace(OPTIONS, silent_ok=True))
-    assert segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_there
-
-
-def test_progress_rises_to_the_end(segmenter: Segmenter, tmp_path: Path) -> None:
-    video = make_video(tmp_path / "a.mp4", silence(4), seconds=4)
-    shares: list[float] = []
-    segment_to_folder(segmenter, video, tmp_path / "out", SegmentOptions(), shares.append)
-    assert shares == pytest.approx([1.5 / 4, 3.1 / 4, 3.9 / 4], abs=0.01)
-
-
-def make_truncated(folder: Path) -> Path:
-    return cut(make_video(folder / "a.mkv", silence(4), seconds=4), 0.5)
-
-
-def make_soundless(folder: Path) -> Path:
-    return make_video(folder / "a.mp4")
-
-
-def make_text(folder: Path) -> Path:
-    path = folder / "a.mp4"
-    path.write_text("no video")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("make", "error"),
-    [
-        (make_truncated, TruncatedVideoError),
-        (make_soundless, NoAudioStreamError),
-        (make_text, NotAVideoError),
-    ],
-)
-def test_a_video_that_cannot_be_read_to_its_end_leaves_nothing(
-    make: Callable[[Path], Path], error: type[Exception], segmenter: Segmenter, tmp_path: Path
-) -> None:
-    video = make(tmp_path)
-    with pytest.raises(error):
-        segment_to_folder(segmenter, video, tmp_path / "out" / "a", SegmentOptions())
-    out = tmp_path / "out"
-    assert not out.exists() or not list(out.iterdir())
-
-
-def test_an_interrupt_leaves_nothing(segmenter: Segmenter, tmp_path: Path) -> None:
-    def interrupt(share: float) -> None:
-        raise KeyboardInterrupt(share)
-
-    video = make_video(tmp_path / "a.mp4", silence(2))
-    with pytest.raises(KeyboardInterrupt):
-        segment_to_folder(segmenter, video, tmp_path / "out" / "a", SegmentOptions(), interrupt)
-    assert not list((tmp_path / "out").iterdir())
-
-
-def test_a_result_must_be_able_to_name_its_weights(segmenter: Segmenter, tmp_path: Path) -> None:
-    unsaved = Segmenter(segmenter.model, segmenter.processor, "new", torch.device("cpu"))
-    with pytest.raises(ValueError, match="'new' was never saved; save it"):
-        segment_to_folder(unsaved, tmp_path / "a.mp4", tmp_path / "out", OPTIONS)
-
-
 @pytest.fixture(scope="module")
-def remembering(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    """A TAViS with random weights."""
+def memory_segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A segmenter with a random TAViS, which has a memory bank."""
     folder = save_random_tavis(tmp_path_factory.mktemp("models") / "remembering")
     return load_segmenter(folder, "cpu")
 
 
-def test_memory_goes_from_piece_to_piece(
-    remembering: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_memory_bank_passes_from_chunk_to_chunk(
+    memory_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(2))
-    whole = remembering(video, 4)
+    whole = memory_segmenter(video, 4)
     assert whole.sources
-    monkeypatch.setattr("avseg.segmenter.FRAMES_PER_FORWARD", 3)  # 8 frames in three pieces
-    pieces = list(remembering.stream(video, 4))
-    assert [len(piece.masks) for piece in pieces] == [3, 3, 2]
-    cut_up = replace(remembering, frames_per_forward=2)(video, 4)
-    for other in (Segmentation.join(pieces), cut_up):
+    monkeypatch.setattr("avseg.segmenter.FRAMES_PER_FORWARD", 3)  # 8 frames in three chunks
+    chunks = list(memory_segmenter.stream(video, 4))
+    assert [len(chunk.masks) for chunk in chunks] == [3, 3, 2]
+    cut_up = replace(memory_segmenter, frames_per_forward=2)(video, 4)
+    for other in (Segmentation.join(chunks), cut_up):
         assert [s.name for s in other.sources or ()] == [s.name for s in whole.sources]
         assert (other.masks == whole.masks).mean() > 0.999  # but for rounding
-    alone = [remembering.segment_clip(clip) for clip in stream_clips(video, 4, 8000, 1)]
+    alone = [memory_segmenter.segment_clip(clip) for clip in stream_clips(video, 4, 8000, 1)]
     assert (Segmentation.join(alone).masks != whole.masks).any()
 
 
-def test_the_sources_of_a_model_with_queries_have_names(
-    remembering: Segmenter, tmp_path: Path
+def test_a_model_with_queries_names_its_sources(
+    memory_segmenter: Segmenter, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(2))
-    (only,) = remembering.with_vocabulary("bus")(video, 1).sources or ()
+    (only,) = memory_segmenter.with_vocabulary("bus")(video, 1).sources or ()
     assert only.name == "bus"
     assert only.masks.any()

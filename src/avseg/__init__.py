@@ -15,6 +15,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "VideoInfo",
+    "VideoOutcome",
     "__version__",
     "check_data",
     "evaluate",
@@ -23,11 +24,13 @@ __all__ = [
     "read_clip",
     "save_masks",
     "save_overlay",
+    "segment",
     "stream_clips",
     "synthesize_data",
 ]
 
 if TYPE_CHECKING:
+    from avseg.batch import VideoOutcome, segment
     from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
     from avseg.evaluation import evaluate
@@ -48,6 +51,7 @@ else:
         "Segmentation": "types",
         "Segmenter": "segmenter",
         "VideoInfo": "types",
+        "VideoOutcome": "batch",
         "check_data": "datasets",
         "evaluate": "evaluation",
         "load_segmenter": "segmenter",
@@ -55,6 +59,7 @@ else:
         "read_clip": "media",
         "save_masks": "export",
         "save_overlay": "export",
+        "segment": "batch",
         "stream_clips": "media",
         "synthesize_data": "synthavs.synthesize",
     }

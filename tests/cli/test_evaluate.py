@@ -77,7 +77,7 @@ def test_other_sounds_and_names_are_chosen(
     ("save", "options", "problem"),
     [
         (save_random_text_model, [], "is prompted by texts and does not listen"),
-        (save_random_model, ["--vocabulary", "dog"], "does not name what sounds"),
+        (save_random_model, ["--vocabulary", "dog"], "does not name sounding objects"),
     ],
     ids=["texts", "vocabulary"],
 )

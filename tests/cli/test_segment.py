@@ -165,7 +165,7 @@ def test_a_text_for_a_model_that_listens_is_an_error(
 ) -> None:
     arguments = (tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", model, "--text", "dog")
     assert segment(*arguments) == 1
-    assert "random marks what sounds and takes no text, got 'dog'" in capsys.readouterr().err
+    assert "random marks sounding objects and takes no text, got 'dog'" in capsys.readouterr().err
 
 
 def test_names_of_what_sounds_are_in_the_result_and_in_the_table(
@@ -193,7 +193,7 @@ def test_a_second_run_passes_over_what_is_done(
     for _ in range(2):
         assert segment(*arguments) == 0
         shown.append(rows(capsys.readouterr().out)[0][-1])
-    assert shown == ["written", "was there"]
+    assert shown == ["written", "already complete"]
 
 
 def test_two_videos_of_one_name_keep_their_suffixes(model: Path, tmp_path: Path) -> None:

@@ -82,8 +82,10 @@ def load_checkpoint(
             f"{folder}: the processor is {processor}, the model needs {expected}; save the two "
             "together."
         )
+    checkpoint_image_size: int | None = None
     if image_size is not None:
-        config = _with_image_size(config, image_size)
+        resized = _with_image_size(config, image_size)
+        checkpoint_image_size, config = config.sam_config.image_size, resized
         processor = _refitted(processor, family.processor.from_config(config))
     load = _load_mapped if memory == "low" else _load
     try:
@@ -91,6 +93,7 @@ def load_checkpoint(
             model = load(family, folder, config)
     except _DAMAGE as error:
         raise _cannot_load(folder, error) from error
+    model.checkpoint_image_size = checkpoint_image_size
     return model, processor
 
 

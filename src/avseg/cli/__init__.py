@@ -1,1 +1,1 @@
-"""The command line: each file parses, calls one public function and prints."""
+"""The command line: each module parses its options, calls one public function and prints."""

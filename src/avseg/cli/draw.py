@@ -1,18 +1,15 @@
 """`avseg draw`: pictures of what models do on a data set."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from avseg.atomic import replace_when_complete
-from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
+from avseg.checkpoints import DEFAULT_MODEL
+from avseg.cli.terminal import progress_bar, show_notices
 from avseg.datasets.layout import Subset
 from avseg.errors import OutputError
 
@@ -68,7 +65,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
     from avseg.segmenter import load_segmenter
     from avseg.synthavs.classes import SemanticSplit
 
-    _show_notices(model, offline)
+    show_notices(model, offline=offline)
     shown = AVSBench(data, subset, split)
     classed = SemanticSplit.open(shown) if by_name else None
     class_names = None if classed is None else classed.names
@@ -81,8 +78,10 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         segmenter = load_segmenter(name, device, offline=offline)
         listened = AVSBench(data, subset, split, segmenter.processor.sample_rate)
         label = name if segmenter.name in marked else segmenter.name
-        with _progress(f"{label}, {len(indices)} clips") as show:
-            marked[label] = mark_clips(segmenter, listened, indices, threshold, class_names, show)
+        with progress_bar(f"{label}, {len(indices)} clips") as bar:
+            marked[label] = mark_clips(
+                segmenter, listened, indices, threshold, class_names, bar.update
+            )
     places = list(range(len(indices)))
     if not clip:
         places = most_different([[m.j for m in each] for each in marked.values()], clips)
@@ -134,28 +133,12 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
     from avseg.segmenter import load_segmenter
 
     require_scikit_learn()  # better known now than after the work
-    _show_notices([model], offline)
+    show_notices([model], offline=offline)
     segmenter = load_segmenter(model, device, offline=offline)
     listened = AVSBench(data, subset, split, segmenter.processor.sample_rate)
-    with _progress(f"{segmenter.name}, {subset}/{split}") as show:
-        embedded = embed_clips(segmenter, listened, clips, categories, show)
+    with progress_bar(f"{segmenter.name}, {subset}/{split}") as bar:
+        embedded = embed_clips(segmenter, listened, clips, categories, bar.update)
     _write(output, partial(draw_embeddings(embedded).savefig, dpi=DPI))
-
-
-def _show_notices(models: list[str], offline: bool) -> None:
-    console = Console(stderr=True)
-    for name in models:
-        notice = find_checkpoint(name, offline=offline).notice
-        if notice is not None:
-            console.print(Text(notice, "yellow"), soft_wrap=True)
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Callable[[float], None]]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 def _write(output: Path, save: Callable[[Path], object]) -> None:

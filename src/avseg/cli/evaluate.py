@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
-from avseg.cli.terminal import show_table
+from avseg.checkpoints import DEFAULT_MODEL
+from avseg.cli.terminal import progress_bar, show_notices, show_table
 from avseg.datasets.layout import Subset
 
 if TYPE_CHECKING:
@@ -60,10 +57,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             without the model.
         offline: Download nothing: the model has to be on this machine.
     """
-    console = Console(stderr=True)
-    notice = find_checkpoint(model, offline=offline).notice
-    if notice is not None:
-        console.print(Text(notice, "yellow"), soft_wrap=True)
+    show_notices([model], offline=offline)
     # These load torch and transformers; `--help` need not wait for them.
     from avseg.datasets import AVSBench
     from avseg.evaluation import evaluate as score
@@ -77,15 +71,11 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     segmenter = load_segmenter(model, device, dtype=dtype, offline=offline)
     segmenter = segmenter.with_vocabulary(*names)
     clips = AVSBench(data, subset, split, segmenter.processor.sample_rate)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task(f"{len(clips)} clips of {subset}/{split}", total=1.0)
-
-        def show(share: float) -> None:
-            progress.update(task, completed=share)
-
-        with _keep(save_predictions, segmenter, clips, threshold) as writer:
-            report = score(segmenter, clips, threshold, robustness, writer, show)
+    with (
+        progress_bar(f"{len(clips)} clips of {subset}/{split}") as bar,
+        _keep(save_predictions, segmenter, clips, threshold) as writer,
+    ):
+        report = score(segmenter, clips, threshold, robustness, writer, bar.update)
     files = save_report(report, output, draw_sheet(extreme_clips(segmenter, clips, report)))
     for table in brief_tables(report):
         show_table(table)

@@ -1,16 +1,99 @@
-"""How commands show tables."""
+"""Output that several commands share: tables, progress bars, notices and errors."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-#: Letters of a name that stay in one line, however narrow the terminal.
-_NAME_WIDTH = 20
+from avseg.checkpoints import find_checkpoint
 
 if TYPE_CHECKING:
     from avseg.evaluation.tables import Table as ReportTable
+
+#: Longest name, in characters, that stays on one line however narrow the terminal is.
+_NAME_WIDTH = 20
+
+
+class ProgressBar:
+    """A progress bar on stderr; `progress_bar` shows one.
+
+    Attributes:
+        console: Console of the bar. Lines printed there appear above it.
+    """
+
+    def __init__(self, progress: Progress, description: str) -> None:
+        self.console = progress.console
+        self._progress = progress
+        self._task = progress.add_task(description, total=1.0)
+
+    def update(self, share: float) -> None:
+        """Show how much is done.
+
+        Args:
+            share: Share of the work that is done, in [0, 1].
+        """
+        self._progress.update(self._task, completed=share)
+
+    def restart(self, description: str) -> None:
+        """Start again at zero with other work.
+
+        Args:
+            description: Text before the bar.
+        """
+        self._progress.reset(self._task, description=description)
+
+
+@contextmanager
+def progress_bar(description: str = "", *, transient: bool = False) -> Iterator[ProgressBar]:
+    """Show a progress bar while a block runs.
+
+    Args:
+        description: Text before the bar.
+        transient: Whether the bar disappears at the end of the block.
+
+    Yields:
+        The bar, at zero.
+    """
+    # Without markup: a file name may have square brackets in it.
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=transient
+    ) as progress:
+        yield ProgressBar(progress, description)
+
+
+def show_notices(models: Iterable[str], *, offline: bool) -> None:
+    """Print on stderr what a user has to know before using these models, such as licence limits.
+
+    Args:
+        models: Names of models, or folders of saved ones.
+        offline: Whether to forbid downloads.
+
+    Raises:
+        CheckpointError: If there is no such model, or it cannot be downloaded.
+    """
+    console = Console(stderr=True)
+    for model in models:
+        notice = find_checkpoint(model, offline=offline).notice
+        if notice is not None:
+            console.print(Text(notice, "yellow"), soft_wrap=True)
+
+
+def show_error(message: str, console: Console | None = None) -> None:
+    """Print an error in red.
+
+    Args:
+        message: Text of the error.
+        console: Console of a progress bar, if one is shown; stderr otherwise.
+    """
+    # As text without markup, because a file name may have square brackets in it. With soft wrap, a
+    # long path stays in one piece and can be copied.
+    line = Text.assemble(("error: ", "bold red"), (message, "red"))
+    (console or Console(stderr=True)).print(line, soft_wrap=True, highlight=False)
 
 
 def show_table(table: "ReportTable", intervals: bool = False) -> None:
@@ -18,7 +101,7 @@ def show_table(table: "ReportTable", intervals: bool = False) -> None:
 
     Args:
         table: The table.
-        intervals: Whether scores are shown with their intervals.
+        intervals: Whether to print confidence intervals with the scores.
     """
     from avseg.evaluation.tables import spell, spell_short  # loads torch
 

@@ -18,10 +18,13 @@ class AvsegModel(PreTrainedModel):
         product_dtype: What matrix products, convolutions and attention are computed in,
             torch.float16 or torch.bfloat16; None for the dtype of the weights. The weights stay as
             they are, and so does what needs their precision: norms, sums of blocks, spectrograms.
+        checkpoint_image_size: Side of SAM 2's square input in the checkpoint, in pixels, if the
+            user chose an image size at loading; else None.
     """
 
     trainable_prefixes: ClassVar[tuple[str, ...] | None] = None
     product_dtype: torch.dtype | None = None
+    checkpoint_image_size: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute, in `product_dtype` if there is one."""
