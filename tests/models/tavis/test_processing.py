@@ -62,7 +62,7 @@ def test_names_are_chosen_and_the_background_comes_first() -> None:
     [
         ([], "the vocabulary is empty"),
         (["dog", "dog"], "each once"),
-        (["nothing"], "'nothing' is this model's name for what does not sound"),
+        (["nothing"], "'nothing' is this model's name for the background"),
         (["unicorn"], "does not know"),
     ],
 )
@@ -74,7 +74,7 @@ def test_other_vocabularies_are_refused(names: list[str], message: str) -> None:
 def test_without_a_tokenizer_no_name_can_be_read() -> None:
     bare = TavisProcessor.from_config(TAVIS)
     assert bare.vocabulary == avsbench_categories()
-    with pytest.raises(PromptError, match="lacks a tokenizer"):
+    with pytest.raises(PromptError, match="has no tokenizer"):
         _ = bare.name_ids
 
 

@@ -139,7 +139,7 @@ class CascadeProcessor(VocabularyProcessor):
     def _tokenizers(self) -> tuple[ClapTokenizer, TextTokenizer]:
         if self.sound_tokenizer is None or self.picture_tokenizer is None:
             raise PromptError(
-                "the processor lacks a tokenizer, so it cannot read names; make it with "
+                "the processor has no tokenizer, so it cannot encode names; build it with "
                 "from_config(config, sound_tokenizer, picture_tokenizer)."
             )
         return self.sound_tokenizer, self.picture_tokenizer

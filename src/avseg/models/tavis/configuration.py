@@ -1,4 +1,4 @@
-"""Sizes of a TAViS model, what of it is used, and its losses."""
+"""Configuration of a TAViS model: sizes, switches, losses and thresholds."""
 
 from typing import Any, ClassVar, Literal
 
@@ -10,10 +10,10 @@ from avseg.backbones.sam2_memory import Sam2MemoryConfig
 from avseg.models.model import AvsegConfig, OptionGroup
 from avseg.models.tiny import TINY_SAM
 
-#: What stands for the name in a text.
+#: Placeholder for the name in a text.
 NAME = "{name}"
 
-#: What the released code does and the paper does not mean, as far as it is an option here.
+#: Options of the released code that differ from the paper.
 RELEASED: dict[str, Any] = {
     "stage1_mode": "last_only",
     "stage2_pairing": "tile",
@@ -88,48 +88,50 @@ class TavisThresholds(OptionGroup):
 
 @strict
 class TavisConfig(AvsegConfig):
-    """Sizes of TAViS (Luo et al., ICCV 2025, arXiv:2506.11436); the defaults are the paper's.
+    """Configuration of TAViS (Luo et al., ICCV 2025, arXiv:2506.11436); defaults as in the paper.
 
-    Where the released code and the paper differ, the default is what the paper means, and an
-    option does what the code does; `release_faithful` sets all of those.
+    Where the released code differs from the paper, the default follows the paper and an option
+    selects the behaviour of the code; `release_faithful` sets all of these options.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config`.
-        memory_config: Its memory over the frames, a `Sam2MemoryConfig`.
+        memory_config: Memory over the frames, a `Sam2MemoryConfig`.
         imagebind_config: Audio, image and text towers, an `ImageBindConfig`.
-        num_queries: Masks of single objects in each frame.
-        num_words: Pseudo words made of a sound.
-        decomposition_layers: Layers of each of the two stages that decompose the sound.
+        num_queries: Number of queries, each with the mask of one object in each frame.
+        num_words: Number of pseudo words that are computed from an audio token.
+        decomposition_layers: Layers of each of the two stages that decompose the audio.
         query_heads: Attention heads of the first stage.
         token_heads: Attention heads of the second stage.
-        stage1_mode: "chained" feeds each layer of the first stage with the one before;
-            "last_only" is the released loop, in which only the last layer counts.
-        stage2_pairing: "interleave" lets a frame's queries hear that frame; "tile" is the
-            released order, which mixes the frames of a batch up.
-        decomposition: Whether the sound is decomposed; without, every query is the whole sound.
+        stage1_mode: "chained" feeds the output of each layer of the first stage to the next;
+            "last_only" is the loop of the released code, where only the last layer has an effect.
+        stage2_pairing: "interleave" pairs each query with the audio of its own frame; "tile" is the
+            order of the released code, which pairs queries with the audio of other frames.
+        decomposition: Whether the audio is decomposed; otherwise every query is the class token of
+            the whole audio.
         pseudo_text: Whether pseudo text is part of the sparse prompt.
-        dense_prompt: Whether the frame's ImageBind token is the dense prompt; without, SAM's "no
-            mask" is.
+        dense_prompt: Whether the ImageBind token of the frame is the dense prompt; otherwise it is
+            SAM's "no mask" embedding.
         detach_pseudo_text: Whether gradients stop at the pseudo text, as in the released code.
-        readout: "last" reads the last pseudo word, "argmax" the one that an untrained layer picks,
-            as in the released code.
-        adapters: Whether the sound goes into every block of the image encoder too.
-        adapter_input_dim: Width of what is heard before the adapters.
+        readout: "last" uses the state at the last pseudo word; "argmax" uses the word that an
+            untrained layer selects, as in the released code.
+        adapters: Whether adapters add the audio to the input of every block of the image encoder.
+        adapter_input_dim: Width of the audio features at the input of the adapters.
         adapter_dim: Hidden width of an adapter.
-        spare_adapters: Adapters beyond the encoder's blocks. The released code has one, which
-            nothing uses; with it weights and parameter count are as published.
-        memory_at_test: Whether frames remember those before them when the model is used; in
-            training they do, if a clip has several. The released tester goes frame by frame.
-        imagebind_size: Side of the pictures for ImageBind, in pixels.
-        imagebind_statistics: How pictures for ImageBind are normalised, as it was trained ("clip")
-            or not at all ("none"), which is what the released code does.
-        blur_kernel: Side of the box that blurs what a mask leaves out, in pixels.
-        prompt: Text for a name, with "{name}" where the name goes.
-        background: Name of what does not sound.
-        sem_fusion: Class of a pixel: of the query that marks it with the largest product of score
-            and probability ("max"), or by the sum over queries of these products ("soft").
-        a_scale: What cosines of sounds with texts are multiplied by, beside the texts' own scale;
-            20 in the released code, 1 treats sounds as pictures.
+        spare_adapters: Adapters beyond the blocks of the encoder. The released code has one, which
+            is never used; with it weights and parameter count are as published.
+        memory_at_test: Whether memory is used in evaluation. In training it is used for every clip
+            of several frames. The released test code segments each frame independently.
+        imagebind_size: Side of the images for ImageBind, in pixels.
+        imagebind_statistics: "clip" normalises the images for ImageBind as in its training; "none"
+            does not normalise them, as in the released code.
+        blur_kernel: Side of the box filter that blurs the background of a mask, in pixels.
+        prompt: Text for a name, with "{name}" as the placeholder.
+        background: Name of the background class.
+        sem_fusion: Rule for the class of a pixel. "max": the class of the query with the largest
+            product of score and mask probability at that pixel. "soft": the class with the largest
+            sum of these products over all queries.
+        a_scale: Factor of the cosines of audio with texts, in addition to the logit scale of the
+            texts. The released code has 20; 1 treats audio like images.
         losses: Weights and options of the training losses, a `TavisLosses`.
         thresholds: Thresholds that are applied after training, a `TavisThresholds`.
     """
@@ -144,7 +146,7 @@ class TavisConfig(AvsegConfig):
     }
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
-        # A clip of SynthAVS has five frames: what a longer memory would add is never trained.
+        # A clip of SynthAVS has five frames, so a longer memory could not be trained.
         "memory_config": Sam2MemoryConfig(
             frames=4, pointers=5, layers=2, ffn_dim=256, presence_cut=-2.0
         ),
@@ -209,10 +211,10 @@ class TavisConfig(AvsegConfig):
 
     @classmethod
     def release_faithful(cls, **changes: Any) -> "TavisConfig":
-        """Give the published sizes with everything as the released code does it.
+        """Return the published sizes with every option as in the released code.
 
         Args:
-            **changes: Options that differ.
+            **changes: Options with another value.
 
         Returns:
             The configuration.
@@ -221,26 +223,26 @@ class TavisConfig(AvsegConfig):
 
     @property
     def window_s(self) -> float:
-        """Sound that belongs to a frame, in seconds."""
+        """Length of the audio window of a frame, in seconds."""
         return float(self.imagebind_config.audio.clip_s)
 
     @property
     def num_masks(self) -> int:
-        """Masks of a frame: of each single object, and of all that sounds."""
+        """Number of masks of a frame: one for each query, and one of all sounding objects."""
         return self.num_queries + 1
 
     def validate_prompt(self) -> None:
-        """Refuse a prompt without a place for the name."""
+        """Raise an error if the prompt does not have the placeholder exactly once."""
         if self.prompt.count(NAME) != 1:
             raise ValueError(f"prompt must have {NAME} in it once, got {self.prompt!r}.")
 
     def validate_blur(self) -> None:
-        """Refuse a box without a middle."""
+        """Raise an error if the box filter has no centre pixel."""
         if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel must be odd and positive, got {self.blur_kernel}.")
 
     def validate_heads(self) -> None:
-        """Refuse attention heads that do not divide the audio tower's width."""
+        """Raise an error if the attention heads do not divide the width of the audio tower."""
         if isinstance(self.imagebind_config, ImageBindConfig):
             width = self.imagebind_config.audio.width
             for option in ("query_heads", "token_heads"):

@@ -1,6 +1,6 @@
-"""Query decomposition in ImageBind's space: one sound becomes a token for each object in it (IBQD).
+"""Query decomposition in ImageBind's space (IBQD): the audio of a frame to one token per object.
 
-N frames, Q queries, L tokens of a sound, W width of the audio tower.
+N frames, Q queries, L tokens of the audio, W width of the audio tower.
 """
 
 import torch
@@ -10,7 +10,7 @@ from avseg.models.tavis.configuration import TavisConfig
 
 
 class CrossAttention(nn.Module):
-    """Queries look at a sound; what they find is added and normalised.
+    """Cross-attention from queries to audio tokens, with residual connection and layer norm.
 
     Args:
         width: W.
@@ -25,31 +25,34 @@ class CrossAttention(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, queries: Tensor, sounds: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Look at sounds.
+    def forward(
+        self, queries: Tensor, audio_tokens: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """Update queries with the audio tokens that they attend to.
 
         Args:
             queries: (N, Q, W).
-            sounds: (N, L, W).
-            positions: Added to the queries for looking only, (Q, W); None adds nothing.
+            audio_tokens: (N, L, W).
+            positions: Added to the queries for the attention only, (Q, W); None adds nothing.
 
         Returns:
             Queries, (N, Q, W).
         """
-        looking = queries if positions is None else queries + positions
-        found, _ = self.attention(looking, sounds, sounds, need_weights=False)
-        out: Tensor = self.norm(queries + found)
+        positioned = queries if positions is None else queries + positions
+        attended, _ = self.attention(positioned, audio_tokens, audio_tokens, need_weights=False)
+        out: Tensor = self.norm(queries + attended)
         return out
 
 
 class QueryDecomposition(nn.Module):
-    """Decomposes a sound into the tokens of its objects (arXiv:2506.11436, IBQD).
+    """Decomposes the audio of a frame into one token per object (arXiv:2506.11436, IBQD).
 
-    Learned queries gather parts of the sound; each then is a bias on the whole sound's token, so
-    that what comes out stays near what ImageBind's heads were trained on.
+    Trainable queries gather parts of the audio (stage 1). Each of them becomes a bias that is added
+    to the class token of the whole audio (stage 2): so the result stays close to the inputs that
+    ImageBind's frozen heads were trained on.
 
     Args:
-        config: Sizes, and how the layers follow each other.
+        config: Sizes, and how the layers are connected.
     """
 
     def __init__(self, config: TavisConfig) -> None:
@@ -64,33 +67,34 @@ class QueryDecomposition(nn.Module):
         self.bias = nn.Linear(width, width)
         self.refine = nn.ModuleList(CrossAttention(width, config.token_heads) for _ in layers)
 
-    def forward(self, sound_tokens: Tensor, sound_cls: Tensor) -> tuple[Tensor, Tensor]:
-        """Decompose sounds.
+    def forward(self, audio_tokens: Tensor, audio_cls: Tensor) -> tuple[Tensor, Tensor]:
+        """Decompose the audio of N frames.
 
         Args:
-            sound_tokens: Tokens of each frame's sound, (N, L, W).
-            sound_cls: Its class token, (N, W).
+            audio_tokens: Tokens of the audio of each frame, (N, L, W).
+            audio_cls: Class token of the audio of each frame, (N, W).
 
         Returns:
-            The queries with what they gathered, and the tokens of the objects, (N, Q, W) each.
+            The queries after stage 1 and the object tokens after stage 2, (N, Q, W) each.
         """
-        start = self.queries.weight.expand(len(sound_tokens), -1, -1)
+        start = self.queries.weight.expand(len(audio_tokens), -1, -1)
         gathered = start
         for layer in self.gather:
+            # The released code passes the initial queries to every layer ("last_only").
             before = gathered if self.is_chained else start
-            gathered = layer(before, sound_tokens, self.query_positions.weight)
-        tokens = sound_cls.unsqueeze(1) + self.bias(gathered)  # (N, Q, W)
-        if self.is_interleaved:  # each query is alone with its frame's sound
+            gathered = layer(before, audio_tokens, self.query_positions.weight)
+        tokens = audio_cls.unsqueeze(1) + self.bias(gathered)  # (N, Q, W)
+        if self.is_interleaved:
             for layer in self.refine:
-                tokens = layer(tokens, sound_tokens)
+                tokens = layer(tokens, audio_tokens)
             return gathered, tokens
-        return gathered, self._refine_tiled(tokens, sound_tokens)
+        return gathered, self._refine_tiled(tokens, audio_tokens)
 
-    def _refine_tiled(self, tokens: Tensor, sound_tokens: Tensor) -> Tensor:
-        """Refine tokens with sounds in the released order: token i hears sound i modulo N."""
+    def _refine_tiled(self, tokens: Tensor, audio_tokens: Tensor) -> Tensor:
+        """Refine tokens in the order of the released code: token i with audio i modulo N."""
         count, queries = tokens.shape[:2]
-        heard = torch.arange(count * queries, device=tokens.device) % count
+        index = torch.arange(count * queries, device=tokens.device) % count
         tokens = tokens.flatten(0, 1).unsqueeze(1)  # (N * Q, 1, W)
         for layer in self.refine:
-            tokens = layer(tokens, sound_tokens[heard])
+            tokens = layer(tokens, audio_tokens[index])
         return tokens.view(count, queries, -1)

@@ -1,7 +1,7 @@
-"""Which query's mask is which class of a frame: the Hungarian method (Kuhn 1955).
+"""Matching of queries with the classes of a frame by the Hungarian method (Kuhn 1955).
 
-N frames, Q queries, C names with the background first, G classes in a frame, P points, h x w size
-of the mask logits, H x W size of the truth.
+N frames, Q queries, C names with the background first, G classes in a frame, P points, M matched
+pairs, h x w size of the mask logits, H x W size of the ground truth.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Weights of the costs: of a class by sound and by picture, of cross-entropy, of Dice.
+#: Weights of the matching costs: class by audio and by image, cross-entropy, Dice.
 _CLASS_COST, _BCE_COST, _DICE_COST = 5.0, 5.0, 5.0
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Pairs of a query and a class of its frame, M in all.
+    """Pairs of a query and a class of its frame, M in total.
 
     Attributes:
-        frames: Of each pair, (M,) int64.
-        queries: Of each pair, (M,) int64.
-        classes: Of each pair, (M,) int64, none of them the background.
+        frames: Index of the frame of each pair, (M,) int64.
+        queries: Index of the query of each pair, (M,) int64.
+        classes: Class of each pair, (M,) int64, never the background.
     """
 
     frames: Tensor
@@ -33,7 +33,7 @@ class Matches:
         return len(self.frames)
 
     def masks(self, labels: Tensor) -> Tensor:
-        """Draw the true mask of each pair.
+        """Return the ground-truth mask of each pair.
 
         Args:
             labels: Class of every pixel, (N, H, W) integer.
@@ -44,7 +44,7 @@ class Matches:
         return labels[self.frames] == self.classes[:, None, None]
 
     def class_of_each_query(self, shape: torch.Size | tuple[int, int]) -> Tensor:
-        """Give each query its class, the background to those without a pair.
+        """Return the class of each query, the background for queries without a pair.
 
         Args:
             shape: N and Q.
@@ -60,47 +60,50 @@ class Matches:
 @torch.no_grad()
 def match(
     mask_logits: Tensor,
-    sound_probs: Tensor,
-    picture_probs: Tensor,
+    audio_probs: Tensor,
+    image_probs: Tensor,
     labels: Tensor,
     points: Tensor,
 ) -> Matches:
-    """Pair the queries of each frame with the classes in it, at the least cost.
+    """Match the queries of each frame with the classes in it, at the lowest total cost.
 
-    A class is one mask, however many objects of it there are. With more classes than queries the
-    worst fitting classes stay without.
+    All objects of one class form one mask. With more classes than queries the classes with the
+    highest cost stay unmatched.
 
     Args:
-        mask_logits: Of each query, before the sigmoid, (N, Q, h, w).
-        sound_probs: Probability of each class by what each query hears, (N, Q, C).
-        picture_probs: The same by what it marks.
+        mask_logits: Mask of each query before the sigmoid, (N, Q, h, w).
+        audio_probs: Probability of each class by the audio of each query, (N, Q, C).
+        image_probs: Probability of each class by the masked image of each query, (N, Q, C).
         labels: Class of every pixel, 0 for the background, (N, H, W) integer.
-        points: Where masks are compared, x and y in [0, 1], (N, P, 2).
+        points: Points at which masks are compared, x and y in [0, 1], (N, P, 2).
 
     Returns:
         The pairs.
     """
-    marked = _sample(mask_logits, points)  # (N, Q, P)
-    class_probs = sound_probs + picture_probs
+    sampled = _sample(mask_logits, points)  # (N, Q, P)
+    class_probs = audio_probs + image_probs
     frames, queries, classes = [], [], []
-    for number, here in enumerate(labels):
-        present = here.unique()
+    for number, frame_labels in enumerate(labels):
+        present = frame_labels.unique()
         present = present[present > 0].long()  # (G,)
         if not len(present):
             continue
-        truth = (here == present[:, None, None]).to(marked)  # (G, H, W)
+        truth = (frame_labels == present[:, None, None]).to(sampled)  # (G, H, W)
         truth = _sample(truth.unsqueeze(0), points[number : number + 1])[0]  # (G, P)
-        cost = _mask_cost(marked[number], truth) - _CLASS_COST * class_probs[number][:, present]
-        rows, columns = linear_sum_assignment(cost.float().cpu().numpy())
-        frames += [number] * len(rows)
-        queries += rows.tolist()
+        cost = _mask_cost(sampled[number], truth) - _CLASS_COST * class_probs[number][:, present]
+        # NumPy has no bfloat16, so the costs are converted before they leave torch.
+        matched, columns = linear_sum_assignment(cost.float().cpu().numpy())
+        frames += [number] * len(matched)
+        queries += matched.tolist()
         classes += present[torch.as_tensor(columns, device=present.device)].tolist()
     pairs = torch.tensor([frames, queries, classes], dtype=torch.int64, device=labels.device)
     return Matches(*pairs)
 
 
 def _mask_cost(logits: Tensor, truth: Tensor) -> Tensor:
-    """Compare masks (Q, P) with true ones (G, P): cross-entropy and Dice, (Q, G)."""
+    """Compute the cross-entropy plus Dice cost of masks (Q, P) and ground truth (G, P), (Q, G)."""
+    # softplus(-x) is the cross-entropy of a pixel with target 1, softplus(x) of one with target 0;
+    # two matrix products then give the costs of all Q x G pairs at once.
     missed, false = F.softplus(-logits), F.softplus(logits)
     bce = (missed @ truth.T + false @ (1 - truth).T) / logits.shape[-1]
     probs = logits.sigmoid()
@@ -110,6 +113,6 @@ def _mask_cost(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
-    """Read maps (N, K, h, w) at points (N, P, 2), between pixels bilinearly, (N, K, P)."""
+    """Sample maps (N, K, h, w) bilinearly at points (N, P, 2), (N, K, P)."""
     grid = (2 * points - 1).to(maps).unsqueeze(1)  # (N, 1, P, 2)
     return F.grid_sample(maps, grid, mode="bilinear", align_corners=False).squeeze(2)

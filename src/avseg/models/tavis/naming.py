@@ -1,4 +1,4 @@
-"""From masks and what they are like to names: for each source, and for each pixel.
+"""Names of the masks of queries: named sources, and a class for every pixel.
 
 B clips, T frames, N = B * T, Q queries, C names with the background first, P sources, h x w size of
 the mask logits, S = 4h side of the frames.
@@ -13,26 +13,27 @@ from torch.nn import functional as F
 
 from avseg.models.outputs import NamedOutput
 
-#: Score of the background where nothing is marked: below any score of a class.
+#: Score of the background at every pixel for the rule "max": below the score of any class.
 _LEAST = 1e-6
 
 
 @dataclass
 class TavisOutput(NamedOutput):
-    """Masks of the sounding objects, of all together, and what they are called.
+    """Masks of all sounding objects together and of each named source.
 
-    A source is a name that a query of a frame has got; queries of one frame with one name are one
-    source. There are P. `name_index` counts without the background.
+    A source is a frame and a name that a query of this frame has; queries of one frame with the
+    same name are one source. There are P sources. `name_index` does not count the background.
 
     Args:
-        mask_logits: Mask of all that sounds, by the prompt of the whole sound, (B, T, h, w).
-        iou_predictions: The decoder's estimate of its IoU, (B, T) in [0, 1].
-        named_scores: Probability of each source's name, (P,) in [0, 1].
-        query_logits: Mask of each query within that of all, before the sigmoid, (B, T, Q, h, w).
-        class_probs: Probability of each name for each query: the mean of what its sound and what
-            its mask are like, (B, T, Q, C).
-        sem_fusion: How pixels get their class, see `TavisConfig.sem_fusion`.
-        min_score: See `TavisConfig.min_score`.
+        mask_logits: Mask of all sounding objects, from the prompt of the whole audio, (B, T, h, w).
+        iou_predictions: Predicted IoU of this mask, (B, T) in [0, 1].
+        named_scores: Probability of the name of each source, (P,) in [0, 1].
+        query_logits: Mask of each query inside the mask of all sounding objects, before the
+            sigmoid, (B, T, Q, h, w).
+        class_probs: Probability of each name for each query, the mean of the probabilities by its
+            audio and by its masked image, (B, T, Q, C).
+        sem_fusion: Rule for the class of a pixel, see `TavisConfig.sem_fusion`.
+        min_score: Score that a name must exceed, see `TavisThresholds.min_score`.
     """
 
     query_logits: Tensor | None = None
@@ -42,19 +43,19 @@ class TavisOutput(NamedOutput):
 
     @property
     def class_logits(self) -> Tensor | None:
-        """Score of each name for every pixel, the background's first, (B, T, C, S, S).
+        """Score of each name for every pixel, the background first, (B, T, C, S, S).
 
-        Computed when asked for, as it is large; None while the model trains.
+        Computed at each access, because it is large; None in training mode.
         """
-        queries, probs, all_that_sounds = self.query_logits, self.class_probs, self.mask_logits
-        if queries is None or probs is None or all_that_sounds is None or self.sem_fusion is None:
+        queries, probs, common = self.query_logits, self.class_probs, self.mask_logits
+        if queries is None or probs is None or common is None or self.sem_fusion is None:
             return None
-        return fuse_classes(queries, probs, all_that_sounds, self.sem_fusion, self.min_score or 0.0)
+        return fuse_classes(queries, probs, common, self.sem_fusion, self.min_score or 0.0)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What sounds in N frames, by name: fields as in `NamedOutput`."""
+    """Named sources of N frames; fields as in `NamedOutput`."""
 
     frame_index: Tensor
     name_index: Tensor
@@ -63,24 +64,27 @@ class Sources:
 
 
 def name_sources(query_logits: Tensor, class_probs: Tensor, min_score: float) -> Sources:
-    """Give queries their likeliest names; those that are background, or mark nothing, are none.
+    """Merge the queries of each frame by their most probable name.
+
+    A query whose name is the background, or whose mask is empty, is no source.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (N, Q, h, w).
         class_probs: Probability of each name for each query, (N, Q, C).
-        min_score: Probability that a name must be above.
+        min_score: Probability that a name must exceed.
 
     Returns:
-        The sources, frame after frame.
+        The sources, ordered by frame.
     """
     scores, classes = class_probs.max(dim=-1)  # (N, Q)
-    marks = query_logits.flatten(2).amax(dim=-1) > 0
-    frames, queries = (marks & (classes > 0) & (scores > min_score)).nonzero(as_tuple=True)
+    has_mask = query_logits.flatten(2).amax(dim=-1) > 0
+    frames, queries = (has_mask & (classes > 0) & (scores > min_score)).nonzero(as_tuple=True)
     number = class_probs.shape[-1]
+    # Frame and class as one integer: equal keys are one source, and sorting keeps the frame order.
     keys, group = (frames * number + classes[frames, queries]).unique(return_inverse=True)
     return Sources(
         frame_index=keys // number,
-        name_index=keys % number - 1,
+        name_index=keys % number - 1,  # the vocabulary does not have the background
         named_logits=_largest(query_logits[frames, queries], group, len(keys)),
         named_scores=_largest(scores[frames, queries], group, len(keys)),
     )
@@ -93,36 +97,39 @@ def fuse_classes(
     rule: Literal["max", "soft"],
     min_score: float = 0.0,
 ) -> Tensor:
-    """Score each class at every pixel.
+    """Compute the score of each class at every pixel.
 
-    The published text does not say how; both rules are ours. With "max" a query that is no
-    background competes, where it marks, with its score times the probability of its mask, if its
-    score is above the least. With
-    "soft" the products of all queries and classes are added up, as MaskFormer does
-    (arXiv:2107.06278), and the mask of all that sounds says where the background is.
+    The paper does not define this step; both rules are ours. With "max" each query whose class is
+    not the background has, inside its mask, its score times its mask probability, if the score
+    exceeds `min_score`; the largest value of a class counts. With "soft" the products of all
+    queries and classes are summed, as in MaskFormer (arXiv:2107.06278), and the background is
+    outside the mask of all sounding objects.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (..., Q, h, w).
         class_probs: Probability of each name for each query, (..., Q, C).
-        binary_logits: Mask of all that sounds, before the sigmoid, (..., h, w).
+        binary_logits: Mask of all sounding objects, before the sigmoid, (..., h, w).
         rule: "max" or "soft".
-        min_score: Probability that a name must be above; for "max" alone.
+        min_score: Probability that a name must exceed; for "max" only.
 
     Returns:
-        Scores, (..., C, 4h, 4w). At the frames' own size: there the scores jump at the masks'
-        edges, and resizing them would move the edges.
+        Scores, (..., C, 4h, 4w), at the size of the frames: the scores jump at the edges of the
+        masks, so resizing them later would move the edges.
     """
     lead = query_logits.shape[:-3]
     probs = _enlarge(query_logits.flatten(0, -4)).sigmoid()  # (N, Q, S, S)
     class_probs = class_probs.flatten(0, -3)  # (N, Q, C)
     if rule == "soft":
-        sounds = _enlarge(binary_logits.flatten(0, -3).unsqueeze(1)) > 0
+        is_foreground = _enlarge(binary_logits.flatten(0, -3).unsqueeze(1)) > 0
         scores = torch.einsum("nqc,nqhw->nchw", class_probs, probs)
-        background = torch.where(sounds, 0.0, scores.shape[1] * torch.ones_like(scores[:, :1]))
+        # With more names than queries no sum reaches C, so the background wins outside the mask.
+        background = torch.where(
+            is_foreground, 0.0, scores.shape[1] * torch.ones_like(scores[:, :1])
+        )
     else:
         best, classes = class_probs.max(dim=-1)  # (N, Q)
-        marked = (probs > 0.5) & (best > min_score)[..., None, None]
-        products = torch.where(marked, probs * best[..., None, None], 0.0)
+        counts = (probs > 0.5) & (best > min_score)[..., None, None]
+        products = torch.where(counts, probs * best[..., None, None], 0.0)
         index = classes[..., None, None].expand_as(products)
         scores = products.new_zeros(len(products), class_probs.shape[-1], *products.shape[2:])
         scores = scores.scatter_reduce(1, index, products, "amax")
@@ -131,11 +138,12 @@ def fuse_classes(
 
 
 def _enlarge(logits: Tensor) -> Tensor:
+    """Resize mask logits to the size of the frames."""
     return F.interpolate(logits, scale_factor=4.0, mode="bilinear")
 
 
 def _largest(values: Tensor, group: Tensor, count: int) -> Tensor:
-    """Take the largest values of each group, (R, ...) to (count, ...)."""
+    """Compute the elementwise maximum of each group of values, (R, ...) to (count, ...)."""
     index = group.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
     least = values.new_full((count, *values.shape[1:]), torch.finfo(values.dtype).min)
     return least.scatter_reduce(0, index, values, "amax")

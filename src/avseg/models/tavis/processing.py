@@ -1,4 +1,4 @@
-"""TAViS's input and output: clip and names to tensors, mask logits to named masks.
+"""Processor of TAViS: a clip and names to tensors, mask logits to named sources.
 
 T frames of H x W pixels, S side of the frames, C names with the background first, L tokens of a
 text.
@@ -29,21 +29,21 @@ from avseg.types import Clip, NamedSource
 
 @dataclass(frozen=True)
 class TavisProcessor(VocabularyProcessor):
-    """Turns clips into the model's inputs and its outputs into named masks.
+    """Converts clips to the inputs of the model, and its outputs to named sources.
 
     Two processors are equal if their options are; tokenizer and vocabulary do not count.
 
     Args:
         sam_size: Side of the frames, in pixels.
-        sample_rate: Of the sound the model needs, in Hz.
-        window_s: Sound that belongs to a frame, in seconds.
-        mel_bins: Bands of a spectrogram.
+        sample_rate: Sample rate of the audio, in Hz.
+        window_s: Length of the audio window of a frame, in seconds.
+        mel_bins: Mel bands of a spectrogram.
         target_length: Columns of a spectrogram.
-        prompt: Text for a name, with "{name}" where the name goes.
-        background: Name of what does not sound.
-        max_tokens: Longest text, in tokens.
-        tokenizer: Of the text tower; None cannot read names.
-        vocabulary: Names of what may sound, without the background.
+        prompt: Text for a name, with "{name}" as the placeholder.
+        background: Name of the background class.
+        max_tokens: Maximum length of a text, in tokens.
+        tokenizer: Tokenizer of the text tower; without it names cannot be encoded.
+        vocabulary: Names among which the model chooses, without the background.
     """
 
     sam_size: int
@@ -61,11 +61,11 @@ class TavisProcessor(VocabularyProcessor):
 
     @classmethod
     def from_config(cls, config: TavisConfig, tokenizer: ImageBindTokenizer | None = None) -> Self:
-        """Make the processor that fits a model, with AVSBench's categories.
+        """Build the processor that fits a model, with the categories of AVSBench-semantic.
 
         Args:
-            config: The model's configuration.
-            tokenizer: Of the text tower, which a configuration does not hold.
+            config: Configuration of the model.
+            tokenizer: Tokenizer of the text tower, which is not part of a configuration.
 
         Returns:
             The processor.
@@ -84,40 +84,41 @@ class TavisProcessor(VocabularyProcessor):
         )
 
     def with_vocabulary(self, names: Sequence[str]) -> Self:
-        """Make the same processor choose among other names.
+        """Return a copy with another vocabulary.
 
         Args:
-            names: At least one, each different, none of them the background's.
+            names: At least one name, each different, none of them the name of the background.
 
         Returns:
             The processor.
 
         Raises:
-            PromptError: If there is no name, or one is blank, twice there, too long, unknown, or
-                the background's.
+            PromptError: If there is no name, or a name is blank, repeated, too long, unknown to the
+                tokenizer, or the name of the background.
         """
         if self.background in names:
             raise PromptError(
-                f"{self.background!r} is this model's name for what does not sound, and always "
-                "among the names; leave it out."
+                f"{self.background!r} is this model's name for the background, which is always "
+                "one of its classes; remove it from the vocabulary."
             )
         return super().with_vocabulary(names)
 
     def __call__(
         self, clip: Clip, segments: npt.NDArray[np.float32] | None = None
     ) -> dict[str, Tensor]:
-        """Prepare one clip.
+        """Convert one clip to the inputs of the model.
 
         Args:
-            clip: Frames and sound, the sound at `sample_rate`.
-            segments: Sound of each frame, (T, samples), instead of the clip's own windows; for
+            clip: Frames and audio, the audio at `sample_rate`.
+            segments: Audio of each frame, (T, samples), instead of the clip's own windows; for
                 comparing with published results, from `avseg.backbones.imagebind.audio.cut_clips`.
 
         Returns:
-            The model's inputs, frames and sounds with a batch of one in front.
+            The inputs; frames and audio have a batch dimension of one.
 
         Raises:
-            ClipError: If the sound is at another rate, or there is not one for each frame.
+            ClipError: If the audio has another sample rate, or there is not one segment for each
+                frame.
             PromptError: If the processor has no tokenizer.
         """
         windows = audio_of_frames(clip, self.sample_rate, self.window_s, segments)
@@ -128,7 +129,7 @@ class TavisProcessor(VocabularyProcessor):
         }
 
     def pictures(self, frames: npt.NDArray[np.uint8]) -> Tensor:
-        """Bring frames to the model's size.
+        """Stretch frames to a square of the model's size.
 
         Args:
             frames: RGB, (T, H, W, 3) uint8.
@@ -140,10 +141,10 @@ class TavisProcessor(VocabularyProcessor):
         return resize(as_pixels(frames), size, "bilinear").float() / 255
 
     def sounds(self, windows: npt.NDArray[np.float32]) -> Tensor:
-        """Compute the spectrograms of windows of sound.
+        """Compute the spectrograms of audio windows.
 
         Args:
-            windows: Mono sound in [-1, 1], (T, samples).
+            windows: Mono audio in [-1, 1], (T, samples).
 
         Returns:
             Spectrograms, (T, 1, bands, columns) float32.
@@ -153,15 +154,16 @@ class TavisProcessor(VocabularyProcessor):
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
     ) -> list[NamedSource]:
-        """Turn mask logits into the masks of each name that a query has got.
+        """Convert mask logits to a named source for each name of a query.
 
         Args:
-            outputs: Of the model, for one clip.
+            outputs: Outputs of the model for one clip.
             size: Height and width of the video, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
+            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
         Returns:
-            A source for each name that marks anything, with T frames, in the vocabulary's order.
+            A source for each name with a mask that is not empty, with T frames, in the order of the
+            vocabulary.
 
         Raises:
             ValueError: If the threshold is not between 0 and 1.
@@ -171,7 +173,7 @@ class TavisProcessor(VocabularyProcessor):
 
     @cached_property
     def name_ids(self) -> Tensor:
-        """The names in the text tower's tokens, the background's first, (C, L) int64."""
+        """Token ids of the names for the text tower, the background first, (C, L) int64."""
         texts = [self.prompt.replace(NAME, n) for n in (self.background, *self.vocabulary)]
         return self._required_tokenizer.encode(texts, self.max_tokens)
 
@@ -198,7 +200,7 @@ class TavisProcessor(VocabularyProcessor):
     def _required_tokenizer(self) -> ImageBindTokenizer:
         if self.tokenizer is None:
             raise PromptError(
-                "the processor lacks a tokenizer, so it cannot read names; make it with "
+                "the processor has no tokenizer, so it cannot encode names; build it with "
                 "from_config(config, tokenizer)."
             )
         return self.tokenizer

@@ -1,7 +1,7 @@
-"""Text-bridged hybrid prompting: a sound and a frame become the prompts of six masks.
+"""Text-bridged hybrid prompting: the prompts of K masks from the audio and the image of a frame.
 
-N frames, Q queries, K = Q + 1 masks, n pseudo words, L tokens of a sound, W_a / W_v / W_t width of
-ImageBind's audio / image / text tower, E prompt width, D width of what is heard, C_i width of
+N frames, Q queries, K = Q + 1 masks, n pseudo words, L audio tokens, W_a / W_v / W_t width of
+ImageBind's audio / image / text tower, E prompt width, D width of the adapter input, C_i width of
 encoder block i.
 """
 
@@ -19,10 +19,11 @@ class Prompts:
     """Prompts of N frames, from their audio and their images.
 
     Attributes:
-        objects: Audio token of each query, (N, Q, W).
+        objects: Audio token of each query, (N, Q, W_a).
         pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None without.
         sparse: Prompt token of each mask, (N, K, E).
-        dense: Vector that is added at every position, (N, E); None for SAM's "no mask" embedding.
+        dense: Vector that is added at every position of the image features, (N, E); None for SAM's
+            "no mask" embedding.
     """
 
     objects: Tensor
@@ -32,13 +33,13 @@ class Prompts:
 
 
 class PseudoText(nn.Module):
-    """Makes words of a sound and lets ImageBind's frozen text tower read them.
+    """Pseudo words of audio tokens, encoded with ImageBind's frozen text tower.
 
-    The tower is causal, so that words after those that are read change nothing: the 71 fillers
-    with which the released code fills a text up are left out, and the result is the same.
+    The tower is causal: words after the one that is read out have no effect. So the 71 padding
+    words of the released code are omitted, with the same result.
 
     Args:
-        config: Sizes, and which word's state is read out.
+        config: Sizes, and which word is read out.
     """
 
     def __init__(self, config: TavisConfig) -> None:
@@ -50,29 +51,30 @@ class PseudoText(nn.Module):
         if config.readout == "argmax":
             self.choose = nn.Linear(imagebind.audio.width, config.num_words)
 
-    def forward(self, sounds: Tensor, imagebind: ImageBind) -> Tensor:
-        """Say sounds in pseudo text.
+    def forward(self, audio: Tensor, imagebind: ImageBind) -> Tensor:
+        """Encode audio tokens as pseudo text.
 
         Args:
-            sounds: Tokens of whole sounds or of objects, (N, K, W_a).
+            audio: Tokens of the objects or of the whole audio, (N, K, W_a).
             imagebind: The towers.
 
         Returns:
             State of the text tower at the word that is read out, (N, K, W_t).
         """
-        shape = sounds.shape[:2]
-        sounds = sounds.flatten(0, 1)
-        words = self.to_words(sounds).unflatten(-1, (self.num_words, -1))  # (N * K, n, W_t)
+        shape = audio.shape[:2]
+        audio = audio.flatten(0, 1)
+        words = self.to_words(audio).unflatten(-1, (self.num_words, -1))  # (N * K, n, W_t)
         states = imagebind.encode_words(words)
         if self.choose is None:
             return states[:, -1].unflatten(0, shape)
-        chosen = self.choose(sounds).argmax(dim=-1)
-        rows = torch.arange(len(states), device=states.device)
-        return states[rows, chosen].unflatten(0, shape)
+        # As in the released code; argmax has no gradient, so this layer is never trained.
+        chosen = self.choose(audio).argmax(dim=-1)
+        index = torch.arange(len(states), device=states.device)
+        return states[index, chosen].unflatten(0, shape)
 
 
 class HybridPrompts(nn.Module):
-    """Sparse prompts of what is heard and its pseudo text, dense prompts of what is seen.
+    """Sparse prompts from audio and pseudo text, dense prompts from the image.
 
     Args:
         config: Sizes, and which prompts are used.
@@ -88,35 +90,36 @@ class HybridPrompts(nn.Module):
         self.fuse = _mlp(2 * dim if config.pseudo_text else dim, dim)
         self.dense_proj = nn.Linear(imagebind.vision.width, dim) if config.dense_prompt else None
 
-    def sparse(self, queries: Tensor, sound_cls: Tensor, pseudo_text: Tensor | None) -> Tensor:
-        """Make a prompt token for each mask.
+    def sparse(self, queries: Tensor, audio_cls: Tensor, pseudo_text: Tensor | None) -> Tensor:
+        """Compute the prompt token of each mask.
 
         Args:
-            queries: What each query gathered of the sound, (N, Q, W_a).
-            sound_cls: Token of the whole sound, (N, W_a).
-            pseudo_text: Of each query, then of the whole sound, (N, K, W_t); None without.
+            queries: Queries after the first stage of the decomposition, (N, Q, W_a).
+            audio_cls: Class token of the whole audio, (N, W_a).
+            pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None
+                without.
 
         Returns:
-            Prompt tokens, the whole sound's last, (N, K, E).
+            Prompt tokens, the one of the whole audio last, (N, K, E).
         """
         of_queries = self.query_mlp(self.query_proj(queries))
-        of_whole = self.whole_proj(sound_cls).unsqueeze(1)
+        of_whole = self.whole_proj(audio_cls).unsqueeze(1)
         prompts = torch.cat([of_queries, of_whole], dim=1)  # (N, K, E)
         if self.text_proj is not None and pseudo_text is not None:
-            prompts = torch.cat([prompts, self.text_proj(pseudo_text)], dim=-1)
+            prompts = torch.cat([prompts, self.text_proj(pseudo_text)], dim=-1)  # (N, K, 2 * E)
         fused: Tensor = self.fuse(prompts)
         return fused
 
-    def dense(self, picture_cls: Tensor) -> Tensor | None:
-        """Make the vector that is added at every position of the frame's embedding.
+    def dense(self, image_cls: Tensor) -> Tensor | None:
+        """Compute the vector that is added at every position of the image features.
 
         Args:
-            picture_cls: Token of the frame, (N, W_v).
+            image_cls: Class token of each frame, (N, W_v).
 
         Returns:
-            (N, E); None where SAM's "no mask" takes its place.
+            (N, E); None if SAM's "no mask" embedding is used instead.
         """
-        return None if self.dense_proj is None else self.dense_proj(picture_cls)
+        return None if self.dense_proj is None else self.dense_proj(image_cls)
 
 
 class AudioAdapters(nn.Module):
@@ -130,6 +133,7 @@ class AudioAdapters(nn.Module):
     def __init__(self, config: TavisConfig, block_dims: list[int]) -> None:
         super().__init__()
         self.count = len(block_dims)
+        # The released code builds one adapter more than there are blocks; its weights are kept.
         dims = block_dims + config.sam_config.embed_dims[-1:] * config.spare_adapters
         self.heard = nn.Linear(config.imagebind_config.audio.width, config.adapter_input_dim)
         self.blocks = nn.ModuleList(
@@ -145,20 +149,21 @@ class AudioAdapters(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, sound_tokens: Tensor) -> list[Tensor]:
-        """Make a vector for every block of the image encoder.
+    def forward(self, audio_tokens: Tensor) -> list[Tensor]:
+        """Compute the vector that is added to the input of each block.
 
         Args:
-            sound_tokens: Of each frame's sound, (N, L, W_a).
+            audio_tokens: Tokens of the audio of each frame, (N, L, W_a).
 
         Returns:
             One (N, C_i) tensor for each block i.
         """
-        heard = self.heard(sound_tokens).mean(dim=1)  # (N, D)
-        return [block(heard) for block in self.blocks[: self.count]]
+        audio = self.heard(audio_tokens).mean(dim=1)  # (N, D)
+        return [block(audio) for block in self.blocks[: self.count]]
 
 
 def _mlp(in_dim: int, dim: int) -> nn.Sequential:
+    """Build a perceptron of three linear layers with ReLU between them."""
     return nn.Sequential(
         nn.Linear(in_dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim)
     )
