@@ -5,8 +5,8 @@ python tools/build_site.py   (`make docs` runs it, then zensical)
 Zensical reads one folder, but pages are also read on GitHub, where a link goes to a file of the
 repository: the README of a model family lies beside its code. So all pages are copied to
 `build/site_pages`, and their links are rewritten from the file in the repository to its page. A
-link to a file without a page, such as a source file, becomes the file's path in plain text. Pages
-that code can tell (commands, API, list of decisions) are generated.
+link to a file without a page, such as a source file, becomes the file's path in plain text. The
+commands, the API and the list of decisions are generated from the code.
 """
 
 import os
@@ -14,6 +14,7 @@ import re
 import shutil
 from pathlib import Path
 
+import avseg
 from avseg.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,10 +51,26 @@ def main() -> None:
             (PAGES / page).write_text(rewrite_links(origin, pages), encoding="utf-8")
         else:
             shutil.copyfile(origin, PAGES / page)
+    # README.md is no page, since docs/index.md is the start page, but its links are checked too.
+    rewrite_links(ROOT / "README.md", {**pages, ROOT / "README.md": Path("index.md")})
     for name, text in generate_pages().items():
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
-        (PAGES / name).write_text(text, encoding="utf-8")
+        with (PAGES / name).open("a", encoding="utf-8") as page:
+            page.write("\n" + text)
+    check_menu()
     print(f"{len(list(PAGES.rglob('*.md')))} pages in {PAGES.relative_to(ROOT)}")
+
+
+def check_menu() -> None:
+    """Check that each entry of the menu in mkdocs.yml is a page, which zensical does not.
+
+    Raises:
+        BrokenLinkError: If a page does not exist.
+    """
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    for page in re.findall(r": (\S+\.md)$", menu, re.MULTILINE):
+        if not (PAGES / page).exists():
+            raise BrokenLinkError(f"mkdocs.yml: {page} does not exist.")
 
 
 def find_pages() -> dict[Path, Path]:
@@ -78,12 +95,7 @@ def rewrite_links(origin: Path, pages: dict[Path, Path]) -> str:
     Raises:
         BrokenLinkError: If a link goes to a file that does not exist.
     """
-    # README.md is the start page of GitHub as docs/index.md is that of the site.
-    known = {
-        ROOT / "README.md": Path("index.md"),
-        ROOT / "docs" / "decisions": Path("decisions/index.md"),
-        **pages,
-    }
+    known = {ROOT / "README.md": Path("index.md"), **pages}
 
     def rewrite(match: re.Match[str]) -> str:
         mark, text, target = match.groups()
@@ -96,11 +108,6 @@ def rewrite_links(origin: Path, pages: dict[Path, Path]) -> str:
             return f"{mark}[{text}]({page}{hash_}{anchor})"
         if linked.exists():
             return text if text.startswith("`") else f"{text} (`{linked.relative_to(ROOT)}`)"
-        if (
-            linked.is_relative_to(ROOT / "docs")
-            and linked.relative_to(ROOT / "docs").as_posix() in GENERATED
-        ):
-            return match.group()
         raise BrokenLinkError(f"{origin.relative_to(ROOT)}: {target} does not exist.")
 
     parts = _CODE.split(origin.read_text(encoding="utf-8"))
@@ -120,30 +127,36 @@ def rewrite_links(origin: Path, pages: dict[Path, Path]) -> str:
 
 
 def generate_pages() -> dict[str, str]:
-    """Return the text of each page that is generated from the code, by its path."""
+    """Return what is generated from the code, by page; a page in docs/ comes before it."""
     return {
+        "reference/api/index.md": document_front_door(),
         "reference/commands.md": document_commands(),
         "decisions/index.md": list_decisions(),
-    } | {f"reference/api/{room.name}.md": document_room(room) for room in rooms()}
+        **{f"reference/api/{room.name}.md": document_room(room) for room in rooms()},
+    }
+
+
+def document_front_door() -> str:
+    """Return the API entries of the public names of `avseg`: functions first, then classes."""
+    names = [name for name in avseg.__all__ if not name.startswith("_")]
+    functions = [name for name in names if name.islower()]
+    groups = {"Functions": functions, "Classes": [name for name in names if name not in functions]}
+    lines = []
+    for title, members in groups.items():
+        lines.append(f"## {title}\n")
+        lines += [f"::: avseg.{name}\n    options:\n      heading_level: 3\n" for name in members]
+    return "\n".join(lines)
 
 
 def document_commands() -> str:
-    """Return the help of every command as Markdown."""
+    """Return the help of every command as Markdown, each under a heading of level 2."""
     text = app.generate_docs(output_format="markdown", heading_level=1)
-    # The table of contents and the list of commands say the same twice.
-    text = re.sub(
-        r"^## Table of Contents\n.*?(?=^\*\*Commands)", "", text, flags=re.MULTILINE | re.DOTALL
-    )
-    # Markdown joins lines that cyclopts indents under a list item only if they follow directly.
-    return re.sub(r"^# avseg$", "# Commands", text, count=1, flags=re.MULTILINE)
+    return text[text.index("\n## avseg ") + 1 :]
 
 
 def list_decisions() -> str:
     """Return the list of decision notes, from their first lines."""
-    lines = [
-        "# Decisions\n",
-        "Why something is as it is, where another choice was reasonable. A note is not changed once it is accepted.\n",
-    ]
+    lines = []
     for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
         lines.append(f"- [{title}]({path.name})")
@@ -176,14 +189,6 @@ def _has_members(path: Path) -> bool:
     return bool(
         re.search(r"^(def|class) [a-z A-Z]", path.read_text(encoding="utf-8"), re.MULTILINE)
     )
-
-
-#: Generated pages that pages written by hand may link to.
-GENERATED = {
-    "reference/commands.md",
-    "decisions/index.md",
-    *(f"reference/api/{room.name}.md" for room in rooms()),
-}
 
 
 if __name__ == "__main__":
