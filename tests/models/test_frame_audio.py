@@ -58,7 +58,7 @@ def test_sound_at_another_rate_is_refused() -> None:
 @pytest.mark.parametrize("side", [16, 200])
 def test_frames_are_resized_as_pillow_does_to_one_grey_level(side: int) -> None:
     frames = clip(side, side).frames
-    pixels = PROCESSOR.pictures(frames)[0].permute(1, 2, 0)
+    pixels = PROCESSOR.prepare_frames(frames)[0].permute(1, 2, 0)
     grey = pixels.numpy() * [58.395, 57.12, 57.375] + [123.675, 116.28, 103.53]
     pillow = Image.fromarray(frames[0]).resize((64, 64), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(grey, np.asarray(pillow), rtol=0, atol=1.001)

@@ -258,7 +258,7 @@ def test_features_are_those_of_their_version() -> None:
     processor = Av2tSamProcessor.from_config(factories.CONFIG)
     rows, columns = np.mgrid[:48, :80]
     frame = np.stack([3 * rows, 2 * columns, rows + columns], -1).astype(np.uint8)
-    pictures = processor.pictures(frame[None])
+    pictures = processor.prepare_frames(frame[None])
     sound = torch.sin(torch.arange(2000) ** 1.4 / 40)[None]
     clip, clap = ClipImageTower(factories.CLIP), ClapAudioTower(factories.CLAP)
     sam = PromptedSam2(factories.SAM2)

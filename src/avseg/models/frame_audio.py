@@ -110,11 +110,11 @@ class FrameAudioProcessor(BaseProcessor):
         """
         windows = torch.from_numpy(audio_of_frames(clip, self.sample_rate, self.window_s))
         return {
-            "pixel_values": self.pictures(clip.frames).unsqueeze(0),
+            "pixel_values": self.prepare_frames(clip.frames).unsqueeze(0),
             "audio_values": windows.unsqueeze(0),
         }
 
-    def pictures(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+    def prepare_frames(self, frames: npt.NDArray[np.uint8]) -> Tensor:
         """Stretch frames to a square and normalise them with the statistics of SAM and ImageNet.
 
         Args:

@@ -71,21 +71,21 @@ def test_sounds_can_be_given_for_each_frame() -> None:
 @pytest.mark.parametrize("size", [(48, 80), (90, 64), (64, 64), (64, 65)])
 def test_published_pictures_for_clip_are_clips_own(size: tuple[int, int]) -> None:
     frames = clip(*size).frames
-    pixels = PUBLISHED.pictures(frames, ("clip",))["pixel_values_clip"]
+    pixels = PUBLISHED.prepare_frames(frames, ("clip",))["pixel_values_clip"]
     own = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     torch.testing.assert_close(pixels, own(list(frames), return_tensors="pt")["pixel_values"])
 
 
 def test_the_middle_begins_at_the_even_row_or_column_of_two() -> None:
     rows = np.arange(67, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 64, 3), np.uint8)
-    pixels = PUBLISHED.pictures(rows, ("clip",))["pixel_values_clip"][0, 0, :, 0]
+    pixels = PUBLISHED.prepare_frames(rows, ("clip",))["pixel_values_clip"][0, 0, :, 0]
     first = (pixels[0] * CLIP_STATISTICS[1][0] + CLIP_STATISTICS[0][0]).item()
     assert first == pytest.approx(2, abs=1e-3)  # of 1.5
 
 
 def test_published_pictures_for_beit3_are_not_antialiased() -> None:
     frames = clip(128, 128).frames
-    pixels = PUBLISHED.pictures(frames, ("beit3",))["pixel_values_beit3"]
+    pixels = PUBLISHED.prepare_frames(frames, ("beit3",))["pixel_values_beit3"]
     # At half size each value is made of the 4 nearest rows and columns, of cubics with a = -0.75.
     nearest = np.array([-3, 19, 19, -3]) / 32
     near = frames[0, 9:13, 19:23, 0].astype(np.float64)
@@ -95,15 +95,15 @@ def test_published_pictures_for_beit3_are_not_antialiased() -> None:
 
 def test_pictures_of_the_backbones_sizes_are_the_same_in_both_ways() -> None:
     frames = clip(64, 64).frames
-    published = PUBLISHED.pictures(frames)
-    for name, pixels in PROCESSOR.pictures(frames).items():
+    published = PUBLISHED.prepare_frames(frames)
+    for name, pixels in PROCESSOR.prepare_frames(frames).items():
         torch.testing.assert_close(pixels, published[name], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("side", [16, 200])
 def test_frames_are_resized_as_pillow_does_to_one_grey_level(side: int) -> None:
     frames = clip(height=side, width=side).frames
-    pixels = PROCESSOR.pictures(frames)["pixel_values_sam"][0].permute(1, 2, 0)
+    pixels = PROCESSOR.prepare_frames(frames)["pixel_values_sam"][0].permute(1, 2, 0)
     grey = pixels.numpy() * [58.395, 57.12, 57.375] + [123.675, 116.28, 103.53]
     pillow = Image.fromarray(frames[0]).resize((64, 64), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(grey, np.asarray(pillow), rtol=0, atol=1.001)
@@ -111,7 +111,9 @@ def test_frames_are_resized_as_pillow_does_to_one_grey_level(side: int) -> None:
 
 def test_each_backbone_has_its_own_range() -> None:
     white = np.full((1, 64, 64, 3), 255, np.uint8)
-    highest = {name: values.amax().item() for name, values in PROCESSOR.pictures(white).items()}
+    highest = {
+        name: values.amax().item() for name, values in PROCESSOR.prepare_frames(white).items()
+    }
     assert highest == pytest.approx(
         {"pixel_values_sam": 2.64, "pixel_values_beit3": 1.0, "pixel_values_clip": 2.1459}, abs=1e-3
     )

@@ -123,10 +123,10 @@ class Av2tSamProcessor(BaseProcessor):
                 frame.
         """
         windows = audio_of_frames(clip, self.sample_rate, self.window_s, segments)
-        inputs = self.pictures(clip.frames) | {"audio_values": torch.from_numpy(windows)}
+        inputs = self.prepare_frames(clip.frames) | {"audio_values": torch.from_numpy(windows)}
         return {name: values.unsqueeze(0) for name, values in inputs.items()}
 
-    def pictures(
+    def prepare_frames(
         self,
         frames: npt.NDArray[np.uint8],
         backbones: Sequence[str] = ("sam", "beit3", "clip"),

@@ -123,12 +123,12 @@ class TavisProcessor(VocabularyProcessor):
         """
         windows = audio_of_frames(clip, self.sample_rate, self.window_s, segments)
         return {
-            "pixel_values": self.pictures(clip.frames).unsqueeze(0),
-            "audio_values": self.sounds(windows).unsqueeze(0),
+            "pixel_values": self.prepare_frames(clip.frames).unsqueeze(0),
+            "audio_values": self.prepare_audio(windows).unsqueeze(0),
             "name_ids": self.name_ids,
         }
 
-    def pictures(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+    def prepare_frames(self, frames: npt.NDArray[np.uint8]) -> Tensor:
         """Stretch frames to a square of the model's size.
 
         Args:
@@ -140,7 +140,7 @@ class TavisProcessor(VocabularyProcessor):
         size = (self.sam_size, self.sam_size)
         return resize(as_pixels(frames), size, "bilinear").float() / 255
 
-    def sounds(self, windows: npt.NDArray[np.float32]) -> Tensor:
+    def prepare_audio(self, windows: npt.NDArray[np.float32]) -> Tensor:
         """Compute the spectrograms of audio windows.
 
         Args:

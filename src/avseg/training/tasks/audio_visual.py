@@ -128,7 +128,7 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         return {"tower": options_of(tower), "processor": prepared}
 
     def show(name: str, frames: NDArray[Any]) -> Tensor:
-        return processor.pictures(frames, (name,))[f"pixel_values_{name}"].to(model.device)
+        return processor.prepare_frames(frames, (name,))[f"pixel_values_{name}"].to(model.device)
 
     towers = []
     if (clap := model.clap) is not None:
@@ -196,7 +196,7 @@ def collate(
     backbones = ("beit3", "sam") if needs_sam else ("beit3",)
     batch: dict[str, Any] = {
         name: values.unflatten(0, shape)
-        for name, values in processor.pictures(frames, backbones).items()
+        for name, values in processor.prepare_frames(frames, backbones).items()
     }
     for name in clips[0].features:
         levels = zip(*(clip.features[name] for clip in clips), strict=True)

@@ -189,7 +189,7 @@ def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> di
     Returns:
         Inputs of `SamaModel` or `TpaviModel`.
     """
-    pictures = processor.pictures(np.concatenate([clip.frames for clip in clips]))
+    pictures = processor.prepare_frames(np.concatenate([clip.frames for clip in clips]))
     return {
         "pixel_values": pictures.unflatten(0, (len(clips), -1)),
         "clap_embeddings": torch.stack([clip.features["clap_embeddings"][0] for clip in clips]),

@@ -234,8 +234,8 @@ class ClassedClips(Dataset[ClassedClip]):
         if voice is not None:
             windows, targets = self._read_window(voice), np.zeros_like(targets)
         return ClassedClip(
-            pixel_values=self.processor.pictures(clip.clip.frames),
-            audio_values=self.processor.sounds(windows),
+            pixel_values=self.processor.prepare_frames(clip.clip.frames),
+            audio_values=self.processor.prepare_audio(windows),
             name_ids=self.processor.name_ids,
             targets=_resize(drop_specks(targets), self.side),
             annotated=torch.from_numpy(clip.annotated),
