@@ -1,1 +1,1 @@
-"""Model families: features become prompts, prompts become masks. One folder per paper."""
+"""Model families: the trained part of each published method, one folder per paper."""

@@ -1,6 +1,6 @@
-"""Adapters: what is heard is added to the input of every block of a frozen image encoder.
+"""Adapters: add audio features to the input of every block of a frozen image encoder.
 
-B frames, D width of what is heard, C_i width of block i.
+B frames, D width of the features, C_i width of block i.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 class BlockAdapters(nn.Module):
     """One small network for each block of the image encoder (SAMA-AVS, arXiv:2305.11019).
 
-    Where all blocks have one width, as in SAM 1, they share the last layer, as in the codes of
-    SAMA-AVS and of AV2T-SAM (arXiv:2502.16359, 3.4).
+    If all blocks have the same width, as in SAM 1, they share the last layer, as in the released
+    code of SAMA-AVS and of AV2T-SAM (arXiv:2502.16359, 3.4).
 
     Args:
-        in_dim: Width of the features.
+        in_dim: Width D of the features.
         hidden_dim: Hidden width of each network.
         block_dims: Input width of each block.
     """
@@ -33,10 +33,10 @@ class BlockAdapters(nn.Module):
             block.append(_zero_linear(hidden_dim, dim))  # type: ignore[operator]
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Make a vector for every block of the image encoder.
+        """Compute the vector that is added to the input of each block.
 
         Args:
-            features: Of each frame, (B, D).
+            features: Features of each frame, (B, D).
 
         Returns:
             One (B, C_i) tensor for each block i.
@@ -46,7 +46,7 @@ class BlockAdapters(nn.Module):
 
 
 def _zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
-    """Build a last layer that says 0, so that training starts from the encoder as it was."""
+    """Build a last layer with output 0, so that training starts from the pretrained encoder."""
     linear = nn.Linear(in_dim, out_dim)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -1,4 +1,4 @@
-"""Name of a model family to its classes, which `transformers` then finds by that name too."""
+"""Registry of the model families, also for the `Auto` classes of `transformers`."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from avseg.models.tpavi import TpaviConfig, TpaviModel
 
 
 class Family(NamedTuple):
-    """The three classes that make a model family."""
+    """The three classes of a model family."""
 
     config: type[AvsegConfig]
     model: type[AvsegModel]

@@ -1,4 +1,4 @@
-"""Where a model places sounds and pictures, for those who want to look at it.
+"""Embedding spaces of a model, for inspection and plots.
 
 B clips, T frames, D width of an embedding.
 """
@@ -9,17 +9,17 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-#: What is embedded: a frame's sound, the frame, or one thing made of both.
+#: Input of an embedding: the audio of a frame, the frame, or both together.
 Modality = Literal["sound", "picture", "both"]
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingSpace:
-    """Embeddings that may be compared with each other, by their cosine.
+    """Embeddings of one space, comparable by their cosine.
 
     Attributes:
-        title: Which space it is, as a reader of the paper would call it.
-        points: By what is embedded, (B, T, D) each.
+        title: Name of the space in the terms of the paper.
+        points: Embeddings by their input, (B, T, D) each.
     """
 
     title: str
@@ -28,15 +28,15 @@ class EmbeddingSpace:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model that shows its embeddings: a family that has any worth looking at has this method."""
+    """Interface of a model that returns its embeddings; not every family has it."""
 
     def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
         """Embed clips.
 
         Args:
-            inputs: What the model's processor makes of clips.
+            inputs: Output of the processor for a batch of clips.
 
         Returns:
-            The spaces in the order of the model's path, what it begins with first.
+            The spaces in the order in which the model computes them.
         """
         ...

@@ -1,4 +1,4 @@
-"""The model class under those of the model families."""
+"""Base classes of the model families: model, configuration and groups of options."""
 
 from typing import Any, ClassVar, Self
 
@@ -11,13 +11,13 @@ from avseg.errors import CheckpointError
 
 
 class AvsegModel(PreTrainedModel):
-    """A model of a family: loads weights that fit it exactly, and no others.
+    """Base of the models of all families; it loads only weights that fit exactly.
 
     Attributes:
         trainable_prefixes: Prefixes of the names of the parameters that train; None for all.
-        product_dtype: What matrix products, convolutions and attention are computed in,
-            torch.float16 or torch.bfloat16; None for the dtype of the weights. The weights stay as
-            they are, and so does what needs their precision: norms, sums of blocks, spectrograms.
+        product_dtype: Dtype of matrix products, convolutions and attention, torch.float16 or
+            torch.bfloat16; None for the dtype of the weights. The weights keep their dtype, and so
+            do the operations that need its precision: norms, residual sums, spectrograms.
         checkpoint_image_size: Side of SAM 2's square input in the checkpoint, in pixels, if the
             user chose an image size at loading; else None.
     """
@@ -27,14 +27,14 @@ class AvsegModel(PreTrainedModel):
     checkpoint_image_size: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute, in `product_dtype` if there is one."""
+        """Run `forward`, under autocast to `product_dtype` if it is set."""
         if self.product_dtype is None:
             return super().__call__(*args, **kwargs)
         with torch.autocast(self.device.type, self.product_dtype):
             return super().__call__(*args, **kwargs)
 
     def predict_masks(self, **inputs: Any) -> Any:
-        """Segment what sounds, and leave undone what no mask needs, such as names.
+        """Segment the sounding objects, without steps that the masks do not need, such as names.
 
         Args:
             **inputs: As for `forward`.
@@ -46,11 +46,10 @@ class AvsegModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Load a saved model, and refuse weights that do not fit it exactly.
+        """Load a saved model, or raise an error if its weights do not fit exactly.
 
         Args:
-            path: Folder or hub repository; what errors call the weights if they are given as
-                `state_dict`.
+            path: Folder or hub repository; with `state_dict`, the name of the weights in errors.
             *args: As for `transformers`.
             **kwargs: As for `transformers`.
 
@@ -60,8 +59,8 @@ class AvsegModel(PreTrainedModel):
         Raises:
             CheckpointError: If keys are missing, unknown or of another shape.
         """
-        source = None if "state_dict" in kwargs else path
-        loaded: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
+        folder = None if "state_dict" in kwargs else path
+        loaded: Any = super().from_pretrained(folder, *args, output_loading_info=True, **kwargs)
         model, info = loaded
         wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
         if wrong:
@@ -73,7 +72,7 @@ class AvsegModel(PreTrainedModel):
                 f"{path}: the weights do not fit {cls.__name__}: {summary}. "
                 "Load a folder that its save_pretrained wrote."
             )
-        model._freeze()  # loading makes new parameters, which all train
+        model._freeze()  # loading creates new parameters, all of them trainable
         return model
 
     def _freeze(self) -> None:
@@ -86,28 +85,28 @@ class AvsegModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Leave modules as their constructors initialise them; backbones of transformers differ."""
+        """Keep the constructors' initialisation; nested models of `transformers` have their own."""
 
 
 class AvsegConfig(StrictConfig):
-    """Configuration of a model family: refuses unknown options, its backbones' included.
+    """Base of the configurations of all families; an unknown option is an error.
 
-    A family names its backbones' configuration classes in `sub_configs_defaults`; where the field
-    holds a dictionary, as after loading from JSON, `transformers` builds the class from it.
+    A family lists the configuration classes of its backbones in `sub_configs_defaults`. If a field
+    has a dictionary, as after loading from JSON, `transformers` builds the class from it.
 
     Attributes:
-        tiny_options: Options of the family's small model, for 128-pixel frames and 16 kHz sound.
+        tiny_options: Options of the family's small model, for 128-pixel frames and 16 kHz audio.
     """
 
     tiny_options: ClassVar[dict[str, Any]]
 
     @classmethod
     def tiny(cls, **changes: Any) -> Self:
-        """Give the sizes of the small model.
+        """Return the configuration of the small model.
 
         Args:
-            **changes: Options that differ from the small model's; a backbone's may be given as a
-                dictionary of those that change.
+            **changes: Options that differ from the small model; those of a backbone may be given as
+                a dictionary of the options that change.
 
         Returns:
             The configuration.

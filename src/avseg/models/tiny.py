@@ -1,4 +1,4 @@
-"""Sizes of the small backbones, which the small models of the families share."""
+"""Configurations of the small backbones that the small models of all families share."""
 
 from typing import Any
 
@@ -50,11 +50,11 @@ TINY_CLAP = ClapAudioTowerConfig(
 def tiny_text_tower(
     vocab_size: int, max_positions: int, projection_dim: int
 ) -> ClipTextTowerConfig:
-    """Give the sizes of the text tower with which small towers learn names.
+    """Return the configuration of the text tower for contrastive pre-training of small towers.
 
     Args:
-        vocab_size: Words, the last of which ends every text.
-        max_positions: Longest text, in words, its end included.
+        vocab_size: Number of words; the last one is the end token.
+        max_positions: Maximum length of a text in words, with the end token.
         projection_dim: Width of the embedding.
 
     Returns:
@@ -72,5 +72,5 @@ def tiny_text_tower(
     )
 
 
-#: Of the small CLAP, which knows the 37 words of SynthAVS's captions besides padding and end.
+#: Text tower of the small CLAP: the 37 words of SynthAVS's captions, padding and end token.
 TINY_CLAP_TEXT = tiny_text_tower(39, 2, TINY_CLAP.projection_dim)

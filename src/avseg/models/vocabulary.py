@@ -1,38 +1,38 @@
-"""The names among which a model that names what sounds chooses."""
+"""Vocabularies: the names among which a model that names sources chooses."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from avseg.errors import PromptError
 
-#: Name of the vocabulary's file beside a model.
+#: Name of the vocabulary's file in the folder of a model.
 VOCABULARY_FILE = "vocabulary.txt"
 
 _AVSBENCH = Path(__file__).with_name("avsbench.txt")
 
 
 def avsbench_names() -> tuple[str, ...]:
-    """Give the names of AVSBench-semantic's 70 categories, hyphens as spaces."""
+    """Return the names of the 70 categories of AVSBench-semantic, with spaces for hyphens."""
     return tuple(_AVSBENCH.read_text(encoding="utf-8").splitlines())
 
 
 def avsbench_categories() -> tuple[str, ...]:
-    """Give these names as AVSBench-semantic spells them, in the order of its class numbers."""
+    """Return these names as AVSBench-semantic spells them, in the order of its class numbers."""
     return tuple(name.replace(" ", "-") for name in avsbench_names())
 
 
 def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
-    """Read a vocabulary as it is given on the command line.
+    """Read a vocabulary from a command-line argument.
 
     Args:
-        names_or_file: Names with commas between them, or the path of a text file (`.txt`) with a
-            name on each line.
+        names_or_file: Names separated by commas, or the path of a text file (`.txt`) with one name
+            per line.
 
     Returns:
         The names, without blank ones.
 
     Raises:
-        PromptError: If the file cannot be read, or there is no name.
+        PromptError: If the file cannot be read, or has no name.
     """
     names = names_or_file.split(",")
     if names_or_file.endswith(".txt"):
@@ -41,34 +41,34 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
         except (OSError, ValueError) as error:
             raise PromptError(
                 f"{names_or_file}: the vocabulary cannot be read ({error}); give a text file with "
-                "a name on each line, or the names themselves with commas between them."
+                "one name per line, or the names themselves, separated by commas."
             ) from error
     stripped = tuple(name.strip() for name in names if name.strip())
     if not stripped:
-        raise PromptError(f"{names_or_file!r} holds no name; give at least one, such as 'dog,cat'.")
+        raise PromptError(f"{names_or_file!r} has no name; give at least one, such as 'dog,cat'.")
     return stripped
 
 
 def load_vocabulary(folder: Path) -> tuple[str, ...]:
-    """Read the vocabulary beside a model.
+    """Load the vocabulary from the folder of a model.
 
     Args:
-        folder: Where `save_vocabulary` wrote.
+        folder: Folder that `save_vocabulary` wrote.
 
     Returns:
         The names.
 
     Raises:
-        PromptError: If there is none, or it is damaged or empty.
+        PromptError: If the file is missing, damaged or empty.
     """
     return read_vocabulary(str(folder / VOCABULARY_FILE))
 
 
 def save_vocabulary(names: Sequence[str], folder: Path) -> None:
-    """Write a vocabulary beside a model.
+    """Save a vocabulary in the folder of a model.
 
     Args:
         names: The names.
-        folder: A folder that is there.
+        folder: An existing folder.
     """
     (folder / VOCABULARY_FILE).write_text("\n".join(names) + "\n", encoding="utf-8")
