@@ -1,9 +1,9 @@
 """The authors' AV2T-SAM, run from a clone of github.com/bok-bok/AV2T-SAM at d7cac49.
 
-Nothing of it is kept here: it is imported from the clone. What it imports besides torch,
-transformers and torchscale 0.2.0 (`pip install --no-deps torchscale==0.2.0`) takes no part in what
-is measured, and is replaced by stand-ins. Weights that it would download, and the initialisation
-before (nine minutes), are left out; a few lines in hydra's place read SAM 2's configuration.
+No code of it is copied here; it is imported from the clone. It needs torch, transformers and
+torchscale 0.2.0 (`pip install --no-deps torchscale==0.2.0`). Its other imports are not used by what
+is measured, so mock modules replace them. Downloads of weights and the initialisation (nine
+minutes) are skipped. A few lines replace hydra to read SAM 2's configuration.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from parity_av2t import weight
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
-#: What the clone imports and does not need here; a module's submodules go with it.
+#: Modules that the clone imports and that are not used here; their submodules are included.
 STAND_INS = (
     *("cv2", "einops", "fairscale", "hydra", "omegaconf", "pandas", "timm", "torchvision", "wandb"),
     *("utils.avs_dataset_m3", "utils.avs_dataset_s4"),
@@ -33,22 +33,22 @@ STAND_INS = (
 
 
 class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a module of mocks under every name that is stood in for."""
+    """Import hook that returns a mock module for each name in `STAND_INS`."""
 
     def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        """Take the names on the list."""
+        """Return a spec for the names in `STAND_INS` and their submodules."""
         if any(name == known or name.startswith(known + ".") for known in STAND_INS):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """Make a module that has every attribute."""
+        """Create a module in which every attribute is a mock."""
         module = types.ModuleType(spec.name)
         vars(module)["__getattr__"] = _mock
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing; there is no code."""
+        """Execute nothing, because a mock module has no code."""
 
 
 def _mock(name: str) -> MagicMock:
@@ -58,7 +58,7 @@ def _mock(name: str) -> MagicMock:
 
 
 def prepare(clone: Path, device: torch.device) -> None:
-    """Make the clone's modules importable, also without a GPU."""
+    """Make the clone's modules importable; without a GPU, replace `.cuda()` by no operation."""
     sys.meta_path.insert(0, _StandIns())
     sys.path.insert(0, str(clone))
     if device.type == "cpu":
@@ -71,11 +71,11 @@ def build(clone: Path, seed: int | None, sam: int) -> nn.Module:
 
     Args:
         clone: The clone, prepared.
-        seed: Of the weights, made as in parity_av2t.py; None leaves them as memory is.
+        seed: Seed of the weights, made as in parity_av2t.py; None leaves them uninitialised.
         sam: 1 for SAM ViT-H, 2 for SAM 2 Hiera-L.
 
     Returns:
-        The model; what it trains requires gradients.
+        The model; its trainable parameters require gradients.
     """
     with no_init_weights():
         avt_sam = importlib.import_module("model.avt_sam")
@@ -117,16 +117,16 @@ def build(clone: Path, seed: int | None, sam: int) -> nn.Module:
 def train_step(
     model: nn.Module, batch: dict[str, Tensor], target: Tensor, as_shipped: bool
 ) -> float:
-    """Run one batch through their loop over an epoch, with what their script switches on.
+    """Run one batch through their training loop, with the options that their script sets.
 
     Args:
         model: Their model.
         batch: From parity_av2t.py's `inputs`.
-        target: True masks, (1, T, 224, 224).
-        as_shipped: False leaves out anomaly detection and the F-measure of the training batch.
+        target: Ground-truth masks, (1, T, 224, 224).
+        as_shipped: False omits anomaly detection and the F-measure of the training batch.
 
     Returns:
-        The loss. Gradients stay at the parameters.
+        The loss; the gradients are stored in the parameters.
     """
     script = importlib.import_module("train_avs")
     if not as_shipped:
@@ -141,14 +141,14 @@ def train_step(
 
 
 def f_measure(mask_probs: Tensor, targets: Tensor) -> float:
-    """Score a batch of masks by their loop over thresholds; it takes what it is given as it is."""
+    """Compute the F-measure of a batch with their loop over thresholds; no input is checked."""
     value: float = importlib.import_module("utility").Eval_Fmeasure(mask_probs, targets.float())
     return value
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what their code prints off standard output, where the figures go."""
+    """Redirect their prints to stderr, because stdout has the figures."""
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         yield
@@ -171,7 +171,7 @@ def _instantiate(node: Any) -> Any:
     if isinstance(node, list):
         return [_instantiate(value) for value in node]
     if isinstance(node, str) and re.fullmatch(r"[0-9.]+e-?[0-9]+", node):
-        return float(node)  # a number to hydra, a text to YAML 1.1
+        return float(node)  # hydra reads 1e-5 as a number, YAML 1.1 as a string
     if not isinstance(node, dict):
         return node
     options = {name: _instantiate(value) for name, value in node.items()}

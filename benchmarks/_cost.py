@@ -1,4 +1,4 @@
-"""What the benchmarks measure alike: time and memory of a call, and how fast matrices multiply."""
+"""Measurements shared by the benchmarks: time and memory of a call, and matrix product speed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took.
+    """Time and memory of a call.
 
     Args:
         cpu_s: Processor time of all threads, in seconds.
-        wall_s: Time on the clock, in seconds.
-        peak_gb: Peak of resident memory, of the GPU's if there is one, in 1e9 bytes.
+        wall_s: Elapsed time, in seconds.
+        peak_gb: Peak of resident memory, or of allocated GPU memory on a GPU, in 1e9 bytes.
     """
 
     cpu_s: float
@@ -28,22 +28,22 @@ class Cost:
 
 
 def measure(call: Callable[[], Any], device: torch.device | str) -> tuple[Cost, Any]:
-    """Run something once and take its cost.
+    """Run a function once and measure its cost.
 
     Args:
-        call: What to run.
-        device: Where it runs; on a GPU it runs once before.
+        call: The function.
+        device: Device of its tensors; on a GPU it is run once before to warm up.
 
     Returns:
-        The cost, and what it returned.
+        The cost, and the function's result.
     """
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
-        call()  # kernels are chosen and memory is found
+        call()  # warm-up: selects kernels and fills the memory pool
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets the peak, VmHWM
     wall, cpu = time.perf_counter(), time.process_time()
     result = call()
     if on_gpu:
@@ -54,14 +54,14 @@ def measure(call: Callable[[], Any], device: torch.device | str) -> tuple[Cost, 
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure at how many operations per second matrices of side 2048 (4096 on a GPU) multiply.
+    """Measure the speed of a product of square matrices, of side 2048, or 4096 on a GPU.
 
     Args:
-        device: Where.
-        dtype: Of the matrices.
+        device: Device of the matrices.
+        dtype: Precision of the matrices.
 
     Returns:
-        Operations per second on the GPU, or per second of processor time.
+        Floating-point operations per second: of elapsed time on a GPU, else of processor time.
     """
     on_gpu = device.type == "cuda"
     side = 4096 if on_gpu else 2048
@@ -74,12 +74,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 @contextmanager
 def counted_without_values() -> Iterator[FlopCounterMode]:
-    """Count the operations of models on the meta device, where nothing is computed.
+    """Count floating-point operations on the meta device, without computing any.
 
     Yields:
         The counter.
     """
-    # Autocast knows no such tensors; here models only ever switch it off.
+    # Autocast does not support the meta device; the models only use it to switch it off.
     no_autocast = mock.patch("torch.autocast", lambda *_, **__: nullcontext())
     with no_autocast, FlopCounterMode(display=False) as counter:
         yield counter

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a video of any length, and the facts that belong to every figure."""
+"""Inputs and metadata shared by the benchmarks: a test video, and facts about the machine."""
 
 import os
 import platform
@@ -16,11 +16,11 @@ SAMPLE_RATE = 48_000
 
 
 def make_video(path: Path, seconds: float, size: tuple[int, int], fps: int) -> Path:
-    """Make a video of two discs that move over noise; one of them hums every other second.
+    """Write a video of two moving discs over noise, with a 220 Hz tone in every other second.
 
     Args:
-        path: An mp4 file.
-        seconds: Its length.
+        path: The mp4 file to write.
+        seconds: Duration.
         size: Height and width, in pixels.
         fps: Frames per second.
 
@@ -54,13 +54,13 @@ def make_video(path: Path, seconds: float, size: tuple[int, int], fps: int) -> P
 
 
 def circumstances(model: str = DEFAULT_MODEL) -> dict[str, object]:
-    """Gather what a figure depends on besides the code.
+    """Collect the facts that a figure depends on besides the code.
 
     Args:
         model: Name or folder of the model.
 
     Returns:
-        Model with its hash, commit, machine, threads, library versions.
+        Model and its hash, commit, processor, threads, load, library versions.
     """
     checkpoint = find_checkpoint(model)
     return {

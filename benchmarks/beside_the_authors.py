@@ -1,24 +1,25 @@
-"""Is it as fast as the authors' code, and does it say the same?
+"""Is avseg as fast as the authors' AV2T-SAM, and are the outputs the same?
 
     python benchmarks/beside_the_authors.py CLONE WORK --task forward|train_step|score
         [--sam 1|2] [--frames 1] [--rounds 1] [--device cpu|cuda] [--bf16] [--memory normal|low]
         [--image-size 1024] [--recomputed-blocks N] [--plain]
 
-CLONE is a clone of github.com/bok-bok/AV2T-SAM (_authors.py says what has to be installed), WORK a
-folder for 4 GB of weights, made once. AV2T-SAM on SAM 2 Hiera-L (`--sam 1`: SAM ViT-H), product
-features, adapters, with random weights and inputs made by the rule of parity_av2t.py. Theirs and
-ours run in turn, each in a process of its own; with `--memory low` our weights stay in the file.
-Prints for each the processor time of all threads, the time on the clock and the peak of resident
-memory from the moment the model is loaded; then the ratios, and how far the outputs differ.
+CLONE is a clone of github.com/bok-bok/AV2T-SAM (_authors.py lists what it needs), WORK a folder for
+4 GB of weights, which are written once. The model is AV2T-SAM on SAM 2 Hiera-L (`--sam 1`: SAM
+ViT-H) with product features and adapters. Weights and inputs are random, made as in parity_av2t.py.
+The authors' code ("theirs") and avseg ("ours") run in turn, each in a new process. For each side
+the script prints the processor time of all threads, the elapsed time, and the peak of resident
+memory after the model is loaded. Then it prints the ratios and the differences of the outputs.
 
-`train_step` is one batch through their loop over an epoch, with anomaly detection and F-measure, as
-their script runs it; `--plain` leaves these two out. `score` is one F-measure of 255 thresholds.
-Only ours is changed by --bf16 (autocast), --memory, --image-size and --recomputed-blocks.
+`train_step` is one batch through their training loop, with anomaly detection and F-measure as in
+their script; `--plain` omits these two. `score` is one F-measure with 255 thresholds. The options
+--bf16 (autocast), --memory, --image-size and --recomputed-blocks apply to ours only.
 
-The floor is the arithmetic of our side (torch.utils.flop_counter) over the rate at which this
-machine multiplies matrices of side 2048 (4096 on a GPU), measured in the same process.
+`floor_s` is a lower bound of our time: the number of floating-point operations
+(torch.utils.flop_counter) over the speed of a matrix product on this machine, measured in the same
+process.
 
-`--device cuda` is written and has not been run yet: there was no GPU at hand.
+`--device cuda` has not been run yet.
 """
 
 import argparse
@@ -56,7 +57,7 @@ SAMS: dict[int, Any] = {1: PromptedSam1Config, 2: PromptedSam2Config}
 
 
 def main() -> None:
-    """Run both sides in turn and print what they took."""
+    """Run both sides in turn and print their costs and differences."""
     options = parse()
     if options.side:
         print(json.dumps(SIDES[options.side](options)))
@@ -97,7 +98,7 @@ def parse() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace, side: str) -> dict[str, Any]:
-    """Run one side in a process of its own, with the same command line."""
+    """Run one side in a new process, with the same command line."""
     options.work.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, *sys.argv, "--side", side]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this script
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace, side: str) -> dict[str, Any]:
 
 
 def compare(options: argparse.Namespace, best: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Say how far the outputs of the two sides differ."""
+    """Compute the differences between the outputs of the two sides."""
     if options.task == "score":
         return {"f_difference": abs(best["theirs"]["f"] - best["ours"]["f"])}
     theirs, ours = (torch.load(options.work / f"{side}.pt") for side in ("theirs", "ours"))
@@ -124,7 +125,7 @@ def compare(options: argparse.Namespace, best: dict[str, dict[str, Any]]) -> dic
     far = [
         ((gradients[name] - values).norm() / values.norm()).item()
         for name, values in reference.items()
-        if values.norm() > 1e-4  # a smaller one is rounding itself
+        if values.norm() > 1e-4  # smaller norms are rounding errors
     ]
     return {
         "loss_difference": abs(theirs["loss"] - ours["loss"]),
@@ -135,13 +136,13 @@ def compare(options: argparse.Namespace, best: dict[str, dict[str, Any]]) -> dic
 
 
 def model_folder(options: argparse.Namespace) -> Path:
-    """Say where the weights are, in this package's format."""
+    """Return the folder of the weights in avseg's format."""
     folder: Path = options.work / f"sam{options.sam}"
     return folder
 
 
 def prepare_weights(options: argparse.Namespace) -> dict[str, Any]:
-    """Write the weights that theirs makes from the seed as a model's folder of ours."""
+    """Convert the random weights of the authors' model to an avseg model folder."""
     prepare(options.clone, torch.device("cpu"))
     with quiet():
         theirs = build_theirs(options.clone, None, options.sam)
@@ -154,7 +155,7 @@ def prepare_weights(options: argparse.Namespace) -> dict[str, Any]:
     system = {n: v for n, v in model.state_dict().items() if n not in towers}
     published = {name: weight(name, shape, SEED) for name, shape in shapes.items()}
     tensors = av2t_sam(options.sam, "mul").fit(published, system).tensors
-    # Their embeddings are given, as theirs are, so that the towers take no part.
+    # Both sides get the embeddings of CLIP and CLAP as inputs, so these towers need no weights.
     tensors |= {n: torch.zeros(v.shape, dtype=v.dtype) for n, v in towers.items()}
     folder = model_folder(options)
     folder.mkdir()
@@ -168,10 +169,10 @@ def run_theirs(options: argparse.Namespace) -> dict[str, Any]:
     """Run the authors' side."""
     prepare(options.clone, options.device)
     if options.task == "score":
-        probs, truth = scored_masks(options.frames)
+        probs, targets = scored_masks(options.frames)
         with quiet():
-            f_measure(probs[:1], truth[:1])  # imports
-            cost, value = measure(lambda: f_measure(probs, truth), options.device)
+            f_measure(probs[:1], targets[:1])  # warm-up: imports their module
+            cost, value = measure(lambda: f_measure(probs, targets), options.device)
         return asdict(cost) | {"f": value}
     clip = inputs(SEED, options.frames)
     with quiet():
@@ -183,21 +184,21 @@ def run_theirs(options: argparse.Namespace) -> dict[str, Any]:
                 cost, masks = measure(lambda: model(*batch, None), options.device)
             torch.save({"masks": masks[:, 0].cpu()}, options.work / "theirs.pt")
             return asdict(cost)
-        truth = target(SEED, options.frames)
+        targets = target(SEED, options.frames)
         cost, loss = measure(
-            lambda: train_step(model, clip, truth, not options.plain), options.device
+            lambda: train_step(model, clip, targets, not options.plain), options.device
         )
     save_gradients(model, loss, options.work / "theirs.pt")
     return asdict(cost)
 
 
 def run_ours(options: argparse.Namespace) -> dict[str, Any]:
-    """Run this package's side, with memory as the `avseg` command has it."""
+    """Run avseg's side, with the allocator settings of the `avseg` command."""
     reuse_freed_memory(TRAINING_LIMIT if options.task == "train_step" else None)
     if options.task == "score":
-        probs, truth = scored_masks(options.frames)
-        repeats = 200  # one takes a few milliseconds
-        cost, values = measure(lambda: [score(probs, truth) for _ in range(repeats)], "cpu")
+        probs, targets = scored_masks(options.frames)
+        repeats = 200  # one call takes less than a millisecond
+        cost, values = measure(lambda: [score(probs, targets) for _ in range(repeats)], "cpu")
         return {"cpu_s": cost.cpu_s / repeats, "wall_s": cost.wall_s / repeats} | {
             "peak_gb": cost.peak_gb,
             "f": values[0],
@@ -227,14 +228,14 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
             sam: Any = model.segmenter.sam
             sam.gradient_checkpointing = options.recomputed_blocks != 0
             sam.recomputed_blocks = options.recomputed_blocks
-            truth = target(SEED, options.frames).to(options.device)
-            cost, loss = measure(lambda: step(model, clip, truth), options.device)
+            targets = target(SEED, options.frames).to(options.device)
+            cost, loss = measure(lambda: step(model, clip, targets), options.device)
             save_gradients(model, loss, options.work / "ours.pt")
     return asdict(cost) | floor(options, cost)
 
 
 def forward(model: Any, clip: dict[str, Tensor], memory: str) -> Tensor:
-    """Run the model on all frames at once, or one by one as a segmenter of low memory does."""
+    """Run the model on all frames at once, or one by one, as a segmenter with low memory does."""
     if memory == "normal":
         logits: Tensor = model(**clip).mask_logits
         return logits
@@ -246,25 +247,25 @@ def forward(model: Any, clip: dict[str, Tensor], memory: str) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def step(model: Any, clip: dict[str, Tensor], truth: Tensor) -> float:
-    """Make one step of the optimiser."""
+def step(model: Any, clip: dict[str, Tensor], targets: Tensor) -> float:
+    """Run one training step and return the loss."""
     trained = [values for values in model.parameters() if values.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4)
-    loss = model(**clip, targets=truth).loss
+    loss = model(**clip, targets=targets).loss
     loss.backward()
     optimizer.step()
     return float(loss.detach())
 
 
-def score(probs: Tensor, truth: Tensor) -> float:
-    """Score one clip."""
+def score(probs: Tensor, targets: Tensor) -> float:
+    """Compute the F-measure of one clip."""
     measure_f = FScore()
-    measure_f.update(probs, truth)
+    measure_f.update(probs, targets)
     return measure_f.compute()
 
 
 def scored_masks(frames: int) -> tuple[Tensor, Tensor]:
-    """Make masks to score: smooth probabilities, and discs as truth, (T, 224, 224) each."""
+    """Return smooth probabilities, and discs as ground truth, (T, 224, 224) each."""
     noise = torch.randn(frames, 1, 14, 14, generator=torch.Generator().manual_seed(SEED))
     probs = F.interpolate(noise, (224, 224), mode="bicubic").squeeze(1).sigmoid()
     rows, columns = torch.meshgrid(torch.arange(224), torch.arange(224), indexing="ij")
@@ -273,7 +274,7 @@ def scored_masks(frames: int) -> tuple[Tensor, Tensor]:
 
 
 def save_gradients(model: torch.nn.Module, loss: float, path: Path) -> None:
-    """Keep the gradients of what trains for the comparison."""
+    """Save the loss and the gradients of the trainable parameters for the comparison."""
     gradients = {
         name: values.grad.cpu()
         for name, values in model.named_parameters()
@@ -283,14 +284,14 @@ def save_gradients(model: torch.nn.Module, loss: float, path: Path) -> None:
 
 
 def floor(options: argparse.Namespace, cost: Cost) -> dict[str, float]:
-    """Compare a run of ours with the time that its matrix products alone would take.
+    """Compare our time with the time that the matrix products alone would take.
 
     Args:
         options: The command line.
-        cost: What the run took.
+        cost: Measured cost of our side.
 
     Returns:
-        The arithmetic, this machine's rate, and the share of the time that is arithmetic.
+        Operations, speed of this machine, lower bound of the time, and its share of our time.
     """
     dtype = torch.bfloat16 if options.bf16 else torch.float32
     on_gpu = options.device.type == "cuda"
@@ -306,7 +307,7 @@ def floor(options: argparse.Namespace, cost: Cost) -> dict[str, float]:
 
 
 def count_operations(options: argparse.Namespace) -> int:
-    """Count the operations of matrix products and attention, without doing them."""
+    """Count the operations of matrix products and attention, on the meta device."""
     config = Av2tSamConfig(sam_config=SAMS[options.sam](image_size=options.image_size))
     with torch.device("meta"):
         model = Av2tSamModel(config)

@@ -1,9 +1,9 @@
-"""Which rule lets a cascade's sounds prompt best: the figures of many rules on one split.
+"""Which rule for choosing names gives the best masks of a cascade? Scores of many rules.
 
 python benchmarks/cascade_rule.py CASCADE DATA --subset ms3 [--split val] [--clips N]
 
-Every name is compared and prompted once in every frame; then each rule picks from what that gave.
-Choose on val, and look at test once.
+The model is run once with every name of the vocabulary in every frame. Each rule then selects from
+these masks. Choose a rule on the split val, and evaluate only that one on test.
 """
 
 import argparse
@@ -29,25 +29,25 @@ MAX_NAMES = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a clip gave: T frames, C names, h x w mask logits, H x W truth."""
+class ClipOutputs:
+    """Outputs for a clip of T frames and C names: mask logits h x w, ground truth H x W."""
 
     similarities: Tensor  # (T, C)
     logits: Tensor  # (T, C, h, w) float16
-    truth: Tensor  # (T, H, W) bool
+    targets: Tensor  # (T, H, W) bool
 
 
 @torch.inference_mode()
-def listen(segmenter: Segmenter, split: AVSBench, clips: int) -> Iterator[Heard]:
-    """Compare and prompt every name in every frame.
+def run_all_names(segmenter: Segmenter, split: AVSBench, clips: int) -> Iterator[ClipOutputs]:
+    """Compute the similarity and the mask of every name in every frame.
 
     Args:
         segmenter: A cascade.
         split: The data.
-        clips: How many clips, from the first.
+        clips: Number of clips, from the first.
 
     Yields:
-        What each clip gave, annotated frames only.
+        Outputs for the annotated frames of each clip.
     """
     model = cast("CascadeModel", segmenter.model)
     count = len(segmenter.vocabulary)
@@ -63,35 +63,35 @@ def listen(segmenter: Segmenter, split: AVSBench, clips: int) -> Iterator[Heard]
         logits = output.named_logits.new_empty(frames, count, *output.named_logits.shape[1:])
         logits[output.frame_index, output.name_index] = output.named_logits
         keep = torch.from_numpy(clip.annotated)
-        yield Heard(
+        yield ClipOutputs(
             output.similarities[0].cpu()[keep],
             logits.half().cpu()[keep],
             torch.from_numpy(clip.masks)[keep],
         )
 
 
-def score(model: CascadeModel, heard: list[Heard]) -> BinaryScores:
-    """Score the masks of the names that the model's rule chooses.
+def score(model: CascadeModel, outputs: list[ClipOutputs]) -> BinaryScores:
+    """Score the masks of the names that the model's rule selects.
 
     Args:
-        model: With the rule in its configuration.
-        heard: What the clips gave.
+        model: Model with the rule in its configuration.
+        outputs: Outputs for all clips.
 
     Returns:
         The scores.
     """
     metrics = BinaryMetrics(0.5)
-    for clip in heard:
+    for clip in outputs:
         frames, names = model.choose(clip.similarities)
         chosen = torch.zeros(clip.similarities.shape, dtype=torch.bool)
         chosen[frames, names] = True
         logits = clip.logits.float().masked_fill(~chosen[..., None, None], NO_OBJECT_LOGIT).amax(1)
-        metrics.update(resize_logits(logits, clip.truth.shape[1:]).sigmoid(), clip.truth)
+        metrics.update(resize_logits(logits, clip.targets.shape[1:]).sigmoid(), clip.targets)
     return metrics.compute()
 
 
 def main() -> None:
-    """Print a line for each rule, the best last."""
+    """Print a line for each rule, in order of J, the best last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cascade", type=Path)
     parser.add_argument("data", type=Path)
@@ -102,14 +102,14 @@ def main() -> None:
     segmenter = load_segmenter(options.cascade, "cpu")
     rate = segmenter.processor.sample_rate
     split = AVSBench(options.data, options.subset, options.split, rate)
-    heard = list(listen(segmenter, split, options.clips))
+    outputs = list(run_all_names(segmenter, split, options.clips))
     model = cast("CascadeModel", segmenter.model)
     lines = []
     with torch.inference_mode():
         for rule in product(MIN_SIMILARITIES, MIN_PROBABILITIES, MAX_NAMES):
             config = model.config
             config.min_similarity, config.min_probability, config.max_names = rule
-            found = score(model, heard)
+            found = score(model, outputs)
             clean = "-" if found.silent_clean is None else f"{found.silent_clean:.3f}"
             lines.append((found.j, f"{rule}: J {found.j:.3f}, F {found.f:.3f}, silent {clean}"))
     print(f"{options.subset}/{options.split}: (min_similarity, min_probability, max_names)")

@@ -1,13 +1,13 @@
-"""What does the feature cache save at the start of a run, and how much disk does it take?
+"""How much time does the feature cache save when training starts, and how much disk does it use?
 
     python benchmarks/feature_cache.py DATA [--model NAME] [--clips 100]
         [--splits s4/train,ms3/train]
 
-Opens the first clips of each split as training does, with an empty cache and then with the one that
-this has filled, and prints a Markdown table: seconds of both starts by the clock and of processor
-time, bytes on disk for each clip, and milliseconds to read a frame with its mask, and its features.
-Once with the features of a model with adapters, once with the image encoder's too, as a model
-without adapters needs them.
+Opens the first clips of each split as training does, first with an empty cache and then with the
+filled one, and prints a Markdown table: elapsed and processor time of both starts, bytes on disk
+for each clip, and milliseconds to read a frame with its mask, and its features. The first row has
+the features that a model with adapters needs. The second adds those of the image encoder, for a
+model without adapters.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from avseg.training.tasks.audio_visual import frozen_towers
 
 
 def main() -> None:
-    """Measure both kinds of models and print the table."""
+    """Measure both kinds of models and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -39,7 +39,7 @@ def main() -> None:
     segmenter = load_segmenter(options.model, "cpu")
     model, processor = segmenter.model, segmenter.processor
     if not isinstance(model, Av2tSamModel) or not isinstance(processor, Av2tSamProcessor):
-        raise SystemExit(f"{options.model} is no AV2T-SAM")
+        raise SystemExit(f"{options.model} is not an AV2T-SAM model")
     splits = [open_split(options.data, name, processor) for name in options.splits.split(",")]
     for split in splits:
         split.entries = split.entries[: options.clips]
@@ -51,11 +51,11 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     print(measure("CLIP and CLAP", model, processor, splits))
     model.adapters = None
-    print(measure("the image encoder's too", model, processor, splits))
+    print(measure("CLIP, CLAP and image encoder", model, processor, splits))
 
 
 def open_split(data: Path, name: str, processor: Av2tSamProcessor) -> AVSBench:
-    """Open a split named as in a recipe."""
+    """Open a split that is named as in a recipe, such as s4/train."""
     subset, _, split = name.partition("/")
     return AVSBench(data, subset, split, processor.sample_rate)  # type: ignore[arg-type]
 
@@ -63,13 +63,13 @@ def open_split(data: Path, name: str, processor: Av2tSamProcessor) -> AVSBench:
 def measure(
     name: str, model: Av2tSamModel, processor: Av2tSamProcessor, splits: Sequence[AVSBench]
 ) -> str:
-    """Start twice with a new cache, and give a row of the table."""
+    """Open the clips twice with a new cache and return a row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         cache = FeatureCache(Path(folder))
         starts = []
         for _ in range(2):
             clock, cpu = time.perf_counter(), time.process_time()
-            # The weights are hashed anew, as in a new process.
+            # New towers, so that their weights are hashed again, as in a new process.
             clips = EmbeddedClips(
                 splits, frozen_towers(model, processor), cache, processor.window_s
             )
@@ -93,7 +93,7 @@ def measure(
 
 
 def seconds_of_each(frames: Frames, features_alone: bool = False) -> float:
-    """Read every frame, or its features, and give the processor's seconds for each."""
+    """Read every frame, or only its features, and return the processor time for one in seconds."""
     start = time.process_time()
     for place, index in zip(frames.places, range(len(frames)), strict=True):
         if features_alone:

@@ -2,8 +2,8 @@
 
     python benchmarks/long_video_memory.py 2 10 20 [--model DIR] [--fps 5] [--size 144x192]
 
-For each length it makes a video, segments every frame of it in a process of its own, and prints a
-line of JSON with the peak memory of that process (`peak_mb`, resident, 10^6 bytes).
+For each length it writes a video, segments all frames in a new process, and prints a line of JSON
+with the peak of resident memory of that process (`peak_mb`, 10^6 bytes).
 """
 
 import argparse
@@ -21,12 +21,12 @@ from avseg.checkpoints import DEFAULT_MODEL
 
 COMMAND = "import sys; from avseg.cli.main import main; sys.exit(main())"
 
-#: `ru_maxrss` counts kibibytes, on macOS bytes.
+#: Unit of `ru_maxrss` in bytes: kibibytes on Linux, bytes on macOS.
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def main() -> None:
-    """Measure each length and print its row."""
+    """Measure each length and print one JSON line for it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("minutes", nargs="+", type=float)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -47,15 +47,15 @@ def main() -> None:
 
 
 def measure(video: Path, output: Path, model: str) -> dict[str, float]:
-    """Run the command and ask the system what it took.
+    """Run the command in a new process and measure its time and memory.
 
     Args:
-        video: What to segment.
-        output: Where the result goes.
+        video: The video to segment.
+        output: Folder for the result.
         model: Name or folder of the model.
 
     Returns:
-        `peak_mb`, `wall_s`, `cpu_s` (of all threads), `result_mb` on disk.
+        `peak_mb`, `wall_s`, `cpu_s` (all threads), `result_mb` (size on disk).
 
     Raises:
         RuntimeError: If the command fails.

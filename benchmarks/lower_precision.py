@@ -1,12 +1,12 @@
-"""What do lower precisions save, and what do they cost?
+"""How much faster is a lower precision, and how much does it change the masks?
 
     python benchmarks/lower_precision.py DATA [--model NAME] [--dtypes bfloat16,float16]
         [--clips 80] [--subset ms3] [--split test] [--device cpu]
 
 Segments the first clips of a split of AVSBench's layout in float32 and in each lower precision, and
-prints a Markdown table: frames per second of processor time (the model's part of the path, all
-threads), J and F against the true masks, the IoU with the masks of float32 over the frames in which
-either marks something (the mean, and the share of frames above 0.99), and the largest difference of
+prints a Markdown table: frames per second of processor time (without decoding and writing, all
+threads), J and F against the ground truth, the IoU with the masks of float32 over the frames in
+which either mask is not empty (mean, and share of frames above 0.99), and the largest difference of
 a frame's score.
 """
 
@@ -27,7 +27,7 @@ from avseg.segmenter import load_segmenter
 
 
 def main() -> None:
-    """Measure each precision and print the table."""
+    """Measure each precision and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -62,7 +62,7 @@ def main() -> None:
             metrics[dtype].update(marked.float(), torch.from_numpy(clip.masks[clip.annotated]))
     print(json.dumps(circumstances(options.model)))
     print(f"\n{options.subset}/{options.split}, {frames} frames\n")
-    print("| products in | frames per CPU-s | J | F of masks | IoU | above 0.99 | scores |")
+    print("| dtype | frames per CPU-s | J | F of masks | IoU | above 0.99 | scores |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for dtype in dtypes:
         scores = metrics[dtype].compute()

@@ -1,16 +1,16 @@
-"""How far is AV2T-SAM from outputs recorded of the authors' code, on the same weights and inputs?
+"""How far is AV2T-SAM from recorded outputs of the authors' code, with the same weights and inputs?
 
     python benchmarks/parity_av2t.py --recorded FILE.npz --shapes FILE.json --seed N --frames T
 
-`--shapes` has the names and shapes of the published state dict. Weights and inputs are made from
-names, shapes and the seed by the rule below, so that no weight has to be at hand. The file may hold
-a training step: then the loss and the gradients are compared too. Prints for every recorded tensor
-the largest absolute difference, the scale (the largest absolute recorded value) and the tolerance;
-exits with 1 if any is above it.
+`--shapes` is a JSON file with the names and shapes of the published state dict. `weight` and
+`inputs` generate weights and inputs from names, shapes and the seed, so no published weights are
+needed. If the recorded file is of a training step, loss and gradients are compared too. The script
+prints, for every recorded tensor, the largest absolute difference, the scale (the largest absolute
+recorded value) and the tolerance. It exits with 1 if a difference is above its tolerance.
 
-The recordings were made with AVX2 instructions. Those with longer vectors add in another order, and
-the decoder amplifies that tenfold, so this uses AVX2 too, unless ATEN_CPU_CAPABILITY,
-ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS say otherwise.
+The recordings were made with AVX2 instructions. Instructions with longer vectors sum in another
+order, and the decoder amplifies the difference tenfold. So this script uses AVX2 too, unless
+ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS are set.
 """
 
 import argparse
@@ -41,21 +41,22 @@ from avseg.checkpoints.keymaps.av2t_sam import av2t_sam
 from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 
-#: Share of a feature's scale that rounding in float32 may move it.
+#: Tolerance of a feature, relative to its scale: rounding in float32.
 FEATURES = 1e-5
-#: What it may move a mask logit, a predicted IoU or the loss: the decoder amplifies rounding.
+#: Absolute tolerance of mask logits, predicted IoU and the loss; the decoder amplifies rounding.
 MASKS = 2e-3
-#: Share of a gradient's norm, or of its largest value, that it may move. The gradient passes the
-#: decoder, where a norm of nearly constant tokens amplifies rounding: in float32 the authors' code
-#: is up to 5e-3 away from itself in float64, and in float64 the two codes agree to 1e-11.
+#: Tolerance of a gradient, relative to its norm or to its largest value. The gradient passes
+#: through the decoder, where a layer norm of nearly constant tokens amplifies rounding: the
+#: authors' code in float32 differs by up to 5e-3 from itself in float64; in float64 both codes
+#: agree to 1e-11.
 GRADIENTS = 1e-2
-#: Gradients of a norm below this are rounding themselves.
+#: Norm below which a gradient is a rounding error.
 NO_GRADIENT = 1e-4
 
-#: What is computed from the mask decoder's output, the rest being features.
+#: Tensors computed after the mask decoder; all others are features.
 _AFTER_THE_DECODER = ("low_res_masks", "iou", "pred_masks", "loss")
 
-#: Words in the names of tables, whose values are drawn larger than a matrix's.
+#: Words in the names of embedding tables, whose values are larger than those of matrices.
 _TABLES = ("embed_positions", "text_embed", "_embed.weight", "point_embeddings", "token")
 _PIXEL_STATISTICS = {
     "pixel_mean": (123.675, 116.28, 103.53),
@@ -64,7 +65,7 @@ _PIXEL_STATISTICS = {
 
 
 def weight(name: str, shape: list[int], seed: int) -> Tensor:
-    """Make the values of a published tensor from its name, its shape and the seed."""
+    """Generate the values of a published tensor from its name, its shape and the seed."""
     last = name.rpartition(".")[2]
     if last in _PIXEL_STATISTICS:
         return torch.tensor(_PIXEL_STATISTICS[last]).reshape(shape)
@@ -82,7 +83,7 @@ def weight(name: str, shape: list[int], seed: int) -> Tensor:
 
 
 def inputs(seed: int, frames: int) -> dict[str, Tensor]:
-    """Make the model's inputs for one clip."""
+    """Generate the model inputs for one clip."""
     generator = torch.Generator().manual_seed(10_000 + seed)
 
     def normal(*shape: int) -> Tensor:
@@ -97,7 +98,7 @@ def inputs(seed: int, frames: int) -> dict[str, Tensor]:
 
 
 def target(seed: int, frames: int) -> Tensor:
-    """Make the true masks of a training step, (1, T, 224, 224)."""
+    """Generate the ground-truth masks of a training step, (1, T, 224, 224)."""
     generator = torch.Generator().manual_seed(20_000 + seed)
     return (torch.rand(1, frames, 224, 224, generator=generator) > 0.7).float()
 
@@ -105,7 +106,7 @@ def target(seed: int, frames: int) -> Tensor:
 def build(
     shapes: dict[str, list[int]], seed: int, sam: int, adapters: bool
 ) -> tuple[Av2tSamModel, KeyMap]:
-    """Make the model of published sizes, without the towers whose embeddings are given."""
+    """Build the model at its published size, without CLIP and CLAP: their embeddings are inputs."""
     sam_config = PromptedSam1Config() if sam == 1 else PromptedSam2Config()
     with torch.device("meta"):
         model = Av2tSamModel(Av2tSamConfig(sam_config=sam_config, adapters=adapters))
@@ -124,10 +125,10 @@ def build(
 
 
 class Record:
-    """What passes through a model on its way from frames to masks, under the recorded names.
+    """Intermediate tensors of a forward pass, under their names in the recorded file.
 
     Args:
-        model: The model; it stays as it is.
+        model: The model; its methods are wrapped, its weights are not changed.
     """
 
     def __init__(self, model: Av2tSamModel) -> None:
@@ -155,7 +156,7 @@ class Record:
             self.tensors["image_embed"] = features.embeddings
             return
         sam2, (top, stride8, stride4) = self._sam.sam2, features.levels
-        # Recorded before SAM 2 adds its "no memory" vector.
+        # The recording was made before SAM 2 adds its "no memory" vector, so subtract it again.
         self.tensors["fpn_top"] = top - sam2.no_memory_embedding.view(1, -1, 1, 1)
         self.tensors["high_res_s1"] = sam2.mask_decoder.conv_s1(stride8)
         self.tensors["high_res_s0"] = sam2.mask_decoder.conv_s0(stride4)
@@ -172,28 +173,28 @@ class Record:
 
 
 class Table:
-    """Prints rows, and remembers whether one was above its tolerance."""
+    """Printed table of differences; `failed` is set if one is above its tolerance."""
 
     def __init__(self) -> None:
         self.failed = False
         print(f"{'tensor':60} {'difference':>10} {'scale':>9} {'tolerance':>9}")
 
     def row(self, name: str, difference: float, scale: float, tolerance: float) -> None:
-        """Print what was found; not a number is a failure."""
+        """Print one row; NaN counts as a failure."""
         passed = difference <= tolerance
         self.failed |= not passed
         verdict = "" if passed else "  ABOVE"
         print(f"{name:60} {difference:10.1e} {scale:9.3g} {tolerance:9.1e}{verdict}", flush=True)
 
     def compare(self, name: str, ours: Tensor, recorded: np.ndarray, tolerance: float) -> None:
-        """Compare two tensors of the same values in the same order."""
+        """Compare two tensors with the same number of values, in the same order."""
         reference = torch.from_numpy(recorded)
         difference = (ours.detach().reshape(reference.shape) - reference).abs().max().item()
         self.row(name, difference, reference.abs().max().item(), tolerance)
 
 
 def compare_outputs(table: Table, recorded: Any, ours: dict[str, Tensor]) -> list[str]:
-    """Compare features and masks; return the names that are none of them."""
+    """Compare features and masks; return the recorded names that were not compared."""
     others = []
     for name in recorded.files:
         part = re.fullmatch(r"(.+?)(?:_every(\d+))?", name)
@@ -210,7 +211,7 @@ def compare_outputs(table: Table, recorded: Any, ours: dict[str, Tensor]) -> lis
 
 
 def compare_gradients(table: Table, recorded: Any, model: nn.Module, names: KeyMap) -> None:
-    """Compare the norms of all gradients, whole small gradients, and who gets none."""
+    """Compare the norms of all gradients, some whole gradients, and which parameters have none."""
     trained = {name: values for name, values in model.named_parameters() if values.requires_grad}
     gradients = names.to_published(
         {name: values.grad for name, values in trained.items() if values.grad is not None}
@@ -234,12 +235,12 @@ def compare_gradients(table: Table, recorded: Any, model: nn.Module, names: KeyM
 
 
 def _short(name: str) -> str:
-    """Leave out what every name of a part begins with."""
+    """Shorten a parameter name to the width of the table."""
     return name.removeprefix("model.visual_model.")[-48:]
 
 
 def main() -> int:
-    """Run the comparison; 0 if all is within tolerance."""
+    """Run the comparison and return the exit code, 0 if all is within tolerance."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--recorded", type=Path, required=True)
     parser.add_argument("--shapes", type=Path, required=True)
@@ -271,7 +272,7 @@ def main() -> int:
         compare_gradients(table, recorded, model, names)
         others = [name for name in others if "grad" not in name]
     for name in others:
-        print(f"{name:60} not compared: nothing of that name here")
+        print(f"{name:60} not compared: no tensor of this name")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{time.perf_counter() - start:.0f} s, peak memory {memory:.1f} GB")
     return int(table.failed)

@@ -1,36 +1,39 @@
-"""How far is TAViS from outputs recorded of the authors' code, at full size, on the same weights?
+"""How far is TAViS at full size from recorded outputs of the authors' code, with the same weights?
 
     python benchmarks/parity_tavis.py --recorded FILE.npz
 
-ImageBind-Huge, SAM 2 Hiera-L at 224 pixels, the released behaviour; one clip of three frames and 71
-names, one training step in evaluation mode, float32. Prints for every recorded tensor the largest
-absolute difference, the scale (the largest absolute recorded value) and the tolerance, and how many
-parameters train; exits with 1 if anything is out of its tolerance. It needs 8 GB of memory.
+ImageBind-Huge and SAM 2 Hiera-L at 224 pixels, with the behaviour of the released code; one clip of
+three frames and 71 names, one training step in evaluation mode, float32. The script prints, for
+every recorded tensor, the largest absolute difference, the scale (the largest absolute recorded
+value) and the tolerance, and then the number of trainable parameters. It exits with 1 if a
+difference is above its tolerance. It needs 8 GB of memory.
 
-The weights are made by `weight` from the published names and shapes and a seed, the inputs by
-`inputs` from the seed, so that the file holds outputs only. It was recorded of
-github.com/Sssssuperior/TAViS at 00212fe, which does not run as published. Mended: a string without
-its opening quote, and calls that need CUDA. Changed: memory that is not rounded to bfloat16, masks
-whose holes are not filled, no dropout. N = 3 frames, Q = 5 queries, K = Q + 1 masks:
+`weight` generates the weights from the published names and shapes and a seed, `inputs` generates
+the inputs from the seed, so the file has outputs only. They were recorded with
+github.com/Sssssuperior/TAViS at 00212fe, which does not run as published. Repaired: a string
+without its opening quote, and calls that need CUDA. Changed: no rounding of the memory to bfloat16,
+no filling of holes in masks, no dropout. N = 3 frames, Q = 5 queries, K = Q + 1 masks:
 
-| in the file | what |
+| key in the file | content |
 | --- | --- |
-| shapes, seed | names and shapes of the state dict (JSON); of weights and inputs |
-| sound_tokens, sound_cls, picture_cls | ImageBind's; of the tokens every third, every fifth value |
+| shapes, seed | names and shapes of the state dict (JSON); seed of weights and inputs |
+| sound_tokens, sound_cls, picture_cls | ImageBind's outputs; every third token, every fifth value |
 | queries, objects | decomposition: t_W and t_a', (N, Q, 768) |
 | pseudo_text, sparse, dense | states (N, K, 1024); prompts (N, K, 256) and (N, 256) |
 | adapters.I | vector of block I, (N, width) |
-| decoded, ious | three masks of each prompt and their predicted IoU; of masks every fourth pixel |
-| recalled.T, memory_map.T | memory: features with it, and what is remembered; strided |
-| masks | the best, of 224 x 224 every fourth pixel, (N, K, 56, 56) |
-| text, text_states | of the names, (71, 1024) |
+| decoded, ious | three masks of each prompt, every fourth pixel, and their predicted IoU |
+| recalled.T, memory_map.T | features after memory attention, and encoded memories; strided |
+| masks | the best masks, every fourth pixel of 224 x 224, (N, K, 56, 56) |
+| text, text_states | embeddings and states of the names, (71, 1024) |
 | by_sound, by_picture | similarities of the queries with the names, (N * Q, 71) |
 | a2t, v2t, a2pt, separate, binary, loss_G | losses; the first two over the number of pairs |
-| points | where masks were compared to match them, (N, 12544, 2) |
-| gradient_names, gradient_norms, gradient_samples | of all that trains; JSON; (G,); by `sample` |
+| points | points at which masks were compared for matching, (N, 12544, 2) |
+| gradient_names | names of the trainable parameters, JSON |
+| gradient_norms, gradient_samples | norms of their gradients, (G,), and values from `sample` |
 
-AVX2 is used, unless ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS say
-otherwise: the recording was made with it, and longer vectors add in another order.
+The recording was made with AVX2 instructions. Instructions with longer vectors sum in another
+order, so this script uses AVX2 too, unless ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and
+MKL_ENABLE_INSTRUCTIONS are set.
 """
 
 import argparse
@@ -65,28 +68,29 @@ from avseg.models.tavis.losses import compute_losses, total_loss
 
 FRAMES, NAMES, QUERIES = 3, 71, 5
 
-#: Values of a gradient that are compared one by one.
+#: Number of values of a gradient that are compared one by one.
 _SAMPLES = 64
 
-#: Share of a tensor's largest value that rounding in float32 may move it; from the mask decoder on
-#: (a norm of nearly constant tokens amplifies rounding); and of a gradient, which passes it twice.
+#: Tolerances relative to the largest value of a tensor, for rounding in float32: of features; of
+#: tensors after the mask decoder, where a layer norm of nearly constant tokens amplifies rounding;
+#: and of gradients, which pass through the decoder twice.
 _FEATURES, _AFTER, _GRADIENTS = 1e-5, 1e-4, 1e-3
 
-#: Gradients may differ by this all the same: some are zero, and computed as sums that cancel.
+#: Absolute tolerance of gradients: some are zero, but are computed as sums that cancel.
 _NO_GRADIENT = 1e-7
 
-#: What comes after the mask decoder, the rest being features.
+#: Tensors computed after the mask decoder; all others are features.
 _AFTER_THE_DECODER = (
     *("decoded", "ious", "recalled", "memory_map", "masks", "by_picture"),
     *("a2t", "v2t", "a2pt", "separate", "binary", "loss_G"),
 )
 
-#: ImageBind's factor of its sounds is no weight: it does not learn.
+#: ImageBind's scale of audio embeddings; it is a constant, not a weight.
 _SOUND_SCALE = "imagebind.modality_postprocessors.audio.1.log_logit_scale"
 
 
 def weight(name: str, shape: list[int], seed: int) -> Tensor:
-    """Make the values of a published tensor from its name, its shape and the seed."""
+    """Generate the values of a published tensor from its name, its shape and the seed."""
     if name == _SOUND_SCALE:
         return torch.tensor(math.log(20.0))
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
@@ -99,14 +103,14 @@ def weight(name: str, shape: list[int], seed: int) -> Tensor:
 
 
 def inputs(seed: int) -> dict[str, Tensor]:
-    """Make one clip, texts of names and true masks; nothing sounds in the second frame."""
+    """Generate one clip, token IDs of names, and ground truth; the second frame is silent."""
     generator = torch.Generator().manual_seed(seed)
     frames = torch.rand(FRAMES, 3, 28, 28, generator=generator)
     frames = F.interpolate(frames, (224, 224), mode="bilinear")
     sounds = torch.randn(FRAMES, 1, 128, 204, generator=generator)
     texts = torch.randint(1, 400, (NAMES, 77), generator=generator)
     for row in range(NAMES):
-        texts[row, 2 + row % 8] = 49407  # ends the text
+        texts[row, 2 + row % 8] = 49407  # the end token of CLIP
     labels = 17 * torch.randint(0, 5, (FRAMES, 4, 4), generator=generator)
     labels[:, 0, 0] = labels[1] = 0
     return {
@@ -118,19 +122,21 @@ def inputs(seed: int) -> dict[str, Tensor]:
 
 
 def sample(gradient: Tensor) -> Tensor:
-    """Take some values of a gradient, evenly over all."""
+    """Select about 64 values of a gradient, evenly spaced."""
     values = gradient.flatten()
     return values[:: max(1, len(values) // _SAMPLES)]
 
 
 def build(shapes: dict[str, list[int]], seed: int) -> tuple[TavisModel, KeyMap]:
-    """Make the model of published size, which recomputes what it can in the backward pass."""
+    """Build the model at its published size, with gradient checkpointing to save memory."""
     with no_init_weights():
         model = TavisModel(TavisConfig.release_faithful(memory_at_test=True))
     table = tavis("argmax")
     trains = {name for name, values in model.named_parameters() if values.requires_grad}
     published = {name: weight(name, shape, seed) for name, shape in shapes.items()}
-    published[_SOUND_SCALE] = weight(_SOUND_SCALE, [], seed)  # a buffer of theirs, too
+    published[_SOUND_SCALE] = weight(
+        _SOUND_SCALE, [], seed
+    )  # it is a buffer in their code, so `shapes` lacks it
     model.load_state_dict(table.fit(published, model.state_dict()).tensors, assign=True)
     for name, values in model.named_parameters():
         values.requires_grad_(name in trains)
@@ -141,7 +147,7 @@ def build(shapes: dict[str, list[int]], seed: int) -> tuple[TavisModel, KeyMap]:
 
 
 def compute(model: TavisModel, clip: dict[str, Tensor], points: Tensor) -> dict[str, Tensor]:
-    """Run a training step; give all that is recorded but the gradients, under the same names."""
+    """Run a training step; return all recorded tensors but the gradients, under the same names."""
     found: dict[str, list[Any]] = {"recalled": [], "memory_map": [], "decoded": []}
     hooks = [
         model.memory.attention.register_forward_hook(_keep(found["recalled"])),
@@ -210,14 +216,14 @@ def compute(model: TavisModel, clip: dict[str, Tensor], points: Tensor) -> dict[
 
 
 def _keep(into: list[Tensor]) -> Callable[..., None]:
-    """Make a hook that keeps the first of a module's outputs."""
+    """Return a hook that appends the first output of a module to a list."""
     return lambda _module, _inputs, outputs: into.append(outputs[0])
 
 
 def _losses(
     model: TavisModel, mask_logits: Tensor, clip: dict[str, Tensor], points: Tensor, **rest: Any
 ) -> dict[str, Tensor]:
-    """Compute the losses as recorded, with masks compared at the recorded points."""
+    """Compute the losses; matching compares masks at the recorded points, not at random ones."""
     random, torch.rand = torch.rand, lambda *_, **__: points
     try:
         parts, pairs = compute_losses(
@@ -239,7 +245,7 @@ def _losses(
 
 
 def compare_outputs(table: Table, recorded: dict[str, np.ndarray], ours: dict[str, Tensor]) -> None:
-    """Compare all that is no gradient."""
+    """Compare all tensors but the gradients."""
     for name, values in ours.items():
         scale = float(np.abs(recorded[name]).max())
         after = name.partition(".")[0] in _AFTER_THE_DECODER
@@ -249,7 +255,7 @@ def compare_outputs(table: Table, recorded: dict[str, np.ndarray], ours: dict[st
 def compare_gradients(
     table: Table, recorded: dict[str, np.ndarray], model: TavisModel, names: KeyMap
 ) -> None:
-    """Compare the norm of every gradient, some of its values, and who gets none."""
+    """Compare the norm of every gradient, some of its values, and which parameters have none."""
     trained = {name: values for name, values in model.named_parameters() if values.requires_grad}
     gradients = names.to_published(
         {name: values.grad for name, values in trained.items() if values.grad is not None}
@@ -270,7 +276,7 @@ def compare_gradients(
 
 
 def main() -> int:
-    """Run the comparison; 0 if all is within tolerance."""
+    """Run the comparison and return the exit code, 0 if all is within tolerance."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--recorded", type=Path, required=True)
     arguments = parser.parse_args()
@@ -285,9 +291,9 @@ def main() -> int:
     compare_outputs(table, recorded, ours)
     compare_gradients(table, recorded, model, names)
     trained = sum(values.numel() for values in model.parameters() if values.requires_grad)
-    table.row("parameters that train, in millions", abs(trained / 1e6 - 54.85), 54.85, 0.02)
+    table.row("trainable parameters, in millions", abs(trained / 1e6 - 54.85), 54.85, 0.02)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{trained:,} parameters train")
+    print(f"{trained:,} trainable parameters")
     print(f"{time.process_time() - start:.0f} CPU-s, peak memory {memory:.1f} GB")
     return int(table.failed)
 

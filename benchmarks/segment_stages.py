@@ -1,10 +1,10 @@
-"""Where do the seconds of `avseg segment` go?
+"""How much time does each stage of `avseg segment` take?
 
     python benchmarks/segment_stages.py [VIDEO] [--model DIR] [--frames-per-second R]
 
-Segments a video (by default one of 20 s, 360 x 640, 25 fps, made for it) in this process and prints
-a line of JSON: for each stage the seconds on the clock and of processor time (all threads), loading
-apart. A stage that runs inside another is not counted there too.
+Segments a video (by default a generated one of 20 s, 360 x 640, 25 fps) in this process and prints
+a line of JSON: elapsed and processor time (all threads) of each stage, in seconds. Loading the
+model is a stage of its own. The time of a nested stage is not counted in the stage around it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from avseg.media import stream_clips
 
 
 class Stopwatch:
-    """Adds up the time of stages, each without the stages inside it."""
+    """Stopwatch that sums the time of each stage without the stages nested in it."""
 
     def __init__(self) -> None:
         self.wall_s: defaultdict[str, float] = defaultdict(float)
@@ -38,10 +38,10 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Charge the time of the block to a stage.
+        """Count the time of a block for a stage.
 
         Args:
-            name: The stage.
+            name: Name of the stage.
 
         Yields:
             Nothing.
@@ -55,19 +55,19 @@ class Stopwatch:
             self._running.pop()
 
     def charge(self) -> None:
-        """Charge what has passed to the stage that is running."""
+        """Add the time since the last call to the current stage."""
         now = (time.perf_counter(), time.process_time())
         self.wall_s[self._running[-1]] += now[0] - self._since[0]
         self.cpu_s[self._running[-1]] += now[1] - self._since[1]
         self._since = now
 
     def watch(self, owner: Any, name: str, stage: str) -> None:
-        """Charge the calls of a function to a stage.
+        """Count all calls of a function for a stage.
 
         Args:
-            owner: The module, class or object that has it.
-            name: What it is called there.
-            stage: The stage.
+            owner: Module, class or object with the function.
+            name: Attribute name of the function.
+            stage: Name of the stage.
         """
         function: Callable[..., Any] = getattr(owner, name)
 
@@ -80,7 +80,7 @@ class Stopwatch:
 
 
 def main() -> None:
-    """Measure and print one row."""
+    """Measure all stages and print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", nargs="?", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -96,7 +96,7 @@ def main() -> None:
         chosen = SegmentOptions(frames_per_second=options.frames_per_second)
         with watch.stage("other"):
             result = segment_to_folder(segmenter, video, Path(folder, "out"), chosen)
-    del watch.wall_s["rest"], watch.cpu_s["rest"]  # making the video
+    del watch.wall_s["rest"], watch.cpu_s["rest"]  # time to generate the video
     summary = result.summary
     work_s = {
         name: sum(times.values()) - times["load model"]
@@ -114,11 +114,11 @@ def main() -> None:
 
 
 def watch_stages(watch: Stopwatch, segmenter: path.Segmenter) -> None:
-    """Put the stopwatch on the stages of the path.
+    """Wrap the functions of all stages, so that the stopwatch counts them.
 
     Args:
         watch: The stopwatch.
-        segmenter: The model and processor that will be used.
+        segmenter: The segmenter that will be used.
     """
     clips = stream_clips
 

@@ -1,12 +1,12 @@
-"""What do smaller pictures for SAM 2 save, and what do they cost?
+"""How much faster is a smaller input of SAM 2, and how much does it change the masks?
 
     python benchmarks/smaller_pictures.py DATA [--model NAME] [--sizes 96,64] [--clips 40]
         [--subset ms3] [--split test]
 
-Segments the first clips of a split of AVSBench's layout at the model's own picture size and at
-smaller ones, and prints a Markdown table: frames per second of processor time (the model's part of
-the path, all threads), J and F against the true masks, and the IoU with the masks of the model's
-own size, over the frames in which either marks something.
+Segments the first clips of a split of AVSBench's layout at the image size of the checkpoint and at
+smaller ones, and prints a Markdown table: frames per second of processor time (without decoding and
+writing, all threads), J and F against the ground truth, and the IoU with the masks at the
+checkpoint's size, over the frames in which either mask is not empty.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from avseg.segmenter import load_segmenter
 
 
 def main() -> None:
-    """Measure each size and print the table."""
+    """Measure each image size and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
@@ -53,7 +53,7 @@ def main() -> None:
     print(
         f"{options.subset}/{options.split}, {frames} frames, {torch.get_num_threads()} thread(s)\n"
     )
-    print("| picture | frames per CPU-s | times as fast | J | F of masks | IoU with own size |")
+    print("| image size | frames per CPU-s | speed-up | J | F of masks | IoU with own size |")
     print("| --- | --- | --- | --- | --- | --- |")
     for size in sizes:
         scores = metrics[size].compute()
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def overlap(own: np.ndarray, other: np.ndarray) -> list[float]:
-    """Compute the IoU of two masks, (T, H, W), in each frame where either marks something."""
+    """Compute the IoU of two masks, (T, H, W), in each frame where either is not empty."""
     either = (own | other).sum((1, 2))
     both = (own & other).sum((1, 2))
     shares: list[float] = (both[either > 0] / either[either > 0]).tolist()

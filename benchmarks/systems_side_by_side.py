@@ -1,17 +1,21 @@
-"""What does a frame cost with each system at its published size?
+"""How much time and memory does a frame need with each system at its published size?
 
     python benchmarks/systems_side_by_side.py [--systems tavis,av2t-sam2,av2t-sam1]
         [--tasks forward,train_step]
 
 TAViS at 224 pixels with 71 names, and AV2T-SAM (product of CLIP and CLAP, adapters) on SAM 2 and on
-SAM 1 at 1024 pixels; random weights, one frame with its sound, float32, towers included. Each run
-has a process of its own. Prints for each, as a line of JSON: the operations of matrix products and
-convolutions, of the whole and of TAViS's parts (counted without being done; a training step without
-what is recomputed); processor time of all threads; the peak of resident memory from the moment the
-model is loaded; and how much of that the weights are. A training step is forward, backward and
-AdamW; with AV2T-SAM the first blocks of the image encoder, as many as in the table at the end, are
-recomputed in the backward pass to fit into memory. TAViS has read its names before, once for all
-frames; that is timed apart, and so are its masks alone, without names for them.
+SAM 1 at 1024 pixels; random weights, one frame with its audio, float32, frozen towers included.
+Each measurement runs in a new process. The script prints a line of JSON for each with:
+
+- the operations of matrix products and convolutions, in total and for the parts of TAViS. They are
+  counted on the meta device; in a training step without the recomputed ones.
+- processor time of all threads, and the peak of resident memory after the model is loaded.
+- the size of the weights.
+
+A training step is forward, backward and AdamW. For AV2T-SAM, the first blocks of the image encoder
+are recomputed in the backward pass to save memory; `SYSTEMS` has their number. TAViS encodes its
+names once for all frames, so that time is measured separately, and so is a forward pass that
+predicts masks without names.
 """
 
 import argparse
@@ -44,9 +48,9 @@ class System:
     """A system at its published size.
 
     Args:
-        build: Makes the model.
-        inputs: Makes one frame with its sound for a model.
-        recomputed_blocks: Blocks of the image encoder that a training step recomputes.
+        build: Function that builds the model.
+        inputs: Function that generates the inputs of a model for one frame with its audio.
+        recomputed_blocks: Number of image encoder blocks that a training step recomputes.
     """
 
     build: Callable[[], nn.Module]
@@ -55,7 +59,7 @@ class System:
 
 
 def main() -> None:
-    """Run each task with each system, and print what it took."""
+    """Run each task with each system and print the measurements."""
     options = parse()
     if options.system:
         print(json.dumps(run(SYSTEMS[options.system], options.task)))
@@ -79,7 +83,7 @@ def parse() -> argparse.Namespace:
 
 
 def run(system: System, task: str) -> dict[str, Any]:
-    """Count the operations of one task, then do and measure it."""
+    """Count the operations of one task, then run and measure it."""
     reuse_freed_memory(TRAINING_LIMIT if task == "train_step" else None)
     operations = count(system, task)
     with no_init_weights():
@@ -118,14 +122,14 @@ def run(system: System, task: str) -> dict[str, Any]:
 
 
 def step(model: Any, clip: dict[str, Tensor]) -> None:
-    """Make one step of the optimiser."""
+    """Run one training step: forward, backward and AdamW."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-5)
     model(**clip).loss.backward()
     optimizer.step()
 
 
 def fill(model: nn.Module) -> None:
-    """Give a model random weights that keep the scale of what passes through."""
+    """Fill a model with random weights that keep the scale of activations from layer to layer."""
     with torch.no_grad():
         for name, values in model.state_dict().items():
             if not values.is_floating_point() or "log_scale" in name:
@@ -139,17 +143,17 @@ def fill(model: nn.Module) -> None:
 
 
 def count(system: System, task: str) -> dict[str, int]:
-    """Count operations on tensors without values.
+    """Count the operations of a task on the meta device.
 
-    TAViS's matching and naming look at values, and are no matrix products: it is counted up to the
-    masks and similarities that they start from.
+    The matching and naming of TAViS depend on values, which meta tensors do not have, and are no
+    matrix products. So TAViS is counted up to the masks and similarities that they start from.
 
     Args:
         system: The system.
         task: "forward" or "train_step".
 
     Returns:
-        Of all, and of the parts of TAViS.
+        Operations in total ("all"), and of each part of TAViS.
     """
     parts: dict[str, int] = {}
     with torch.device("meta"):
@@ -170,7 +174,7 @@ def count(system: System, task: str) -> dict[str, int]:
 
 
 def count_tavis(model: TavisModel, clip: dict[str, Tensor], parts: dict[str, int]) -> Tensor:
-    """Run TAViS up to what is computed from values, and count each part."""
+    """Run TAViS without matching and naming, and count the operations of each part."""
 
     def counted(part: str, call: Callable[..., Any], *arguments: Any) -> Any:
         with FlopCounterMode(display=False) as counter:
@@ -186,24 +190,24 @@ def count_tavis(model: TavisModel, clip: dict[str, Tensor], parts: dict[str, int
         embeddings=torch.empty(NAMES, config.dim, device="meta"),
     )
     sound, picture_cls = counted(
-        "ImageBind of sound and frame", model.encode_inputs, frames, sounds
+        "ImageBind of audio and frame", model.encode_inputs, frames, sounds
     )
     prompts = counted("prompts", model.build_prompts, sound, picture_cls)
     masks = counted("SAM 2", model.decode_masks, frames, sound, prompts, (1, 1), None)
     by_sound = model.bridge.compare_audio(prompts.objects, names)
     queries = masks.logits[:, :-1]
     by_picture = counted(
-        "ImageBind of what is marked", model.bridge.compare_images, frames, queries, names
+        "ImageBind of the masked frames", model.bridge.compare_images, frames, queries, names
     )
     results = (masks.logits, by_sound, by_picture, prompts.pseudo_text)
     return torch.stack([values.sum() for values in results]).sum()
 
 
 def tavis_inputs(model: TavisModel) -> dict[str, Tensor]:
-    """Make one frame with its sound, and names of about the length of AVSBench's."""
+    """Generate one frame with its audio, and names about as long as AVSBench's."""
     audio = model.config.imagebind_config.audio
     ids = torch.zeros(NAMES, 77, dtype=torch.int64)
-    ids[:, :6] = torch.arange(1, 7)  # start, "A", three tokens, and the end, which is the highest
+    ids[:, :6] = torch.arange(1, 7)  # start, "A", three tokens, end (the highest ID)
     return {
         "pixel_values": torch.rand(1, 1, 3, 224, 224),
         "audio_values": torch.randn(1, 1, 1, audio.mel_bins, audio.target_length),
@@ -212,7 +216,7 @@ def tavis_inputs(model: TavisModel) -> dict[str, Tensor]:
 
 
 def av2t_inputs(model: Av2tSamModel) -> dict[str, Tensor]:
-    """Make one frame with a second of sound."""
+    """Generate one frame with its audio window."""
     config = model.config
     return {
         "pixel_values_sam": torch.randn(1, 1, 3, 1024, 1024),

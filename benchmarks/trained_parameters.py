@@ -1,9 +1,9 @@
-"""How many values train, part by part?
+"""How many parameters are trainable in each part of AV2T-SAM?
 
     python benchmarks/trained_parameters.py
 
-Builds AV2T-SAM at published size without weights, for both backbones, each kind of features, with
-and without adapters, and prints a Markdown table. Nothing is downloaded; it takes a minute.
+Builds AV2T-SAM at its published size without weights, for both backbones, each kind of features,
+with and without adapters, and prints a Markdown table. It downloads nothing and takes a minute.
 """
 
 import itertools
@@ -19,7 +19,7 @@ SAMS: dict[str, Any] = {
     "SAM ViT-H": PromptedSam1Config(),
 }
 
-#: Name of a part, as a column of the table, and the prefix of its parameters' names.
+#: Column of the table -> prefix of the parameter names of this part.
 PARTS = {
     "mask decoder, `no_mask_embed`": "segmenter.sam.",
     "`text_hidden_fcs`": "segmenter.text_hidden_fcs.",
@@ -29,7 +29,7 @@ PARTS = {
 
 
 def count_trained(config: Av2tSamConfig) -> list[int]:
-    """Count the values that train, of each part and of the whole model."""
+    """Count the trainable parameters of each part and of the whole model."""
     with torch.device("meta"):
         model = Av2tSamModel(config)
     trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
@@ -41,7 +41,7 @@ def count_trained(config: Av2tSamConfig) -> list[int]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a Markdown table with one row for each configuration."""
     header = ["backbone", "features", "adapters", *PARTS, "all"]
     print("| " + " | ".join(header) + " |")
     print("| " + " | ".join(["---"] * 3 + ["---:"] * (len(header) - 3)) + " |")

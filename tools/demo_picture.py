@@ -1,4 +1,4 @@
-"""Make the picture at the top of the README from the overlay that `make demo` wrote.
+"""Draw the picture at the top of the README from the overlay that `make demo` wrote.
 
 python tools/demo_picture.py demo_output/demo/overlay.mp4 docs/images/demo.png
 """
@@ -11,13 +11,13 @@ from PIL import Image
 
 from avseg.media import read_clip
 
-#: Seconds of the demo that are shown side by side.
+#: Times of the frames in the picture, in seconds.
 TIMES_S = (0.4, 2.0, 3.5, 7.5)
-GAP = 6
+GAP = 6  # white pixels between two frames
 
 
 def main(overlay: Path, picture: Path) -> None:
-    """Put frames of the overlay side by side.
+    """Draw frames of the overlay side by side.
 
     Args:
         overlay: The overlay video.

@@ -1,9 +1,9 @@
-"""Make the clip that `make demo` marks, and its true masks.
+"""Synthesise the clip of `make demo` and its ground-truth masks.
 
-A SynthAVS scene of three objects in art styles, and with sounds from parameters, that training never
-showed. They start and stop at whole seconds; the first and the last second are silent. The scene was
-chosen among many as one that the model in the package marks well: it shows what is meant, not how
-good the model is.
+A SynthAVS scene of three objects. Their art styles and the parameters of their sounds do not occur
+in training. They start and stop to sound at whole seconds; the first and the last second are silent.
+The scene was selected as one that the packaged model segments well, so the demo shows what the
+method does, not how accurate the model is on average.
 
     python tools/make_demo.py examples/
 """
@@ -31,9 +31,9 @@ from avseg.synthavs.video import FRAMES_PER_SECOND, scene_time, write_video
 SEED = 92866
 SIDE = 320
 SECONDS = 10
-#: Range of an object's longer side, in frame sides.
+#: Range of an object's longer side, as a share of the frame side.
 SIZES = (0.38, 0.46)
-#: Category -> its place (x, y) in frame sides, and the seconds in which it sounds.
+#: Category -> position (x, y) as a share of the frame side, and the seconds in which it sounds.
 CAST: dict[str, tuple[tuple[float, float], range]] = {
     "bus": ((0.25, 0.32), range(1, 4)),
     "frog": ((0.75, 0.34), range(3, 6)),
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     """Write `demo.mp4` and `demo_truth.json`.
 
     Args:
-        folder: Where they go.
+        folder: Folder for both files.
     """
     clip = make_demo()
     folder.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def main(folder: Path) -> None:
 
 
 def make_demo() -> SyntheticClip:
-    """Return the scene and its sound."""
+    """Build the scene and the sounds of its objects."""
     rng = np.random.default_rng(SEED)
     objects = tuple(
         calm(place_object(rng, choose_sprite(rng, category, UNSEEN_STYLES), place, SIZES))
@@ -81,7 +81,7 @@ def make_demo() -> SyntheticClip:
 
 
 def calm(thing: MovingObject) -> MovingObject:
-    """Slow an object down, so that it stays in its place for longer than a clip of five seconds."""
+    """Slow an object down, so that it stays in the frame for all ten seconds."""
     x, y = thing.velocity
     return replace(
         thing, velocity=(0.3 * x, 0.3 * y), growth=0.2 * thing.growth, spin=0.3 * thing.spin

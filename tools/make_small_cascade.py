@@ -1,4 +1,4 @@
-"""Put a small cascade for SynthAVS together from the runs of its parts; nothing is trained.
+"""Combine a trained CLAP and a trained EVF-SAM in a small cascade for SynthAVS; nothing is trained.
 
 python tools/make_small_cascade.py RUNS OUT [CLAP_RUN EVF_SAM_RUN]
 """
@@ -13,11 +13,11 @@ from avseg.training.small_cascade import save_cascade
 def main(
     runs: str, out: str, clap: str = "clap_small", evf_sam: str = "mask_decoder_small"
 ) -> None:
-    """Save the cascade.
+    """Save the cascade and print the hash of its weights.
 
     Args:
         runs: Folder of the runs.
-        out: Where the cascade goes.
+        out: Folder for the cascade.
         clap: Run of the recipe clap_small.
         evf_sam: Run of the recipe mask_decoder_small or evf_sam_small.
     """

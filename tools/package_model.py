@@ -1,4 +1,4 @@
-"""Put a trained model into the package, with its card.
+"""Save a trained model as a packaged model, with its card.
 
 python tools/package_model.py RUN CARD.md src/avseg/checkpoints/packaged/av2t-sam-small
 """
@@ -16,7 +16,7 @@ def main(run: Path, card: Path, folder: Path) -> None:
     Args:
         run: Folder of the run.
         card: The model card, Markdown.
-        folder: Where the model goes.
+        folder: Folder for the model.
     """
     model, processor = load_checkpoint(find_checkpoint(run))
     folder.parent.mkdir(parents=True, exist_ok=True)

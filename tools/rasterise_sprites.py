@@ -1,14 +1,14 @@
-"""Rasterise the drawn objects of SynthAVS from the SVG bodies of Iconify's icon sets.
+"""Rasterise the sprites of SynthAVS from the SVG drawings of Iconify's icon sets.
 
-Run once when a category or a style is added; the result is committed. Needs `pip install resvg-py`
+Run it when a category or a style is added, and commit the result. It needs `pip install resvg-py`
 and the unpacked npm packages `@iconify-json/SET` (each carries its `icons.json` and `info.json`):
 
     npm pack @iconify-json/noto && mkdir -p icons/noto && tar xzf iconify-json-noto-*.tgz -C icons/noto
     python tools/rasterise_sprites.py icons/ src/avseg/synthavs/assets
 
-Writes one sheet `STYLE.png` for each style (RGBA, one square cell for each drawing, drawing cropped
-to its alpha and centred) and `sprites.json`, which says what stands in which cell, from which
-version of the package, under which licence.
+Writes one sheet `STYLE.png` for each style (RGBA, one square cell for each drawing, cropped to its
+visible pixels and centred) and `sprites.json`, which lists the drawing in each cell, the version of
+the package, and its licence.
 """
 
 import io
@@ -26,7 +26,7 @@ from scipy.ndimage import binary_fill_holes
 CELL = 104  # side of a cell in pixels
 RENDER = 320  # side at which the SVG is drawn before it is cropped and reduced
 
-#: Category -> names of its drawings; each style uses those that it has.
+#: Category -> names of its drawings. No style has all of them.
 DRAWINGS: dict[str, tuple[str, ...]] = {
     "dog": ("dog", "dog-face", "poodle", "guide-dog", "dogside", "dog-side", "sitting-dog", "dog-fill"),
     "cat": ("cat", "cat-face", "catside", "black-cat", "cat-fill"),
@@ -68,7 +68,7 @@ DRAWINGS: dict[str, tuple[str, ...]] = {
               "woman-cook-1", "woman-cook", "woman-singer", "woman-red-hair", "face-woman", "woman-curly-hair"),
 }  # fmt: skip
 
-#: Icon sets; the ones drawn in one ink are kept as ink on a filled silhouette and coloured in the scene.
+#: Icon sets. Sets with one colour (INK_STYLES) are stored as ink on a filled silhouette; the scene colours them.
 STYLES = (
     "noto",
     "noto-v1",
@@ -81,7 +81,7 @@ STYLES = (
     "openmoji",
 )
 INK_STYLES = ("fluent-emoji-high-contrast", "mdi", "game-icons", "ph")
-#: Drawings that fill their square, or that show something else than the category.
+#: Excluded drawings: they fill their whole square, or do not show the category.
 LEFT_OUT = {
     ("fxemoji", "ship"), ("fxemoji", "speedboat"), ("streamline-emojis", "ship"),
     ("openmoji", "ship"), ("openmoji", "ferry"), ("mdi", "piano"), ("mdi", "scooter"), ("ph", "scooter"),
@@ -126,13 +126,13 @@ def main(icons: Path, out: Path) -> None:
 
 
 def info(package: Path) -> dict[str, Any]:
-    """Return what the set says of itself."""
+    """Read the metadata of an icon set."""
     about: dict[str, Any] = json.loads((package / "info.json").read_text())
     return about
 
 
 def draw(data: dict[str, Any], name: str, ink: bool) -> Image.Image | None:
-    """Return one drawing in a cell, or None if the set has no drawing of that name."""
+    """Rasterise one drawing into a cell; return None if the set has no drawing of that name."""
     parent = data.get("aliases", {}).get(name, {}).get("parent", name)
     icon = data["icons"].get(parent)
     if icon is None:

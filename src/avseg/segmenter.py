@@ -24,7 +24,9 @@ from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
 from avseg.types import Clip, NamedSource, Segmentation
 
-#: Frames in one forward pass, and in one chunk of a streamed video.
+#: Frames in one forward pass, and in one chunk of a streamed video. More frames at once need more
+#: memory and save little time: av2t-sam-small takes 1.44, 1.31, 1.25, 1.23 and 1.21 s of CPU time
+#: for 80 frames of the demo with 4, 8, 16, 32 and 64 frames at once (one thread).
 FRAMES_PER_FORWARD = 16
 
 #: RMS level, relative to full scale, below which an audio window counts as silent. The rounding
@@ -342,7 +344,7 @@ def load_segmenter(
 
 def _is_audible(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Return which audio windows, (T, S), have an RMS above the silence threshold, (T,)."""
-    # In float64: the squares of a quiet window are near 1e-7, and their sum must not lose them.
+    # float64, so that the rounding of a long sum cannot move a window across the threshold.
     rms = np.sqrt(np.square(windows, dtype=np.float64).mean(axis=1))
     audible: npt.NDArray[np.bool_] = rms > 10 ** (SILENCE_DBFS / 20)
     return audible
