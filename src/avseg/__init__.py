@@ -27,6 +27,7 @@ __all__ = [
     "segment",
     "stream_clips",
     "synthesize_data",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from avseg.media import probe, read_clip, stream_clips
     from avseg.segmenter import Segmenter, load_segmenter
     from avseg.synthavs.synthesize import synthesize_data
+    from avseg.training import train
     from avseg.types import Clip, Segmentation, VideoInfo
 else:
     # Hidden from type checkers: to them, a misspelt name must stay an error.
@@ -62,6 +64,7 @@ else:
         "segment": "batch",
         "stream_clips": "media",
         "synthesize_data": "synthavs.synthesize",
+        "train": "training",
     }
 
     def __getattr__(name: str) -> object:

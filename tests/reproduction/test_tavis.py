@@ -13,7 +13,7 @@ from avseg.reproduction.reproduce import reproduce
 from avseg.reproduction.tavis import ABLATIONS, PAPER, ROWS, TavisTables
 from avseg.synthavs.categories import SEEN
 from avseg.training.recipe import Recipe, load_recipe
-from avseg.training.validation import resolve_recipe
+from avseg.training.validation import validate
 from tests.training import tiny
 from tests.training.tasks.test_tavis import MODEL
 
@@ -111,12 +111,12 @@ def test_a_row_trains_without_what_it_leaves_out() -> None:
     assert (*ABLATIONS, "zero-shot") == ROWS
     for row, (_, options) in ABLATIONS.items():
         assert options.items() <= varied(row).model.items()
-        resolve_recipe(varied(row))
+        validate(varied(row))
 
 
 def test_the_zero_shot_row_learns_no_name_of_an_unseen_category() -> None:
     recipe = varied("zero-shot")
-    resolve_recipe(recipe)
+    validate(recipe)
     assert recipe.data["classes"] == list(SEEN)
     assert recipe.data["tested"] == [
         "s4/test_seen",

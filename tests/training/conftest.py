@@ -10,9 +10,8 @@ import torch
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.corpora import load_sound_bank
 from avseg.synthavs.writer import write_synthavs
-from avseg.training.pretraining import imagebind as binding
+from avseg.training.pretraining import builders
 from avseg.training.run import run_recipe
-from avseg.training.tasks import registry as tasks
 from tests.training import tiny
 
 
@@ -29,9 +28,8 @@ def one_thread() -> Iterator[None]:
 def one_second_of_each_category() -> Iterator[None]:
     """Synthesise as little sound as will do."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (binding, tasks):
-            patch.setattr(module, "_EVALUATION_RECORDINGS", 1)
-            patch.setattr(module, "load_sound_bank", partial(load_sound_bank, seconds=1))
+        patch.setattr(builders, "_EVALUATION_RECORDINGS", 1)
+        patch.setattr(builders, "load_sound_bank", partial(load_sound_bank, seconds=1))
         yield
 
 

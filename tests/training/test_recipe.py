@@ -16,8 +16,8 @@ from avseg.training.recipe import (
     recipe_names,
     seed_recipe,
 )
-from avseg.training.tasks.registry import TASKS
-from avseg.training.validation import check_trainer_options, read_task_options, resolve_recipe
+from avseg.training.tasks.options import TASKS
+from avseg.training.validation import validate
 from tests.training.tiny import CLIP
 
 #: What a recipe may start from besides runs.
@@ -35,8 +35,7 @@ def test_the_package_has_a_recipe_for_each_task_and_each_backbone_and_subset_of_
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
     recipe = load_recipe(name)
-    read_task_options(recipe)
-    check_trainer_options(recipe)
+    validate(recipe)
     assert set(recipe.start_from) <= {WHOLE, *TASKS[recipe.task].part_prefixes}
     assert set(recipe.start_from.values()) <= PUBLISHED | set(recipe_names())
 
@@ -45,10 +44,10 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
 def test_what_is_shown_of_a_recipe_is_a_recipe_that_does_the_same(
     name: str, tmp_path: Path
 ) -> None:
-    shown = resolve_recipe(load_recipe(name))
+    shown = validate(load_recipe(name)).as_recipe()
     path = tmp_path / f"{name}.yaml"
     path.write_text(shown.to_yaml())
-    assert resolve_recipe(load_recipe(str(path))) == shown
+    assert validate(load_recipe(str(path))).as_recipe() == shown
     assert {"warmup_steps", "adam_beta2"} <= shown.trainer.keys()
 
 
@@ -59,7 +58,7 @@ def test_each_row_of_the_paper_is_a_recipe_with_settings(
     name: str, adapters: str, features: str
 ) -> None:
     settings = [f"model.features={features}", f"model.adapters={adapters}"]
-    shown = resolve_recipe(change_recipe(load_recipe(name), settings))
+    shown = validate(change_recipe(load_recipe(name), settings)).as_recipe()
     assert (shown.model["features"], shown.model["adapters"]) == (features, adapters == "true")
     assert shown.model["sam_config"]["image_size"] == 1024
     assert shown.model["sam_config"]["model_type"] == f"avseg-prompted-sam{name[8]}"
@@ -148,10 +147,10 @@ def test_deep_settings_leave_their_neighbours_and_the_recipe_alone() -> None:
 
 
 def test_the_weights_that_a_run_leaves_are_set_and_shown() -> None:
-    assert resolve_recipe(load_recipe("sama_small")).save == "whole"
-    assert resolve_recipe(load_recipe("av2t_sam2_s4")).save == "trained"
+    assert validate(load_recipe("sama_small")).save == "whole"
+    assert validate(load_recipe("av2t_sam2_s4")).save == "trained"
     changed = change_recipe(load_recipe("av2t_sam2_s4"), ["save=whole"])
-    assert resolve_recipe(changed).save == "whole"
+    assert validate(changed).save == "whole"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,60 +17,13 @@ from safetensors.torch import load_file
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
-from avseg.training import validation as resolving
 from avseg.training.feature_cache import FeatureCache
-from avseg.training.recipe import Recipe, change_recipe
+from avseg.training.recipe import change_recipe
 from avseg.training.run import find_checkpoint, run_recipe
 from avseg.training.trainer import find_frozen
 from tests.segmenters import make_video
 from tests.training import tiny
-
-
-def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
-    return replace(recipe, **{section: getattr(recipe, section) | options})
-
-
-@pytest.mark.parametrize(
-    ("recipe", "message"),
-    [
-        (replace(tiny.CLIP, task="image-txt"), "no task 'image-txt'; there are image-text, audio"),
-        (changed(tiny.CLIP, "data", sizes=3), "data has no option 'sizes'; did you mean size"),
-        (changed(tiny.CLIP, "data", prompts=3), "no option 'prompts'; there are measured_size, se"),
-        (changed(tiny.CLIP, "data", size="many"), "data.size must be of type int, got 'many'"),
-        (changed(tiny.BRIDGE, "data", train="s4/train"), "must be a list of names, got 's4/train'"),
-        (replace(tiny.CLIP, data={"size": 4}), "data lacks seed, measured_size"),
-        (changed(tiny.CLIP, "trainer", max_step=3), "no option 'max_step'; did you mean max_steps"),
-        (changed(tiny.CLIP, "trainer", output_dir="x"), "'output_dir'; the run decides it"),
-        (changed(tiny.CLIP, "trainer", zzz=1), "'zzz'; it takes the options of Hugging Face's"),
-        (changed(tiny.CLIP, "trainer", learning_rate="5e-4"), "must be a number, got the text '5e"),
-        (changed(tiny.CLIP, "trainer", lr_scheduler_type="cosin"), "trainer: .*cosin"),
-        (changed(tiny.CLIP, "memory", recomputed=3), "memory has no option 'recomputed'"),
-        (changed(tiny.CLIP, "memory", recomputed_blocks="all"), "must be of type int, got 'all'"),
-        (replace(tiny.CLIP, sizes="huge"), "sizes must be small or published, got 'huge'"),
-        (changed(tiny.BRIDGE, "trainer", metric_for_best_model="ms3_test_seen_j"), "on a test spl"),
-        (changed(tiny.BRIDGE, "trainer", load_best_model_at_end=True), "needs metric_for_best_mo"),
-        (changed(tiny.CLIP, "trainer", report_to=["wandb"]), "wandb is not installed; pip install"),
-        (changed(tiny.CLIP, "model", feature="clip"), "model: .*no option feature"),
-        (changed(tiny.CLIP, "model", features="ears"), "(?s)model: .*ears"),
-        (
-            changed(tiny.CLIP, "start_from", clip="x"),
-            "no option 'clip'; there are model",
-        ),
-        (
-            changed(tiny.SEGMENTER, "start_from", clap="x"),
-            "'clap'; there are model, sam, segmenter, stem",
-        ),
-        (changed(tiny.BRIDGE, "start_from", clip="cilp"), "no run 'cilp'.*avseg train cilp"),
-    ],
-)
-def test_a_wrong_recipe_is_refused_before_anything_is_written(
-    recipe: Recipe, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resolving, "find_spec", lambda _: None)  # whatever is installed here
-    with pytest.raises(TrainingError, match=message):
-        run_recipe(recipe, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert not (tmp_path / "sounds").exists()
+from tests.training.tiny import changed
 
 
 def test_a_run_leaves_weights_measures_and_what_made_them(runs: Path) -> None:

@@ -18,12 +18,11 @@ from avseg.checkpoints.loading import Memory, load_checkpoint
 from avseg.checkpoints.model_folder import file_sha256
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
-from avseg.errors import CheckpointError, TrainingError
+from avseg.errors import CheckpointError
 from avseg.segmenter import load_segmenter
 from avseg.training.recipe import Recipe
 from avseg.training.run import run_recipe
 from avseg.training.trainer import find_frozen
-from avseg.training.validation import saved_form
 from tests.training import tiny
 from tests.training.tasks.test_baselines import SAMA, TPAVI
 from tests.training.test_run import SAVING, assert_same_weights, stop_after
@@ -257,15 +256,3 @@ def test_a_text_prompted_run_with_frozen_encoders_leaves_its_model(runs: Path) -
     model = load_file(runs / "frozen_encoders" / "evf_sam" / "model.safetensors")
     assert own.keys() < load_file(runs / "segmenter" / "model.safetensors").keys()
     assert model.keys() - own.keys()
-
-
-@pytest.mark.parametrize(("sizes", "form"), [("small", "whole"), ("published", "trained")])
-def test_small_models_are_whole_unless_the_recipe_says_otherwise(sizes: str, form: str) -> None:
-    assert saved_form(replace(tiny.BRIDGE, sizes=sizes)) == form
-    assert saved_form(replace(tiny.BRIDGE, sizes=sizes, save="whole")) == "whole"
-
-
-def test_another_form_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="save must be trained or whole, got 'all'"):
-        run_recipe(replace(tiny.CLIP, save="all"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()

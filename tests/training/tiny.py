@@ -5,6 +5,12 @@ from typing import Any
 
 from avseg.training.recipe import Recipe
 
+
+def changed(recipe: Recipe, section: str, **options: Any) -> Recipe:
+    """Return a recipe with options of one section changed."""
+    return replace(recipe, **{section: getattr(recipe, section) | options})
+
+
 #: Sizes that differ from the small model's.
 MODEL: dict[str, Any] = {
     "sam_config": {

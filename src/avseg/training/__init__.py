@@ -1,1 +1,5 @@
-"""Training by Hugging Face's Trainer: a recipe in, weights that load out."""
+"""Training from recipes, with Hugging Face's Trainer."""
+
+from avseg.training.run import train
+
+__all__ = ["train"]

@@ -15,7 +15,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from avseg.models.outputs import resize_logits
-from avseg.training.trainer import to_device
+from avseg.training.tasks.task import Task
+from avseg.training.trainer import AvsegTrainer, to_device
 
 #: Clips shown of each data set.
 _SHOWN = 4
@@ -80,6 +81,18 @@ class ExampleMasks(TensorBoardCallback):
             (resize_logits(logits, truth.shape[-2:]) > 0).numpy(),
             truth.numpy(),
         )
+
+
+def show_masks(trainer: AvsegTrainer, task: Task) -> None:
+    """Add example masks to a trainer that reports to TensorBoard, if its task predicts masks.
+
+    Args:
+        trainer: The trainer; changed in place.
+        task: The task that it trains.
+    """
+    if task.frames_of is not None and "tensorboard" in (trainer.args.report_to or ()):
+        trainer.remove_callback(TensorBoardCallback)  # the new callback does the same and more
+        trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
 
 
 def draw_masks(

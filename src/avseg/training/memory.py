@@ -1,10 +1,12 @@
 """Training in less memory: what to compute again, and which weights to leave in their file."""
 
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avseg.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class MemoryOptions:
     frozen_in_file: bool = False
 
 
-def recompute_blocks(model: nn.Module, count: int) -> None:
+def recompute_blocks(model: "nn.Module", count: int) -> None:
     """Let a model's image encoder compute its first blocks again in the backward pass.
 
     Args:

@@ -4,19 +4,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avseg.checkpoints.catalog import find_checkpoint
-from avseg.checkpoints.delta import (
-    FileWeights,
-    FrozenPart,
-    frozen_parts_of,
-    merge_tensors,
-    open_weights,
-)
-from avseg.checkpoints.importing import read_tower
-from avseg.checkpoints.keymaps.formats import detect_format
 from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
 from avseg.checkpoints.model_folder import (
     TRAINED_FILE,
@@ -24,8 +14,12 @@ from avseg.checkpoints.model_folder import (
     recorded_licences,
     weights_file,
 )
-from avseg.checkpoints.reading import read_published
 from avseg.errors import CheckpointError, TrainingError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from avseg.checkpoints.delta import FrozenPart
 
 _log = logging.getLogger(__name__)
 
@@ -81,15 +75,36 @@ def find_part(source: str, runs: Path, prefix: str) -> Part:
     path = Path(source)
     if path.is_file():
         return Part(path, is_published=True)
-    if not path.is_dir() and not (runs / source).is_dir():
-        if source in RELEASES or source in BACKBONES:  # of the latter, this says how to get it
-            folder = find_checkpoint(source).folder
-            return Part(folder / WEIGHTS_FILE, prefix, source=source)
-        if source in TOWER_FILES:
-            from avseg.checkpoints.download import download  # slow to import
+    if not _is_published_name(source, runs):
+        return Part(find_weights(source, runs), prefix)
+    if source in TOWER_FILES:
+        from avseg.checkpoints.download import download  # slow to import
 
-            return Part(download(TOWER_FILES[source]), is_published=True, source=source)
-    return Part(find_weights(source, runs), prefix)
+        return Part(download(TOWER_FILES[source]), is_published=True, source=source)
+    return Part(find_checkpoint(source).folder / WEIGHTS_FILE, prefix, source=source)
+
+
+def check_source(source: str, runs: Path) -> None:
+    """Raise an error if there is nothing that a part of a model can start from; download nothing.
+
+    Args:
+        source: As for `find_part`.
+        runs: Folder of the runs.
+
+    Raises:
+        TrainingError: If the run is missing, or did not finish.
+        CheckpointError: If it is a published backbone that has to be downloaded by hand.
+    """
+    if source in BACKBONES and _is_published_name(source, runs):
+        find_checkpoint(source)  # raises the error that explains the download
+    elif not Path(source).is_file() and not _is_published_name(source, runs):
+        find_weights(source, runs)
+
+
+def _is_published_name(source: str, runs: Path) -> bool:
+    """Return whether a source names published weights; a run of the same name comes first."""
+    is_local = Path(source).is_dir() or (runs / source).is_dir()
+    return not is_local and source in {*RELEASES, *BACKBONES, *TOWER_FILES}
 
 
 def find_weights(run: str, runs: Path) -> Path:
@@ -133,11 +148,14 @@ def part_licences(part: Part) -> list[str | None]:
     """
     if not part.is_published:
         return recorded_licences(part.weights.parent)
+    from avseg.checkpoints.keymaps.formats import detect_format
+    from avseg.checkpoints.reading import read_published
+
     found = detect_format(read_published(part.weights).tensors)
     return [found.licence] if found else []
 
 
-def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Part]) -> None:
+def load_parts(modules: Mapping[str, "nn.Module | None"], parts: Mapping[str, Part]) -> None:
     """Load parts of a model from the runs that trained them.
 
     Args:
@@ -153,7 +171,7 @@ def load_parts(modules: Mapping[str, nn.Module | None], parts: Mapping[str, Part
             load_part(module, part)
 
 
-def load_part(module: nn.Module, part: Part) -> None:
+def load_part(module: "nn.Module", part: Part) -> None:
     """Load a part of the model from the run that trained it.
 
     Args:
@@ -164,6 +182,9 @@ def load_part(module: nn.Module, part: Part) -> None:
         TrainingError: If the file does not hold exactly the part.
         CheckpointError: If a frozen part of a run is missing, or has changed.
     """
+    from avseg.checkpoints.delta import FileWeights, merge_tensors, open_weights
+    from avseg.checkpoints.importing import read_tower
+
     wanted = module.state_dict()
     if part.is_published:
         pieces = [FileWeights(read_tower(part.weights, wanted))]
@@ -195,7 +216,7 @@ def load_part(module: nn.Module, part: Part) -> None:
     vars(module)[_LOADED] = part
 
 
-def loaded_parts(model: nn.Module) -> list[tuple[FrozenPart, Path]]:
+def loaded_parts(model: "nn.Module") -> "list[tuple[FrozenPart, Path]]":
     """List the files from which a model's parts were loaded, and where they are.
 
     Args:
@@ -216,7 +237,9 @@ def loaded_parts(model: nn.Module) -> list[tuple[FrozenPart, Path]]:
     return found
 
 
-def _files_of(part: Part, into: str) -> list[tuple[FrozenPart, Path]]:
+def _files_of(part: Part, into: str) -> "list[tuple[FrozenPart, Path]]":
+    from avseg.checkpoints.delta import FrozenPart, frozen_parts_of
+
     if part.weights.name == TRAINED_FILE:
         return frozen_parts_of(part.weights, into, part.prefix)
     whole = FrozenPart.of_file(

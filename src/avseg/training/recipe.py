@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,8 @@ class Recipe:
 
     Attributes:
         name: The file's name without its ending.
-        task: What is learned, a key of `tasks.TASKS`.
-        data: Options of the task, see its class in `tasks`.
+        task: Name of the task, a key of `tasks.options.TASKS`.
+        data: Options of the task, see its class in `tasks.options`.
         trainer: Options of Hugging Face's `TrainingArguments`.
         sizes: Which model's sizes it starts from, one of `SIZES`.
         model: Options that differ from that model's.
@@ -73,23 +74,27 @@ def recipe_names() -> list[str]:
     )
 
 
-def load_recipe(recipe: str) -> Recipe:
-    """Read a recipe.
+def load_recipe(recipe: str, *, changes: Sequence[str] = (), seed: int | None = None) -> Recipe:
+    """Read a recipe, and change options of it.
 
-    One that `extends` another has the other's options, but for those it gives itself.
+    A recipe that `extends` another one has the other's options, except those that it sets itself.
 
     Args:
-        recipe: Name of one in the package, or path of a YAML file.
+        recipe: Name of a recipe in the package, or path of a YAML file.
+        changes: As for `change_recipe`.
+        seed: As for `seed_recipe`; None leaves the recipe's own.
 
     Returns:
         The recipe.
 
     Raises:
-        TrainingError: If there is no such recipe, or it is not made as recipes are.
+        TrainingError: If there is no such recipe, the file is not a recipe, or a change is not of
+            the form "section.option=value".
     """
     options = _read_options(recipe, ())
     _check_sections(recipe, options)
-    return Recipe(name=Path(recipe).stem, **options)
+    changed = change_recipe(Recipe(name=Path(recipe).stem, **options), changes)
+    return changed if seed is None else seed_recipe(changed, seed)
 
 
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -157,8 +162,10 @@ def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
     elif recipe in recipe_names():
         text = (_PACKAGED / f"{recipe}.yaml").read_text(encoding="utf-8")
     else:
+        near = get_close_matches(recipe, recipe_names(), n=1)
+        hint = f"did you mean {near[0]}? The" if near else "the"
         raise TrainingError(
-            f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}. "
+            f"there is no recipe {recipe!r}; {hint} package has {', '.join(recipe_names())}. "
             "Give one of these names or the path of a YAML file."
         )
     try:

@@ -1,94 +1,165 @@
-"""Run a recipe: check it, build its task, train, save; resume where a run stopped."""
+"""Running a recipe: validate it, build its task, train, save; continue where a run was stopped.
+
+torch and transformers are imported inside the functions that need them, so that a wrong recipe is
+reported before they are loaded.
+"""
 
 import json
 import logging
+import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from accelerate import PartialState
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import set_seed
-from transformers.integrations.integration_utils import TensorBoardCallback
-
+from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions
-from avseg.environment import describe_environment
 from avseg.errors import TrainingError
-from avseg.training.example_masks import ExampleMasks
-from avseg.training.feature_cache import FeatureCache
-from avseg.training.memory import recompute_blocks
 from avseg.training.parts import part_licences
-from avseg.training.recipe import Recipe
-from avseg.training.saving import save_weights
-from avseg.training.tasks.task import Materials
-from avseg.training.trainer import AvsegTrainer
-from avseg.training.validation import (
-    check_trainer_options,
-    find_materials,
-    read_memory_options,
-    read_task_options,
-    saved_form,
-    training_arguments,
-)
+from avseg.training.recipe import Recipe, load_recipe
+from avseg.training.validation import Plan, validate
+
+if TYPE_CHECKING:
+    import torch
 
 _log = logging.getLogger(__name__)
 
-#: What was run, as it was resolved.
+#: The recipe of a run, with the changes of the command line.
 RECIPE_FILE = "recipe.json"
 #: The measures at the end; a run that has this file is complete.
 METRICS_FILE = "metrics.json"
 
-#: Written last into a checkpoint: one without it was cut short.
+#: Written last into a checkpoint: without it, the checkpoint is incomplete.
 _STATE_FILE = "trainer_state.json"
-#: A pickle of the options; the same are in `RECIPE_FILE`, for which nobody has to unpickle.
+#: A pickle of the trainer's options. They are in `RECIPE_FILE` too, which can be read safely.
 _PICKLED_ARGUMENTS = "training_args.bin"
+#: Folder beside the runs that keeps synthesised recordings.
+_SOUNDS = "sounds"
+
+
+def train(
+    recipe: str,
+    *,
+    output: str | Path | None = None,
+    data: str | Path | None = None,
+    seed: int | None = None,
+    changes: Sequence[str] = (),
+    feature_cache: str | Path | None = None,
+) -> dict[str, float]:
+    """Train a model from a recipe; the same call continues a run that was stopped.
+
+    Args:
+        recipe: Name of a recipe in the package, or path of a YAML file.
+        output: Folder of the run; None for runs/NAME. Runs that the recipe starts from are looked
+            up beside it.
+        data: Folder of the data sets, for recipes that read some.
+        seed: Seed of the training, and of the data if the recipe draws them; None for the recipe's.
+        changes: Options to change, each "section.option=value", such as "trainer.max_steps=10".
+        feature_cache: Folder that keeps the features of frozen parts for later runs; None for a
+            folder in avseg's cache, "none" to keep them in memory.
+
+    Returns:
+        The measures at the end, the same in every process that trains.
+
+    Raises:
+        TrainingError: If the recipe is wrong, or the folder has a run of another recipe.
+        OutputError: If the feature cache cannot be written.
+    """
+    cache: Path | None = cache_folder() / "features"
+    if feature_cache is not None:
+        cache = None if str(feature_cache) == "none" else Path(feature_cache)
+    return run_recipe(
+        load_recipe(recipe, changes=changes, seed=seed),
+        default_output(recipe) if output is None else Path(output),
+        None if data is None else Path(data),
+        cache,
+    )
+
+
+def default_output(recipe: str) -> Path:
+    """Return the folder of a recipe's run if none is chosen: runs/NAME."""
+    return Path("runs") / Path(recipe).stem
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process that trains, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
 def run_recipe(
     recipe: Recipe, output: Path, data: Path | None = None, feature_cache: Path | None = None
 ) -> dict[str, float]:
-    """Train what a recipe says; a run that was stopped goes on from its last checkpoint.
+    """Train a model from a loaded recipe, or continue a stopped run from its last checkpoint.
 
-    Everything in the recipe is checked before anything is built or written.
+    The recipe is validated before anything is built or written.
 
     Args:
         recipe: The recipe.
-        output: Folder of the run: `checkpoint-*` on the way; at the end `model.safetensors` or
-            `trained.safetensors` (`Recipe.save`), for a whole model also its configuration and
-            processor, and `metrics.json`; of a text-prompted model the usable part is in the
-            folder `evf_sam`. `recipe.json` and
-            `environment.json` say what was run, and with what. Runs that `start_from` names, and
-            synthesised recordings, lie beside it.
+        output: Folder of the run. During the training it gets `checkpoint-*`; at the end
+            `model.safetensors` or `trained.safetensors` (`Recipe.save`), for a whole model also its
+            configuration and processor, and `metrics.json`. A text-prompted model that can be
+            loaded is in the folder `evf_sam`. `recipe.json` and `environment.json` record what was
+            run, and with which software. Runs that `start_from` names, and synthesised recordings,
+            are beside the folder.
         data: Folder of the data sets, for tasks that read some.
-        feature_cache: Folder that keeps what frozen parts say of the data from run to run; None
-            keeps it in memory. It may be shared by runs that go on at the same time.
+        feature_cache: Folder that keeps the features of frozen parts for later runs; None keeps
+            them in memory. Several runs may use it at the same time.
 
     Returns:
         The measures at the end.
 
     Raises:
-        TrainingError: If the recipe has an unknown or wrong option, names a run that is not there,
-            or the folder holds a run of another recipe.
-        OutputError: If the feature cache cannot be written to.
+        TrainingError: If the recipe has an unknown or wrong option, names a run that is missing, or
+            the folder has a run of another recipe.
+        OutputError: If the feature cache cannot be written.
     """
-    options = read_task_options(recipe)
-    check_trainer_options(recipe)
-    form = saved_form(recipe)
-    materials = find_materials(recipe, output.parent, data)
+    plan = validate(recipe, output.parent, data)
     _check_same_recipe(recipe, output)
-    arguments = training_arguments(recipe, output)
+    return run_plan(plan, output, data, feature_cache)
+
+
+def run_plan(
+    plan: Plan, output: Path, data: Path | None, feature_cache: Path | None
+) -> dict[str, float]:
+    """Train a model from a validated recipe.
+
+    Args:
+        plan: The validated recipe.
+        output: As for `run_recipe`.
+        data: As for `run_recipe`.
+        feature_cache: As for `run_recipe`.
+
+    Returns:
+        The measures at the end.
+
+    Raises:
+        TrainingError: If options of the trainer contradict each other, or the task cannot be built.
+        OutputError: If the feature cache cannot be written.
+    """
+    from transformers import set_seed
+
+    from avseg.training.example_masks import show_masks
+    from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
+    from avseg.training.memory import recompute_blocks
+    from avseg.training.tasks.task import TaskInputs
+    from avseg.training.trainer import AvsegTrainer, training_arguments
+
+    arguments = training_arguments(plan, output)
     set_seed(arguments.seed)
-    materials = replace(materials, device=arguments.device)
-    if feature_cache is not None:
-        materials = replace(materials, features=FeatureCache(feature_cache))
-    with arguments.main_process_first():  # the others then find what it made and kept
-        task = options.build(materials)
-    memory = read_memory_options(recipe)
-    if memory.recomputed_blocks:
-        recompute_blocks(task.model, memory.recomputed_blocks)
+    inputs = TaskInputs(
+        config=plan.config,
+        parts=plan.parts,
+        data=data,
+        sounds=output.parent / _SOUNDS,
+        features=FeaturesInMemory() if feature_cache is None else FeatureCache(feature_cache),
+        device=arguments.device,
+    )
+    with arguments.main_process_first():  # the other processes then read what the first computed
+        task = plan.task.build(inputs)
+    if plan.memory.recomputed_blocks:
+        recompute_blocks(task.model, plan.memory.recomputed_blocks)
     trainer = AvsegTrainer(
         model=task.model,
         args=arguments,
@@ -97,16 +168,14 @@ def run_recipe(
         measure=task.measure,
         data_collator=task.collate,
     )
-    if task.frames_of is not None and "tensorboard" in (arguments.report_to or ()):
-        trainer.remove_callback(TensorBoardCallback)
-        trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
+    show_masks(trainer, task)
     checkpoint = find_checkpoint(output)
     if trainer.is_world_process_zero():
-        _record_start(recipe, materials, output, checkpoint, arguments.device)
+        _record_start(plan, output, data, checkpoint, arguments.device)
     with _attention(arguments.device):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         metrics = trainer.evaluate(task.measured | task.tested)
-    save_weights(trainer, output, form)
+    trainer.save_weights(output, plan.save)
     trainer.save_state()
     if trainer.is_world_process_zero():
         (output / _PICKLED_ARGUMENTS).unlink(missing_ok=True)
@@ -116,31 +185,26 @@ def run_recipe(
     return metrics
 
 
-def is_first_process() -> bool:
-    """Say whether this process writes and prints for all that train together."""
-    return bool(PartialState().is_main_process)
-
-
 def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
-    """Read the measures of a run that came to its end.
+    """Read the measures of a run that is complete.
 
     Args:
         output: Folder of the run.
-        recipe: What it must be a run of.
+        recipe: Recipe of which it must be a run.
 
     Returns:
-        The measures; None if there is no such run, or it is not done.
+        The measures; None if there is no such run, or it is not complete.
 
     Raises:
         TrainingError: If it is a run of another recipe.
     """
     _check_same_recipe(recipe, output)
-    metrics: dict[str, float] | None = _loads(output / METRICS_FILE)
+    metrics: dict[str, float] | None = _read_json(output / METRICS_FILE)
     return metrics
 
 
 def find_checkpoint(output: Path) -> Path | None:
-    """Find the last checkpoint of a run that was written to its end.
+    """Find the last complete checkpoint of a run.
 
     Args:
         output: Folder of the run.
@@ -148,26 +212,26 @@ def find_checkpoint(output: Path) -> Path | None:
     Returns:
         The checkpoint, or None.
     """
-    complete = [path.parent for path in output.glob(f"checkpoint-*/{_STATE_FILE}") if _loads(path)]
+    complete = [p.parent for p in output.glob(f"checkpoint-*/{_STATE_FILE}") if _read_json(p)]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _check_same_recipe(recipe: Recipe, output: Path) -> None:
-    """Refuse to go on with a run of another recipe, whose checkpoints would not fit or mislead."""
-    there = _loads(output / RECIPE_FILE)
-    if not there:
+    """Raise an error if a folder has a run of another recipe, whose checkpoints would not fit."""
+    recorded = _read_json(output / RECIPE_FILE)
+    if not recorded:
         return
     now = json.loads(json.dumps(asdict(recipe)))
     differing = [
         f"{section}.{name} {old.get(name)!r}, now {new.get(name)!r}"
         for section in ("data", "trainer", "model", "start_from")
-        for old, new in [(there.get(section, {}), now[section])]
+        for old, new in [(recorded.get(section, {}), now[section])]
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
     for name in ("sizes", "task"):
-        if there.get(name) != now[name]:
-            differing.insert(0, f"{name} {there.get(name)!r}, now {now[name]!r}")
+        if recorded.get(name) != now[name]:
+            differing.insert(0, f"{name} {recorded.get(name)!r}, now {now[name]!r}")
     if differing:
         raise TrainingError(
             f"{output}: holds a run of another recipe ({'; '.join(differing[:3])}); name another "
@@ -176,22 +240,25 @@ def _check_same_recipe(recipe: Recipe, output: Path) -> None:
 
 
 def _record_start(
-    recipe: Recipe,
-    materials: Materials[Any],
+    plan: Plan,
     output: Path,
+    data: Path | None,
     checkpoint: Path | None,
-    device: torch.device,
+    device: "torch.device",
 ) -> None:
+    """Write the recipe, and add this start to the list of the run's starts."""
+    from avseg.environment import describe_environment
+
     output.mkdir(parents=True, exist_ok=True)
-    _write_json(output / RECIPE_FILE, asdict(recipe))
-    starts = _loads(output / ENVIRONMENT_FILE) or []
+    _write_json(output / RECIPE_FILE, asdict(plan.recipe))
+    starts = _read_json(output / ENVIRONMENT_FILE) or []
     parts = {
         name: {
             "path": str(part.weights),
             "sha256": file_sha256(part.weights),
             "licences": part_licences(part),
         }
-        for name, part in materials.parts.items()
+        for name, part in plan.parts.items()
     }
     limits = restrictions(licence for part in parts.values() for licence in part["licences"])
     if limits:
@@ -206,7 +273,7 @@ def _record_start(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "resumed_from": checkpoint and checkpoint.name,
         "parts": parts,
-        "data": None if materials.data is None else str(materials.data),
+        "data": None if data is None else str(data),
     }
     _write_json(output / ENVIRONMENT_FILE, [*starts, start | describe_environment(device)])
 
@@ -214,7 +281,10 @@ def _record_start(
 def _check_same_parts(
     output: Path, before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
 ) -> None:
-    """Refuse to go on from other frozen weights than a checkpoint, which lacks them, began with."""
+    """Raise an error if frozen weights have changed since the run began.
+
+    Its checkpoints do not contain them, so it would continue as another model.
+    """
     for name, part in now.items():
         if name in before and before[name]["sha256"] != part["sha256"]:
             raise TrainingError(
@@ -224,8 +294,8 @@ def _check_same_parts(
             )
 
 
-def _loads(path: Path) -> Any:
-    """Read a JSON file; None if it is missing or was cut short."""
+def _read_json(path: Path) -> Any:
+    """Read a JSON file; return None if it is missing or incomplete."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -236,10 +306,12 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """Compute attention by plain products on a CPU.
+def _attention(device: "torch.device") -> AbstractContextManager[None]:
+    """Return a context in which a CPU computes attention by plain matrix products.
 
     They are faster there than the fused kernel, whose backward pass in bf16 took a third of a
     training step of the small model.
     """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -13,11 +13,15 @@ from accelerate.utils import broadcast, gather_object
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from avseg.checkpoints.model_folder import WEIGHTS_FILE
+from avseg.checkpoints.delta import find_stored_weights, save_trained
+from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
 from avseg.errors import TrainingError
 from avseg.training.measures import Measure
+from avseg.training.parts import loaded_parts
+from avseg.training.recipe import SavedForm
+from avseg.training.validation import Plan
 
 
 class AvsegTrainer(Trainer):
@@ -121,6 +125,30 @@ class AvsegTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.trained_state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
+    def save_weights(self, output: Path, form: SavedForm) -> None:
+        """Save the weights at the end of a run, and the configuration of a model that has one.
+
+        Args:
+            output: Folder of the run.
+            form: "trained" leaves out frozen weights that are unchanged in the file from which they
+                were loaded; if there are none, the model is saved whole.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        model = self.core
+        parts = []
+        if form == "trained":
+            parts = find_stored_weights(model.state_dict(), self.frozen, loaded_parts(model))
+        if not parts:
+            self.save_model(str(output))
+        elif self.args.should_save:
+            save_trained(model.state_dict(), parts, output)
+            if isinstance(model, PreTrainedModel):
+                model.config.save_pretrained(output)
+        if self.args.should_save:  # an earlier start may have saved the other form
+            (output / (WEIGHTS_FILE if parts else TRAINED_FILE)).unlink(missing_ok=True)
+
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
@@ -137,6 +165,31 @@ class AvsegTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+
+def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
+    """Build the options of the trainer.
+
+    Args:
+        plan: The plan of the run.
+        output: Folder of the run.
+
+    Returns:
+        The options.
+
+    Raises:
+        TrainingError: If options contradict each other, or one has a wrong value.
+    """
+    options: dict[str, Any] = {"ddp_find_unused_parameters": True}
+    try:
+        return TrainingArguments(
+            output_dir=str(output),
+            remove_unused_columns=False,  # the task builds the batches, and knows their columns
+            use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+            **(options | dict(plan.trainer)),
+        )
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"recipe {plan.recipe.name}: trainer: {error}") from error
 
 
 def find_frozen(model: nn.Module) -> set[str]:

@@ -1,110 +1,132 @@
-"""A recipe checked against what there is: its task's options, its model, the trainer's options."""
+"""Validation of a recipe: its sections become a `Plan`, which every later step of a run uses.
+
+There are two stages. The first needs neither torch nor transformers, so that a misspelt option is
+reported within a second: it checks names, types and whatever else can be known without them. The
+second builds the model's configuration, whose class checks its values.
+"""
 
 import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-import torch
-from huggingface_hub.errors import StrictDataclassError
-from transformers import TrainingArguments
-
-from avseg.backbones.config import StrictConfig, own_options
 from avseg.errors import TrainingError
+from avseg.training.declared_options import DeclaredClass, literal_values
 from avseg.training.memory import MemoryOptions
-from avseg.training.parts import WHOLE, find_part
+from avseg.training.parts import WHOLE, Part, check_source, find_part
 from avseg.training.recipe import SIZES, Recipe, SavedForm
-from avseg.training.tasks.registry import TASKS
-from avseg.training.tasks.task import Materials, TaskOptions
-
-#: Folder beside the runs that keeps synthesised recordings.
-_SOUNDS = "sounds"
+from avseg.training.tasks.options import TASKS, DataSetOptions, TaskOptions
 
 #: Options of `TrainingArguments` that the run decides.
 _RESERVED = ("output_dir", "remove_unused_columns", "use_cpu")
 
-#: Where a run is reported, to what has to be installed.
+#: Tool to which a run can be reported -> what to install for it.
 _REPORTS = {"tensorboard": "avseg[train]", "wandb": "wandb"}
 
 
-def resolve_recipe(recipe: Recipe) -> Recipe:
-    """Write out everything that a recipe leaves to defaults, without building or finding anything.
+@dataclass(frozen=True)
+class Plan:
+    """A validated recipe, defaults included.
 
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        A recipe that does the same, with all options of its task, its model and its trainer.
-
-    Raises:
-        TrainingError: If the recipe has an unknown or wrong option.
+    Attributes:
+        recipe: The recipe, which is recorded in the run's folder. Later steps read its options
+            from the other attributes.
+        task: Options of the task.
+        config: Configuration of the model.
+        trainer: Options of Hugging Face's `TrainingArguments`.
+        memory: Options that save memory.
+        save: Which weights the run saves.
+        parts: Part of the model -> weights that it starts from.
     """
-    options = read_task_options(recipe)
-    check_trainer_options(recipe)
-    model = _own_options(_model_config(recipe))
-    known = {f.name: f.default for f in fields(TrainingArguments) if f.init}
-    defaults = {
-        name: value
-        for name, value in known.items()
-        if name not in _RESERVED and isinstance(value, bool | int | float | str)
-    }
-    return replace(
-        recipe,
-        data=_plain(asdict(options)),  # type: ignore[call-overload]  # every task is a dataclass
-        model=_plain(model),
-        memory=asdict(read_memory_options(recipe)),
-        save=saved_form(recipe),
-        trainer=_plain(defaults | {"report_to": "none"}) | recipe.trainer,
-    )
+
+    recipe: Recipe
+    task: TaskOptions
+    config: Any
+    trainer: Mapping[str, Any]
+    memory: MemoryOptions
+    save: SavedForm
+    parts: Mapping[str, Part]
+
+    def as_recipe(self) -> Recipe:
+        """Return a recipe with the same effect in which every default is written out."""
+        return replace(
+            self.recipe,
+            data=_as_yaml_has_it(asdict(self.task)),  # type: ignore[call-overload]  # a dataclass
+            model=_as_yaml_has_it(_model_options(self.config)),
+            memory=asdict(self.memory),
+            save=self.save,
+            trainer=_as_yaml_has_it(self.trainer),
+        )
 
 
-def read_task_options(recipe: Recipe) -> TaskOptions:
-    """Turn a recipe's `data` section into its task's options.
+def validate(recipe: Recipe, runs: Path | None = None, data: Path | None = None) -> Plan:
+    """Validate a recipe.
 
     Args:
         recipe: The recipe.
+        runs: Folder of the runs, in which `start_from` is looked up; None validates the recipe
+            alone, and the plan has no parts.
+        data: Folder of the data sets; with a folder of the runs, a task that reads data sets needs
+            it.
 
     Returns:
-        The options.
+        The plan.
 
     Raises:
-        TrainingError: If the task is unknown, or an option is unknown, missing or of a wrong type.
+        TrainingError: If an option is unknown, missing, of the wrong type or of a wrong value, the
+            best checkpoint would be chosen on a test split, a tool to report to is not installed,
+            or a run to start from is missing or did not finish.
+        CheckpointError: If a published file to start from cannot be downloaded.
     """
-    options: TaskOptions = _read_section(recipe, "data", _task_class(recipe))
-    return options
+    task_class = _find_task(recipe)
+    task = _read_section(recipe, "data", task_class)
+    memory = _read_section(recipe, "memory", MemoryOptions)
+    save = _saved_form(recipe)
+    _check_trainer(recipe)
+    if isinstance(task, DataSetOptions):
+        _check_data_sets(recipe, task)
+        if runs is not None and data is None:
+            raise TrainingError(
+                f"recipe {recipe.name}: reads data sets; give their folder with --data "
+                "(`avseg data synthesize` makes some)."
+            )
+    _check_model(recipe, task_class)
+    prefixes = {WHOLE: "", **task_class.part_prefixes}
+    _check_names(recipe, "start_from", recipe.start_from, prefixes)
+    sources = recipe.start_from if runs is not None else {}
+    if WHOLE in sources:  # the whole model replaces the parts
+        sources = {WHOLE: sources[WHOLE]}
+    for source in sources.values():
+        check_source(source, runs or Path())
+    # The second stage: torch and transformers are imported from here on.
+    trainer = _default_trainer_options() | recipe.trainer
+    config = _build_config(recipe, task_class)
+    # Parts come last, since published ones are downloaded.
+    parts = {name: find_part(s, runs or Path(), prefixes[name]) for name, s in sources.items()}
+    parts = {name: replace(part, in_file=memory.frozen_in_file) for name, part in parts.items()}
+    return Plan(recipe, task, config, trainer, memory, save, parts)
 
 
-def read_memory_options(recipe: Recipe) -> MemoryOptions:
-    """Read a recipe's `memory` section.
-
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        The options.
-
-    Raises:
-        TrainingError: If one is unknown or of a wrong type.
-    """
-    options: MemoryOptions = _read_section(recipe, "memory", MemoryOptions)
-    return options
+def _find_task(recipe: Recipe) -> type[TaskOptions]:
+    if recipe.task not in TASKS:
+        near = difflib.get_close_matches(str(recipe.task), TASKS, n=1)
+        hint = f"did you mean {near[0]}? There" if near else "there"
+        raise TrainingError(
+            f"recipe {recipe.name}: there is no task {recipe.task!r}; {hint} are "
+            f"{', '.join(TASKS)}."
+        )
+    return TASKS[recipe.task]
 
 
-def saved_form(recipe: Recipe) -> SavedForm:
-    """Say which weights a run leaves.
+def _saved_form(recipe: Recipe) -> SavedForm:
+    """Return which weights a run saves.
 
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        What the recipe says; otherwise "trained" for the published sizes, since the rest is
-        gigabytes that are there already, and "whole" for small models.
-
-    Raises:
-        TrainingError: If it is neither.
+    By default a model of the published sizes is saved without its frozen weights: they are
+    gigabytes that exist on disk already.
     """
     if recipe.save is None:
         return "trained" if recipe.sizes == "published" else "whole"
@@ -117,56 +139,13 @@ def saved_form(recipe: Recipe) -> SavedForm:
     )
 
 
-def find_materials(recipe: Recipe, runs: Path, data: Path | None) -> Materials[Any]:
-    """Find what a recipe builds on.
-
-    Args:
-        recipe: The recipe.
-        runs: Folder of the runs.
-        data: Folder of the data sets.
-
-    Returns:
-        Sizes of the model, weights to start from, and folders.
-
-    Raises:
-        TrainingError: If an option of the model is wrong, or a run is not there.
-        CheckpointError: If a published file that it starts from cannot be had.
-    """
-    prefixes = {WHOLE: "", **_task_class(recipe).part_prefixes}
-    _check_names(recipe, "start_from", prefixes)
-    config = _model_config(recipe)
-    in_file = read_memory_options(recipe).frozen_in_file
-    sources = recipe.start_from
-    if WHOLE in sources:  # in place of the others
-        sources = {WHOLE: sources[WHOLE]}
-    parts = {name: find_part(source, runs, prefixes[name]) for name, source in sources.items()}
-    return Materials(
-        config=config,
-        parts={name: replace(part, in_file=in_file) for name, part in parts.items()},
-        data=data,
-        sounds=runs / _SOUNDS,
-    )
-
-
-def check_trainer_options(recipe: Recipe) -> None:
-    """Refuse options of the trainer that it has not, that the run decides, or that mislead.
-
-    Args:
-        recipe: The recipe.
-
-    Raises:
-        TrainingError: If there is one, one is no number, the best checkpoint would be chosen on a
-            test split, or what a run is to be reported to is not installed.
-    """
-    defaults = {f.name: f.default for f in fields(TrainingArguments) if f.init}
-    _check_names(recipe, "trainer", {n: d for n, d in defaults.items() if n not in _RESERVED})
+def _check_trainer(recipe: Recipe) -> None:
+    """Validate names, types and the choice of a checkpoint in the `trainer` section."""
+    declared = DeclaredClass.find("transformers.training_args", "TrainingArguments")
+    known = [name for name in declared.options if name not in _RESERVED]
+    _check_names(recipe, "trainer", recipe.trainer, known)
     for name, value in recipe.trainer.items():
-        number = defaults[name] is not MISSING and isinstance(defaults[name], int | float)
-        if number and isinstance(value, str):
-            raise TrainingError(
-                f"recipe {recipe.name}: trainer.{name} must be a number, got the text {value!r} "
-                "(YAML takes 5e-4 for text, 5.0e-4 for a number)."
-            )
+        _check_type(f"recipe {recipe.name}: trainer.{name}", declared, name, value)
     _check_choice(recipe)
     reports = recipe.trainer.get("report_to") or []
     for name in [reports] if isinstance(reports, str) else reports:
@@ -177,33 +156,8 @@ def check_trainer_options(recipe: Recipe) -> None:
             )
 
 
-def training_arguments(recipe: Recipe, output: Path) -> TrainingArguments:
-    """Make the trainer's options.
-
-    Args:
-        recipe: The recipe.
-        output: Folder of the run.
-
-    Returns:
-        The options.
-
-    Raises:
-        TrainingError: If the trainer does not take one.
-    """
-    options: dict[str, Any] = {"report_to": "none", "ddp_find_unused_parameters": True}
-    try:
-        return TrainingArguments(
-            output_dir=str(output),
-            remove_unused_columns=False,  # batches are made by the task, which knows the columns
-            use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-            **(options | recipe.trainer),
-        )
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"recipe {recipe.name}: trainer: {error}") from error
-
-
 def _check_choice(recipe: Recipe) -> None:
-    """Refuse to choose the best checkpoint on a test split, or on nothing."""
+    """Raise an error if the best checkpoint is chosen on a test split, or on no data."""
     metric = recipe.trainer.get("metric_for_best_model")
     if metric is None and recipe.trainer.get("load_best_model_at_end"):
         raise TrainingError(
@@ -213,64 +167,78 @@ def _check_choice(recipe: Recipe) -> None:
     if "test" in str(metric).split("_"):
         raise TrainingError(
             f"recipe {recipe.name}: trainer.metric_for_best_model {metric} would choose the "
-            "checkpoint on a test split, whose figures then say too much; choose on a val split, "
-            "and name the test split in data.tested, which is measured once at the end."
+            "checkpoint on a test split, whose scores would then be too high; choose on a val "
+            "split, and name the test split in data.tested, which is evaluated once at the end."
         )
 
 
-def _task_class(recipe: Recipe) -> type[TaskOptions]:
-    if recipe.task not in TASKS:
+def _check_data_sets(recipe: Recipe, task: DataSetOptions) -> None:
+    """Validate the names of data sets, and that the best checkpoint is chosen on one of them."""
+    subsets = [str(subset) for subset in literal_values("avseg.datasets.layout", "Subset")]
+    for name in task.splits():
+        subset, slash, _ = name.partition("/")
+        if not slash or subset not in subsets:
+            raise TrainingError(
+                f"recipe {recipe.name}: data: {name!r} must be SUBSET/SPLIT with a subset of "
+                f"{', '.join(subsets)}, for instance ms3/train."
+            )
+    metric = recipe.trainer.get("metric_for_best_model")
+    measured = [name.replace("/", "_") for name in task.measured]
+    if metric is not None and not str(metric).removeprefix("eval_").startswith(tuple(measured)):
         raise TrainingError(
-            f"recipe {recipe.name}: there is no task {recipe.task!r}; there are {', '.join(TASKS)}."
+            f"recipe {recipe.name}: trainer.metric_for_best_model {metric} must begin with a data "
+            f"set of data.measured: {', '.join(measured) or 'it has none'}."
         )
-    return TASKS[recipe.task]
 
 
-def _model_config(recipe: Recipe) -> Any:
-    kind = _task_class(recipe).config_class
+def _check_model(recipe: Recipe, task_class: type[TaskOptions]) -> None:
+    """Validate `sizes`, and names and types in the `model` section."""
     if recipe.sizes not in SIZES:
         raise TrainingError(
             f"recipe {recipe.name}: sizes must be {' or '.join(SIZES)}, got {recipe.sizes!r}."
         )
-    try:
-        if recipe.sizes == "small":
-            return kind.tiny(**recipe.model)
-        return kind().replace(**recipe.model)
-    except (TypeError, ValueError, StrictDataclassError) as error:
-        raise TrainingError(f"recipe {recipe.name}: model: {error}") from error
+    # The class is in the annotation of the method that imports it, for instance
+    # "type[Av2tSamConfig]", so that it can be found without the import.
+    annotation: str = task_class.config_class.__annotations__["return"]
+    name = annotation.removeprefix("type[").removesuffix("]")
+    declared = DeclaredClass.find(task_class.__module__, name)
+    # Backbones of the small model may be of another class than those of the published one.
+    tables = ["tiny_options"] if recipe.sizes == "small" else []
+    _check_declared(recipe, "model", recipe.model, declared, (*tables, "sub_configs_defaults"))
 
 
-def _own_options(config: StrictConfig) -> dict[str, Any]:
-    """Return a configuration's options, its backbones' too, without those of `transformers`."""
-    options: Any = config  # every configuration is a dataclass
-    known = {f.name for f in fields(options)}  # but for class variables
-    values = {name: getattr(config, name) for name in own_options(type(config)) if name in known}
-    return {
-        name: {"model_type": value.model_type, **_own_options(value)}
-        if isinstance(value, StrictConfig)
-        else value
-        for name, value in values.items()
-    }
+def _check_declared(
+    recipe: Recipe,
+    section: str,
+    options: Mapping[str, Any],
+    declared: DeclaredClass,
+    tables: Collection[str],
+) -> None:
+    """Validate options of a configuration class, and of the backbones' classes inside it."""
+    own = {name: value for name, value in options.items() if name not in _shared_options()}
+    _check_names(recipe, section, own, declared.options)
+    for name, value in own.items():
+        _check_type(f"recipe {recipe.name}: {section}.{name}", declared, name, value)
+        inner = declared.class_of(name, tables)
+        if inner is None or not isinstance(value, dict):
+            continue
+        # Another `model_type` chooses another class; the second stage validates its options.
+        if value.get("model_type", inner.model_type) == inner.model_type:
+            _check_declared(recipe, f"{section}.{name}", value, inner, tables)
 
 
-def _read_section(recipe: Recipe, section: str, kind: type[Any]) -> Any:
-    """Make a dataclass of a section's options."""
-    given, types = getattr(recipe, section), get_type_hints(kind)
-    options = fields(kind)
-    _check_names(recipe, section, {option.name: None for option in options})
-    missing = [o.name for o in options if o.default is MISSING and o.name not in given]
-    if missing:
-        raise TrainingError(f"recipe {recipe.name}: {section} lacks {', '.join(missing)}.")
-    return kind(
-        **{
-            name: _read(f"recipe {recipe.name}: {section}.{name}", value, types[name])
-            for name, value in given.items()
-        }
-    )
+@cache
+def _shared_options() -> set[str]:
+    """Return the options of every configuration, which a part of a `config.json` may have too."""
+    declared = DeclaredClass.find("transformers.configuration_utils", "PreTrainedConfig")
+    return {"_name_or_path", "model_type", "output_attentions", *declared.options}
 
 
-def _check_names(recipe: Recipe, section: str, known: Mapping[str, object]) -> None:
-    for name in getattr(recipe, section):
+def _check_names(
+    recipe: Recipe, section: str, given: Collection[str], known: Collection[str]
+) -> None:
+    """Raise an error if a given option is unknown, with the name that it may stand for."""
+    for name in given:
         if name in known:
             continue
         near = difflib.get_close_matches(str(name), known, n=1)
@@ -282,18 +250,87 @@ def _check_names(recipe: Recipe, section: str, known: Mapping[str, object]) -> N
         raise TrainingError(f"recipe {recipe.name}: {section} has no option {name!r}; {hint}")
 
 
-def _read(option: str, value: Any, wanted: Any) -> Any:
-    if get_origin(wanted) is tuple:
+def _check_type(option: str, declared: DeclaredClass, name: str, value: Any) -> None:
+    """Raise an error if a value is not of the type that a class declares."""
+    expected = declared.expected(name, value)
+    if expected is None:
+        return
+    got = repr(value)
+    if expected.startswith("a number") and isinstance(value, str):
+        got = f"the text {value!r} (YAML takes 5e-4 for text, 5.0e-4 for a number)"
+    raise TrainingError(f"{option} must be {expected}, got {got}.")
+
+
+def _read_section(recipe: Recipe, section: str, kind: type[Any]) -> Any:
+    """Convert a section to a dataclass of its options."""
+    given, types = getattr(recipe, section), get_type_hints(kind)
+    options = fields(kind)
+    _check_names(recipe, section, given, [option.name for option in options])
+    missing = [o.name for o in options if o.default is MISSING and o.name not in given]
+    if missing:
+        raise TrainingError(f"recipe {recipe.name}: {section} lacks {', '.join(missing)}.")
+    return kind(
+        **{
+            name: _read_value(f"recipe {recipe.name}: {section}.{name}", value, types[name])
+            for name, value in given.items()
+        }
+    )
+
+
+def _read_value(option: str, value: Any, kind: Any) -> Any:
+    if get_origin(kind) is tuple:
         if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             return tuple(value)
-        words = "a list of names"
+        description = "a list of names"
     else:
-        if type(value) is wanted:
+        if type(value) is kind:  # not isinstance, by which true would be an integer
             return value
-        words = f"of type {wanted.__name__}"
-    raise TrainingError(f"{option} must be {words}, got {value!r}.")
+        description = f"of type {kind.__name__}"
+    raise TrainingError(f"{option} must be {description}, got {value!r}.")
 
 
-def _plain(options: Any) -> Any:
-    """Return options as YAML has them."""
+def _default_trainer_options() -> dict[str, Any]:
+    """Return the defaults of `TrainingArguments` that YAML can have."""
+    from transformers import TrainingArguments
+
+    known = {f.name: f.default for f in fields(TrainingArguments) if f.init}
+    defaults = {
+        name: value
+        for name, value in known.items()
+        if name not in _RESERVED and isinstance(value, bool | int | float | str)
+    }
+    # Without `report_to` a run would be reported to every tool that is installed.
+    plain: dict[str, Any] = _as_yaml_has_it(defaults | {"report_to": "none"})
+    return plain
+
+
+def _build_config(recipe: Recipe, task_class: type[TaskOptions]) -> Any:
+    """Build the configuration of the model, whose class validates the values."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    config_class = task_class.config_class()
+    try:
+        if recipe.sizes == "small":
+            return config_class.tiny(**recipe.model)
+        return config_class().replace(**recipe.model)
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        raise TrainingError(f"recipe {recipe.name}: model: {error}") from error
+
+
+def _model_options(config: Any) -> dict[str, Any]:
+    """Return a configuration's options, its backbones' too, without those of `transformers`."""
+    from avseg.backbones.config import StrictConfig, own_options
+
+    known = {f.name for f in fields(config)}  # without class variables
+    values = {name: getattr(config, name) for name in own_options(type(config)) if name in known}
+    return {
+        name: {"model_type": value.model_type, **_model_options(value)}
+        if isinstance(value, StrictConfig)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _as_yaml_has_it(options: Any) -> Any:
+    """Convert tuples to lists and enumerations to texts, as they are in YAML."""
     return json.loads(json.dumps(options))

@@ -10,16 +10,16 @@ from safetensors.torch import load_file
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.training.parts import CLIP_STEM, Part, load_part
 from avseg.training.run import run_recipe
-from avseg.training.tasks.task import Materials, Task
-from avseg.training.validation import read_task_options
+from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.validation import validate
 from tests.training import tiny
 
 
 def build(runs: Path, parts: dict[str, Part] | None = None) -> Task:
     torch.manual_seed(0)
     config = ImageBindConfig.tiny(**tiny.IMAGEBIND_MODEL)
-    options = read_task_options(tiny.IMAGEBIND)
-    return options.build(Materials(config, parts or {}, None, runs / "sounds"))
+    options = validate(tiny.IMAGEBIND).task
+    return options.build(TaskInputs(config, parts or {}, None, runs / "sounds"))
 
 
 def test_a_few_steps_on_one_batch_lower_the_loss(runs: Path) -> None:

@@ -15,8 +15,9 @@ from avseg.synthavs.writer import OPTIONS_FILE
 from avseg.training.clips import EmbeddedClips, Frames
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
 from avseg.training.parts import Part
-from avseg.training.tasks.audio_visual import AudioVisual, collate, frozen_towers
-from avseg.training.tasks.task import Materials
+from avseg.training.tasks.audio_visual import collate, frozen_towers
+from avseg.training.tasks.options import AudioVisual
+from avseg.training.tasks.task import TaskInputs
 from tests.training import tiny
 
 
@@ -55,7 +56,7 @@ def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
     earlier.save_pretrained(tmp_path)
     parts = {"model": Part(tmp_path / "model.safetensors")}
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.0)
-    task = options.build(Materials(config, parts, data, runs / "sounds"))
+    task = options.build(TaskInputs(config, parts, data, runs / "sounds"))
     split = AVSBench(data, "ms3", "val")
     expected = embed(earlier, Av2tSamProcessor.from_config(config), split)[0].features
     found = task.measured["ms3_val"][0].features
@@ -89,7 +90,7 @@ def test_a_second_run_computes_nothing(
     builds = []
     for _ in range(2):
         torch.manual_seed(0)
-        builds.append(options.build(Materials(config, {}, data, tmp_path, cache)))
+        builds.append(options.build(TaskInputs(config, {}, data, tmp_path, cache)))
         monkeypatch.setattr(FeatureCache, "write", None)
     first, second = (build.train[3].features for build in builds)
     assert first.keys() == {"clip_embeddings", "clap_embeddings", "image_features"}
@@ -135,19 +136,12 @@ def test_another_preprocessing_is_another_key(option: str) -> None:
     assert any(changed)
 
 
-@pytest.mark.parametrize("name", ["ms3", "ms4/train", "ms3train"])
-def test_a_data_set_is_named_by_subset_and_split(name: str, data: Path, tmp_path: Path) -> None:
-    materials = Materials(Av2tSamConfig.tiny(**tiny.MODEL), {}, data, tmp_path)
-    with pytest.raises(TrainingError, match=f"'{name}' must be SUBSET/SPLIT .* s4, ms3, avss"):
-        AudioVisual(train=(name,), measured=("ms3/val",), off_screen=0.0).build(materials)
-
-
 def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data: Path) -> None:
     options = AudioVisual(train=("ms3/train", "s4/train"), measured=("s4/val",), off_screen=1.0)
     sizes = {}
     for features in ("clip", "clap"):
         config = Av2tSamConfig.tiny(**tiny.MODEL, features=features)
-        train = options.build(Materials(config, {}, data, runs / "sounds")).train
+        train = options.build(TaskInputs(config, {}, data, runs / "sounds")).train
         assert isinstance(train, Frames)
         sizes[features] = len(train.places), len(train.dubs)
     split = AVSBench(data, "ms3", "train")
@@ -164,4 +158,4 @@ def test_off_screen_sounds_are_refused_where_nothing_tells_what_is_in_the_pictur
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.1)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not tell"):
-        options.build(Materials(config, {}, tmp_path, runs / "sounds"))
+        options.build(TaskInputs(config, {}, tmp_path, runs / "sounds"))

@@ -20,8 +20,8 @@ from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import run_recipe
 from avseg.training.tasks.audio_visual import hearing_tower
 from avseg.training.tasks.baselines import collate, in_clips, in_single_frames
-from avseg.training.tasks.task import Materials, Task
-from avseg.training.validation import read_task_options
+from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.validation import validate
 from tests.training import tiny
 
 SAMA = replace(
@@ -57,9 +57,9 @@ both = pytest.mark.parametrize("recipe", [SAMA, TPAVI], ids=lambda recipe: recip
 
 def build(recipe: Recipe, data: Path, cache: FeatureStore | None = None, **options: object) -> Task:
     torch.manual_seed(0)
-    task = read_task_options(replace(recipe, data=recipe.data | options))
-    config = task.config_class.tiny(**recipe.model)
-    return task.build(Materials(config, {}, data, data, cache or FeaturesInMemory()))
+    task = validate(replace(recipe, data=recipe.data | options)).task
+    config = task.config_class().tiny(**recipe.model)
+    return task.build(TaskInputs(config, {}, data, data, cache or FeaturesInMemory()))
 
 
 def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:

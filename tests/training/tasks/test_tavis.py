@@ -29,20 +29,20 @@ from avseg.training.clips import Dub, Place
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
 from avseg.training.run import run_recipe
-from avseg.training.tasks.task import Materials
+from avseg.training.tasks.options import TextBridge
+from avseg.training.tasks.task import TaskInputs
 from avseg.training.tasks.tavis import (
     ClassedClip,
     ClassedClips,
     ClassedFrames,
     ClassedMaskMeasure,
-    TextBridge,
     collate,
     drop_specks,
     find_tokenizer,
     frames_of,
     renumber,
 )
-from avseg.training.validation import read_task_options, resolve_recipe
+from avseg.training.validation import validate
 from tests.training import tiny
 
 MODEL: dict[str, Any] = {
@@ -146,11 +146,11 @@ def test_a_dubbed_frame_has_the_sound_of_another_and_nothing_to_mark(
 
 def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Path) -> None:
     config = TavisConfig.tiny(**MODEL)
-    materials = Materials(config, {}, data, tmp_path / "sounds")
-    options = TextBridge(train=("ms3/train", "s4/train"), measured=("s4/val",), off_screen=0.5)
+    inputs = TaskInputs(config, {}, data, tmp_path / "sounds")
     with pytest.raises(TrainingError, match=r"off_screen=0\.5: .* set data\.frames_alone=true"):
-        options.build(materials)
-    train = replace(options, frames_alone=True).build(materials).train
+        TextBridge(("ms3/train",), ("s4/val",), off_screen=0.5)
+    options = TextBridge(("ms3/train", "s4/train"), ("s4/val",), frames_alone=True, off_screen=0.5)
+    train = options.build(inputs).train
     assert isinstance(train, ClassedFrames)
     assert 0 < len(train.dubs) <= 0.5 * len(train.places)
 
@@ -181,7 +181,7 @@ def test_specks_are_background() -> None:
 
 
 def test_training_can_choose_among_fewer_names() -> None:
-    options = read_task_options(recipe(classes=list(SEEN)))
+    options = validate(recipe(classes=list(SEEN))).task
     assert options.classes == SEEN  # type: ignore[attr-defined]
 
 
@@ -210,9 +210,9 @@ def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
 
     monkeypatch.setattr("avseg.training.tasks.tavis.draw_dubs", draw_dubs)
     kept = str(AVSBench(data, "s4", "train").entries[1].category)
-    materials = Materials(TavisConfig.tiny(**MODEL), {}, data, tmp_path / "sounds")
+    inputs = TaskInputs(TavisConfig.tiny(**MODEL), {}, data, tmp_path / "sounds")
     options = TextBridge(("s4/train",), (), classes=(kept,), frames_alone=True, off_screen=0.5)
-    frames = options.build(materials).train
+    frames = options.build(inputs).train
     assert isinstance(frames, ClassedFrames)
     assert [contents.sounding for contents in told] == [{kept}] * len(frames.clips)
 
@@ -258,7 +258,7 @@ def test_each_number_of_shots_has_its_clips(shots: int) -> None:
     assert packaged.data["tested"] == [f"v3/{shots}_shot_test"]
     assert packaged.start_from["model"] == "tavis_v3_zero_shot"
     assert packaged.trainer["num_train_epochs"] == 10
-    resolve_recipe(packaged)
+    validate(packaged)
 
 
 def test_names_are_read_by_the_tokenizer_of_the_towers(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_the_harmonic_mean_is_below_the_mean() -> None:
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("tavis")])
 def test_packaged_recipes_name_options_there_are(name: str) -> None:
     packaged = load_recipe(name)
-    read_task_options(packaged)
+    validate(packaged)
     TavisConfig(**packaged.model) if packaged.sizes == "published" else TavisConfig.tiny(
         **packaged.model
     )
@@ -362,7 +362,7 @@ def test_packaged_recipes_name_options_there_are(name: str) -> None:
 def test_each_row_of_the_ablations_is_a_recipe_with_settings(
     name: str, settings: list[str]
 ) -> None:
-    shown = resolve_recipe(change_recipe(load_recipe(name), settings))
+    shown = validate(change_recipe(load_recipe(name), settings)).as_recipe()
     for setting in settings:
         path, value = setting.removeprefix("model.").split("=")
         option = reduce(getitem, path.split("."), shown.model)

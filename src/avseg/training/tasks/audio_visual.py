@@ -4,10 +4,10 @@ What the frozen towers say of a frame and its sound never changes, so it is comp
 (`feature_cache`). T frames of a clip, V / A width of CLIP's / CLAP's embedding.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,88 +27,66 @@ from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_cont
 from avseg.training.clips import Dub, EmbeddedClip, EmbeddedClips, Frames, Place, draw_dubs
 from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
-from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
-from avseg.training.tasks.task import Materials, Task
+from avseg.training.parts import WHOLE, load_parts
+from avseg.training.tasks.options import AudioVisual
+from avseg.training.tasks.task import Task, TaskInputs
 
 
-@dataclass(frozen=True)
-class AudioVisual:
-    """Training of AV2T-SAM.
+def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+    """Build the training of AV2T-SAM; parts that the model's features leave out are not loaded.
 
-    Attributes:
-        train: Training data, each "subset/split".
-        measured: Evaluation data, each "subset/split", measured on the way and at the end.
-        off_screen: Frames added that have the sound of something outside the picture, and nothing
-            to mark: how many for each frame of the data, at least 0. A model that hears nothing
-            takes none.
-        tested: Evaluation data, each "subset/split", measured at the end only.
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If there is no folder of data sets, the name of a data set is not of the
+            form "subset/split", a part does not fit, or off-screen sounds are wanted from data
+            without a list of its visible objects.
+        DatasetError: If a data set is missing.
     """
-
-    config_class: ClassVar[type[Any]] = Av2tSamConfig
-    part_prefixes: ClassVar[Mapping[str, str]] = {
-        "clip": TOWER,
-        "clap": TOWER,
-        "segmenter": SEGMENTER,
+    rate = inputs.config.clap_config.sample_rate
+    names = (*options.train, *options.measured, *options.tested)
+    splits = open_splits(inputs.data, names, rate)
+    model = Av2tSamModel(inputs.config)
+    modules = {
+        "clip": model.clip,
+        "clap": model.clap,
+        "segmenter": model.segmenter,
+        WHOLE: model,
     }
+    load_parts(modules, inputs.parts)
+    processor = Av2tSamProcessor.from_config(inputs.config)
 
-    train: tuple[str, ...]
-    measured: tuple[str, ...]
-    off_screen: float
-    tested: tuple[str, ...] = ()
+    model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+    towers = frozen_towers(model, processor)
 
-    def build(self, materials: Materials[Av2tSamConfig]) -> Task:
-        """Build the task; parts that the model's features leave out are not loaded.
-
-        Args:
-            materials: What it builds on.
-
-        Returns:
-            The task.
-
-        Raises:
-            TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form, a part does not fit, or off-screen sounds are asked of data that does not tell
-                what is in the picture.
-            DatasetError: If a data set is not there.
-        """
-        rate = materials.config.clap_config.sample_rate
-        splits = open_splits(materials.data, (*self.train, *self.measured, *self.tested), rate)
-        model = Av2tSamModel(materials.config)
-        modules = {
-            "clip": model.clip,
-            "clap": model.clap,
-            "segmenter": model.segmenter,
-            WHOLE: model,
-        }
-        load_parts(modules, materials.parts)
-        processor = Av2tSamProcessor.from_config(materials.config)
-
-        model.to(materials.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
-        towers = frozen_towers(model, processor)
-
-        def read(*names: str) -> EmbeddedClips:
-            return EmbeddedClips(
-                [splits[name] for name in names], towers, materials.features, processor.window_s
-            )
-
-        def read_each(names: Iterable[str]) -> dict[str, Dataset[Any]]:
-            return {name.replace("/", "_"): read(name) for name in names}
-
-        clips = read(*self.train)
-        dubs: list[Dub[Place]] = []
-        if self.off_screen and model.clap is not None:
-            contents = [c for name in self.train for c in contents_of(name, splits[name])]
-            dubs = draw_dubs(clips, contents, self.off_screen)
-        return Task(
-            model=model,
-            train=Frames(clips, dubs),
-            measured=read_each(self.measured),
-            tested=read_each(self.tested),
-            collate=lambda clips: collate(clips, processor, needs_sam=materials.config.adapters),
-            measure=MaskMeasure,
-            finish=processor.save_pretrained,
-            frames_of=lambda clip: clip.frames,
+    def read(*names: str) -> EmbeddedClips:
+        return EmbeddedClips(
+            [splits[name] for name in names], towers, inputs.features, processor.window_s
         )
+
+    def read_each(names: Iterable[str]) -> dict[str, Dataset[Any]]:
+        return {name.replace("/", "_"): read(name) for name in names}
+
+    clips = read(*options.train)
+    dubs: list[Dub[Place]] = []
+    if options.off_screen and model.clap is not None:
+        contents = [c for name in options.train for c in contents_of(name, splits[name])]
+        dubs = draw_dubs(clips, contents, options.off_screen)
+    return Task(
+        model=model,
+        train=Frames(clips, dubs),
+        measured=read_each(options.measured),
+        tested=read_each(options.tested),
+        collate=lambda clips: collate(clips, processor, needs_sam=inputs.config.adapters),
+        measure=MaskMeasure,
+        finish=processor.save_pretrained,
+        frames_of=lambda clip: clip.frames,
+    )
 
 
 def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[FrozenTower]:
@@ -229,35 +207,24 @@ def contents_of(name: str, split: AVSBench) -> list[ClipContents]:
 
 
 def open_splits(data: Path | None, names: Iterable[str], sample_rate: int) -> dict[str, AVSBench]:
-    """Open the data sets that a recipe names.
+    """Open data sets.
 
     Args:
         data: Folder of the data sets.
-        names: Each "subset/split".
-        sample_rate: Of the sound, in Hz.
+        names: Name of each, "subset/split", as validated.
+        sample_rate: Sample rate of the audio, in Hz.
 
     Returns:
-        Name to data set.
+        Name -> data set.
 
     Raises:
-        TrainingError: If there is no folder, or a name is not of that form.
-        DatasetError: If a data set is not there.
+        ValueError: If there is no folder.
+        DatasetError: If a data set is missing.
     """
     if data is None:
-        raise TrainingError(
-            "an audio-visual recipe reads data sets; give their folder with --data "
-            "(`avseg data synthesize` makes some)."
-        )
-    return {name: _open_split(data, name, sample_rate) for name in names}
-
-
-def _open_split(data: Path, name: str, sample_rate: int) -> AVSBench:
-    subset, slash, split = name.partition("/")
-    subsets: tuple[Subset, ...] = get_args(Subset)
-    for known in subsets:
-        if slash and known == subset:
-            return AVSBench(data, known, split, sample_rate)
-    raise TrainingError(
-        f"data: {name!r} must be SUBSET/SPLIT with a subset of {', '.join(subsets)}, for instance "
-        "ms3/train."
-    )
+        raise ValueError("data must be the folder of the data sets, got None.")
+    splits = {}
+    for name in names:
+        subset, _, split = name.partition("/")
+        splits[name] = AVSBench(data, cast(Subset, subset), split, sample_rate)
+    return splits

@@ -4,9 +4,8 @@ The audio tower never trains, so what it says is computed once and kept (`featur
 of a clip, A width of an audio embedding.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,123 +28,93 @@ from avseg.training.clips import (
     draw_clip_dubs,
 )
 from avseg.training.measures import MaskMeasure
-from avseg.training.parts import SEGMENTER, TOWER, WHOLE, load_parts
+from avseg.training.parts import WHOLE, load_parts
 from avseg.training.tasks.audio_visual import contents_of, hearing_tower, open_splits
-from avseg.training.tasks.task import Materials, Task
+from avseg.training.tasks.options import BaselineOptions, Sama, Tpavi
+from avseg.training.tasks.task import Task, TaskInputs
 
 
-@dataclass(frozen=True)
-class _Baseline:
-    """Options of both.
+def build_sama(options: Sama, inputs: TaskInputs[SamaConfig]) -> Task:
+    """Build the training of SAMA-AVS, on single frames.
 
-    Attributes:
-        train: Training data, each "subset/split".
-        measured: Evaluation data with every frame annotated, each "subset/split", measured on the
-            way and at the end.
-        off_screen: Clips added that have the sound of something outside the picture, and nothing
-            to mark: how many for each clip of the data, at least 0.
-        tested: Evaluation data likewise, measured at the end only.
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If there is no folder of data sets, the name of a data set is not of the
+            form "subset/split", evaluation data has frames without ground truth, a part does not
+            fit, or off-screen sounds are wanted from data without a list of its visible objects.
+        DatasetError: If a data set is missing.
     """
-
-    train: tuple[str, ...]
-    measured: tuple[str, ...]
-    off_screen: float
-    tested: tuple[str, ...] = ()
-
-    def _task(
-        self, materials: Materials[Any], model: SamaModel | TpaviModel, in_frames: bool
-    ) -> Task:
-        """Build the task around a model whose parts are in place."""
-        names = (*self.train, *self.measured, *self.tested)
-        splits = open_splits(materials.data, names, materials.config.sample_rate)
-        for name in (*self.measured, *self.tested):
-            _check_annotated(name, splits[name])
-        processor = FrameAudioProcessor.from_config(materials.config)
-        model.to(materials.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
-        towers = [hearing_tower(model.clap, processor.window_s)]
-
-        def read(*names: str) -> EmbeddedClips:
-            chosen = [splits[name] for name in names]
-            window_s = processor.window_s
-            return EmbeddedClips(chosen, towers, materials.features, window_s, whole=True)
-
-        def read_each(names: Sequence[str]) -> dict[str, Dataset[Any]]:
-            return {name.replace("/", "_"): read(name) for name in names}
-
-        clips = read(*self.train)
-        dubs: list[Dub[WholeClip]] = []
-        if self.off_screen:
-            contents = [c for name in self.train for c in contents_of(name, splits[name])]
-            dubs = draw_clip_dubs(contents, self.off_screen)
-        return Task(
-            model=model,
-            train=in_single_frames(clips, dubs) if in_frames else in_clips(clips, dubs),
-            measured=read_each(self.measured),
-            tested=read_each(self.tested),
-            collate=lambda clips: collate(clips, processor),
-            measure=MaskMeasure,
-            finish=processor.save_pretrained,
-            frames_of=lambda clip: clip.frames,
-        )
+    model = SamaModel(inputs.config)
+    modules = {"sam": model.get_submodule("sam"), "clap": model.clap, WHOLE: model}
+    load_parts(modules, inputs.parts)
+    return _build(options, inputs, model, in_single_frames)
 
 
-@dataclass(frozen=True)
-class Sama(_Baseline):
-    """Training of SAMA-AVS, on single frames."""
+def build_tpavi(options: Tpavi, inputs: TaskInputs[TpaviConfig]) -> Task:
+    """Build the training of AVSBench's own model, on whole clips.
 
-    config_class: ClassVar[type[Any]] = SamaConfig
-    part_prefixes: ClassVar[Mapping[str, str]] = {"sam": SEGMENTER + "sam.", "clap": TOWER}
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
 
-    def build(self, materials: Materials[SamaConfig]) -> Task:
-        """Build the task.
+    Returns:
+        The task.
 
-        Args:
-            materials: What it builds on.
-
-        Returns:
-            The task.
-
-        Raises:
-            TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form or does not suit, a part does not fit, or off-screen sounds are asked of data
-                that does not tell what is in the picture.
-            DatasetError: If a data set is not there.
-        """
-        model = SamaModel(materials.config)
-        modules = {"sam": model.get_submodule("sam"), "clap": model.clap, WHOLE: model}
-        load_parts(modules, materials.parts)
-        return self._task(materials, model, in_frames=True)
+    Raises:
+        TrainingError: If there is no folder of data sets, the name of a data set is not of the
+            form "subset/split", evaluation data has frames without ground truth, a part does not
+            fit, or off-screen sounds are wanted from data without a list of its visible objects.
+        DatasetError: If a data set is missing.
+    """
+    model = TpaviModel(inputs.config)
+    modules = {"hiera": model.encoder.hiera, "clap": model.clap, WHOLE: model}
+    load_parts(modules, inputs.parts)
+    return _build(options, inputs, model, in_clips)
 
 
-@dataclass(frozen=True)
-class Tpavi(_Baseline):
-    """Training of AVSBench's model, on whole clips."""
+def _build(
+    options: BaselineOptions,
+    inputs: TaskInputs[Any],
+    model: SamaModel | TpaviModel,
+    arrange: Callable[[EmbeddedClips, Sequence[Dub[WholeClip]]], Excerpts],
+) -> Task:
+    """Build the task around a model with loaded parts; `arrange` makes its training examples."""
+    names = (*options.train, *options.measured, *options.tested)
+    splits = open_splits(inputs.data, names, inputs.config.sample_rate)
+    for name in (*options.measured, *options.tested):
+        _check_annotated(name, splits[name])
+    processor = FrameAudioProcessor.from_config(inputs.config)
+    model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+    towers = [hearing_tower(model.clap, processor.window_s)]
 
-    config_class: ClassVar[type[Any]] = TpaviConfig
-    part_prefixes: ClassVar[Mapping[str, str]] = {
-        "hiera": SEGMENTER + "sam.sam2.vision_encoder.backbone.",
-        "clap": TOWER,
-    }
+    def read(*names: str) -> EmbeddedClips:
+        chosen = [splits[name] for name in names]
+        return EmbeddedClips(chosen, towers, inputs.features, processor.window_s, whole=True)
 
-    def build(self, materials: Materials[TpaviConfig]) -> Task:
-        """Build the task.
+    def read_each(names: Sequence[str]) -> dict[str, Dataset[Any]]:
+        return {name.replace("/", "_"): read(name) for name in names}
 
-        Args:
-            materials: What it builds on.
-
-        Returns:
-            The task.
-
-        Raises:
-            TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form or does not suit, a part does not fit, or off-screen sounds are asked of data
-                that does not tell what is in the picture.
-            DatasetError: If a data set is not there.
-        """
-        model = TpaviModel(materials.config)
-        modules = {"hiera": model.encoder.hiera, "clap": model.clap, WHOLE: model}
-        load_parts(modules, materials.parts)
-        return self._task(materials, model, in_frames=False)
+    clips = read(*options.train)
+    dubs: list[Dub[WholeClip]] = []
+    if options.off_screen:
+        contents = [c for name in options.train for c in contents_of(name, splits[name])]
+        dubs = draw_clip_dubs(contents, options.off_screen)
+    return Task(
+        model=model,
+        train=arrange(clips, dubs),
+        measured=read_each(options.measured),
+        tested=read_each(options.tested),
+        collate=lambda clips: collate(clips, processor),
+        measure=MaskMeasure,
+        finish=processor.save_pretrained,
+        frames_of=lambda clip: clip.frames,
+    )
 
 
 def in_clips(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Excerpts:

@@ -1,9 +1,9 @@
-"""What a task is built from, and what the trainer is given: a model, its data, their measure."""
+"""Inputs and result of building a task: a model, its data, and the measure of its output."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,22 +15,24 @@ from avseg.training.feature_cache import FeaturesInMemory, FeatureStore
 from avseg.training.measures import Measure
 from avseg.training.parts import Part
 
+_CPU = torch.device("cpu")
+
 #: Configuration class of a task's model.
 Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Materials(Generic[Config]):
-    """What a task may build on.
+class TaskInputs(Generic[Config]):
+    """Inputs from which a task is built, besides its own options.
 
     Attributes:
-        config: Sizes and options of the model, of the task's `config_class`.
-        parts: Part of the model, a key of the task's `part_prefixes` or `parts.WHOLE`, to the
-            weights that it starts from.
+        config: Configuration of the model, of the task's `config_class`.
+        parts: Part of the model, a key of the task's `part_prefixes` or `parts.WHOLE` -> weights
+            that it starts from.
         data: Folder of the data sets; None if none was given.
-        sounds: Folder that keeps synthesised recordings from run to run.
-        features: Keeps what frozen parts say of the data.
-        device: What computes it.
+        sounds: Folder that keeps synthesised recordings for later runs.
+        features: Store of the features that frozen parts compute from the data.
+        device: Device on which these features are computed.
     """
 
     config: Config
@@ -38,24 +40,26 @@ class Materials(Generic[Config]):
     data: Path | None
     sounds: Path
     features: FeatureStore = field(default_factory=FeaturesInMemory)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = _CPU
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything the trainer needs.
+    """A model, its data, and the measure of its output: all that the trainer needs.
 
     Attributes:
-        model: Untrained, or started from earlier runs.
+        model: The model; untrained, or with weights of earlier runs.
         train: Training data.
-        measured: Evaluation data by name, measured on the way and at the end.
-        collate: Items to a batch of the model's inputs.
-        measure: Makes an empty measure, which turns the model's outputs to numbers.
-        finish: Called with the run's folder when the weights lie in it, to make of it what can be
-            loaded and used; None for parts that are of no use by themselves.
-        tested: Evaluation data by name, measured at the end only.
-        frames_of: The frames (T, H, W, 3) of an item of the evaluation data, to show masks on; None
-            if the model makes none.
+        measured: Name -> evaluation data that is evaluated during and after the training.
+        collate: Function from items to a batch of the model's inputs.
+        measure: Function that returns an empty measure, which computes numbers from the model's
+            outputs.
+        finish: Function that is called with the run's folder after the weights were written, and
+            adds what is needed to load the model, such as its processor; None for a model that
+            only other recipes start from.
+        tested: Name -> evaluation data that is evaluated after the training only.
+        frames_of: Function from an item of the evaluation data to its frames, (T, H, W, 3), on
+            which masks can be drawn; None if the model predicts no masks.
     """
 
     model: nn.Module
@@ -66,20 +70,3 @@ class Task:
     finish: Callable[[Path], None] | None = None
     tested: dict[str, Dataset[Any]] = field(default_factory=dict)
     frames_of: Callable[[Any], NDArray[np.uint8]] | None = None
-
-
-class TaskOptions(Protocol):
-    """A recipe's `data` section: a dataclass of options that knows how to build its task.
-
-    Attributes:
-        config_class: Configuration class of the task's model. A recipe's `model` section has the
-            options that differ from those of the small model, `config_class.tiny()`.
-        part_prefixes: Part of the model that a recipe's `start_from` may name, to what the names of
-            its weights begin with in the run that trained it.
-    """
-
-    config_class: ClassVar[type[Any]]
-    part_prefixes: ClassVar[Mapping[str, str]]
-
-    def build(self, materials: Materials[Any]) -> Task:
-        """Build the task."""

@@ -5,10 +5,9 @@ first.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from statistics import fmean, harmonic_mean
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -25,123 +24,89 @@ from avseg.synthavs.captions import WORDS
 from avseg.synthavs.classes import SemanticSplit
 from avseg.training.clips import Dub, Place, draw_dubs, find_places
 from avseg.training.measures import MaskMeasure
-from avseg.training.parts import SEGMENTER, WHOLE, Part, load_parts
+from avseg.training.parts import WHOLE, Part, load_parts
 from avseg.training.tasks.audio_visual import contents_of, open_splits
-from avseg.training.tasks.task import Materials, Task
+from avseg.training.tasks.options import TextBridge
+from avseg.training.tasks.task import Task, TaskInputs
 
 #: A class with no more pixels than this in a whole clip is noise in AVSBench's maps.
 _FEWEST_PIXELS = 20
 
 
-@dataclass(frozen=True)
-class TextBridge:
-    """Training of TAViS.
+def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> Task:
+    """Build the training of TAViS.
 
-    Attributes:
-        train: Training data, each "subset/split".
-        measured: Evaluation data, each "subset/split", or several joined by "+" to be measured as
-            one.
-        tested: Evaluation data for the end alone.
-        classes: Names that the model may choose among in training, clips with others being left
-            out; all if none is given. In evaluation it chooses among all.
-        frames_alone: Whether each annotated frame is an example of its own in training, without
-            memory of those before it.
-        off_screen: Frames added that have the sound of something outside the picture, and nothing
-            to mark: how many for each annotated frame, at least 0. They need `frames_alone`.
-        seen: Names that are measured apart from the others; `classes` if none is given.
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If there is no folder of data sets, the name of a data set is not of the
+            form "subset/split", a part does not fit, every training clip has a class that is not
+            among the chosen ones, or off-screen sounds are wanted from data without a list of its
+            visible objects.
+        DatasetError: If a data set is missing, or has no classes.
     """
-
-    config_class: ClassVar[type[Any]] = TavisConfig
-    part_prefixes: ClassVar[Mapping[str, str]] = {
-        "imagebind": "imagebind.",
-        "sam": f"{SEGMENTER}sam.",
-        "memory": "memory.",
+    config = inputs.config
+    evaluated = [part for name in (*options.measured, *options.tested) for part in name.split("+")]
+    rate = config.imagebind_config.audio.sample_rate
+    opened = open_splits(inputs.data, (*options.train, *evaluated), rate)
+    splits = {name: SemanticSplit.open(split) for name, split in opened.items()}
+    model = TavisModel(config)
+    modules = {
+        "imagebind": model.imagebind,
+        "sam": model.sam,
+        "memory": model.memory,
+        WHOLE: model,
     }
+    load_parts(modules, inputs.parts)
+    processor = TavisProcessor.from_config(config, find_tokenizer(inputs.parts.values()))
+    processor = processor.with_vocabulary(splits[options.train[0]].names[1:])
+    side = config.sam_config.image_size
 
-    train: tuple[str, ...]
-    measured: tuple[str, ...]
-    tested: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    frames_alone: bool = False
-    off_screen: float = 0.0
-    seen: tuple[str, ...] = ()
-
-    def build(self, materials: Materials[TavisConfig]) -> Task:
-        """Build the task.
-
-        Args:
-            materials: What it builds on.
-
-        Returns:
-            The task.
-
-        Raises:
-            TrainingError: If there is no folder of data sets, a data set's name is not of that
-                form, a part does not fit, no training clip has the classes alone, or off-screen
-                sounds are asked for whole clips or of data that does not tell what is in the
-                picture.
-            DatasetError: If a data set is not there, or tells no classes.
-        """
-        if self.off_screen and not self.frames_alone:
-            raise TrainingError(
-                f"data.off_screen={self.off_screen}: only frames by themselves can have another "
-                "sound; set data.frames_alone=true, or data.off_screen=0.0."
+    def clips(names: Sequence[str]) -> dict[str, Dataset[Any]]:
+        return {
+            name.replace("/", "_"): ClassedClips(
+                [splits[part] for part in name.split("+")], processor
             )
-        config = materials.config
-        parts = [part for name in (*self.measured, *self.tested) for part in name.split("+")]
-        names = (*self.train, *parts)
-        opened = open_splits(materials.data, names, config.imagebind_config.audio.sample_rate)
-        splits = {name: SemanticSplit.open(split) for name, split in opened.items()}
-        model = TavisModel(config)
-        modules = {
-            "imagebind": model.imagebind,
-            "sam": model.sam,
-            "memory": model.memory,
-            WHOLE: model,
+            for name in names
         }
-        load_parts(modules, materials.parts)
-        processor = TavisProcessor.from_config(config, find_tokenizer(materials.parts.values()))
-        processor = processor.with_vocabulary(splits[self.train[0]].names[1:])
-        learned = processor.with_vocabulary(self.classes) if self.classes else processor
-        side = config.sam_config.image_size
 
-        def clips(names: Sequence[str]) -> dict[str, Dataset[Any]]:
-            return {
-                name.replace("/", "_"): ClassedClips(
-                    [splits[part] for part in name.split("+")], processor
-                )
-                for name in names
-            }
+    return Task(
+        model=model,
+        train=_read_training(options, splits, processor, side),
+        measured=clips(options.measured),
+        tested=clips(options.tested),
+        collate=collate,
+        measure=partial(ClassedMaskMeasure, processor.vocabulary, options.seen or options.classes),
+        frames_of=frames_of,
+        finish=processor.save_pretrained,
+    )
 
-        return Task(
-            model=model,
-            train=self._read_training(splits, learned, side),
-            measured=clips(self.measured),
-            tested=clips(self.tested),
-            collate=collate,
-            measure=partial(ClassedMaskMeasure, processor.vocabulary, self.seen or self.classes),
-            frames_of=frames_of,
-            finish=processor.save_pretrained,
+
+def _read_training(
+    options: TextBridge, splits: Mapping[str, SemanticSplit], processor: TavisProcessor, side: int
+) -> "Dataset[ClassedClip]":
+    """Return the training examples: whole clips, or single frames."""
+    if options.classes:
+        processor = processor.with_vocabulary(options.classes)
+    clips = ClassedClips([splits[name] for name in options.train], processor, side)
+    if not clips.places:
+        raise TrainingError(
+            f"data.classes: no clip of {', '.join(options.train)} has nothing but "
+            f"{', '.join(options.classes)}; name classes of the data."
         )
-
-    def _read_training(
-        self, splits: Mapping[str, SemanticSplit], processor: TavisProcessor, side: int
-    ) -> "Dataset[ClassedClip]":
-        """Read what is trained on, whole clips or frames by themselves."""
-        clips = ClassedClips([splits[name] for name in self.train], processor, side)
-        if not clips.places:
-            raise TrainingError(
-                f"data.classes: no clip of {', '.join(self.train)} has nothing but "
-                f"{', '.join(self.classes)}; name classes of the data."
-            )
-        if not self.frames_alone:
-            return clips
-        dubs: list[Dub[Place]] = []
-        if self.off_screen:
-            told = [contents_of(name, splits[name].split) for name in self.train]
-            contents = [told[split][number] for split, number in clips.places]
-            dubs = draw_dubs(clips, contents, self.off_screen)
-        return ClassedFrames(clips, dubs)
+    if not options.frames_alone:
+        return clips
+    dubs: list[Dub[Place]] = []
+    if options.off_screen:
+        contents_of_split = [contents_of(name, splits[name].split) for name in options.train]
+        contents = [contents_of_split[split][number] for split, number in clips.places]
+        dubs = draw_dubs(clips, contents, options.off_screen)
+    return ClassedFrames(clips, dubs)
 
 
 def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:

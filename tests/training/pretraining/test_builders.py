@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.synthavs.categories import CATEGORIES
 from avseg.training.parts import Part
+from avseg.training.pretraining.options import TextPrompt
 from avseg.training.recipe import Recipe
-from avseg.training.tasks.registry import TextPrompt
-from avseg.training.tasks.task import Materials, Task
-from avseg.training.validation import read_task_options
+from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.validation import validate
 from tests.training import tiny
 
 PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
@@ -21,7 +21,7 @@ PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
 def build(recipe: Recipe, runs: Path) -> Task:
     torch.manual_seed(0)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
-    return read_task_options(recipe).build(Materials(config, {}, None, runs / "sounds"))
+    return validate(recipe).task.build(TaskInputs(config, {}, None, runs / "sounds"))
 
 
 @pytest.mark.parametrize("recipe", PRETRAINING, ids=lambda recipe: recipe.name)
@@ -79,8 +79,8 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
         save_file(model.state_dict(), weights)
         parts[part] = Part(weights, TextPrompt.part_prefixes[part])
     config = Av2tSamConfig.tiny(**tiny.MODEL)
-    options = read_task_options(tiny.SEGMENTER)
-    started = options.build(Materials(config, parts, None, runs / "sounds")).model
+    options = validate(tiny.SEGMENTER).task
+    started = options.build(TaskInputs(config, parts, None, runs / "sounds")).model
     loaded = {
         name
         for name, parameter in started.named_parameters()

@@ -1,0 +1,302 @@
+"""Models and corpora of the tasks that pre-train the small backbones on SynthAVS.
+
+Four tasks learn from pairs of one modality with words. `build_audio_image_text` makes the small
+ImageBind from images, audio and texts together.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from avseg.backbones.clap import ClapAudioTower
+from avseg.backbones.clip import ClipImageTower, ClipTextTower
+from avseg.backbones.imagebind import ImageBindConfig, spectrograms
+from avseg.backbones.tokenizing import WordTokenizer
+from avseg.checkpoints.model_folder import weights_file
+from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
+from avseg.models.pixels import (
+    BEIT3_STATISTICS,
+    CLIP_STATISTICS,
+    SAM_STATISTICS,
+    normalise,
+)
+from avseg.models.tiny import tiny_text_tower
+from avseg.synthavs.captions import WORDS, category_captions
+from avseg.synthavs.categories import (
+    CATEGORIES,
+    SEEN_STYLES,
+    TRAIN_STYLES,
+    UNSEEN_STYLES,
+)
+from avseg.synthavs.corpora import (
+    AudioImageTextCorpus,
+    AudioTextCorpus,
+    ImageTextCorpus,
+    TextPromptCorpus,
+    load_sound_bank,
+)
+from avseg.training.measures import (
+    BindingMeasure,
+    ClassMeasure,
+    ContrastMeasure,
+    TextPromptMeasure,
+)
+from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
+from avseg.training.pretraining.imagebind_objective import BindingPretraining
+from avseg.training.pretraining.objectives import (
+    ClassPretraining,
+    ContrastivePretraining,
+    LocatedContrastivePretraining,
+    TextPromptedPretraining,
+)
+from avseg.training.pretraining.options import (
+    AudioImageText,
+    AudioText,
+    ImageClass,
+    ImageOptions,
+    ImageText,
+    TextPrompt,
+)
+from avseg.training.tasks.task import Task, TaskInputs
+
+#: Seed of every evaluation corpus; training corpora take theirs from the recipe.
+_EVALUATION_SEED = 990_000
+
+#: Recordings of each category in the evaluation corpora.
+_EVALUATION_RECORDINGS = 12
+
+#: Folder in a text-prompted run for the EVF-SAM that can be loaded and used.
+EVF_SAM = "evf_sam"
+
+#: Name of an evaluation corpus -> art styles of its images. Its recordings are always of voices
+#: that the training corpus does not have.
+_EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
+
+
+def build_image_text(options: ImageText, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+    """Build the pre-training of the small CLIP.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    config = inputs.config.clip_config
+    train, measured = _image_corpora(options, config.image_size)
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch = default_collate(items)
+        images = normalise(batch["images"], CLIP_STATISTICS)
+        return {"inputs": images, "present": batch["present"], "classes": batch["classes"]}
+
+    model = LocatedContrastivePretraining(
+        ClipImageTower(config), _text_tower(config.projection_dim), _captions()
+    )
+    load_parts({WHOLE: model}, inputs.parts)
+    return Task(
+        model=model,
+        train=train,
+        measured=measured,
+        collate=collate,
+        measure=ContrastMeasure,
+    )
+
+
+def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+    """Build the pre-training of the small CLAP.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    config = inputs.config.clap_config
+    train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
+    test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch = default_collate(items)
+        return {"inputs": batch["audio_values"], "present": batch["present"]}
+
+    model = ContrastivePretraining(
+        ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
+    )
+    load_parts({WHOLE: model}, inputs.parts)
+    return Task(
+        model=model,
+        train=AudioTextCorpus(options.size, train_sounds, options.seed),
+        measured={"unseen": AudioTextCorpus(options.measured_size, test_sounds, _EVALUATION_SEED)},
+        collate=collate,
+        measure=ContrastMeasure,
+    )
+
+
+def build_image_class(options: ImageClass, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+    """Build the pre-training of the image encoder of the small SAM 2.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    config = inputs.config.sam_config
+    train, measured = _image_corpora(options, config.image_size)
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate(items)
+        images = normalise(batch["images"], SAM_STATISTICS)
+        return {"pixel_values_sam": images, "classes": batch["classes"]}
+
+    model = ClassPretraining(config, len(CATEGORIES))
+    load_parts({WHOLE: model}, inputs.parts)
+    return Task(
+        model=model,
+        train=train,
+        measured=measured,
+        collate=collate,
+        measure=ClassMeasure,
+    )
+
+
+def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+    """Build the pre-training of the small EVF-SAM.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    sam, beit3 = inputs.config.sam_config, inputs.config.beit3_config
+
+    def corpus(size: int, styles: tuple[str, ...], seed: int) -> TextPromptCorpus:
+        return TextPromptCorpus(size, styles, sam.image_size, options.prompts, seed)
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate(items)
+        images = batch.pop("images")
+        batch["pixel_values_sam"] = normalise(images, SAM_STATISTICS)
+        batch["pixel_values_beit3"] = normalise(images, BEIT3_STATISTICS)
+        return batch
+
+    model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), options.learn_encoders)
+    modules = {
+        "segmenter": model.segmenter,
+        "sam": model.segmenter.get_submodule("sam"),
+        "stem": model.segmenter.beit3.vision_embed.proj,
+        WHOLE: model,
+    }
+    load_parts(modules, inputs.parts)
+    return Task(
+        model=model,
+        train=corpus(options.size, TRAIN_STYLES, options.seed),
+        measured={
+            name: corpus(options.measured_size, styles, _EVALUATION_SEED)
+            for name, styles in _EVALUATION_STYLES.items()
+        },
+        collate=collate,
+        measure=TextPromptMeasure,
+        finish=lambda run: save_evf_sam(inputs.config, weights_file(run), run / EVF_SAM),
+    )
+
+
+def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBindConfig]) -> Task:
+    """Build the pre-training of the small ImageBind.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    config = inputs.config
+    side = config.vision.image_size
+    train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
+    test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate(items)
+        batch["pixel_values"] = normalise(batch.pop("images"), CLIP_STATISTICS)
+        batch["spectrograms"] = spectrograms(batch.pop("audio_values"), config.audio)
+        return batch
+
+    model = BindingPretraining(config, _captions())
+    load_parts({"stem": model.imagebind.vision_tower.stem, WHOLE: model}, inputs.parts)
+    return Task(
+        model=model,
+        train=AudioImageTextCorpus(options.size, TRAIN_STYLES, side, train_sounds, options.seed),
+        measured={
+            name: AudioImageTextCorpus(
+                options.measured_size, styles, side, test_sounds, _EVALUATION_SEED
+            )
+            for name, styles in _EVALUATION_STYLES.items()
+        },
+        collate=collate,
+        measure=BindingMeasure,
+    )
+
+
+def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
+    """Save the EVF-SAM in a run of text-prompted pre-training, without the auxiliary heads.
+
+    Args:
+        config: Configuration of the run's model.
+        weights: Weights of the run.
+        folder: Folder for the model, its processor and the words of the captions.
+
+    Raises:
+        TrainingError: If the weights are of a model with other sizes.
+    """
+    evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
+    model = EvfSamModel(evf_sam)
+    load_part(model.segmenter, Part(weights, SEGMENTER))
+    model.save_pretrained(folder)
+    EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(folder)
+
+
+def _image_corpora(
+    options: ImageOptions, side: int
+) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
+    """Build the training corpus of images of one side, and the evaluation corpora by name."""
+    measured: dict[str, Dataset[Any]] = {
+        name: ImageTextCorpus(options.measured_size, styles, side, _EVALUATION_SEED)
+        for name, styles in _EVALUATION_STYLES.items()
+    }
+    return ImageTextCorpus(options.size, TRAIN_STYLES, side, options.seed), measured
+
+
+def _captions() -> Tensor:
+    """Return the token ids of a caption for each category and one for nothing, (C, T)."""
+    return torch.from_numpy(category_captions())
+
+
+def _text_tower(width: int) -> ClipTextTower:
+    """Build the text tower that embeds captions beside a small tower of that width."""
+    return ClipTextTower(tiny_text_tower(len(WORDS), category_captions().shape[1], width))

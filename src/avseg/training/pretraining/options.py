@@ -1,0 +1,152 @@
+"""Options of the tasks that pre-train the small backbones on SynthAVS.
+
+A recipe's `data` section has the fields of one of these classes. Nothing heavy is imported here
+before a task is built, so that a wrong recipe is reported at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from avseg.training.parts import CLIP_STEM, SEGMENTER
+
+if TYPE_CHECKING:
+    from avseg.backbones.imagebind import ImageBindConfig
+    from avseg.models.av2t_sam.configuration import Av2tSamConfig
+    from avseg.training.tasks.task import Task, TaskInputs
+
+
+class _BackbonesOfAv2tSam:
+    """A task whose model is one of the backbones of the small AV2T-SAM."""
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {}
+
+    @staticmethod
+    def config_class() -> "type[Av2tSamConfig]":
+        """Return the configuration class with the sizes of all backbones."""
+        from avseg.models.av2t_sam.configuration import Av2tSamConfig
+
+        return Av2tSamConfig
+
+
+@dataclass(frozen=True)
+class ImageOptions(_BackbonesOfAv2tSam):
+    """Options of a task that learns from images alone.
+
+    Attributes:
+        size: Images in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Images in each evaluation corpus.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+
+
+@dataclass(frozen=True)
+class ImageText(ImageOptions):
+    """Pre-training of the small CLIP."""
+
+    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
+        """Build the task, see `builders.build_image_text`."""
+        from avseg.training.pretraining.builders import build_image_text
+
+        return build_image_text(self, inputs)
+
+
+@dataclass(frozen=True)
+class AudioText(_BackbonesOfAv2tSam):
+    """Pre-training of the small CLAP.
+
+    Attributes:
+        size: Mixtures in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Mixtures in the evaluation corpus.
+        recordings: Recordings of each category, from which the training mixtures are made.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+    recordings: int
+
+    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
+        """Build the task, see `builders.build_audio_text`."""
+        from avseg.training.pretraining.builders import build_audio_text
+
+        return build_audio_text(self, inputs)
+
+
+@dataclass(frozen=True)
+class ImageClass(ImageOptions):
+    """Pre-training of the image encoder of the small SAM 2."""
+
+    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
+        """Build the task, see `builders.build_image_class`."""
+        from avseg.training.pretraining.builders import build_image_class
+
+        return build_image_class(self, inputs)
+
+
+@dataclass(frozen=True)
+class TextPrompt(_BackbonesOfAv2tSam):
+    """Pre-training of the small EVF-SAM.
+
+    Attributes:
+        size: Images in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Images in each evaluation corpus.
+        prompts: Captions of each image.
+        learn_encoders: Whether the image encoders train too, or the mask decoder alone.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "segmenter": SEGMENTER,
+        "sam": "sam.",
+        "stem": CLIP_STEM,
+    }
+
+    size: int
+    seed: int
+    measured_size: int
+    prompts: int
+    learn_encoders: bool
+
+    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
+        """Build the task, see `builders.build_text_prompt`."""
+        from avseg.training.pretraining.builders import build_text_prompt
+
+        return build_text_prompt(self, inputs)
+
+
+@dataclass(frozen=True)
+class AudioImageText:
+    """Pre-training of the small ImageBind.
+
+    Attributes:
+        size: Items in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Items in each evaluation corpus.
+        recordings: Recordings of each category, from which the training mixtures are made.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {"stem": CLIP_STEM}
+
+    size: int
+    seed: int
+    measured_size: int
+    recordings: int
+
+    @staticmethod
+    def config_class() -> "type[ImageBindConfig]":
+        """Return the configuration class of ImageBind."""
+        from avseg.backbones.imagebind import ImageBindConfig
+
+        return ImageBindConfig
+
+    def build(self, inputs: "TaskInputs[ImageBindConfig]") -> "Task":
+        """Build the task, see `builders.build_audio_image_text`."""
+        from avseg.training.pretraining.builders import build_audio_image_text
+
+        return build_audio_image_text(self, inputs)

@@ -1,0 +1,241 @@
+"""Options of every task that can be trained, and the table of tasks.
+
+A recipe's `data` section has the fields of one of these classes; those of pre-training are in
+`pretraining/options.py`. Nothing heavy is imported here before a task is built, so that a wrong
+recipe is reported at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from avseg.errors import TrainingError
+from avseg.training.parts import SEGMENTER, TOWER
+from avseg.training.pretraining.options import (
+    AudioImageText,
+    AudioText,
+    ImageClass,
+    ImageText,
+    TextPrompt,
+)
+
+if TYPE_CHECKING:
+    from avseg.models.av2t_sam.configuration import Av2tSamConfig
+    from avseg.models.sama.configuration import SamaConfig
+    from avseg.models.tavis.configuration import TavisConfig
+    from avseg.models.tpavi.configuration import TpaviConfig
+    from avseg.training.tasks.task import Task, TaskInputs
+
+
+class TaskOptions(Protocol):
+    """A recipe's `data` section: a dataclass of options that can build its task.
+
+    Attributes:
+        part_prefixes: Part of the model that a recipe's `start_from` may name -> prefix of the
+            names of its weights in the run that trained it.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]]
+
+    @staticmethod
+    def config_class() -> type[Any]:
+        """Return the configuration class of the task's model.
+
+        The class must be in the annotation too, where validation reads it without an import. A
+        recipe's `model` section has the options that differ from the class's defaults, or with
+        `sizes: small` from those of `tiny()`.
+        """
+
+    def build(self, inputs: "TaskInputs[Any]") -> "Task":
+        """Build the model and its data."""
+
+
+class DataSetOptions:
+    """Options of a task that reads data sets; the base of their dataclasses.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split", or several joined by "+" that are evaluated
+            as one data set.
+        tested: Evaluation data that is evaluated after the training only.
+    """
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    tested: tuple[str, ...]
+
+    def splits(self) -> list[str]:
+        """Return every "subset/split" that the task reads."""
+        names = (*self.train, *self.measured, *self.tested)
+        return [split for name in names for split in name.split("+")]
+
+
+@dataclass(frozen=True)
+class AudioVisual(DataSetOptions):
+    """Training of AV2T-SAM.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split", evaluated during and after the training.
+        off_screen: Number of added frames with an off-screen sound and an empty ground truth, for
+            each frame of the data; at least 0. Ignored by a model that uses no audio.
+        tested: Evaluation data, each "subset/split", evaluated after the training only.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "clip": TOWER,
+        "clap": TOWER,
+        "segmenter": SEGMENTER,
+    }
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    off_screen: float
+    tested: tuple[str, ...] = ()
+
+    @staticmethod
+    def config_class() -> "type[Av2tSamConfig]":
+        """Return the configuration class of AV2T-SAM."""
+        from avseg.models.av2t_sam.configuration import Av2tSamConfig
+
+        return Av2tSamConfig
+
+    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
+        """Build the task, see `audio_visual.build_audio_visual`."""
+        from avseg.training.tasks.audio_visual import build_audio_visual
+
+        return build_audio_visual(self, inputs)
+
+
+@dataclass(frozen=True)
+class BaselineOptions(DataSetOptions):
+    """Options that both baselines share.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split" with a ground truth for every frame,
+            evaluated during and after the training.
+        off_screen: Number of added clips with an off-screen sound and an empty ground truth, for
+            each clip of the data; at least 0.
+        tested: Evaluation data, each "subset/split" with a ground truth for every frame, evaluated
+            after the training only.
+    """
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    off_screen: float
+    tested: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sama(BaselineOptions):
+    """Training of SAMA-AVS, on single frames."""
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {"sam": f"{SEGMENTER}sam.", "clap": TOWER}
+
+    @staticmethod
+    def config_class() -> "type[SamaConfig]":
+        """Return the configuration class of SAMA-AVS."""
+        from avseg.models.sama.configuration import SamaConfig
+
+        return SamaConfig
+
+    def build(self, inputs: "TaskInputs[SamaConfig]") -> "Task":
+        """Build the task, see `baselines.build_sama`."""
+        from avseg.training.tasks.baselines import build_sama
+
+        return build_sama(self, inputs)
+
+
+@dataclass(frozen=True)
+class Tpavi(BaselineOptions):
+    """Training of AVSBench's own model, on whole clips."""
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "hiera": f"{SEGMENTER}sam.sam2.vision_encoder.backbone.",
+        "clap": TOWER,
+    }
+
+    @staticmethod
+    def config_class() -> "type[TpaviConfig]":
+        """Return the configuration class of AVSBench's model."""
+        from avseg.models.tpavi.configuration import TpaviConfig
+
+        return TpaviConfig
+
+    def build(self, inputs: "TaskInputs[TpaviConfig]") -> "Task":
+        """Build the task, see `baselines.build_tpavi`."""
+        from avseg.training.tasks.baselines import build_tpavi
+
+        return build_tpavi(self, inputs)
+
+
+@dataclass(frozen=True)
+class TextBridge(DataSetOptions):
+    """Training of TAViS.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split", or several joined by "+" that are evaluated
+            as one data set.
+        tested: Evaluation data that is evaluated after the training only.
+        classes: Names among which the model chooses during training; clips with other classes are
+            left out. Empty for all names. In evaluation the model chooses among all names.
+        frames_alone: Whether each annotated frame is a training example of its own, without memory
+            of the frames before it.
+        off_screen: Number of added frames with an off-screen sound and an empty ground truth, for
+            each annotated frame; at least 0. Needs `frames_alone`.
+        seen: Names whose scores are reported separately from those of the others; empty for
+            `classes`.
+
+    Raises:
+        TrainingError: If `off_screen` is above 0 without `frames_alone`.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "imagebind": "imagebind.",
+        "sam": f"{SEGMENTER}sam.",
+        "memory": "memory.",
+    }
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    tested: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    frames_alone: bool = False
+    off_screen: float = 0.0
+    seen: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.off_screen and not self.frames_alone:
+            raise TrainingError(
+                f"data.off_screen={self.off_screen}: only frames by themselves can have another "
+                "sound; set data.frames_alone=true, or data.off_screen=0.0."
+            )
+
+    @staticmethod
+    def config_class() -> "type[TavisConfig]":
+        """Return the configuration class of TAViS."""
+        from avseg.models.tavis.configuration import TavisConfig
+
+        return TavisConfig
+
+    def build(self, inputs: "TaskInputs[TavisConfig]") -> "Task":
+        """Build the task, see `tavis.build_text_bridge`."""
+        from avseg.training.tasks.tavis import build_text_bridge
+
+        return build_text_bridge(self, inputs)
+
+
+#: Name of a task in a recipe -> class of its options.
+TASKS: dict[str, type[TaskOptions]] = {
+    "image-text": ImageText,
+    "audio-text": AudioText,
+    "image-class": ImageClass,
+    "text-prompt": TextPrompt,
+    "audio-image-text": AudioImageText,
+    "audio-visual": AudioVisual,
+    "text-bridge": TextBridge,
+    "sama": Sama,
+    "tpavi": Tpavi,
+}
