@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.backbones.sam1 import PromptedSam1Config
-from avseg.checkpoints.keymaps.systems import SYSTEMS, TOWER_TABLES, TOWERS
+from avseg.checkpoints.keymaps.formats import SYSTEMS, TOWER_KEY_MAPS, TOWER_PREFIXES
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.evf_sam import EvfSamModel
 from tests.models.factories import CONFIG, SAM1, randomise
@@ -108,9 +108,9 @@ def published_system(model: Av2tSamModel) -> dict[str, Tensor]:
     state = {
         name: values
         for name, values in model.state_dict().items()
-        if not name.startswith(tuple(TOWERS.values()))
+        if not name.startswith(tuple(TOWER_PREFIXES.values()))
     }
-    published = SYSTEMS["av2t-sam"].table(config).to_published(state)
+    published = SYSTEMS["av2t-sam"].key_map(config).to_published(state)
     if not isinstance(config.sam_config, PromptedSam1Config):
         published |= some(UNUSED_OF_SAM2, "model.visual_model.")
     mask_token = torch.randn(1, 1, config.beit3_config.dim)
@@ -124,9 +124,9 @@ def published_system(model: Av2tSamModel) -> dict[str, Tensor]:
 
 def published_tower(model: Av2tSamModel, file_format: str) -> dict[str, Tensor]:
     """The state dict of a model's tower in a published format ("clap-2023", "clip", ...)."""
-    prefix = TOWERS[file_format[:4]]
+    prefix = TOWER_PREFIXES[file_format[:4]]
     state = {name: values for name, values in model.state_dict().items() if name.startswith(prefix)}
-    published = TOWER_TABLES[file_format].to_published(state)
+    published = TOWER_KEY_MAPS[file_format].to_published(state)
     return published | some(_UNUSED_OF_TOWERS[file_format])
 
 
@@ -153,7 +153,7 @@ def write_config(config: Av2tSamConfig, folder: Path) -> Path:
 def published_evf_sam(model: EvfSamModel) -> dict[str, Tensor]:
     """The state dict that EVF-SAM's authors would save of a model."""
     config: Any = model.config
-    published = SYSTEMS["evf-sam"].table(config).to_published(model.state_dict())
+    published = SYSTEMS["evf-sam"].key_map(config).to_published(model.state_dict())
     mask_token = torch.randn(1, 1, config.beit3_config.dim)
     return published | {"mm_extractor.beit3.vision_embed.mask_token": mask_token}
 
@@ -187,8 +187,10 @@ IMAGEBIND_CONFIG = ImageBindConfig(
 
 def published_imagebind(model: ImageBind) -> dict[str, Tensor]:
     """The state dict that ImageBind's authors would save of a model."""
-    state = {TOWERS["imagebind"] + name: values for name, values in model.state_dict().items()}
-    return TOWER_TABLES["imagebind"].to_published(state) | some(UNUSED_OF_IMAGEBIND)
+    state = {
+        TOWER_PREFIXES["imagebind"] + name: values for name, values in model.state_dict().items()
+    }
+    return TOWER_KEY_MAPS["imagebind"].to_published(state) | some(UNUSED_OF_IMAGEBIND)
 
 
 def write_imagebind(model: ImageBind, folder: Path) -> list[Path]:

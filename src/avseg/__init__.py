@@ -19,7 +19,9 @@ __all__ = [
     "__version__",
     "check_data",
     "evaluate",
+    "import_checkpoint",
     "load_segmenter",
+    "make_cascade",
     "probe",
     "read_clip",
     "save_masks",
@@ -32,6 +34,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from avseg.batch import VideoOutcome, segment
+    from avseg.checkpoints.cascade_building import make_cascade
+    from avseg.checkpoints.importing import import_checkpoint
     from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
     from avseg.evaluation import evaluate
@@ -56,7 +60,9 @@ else:
         "VideoOutcome": "batch",
         "check_data": "datasets",
         "evaluate": "evaluation",
+        "import_checkpoint": "checkpoints.importing",
         "load_segmenter": "segmenter",
+        "make_cascade": "checkpoints.cascade_building",
         "probe": "media",
         "read_clip": "media",
         "save_masks": "export",

@@ -133,7 +133,7 @@ def test_a_model_that_nobody_described_has_no_notice(tmp_path: Path) -> None:
 def test_what_is_fetched_by_hand_says_how_and_on_which_terms() -> None:
     with pytest.raises(
         CheckpointError,
-        match=r"imagebind-huge: marks nothing by itself.*fetch https://.*4.8 GB, licence "
+        match=r"imagebind-huge: segments nothing by itself.*fetch https://.*4.8 GB, licence "
         r"CC-BY-NC-SA-4.0: not for commercial use.*avseg import-checkpoint",
     ):
         find_checkpoint("imagebind-huge")

@@ -15,11 +15,11 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 
 from avseg.checkpoints.download import download, find_downloaded
-from avseg.checkpoints.known_models import Part
+from avseg.checkpoints.known_models import HubFile
 from avseg.errors import CheckpointError
 from tests.checkpoints.hub import LocalHub
 
-PART = Part("someone/weights", "model.safetensors", "this test", "MIT")
+PART = HubFile("someone/weights", "model.safetensors", "this test", "MIT")
 CONTENT = bytes(range(256)) * 400
 Usage = namedtuple("Usage", "total used free")
 
@@ -42,7 +42,7 @@ def test_the_variable_hf_endpoint_names_the_hub(hub: LocalHub, cache: Path) -> N
     hub.add(PART.repository, PART.file, CONTENT)
     code = (
         "from avseg.checkpoints.download import download\n"
-        "from avseg.checkpoints.known_models import Part\n"
+        "from avseg.checkpoints.known_models import HubFile\n"
         f"download({PART!r})"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
@@ -121,7 +121,7 @@ def test_the_next_attempt_goes_on_where_a_failed_one_ended(hub: LocalHub, cache:
 def download_and_give_up(hub: LocalHub, sent: int) -> None:
     """Let the Hub send some bytes and then nothing more, until the download fails."""
     hub.budget = sent
-    with pytest.raises(CheckpointError, match=r"cannot be reached.*what has come is kept"):
+    with pytest.raises(CheckpointError, match=r"cannot be reached.*the downloaded bytes are kept"):
         download(PART, endpoint=hub.endpoint)
     hub.budget = None
 
@@ -217,12 +217,12 @@ def test_a_file_that_is_not_there_names_those_that_are(hub: LocalHub, cache: Pat
 
 def test_a_gated_repository_asks_for_a_login(hub: LocalHub) -> None:
     hub.gated.add(PART.repository)
-    with pytest.raises(CheckpointError, match=r"let in only who asks.*hf auth login"):
+    with pytest.raises(CheckpointError, match=r"access needs its owners.*hf auth login"):
         download(PART, endpoint=hub.endpoint)
 
 
 def test_a_repository_that_is_not_there_or_private_is_said(hub: LocalHub) -> None:
-    with pytest.raises(CheckpointError, match=rf"private; look at {hub.endpoint}/someone/weights;"):
+    with pytest.raises(CheckpointError, match=rf"private; see {hub.endpoint}/someone/weights;"):
         download(PART, endpoint=hub.endpoint)
 
 

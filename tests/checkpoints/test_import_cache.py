@@ -15,7 +15,7 @@ from avseg.checkpoints import import_cache as imported
 from avseg.checkpoints import importing
 from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.importing import import_checkpoint
-from avseg.checkpoints.known_models import RELEASES, Part, Release
+from avseg.checkpoints.known_models import RELEASES, HubFile, Release
 from avseg.checkpoints.model_folder import Checkpoint
 from avseg.errors import CheckpointError
 from avseg.segmenter import load_segmenter
@@ -27,9 +27,9 @@ from tests.published import SAM2_CONFIG, make_model, write_config, write_publish
 RELEASE = Release(
     name="toy",
     what="A toy",
-    parts=(
-        Part("someone/toy", "*_best.pth", "this test", None),
-        Part("someone/tower", "tower.pth", "this test", "MIT", size_bytes=690_000_000),
+    files=(
+        HubFile("someone/toy", "*_best.pth", "this test", None),
+        HubFile("someone/tower", "tower.pth", "this test", "MIT", size_bytes=690_000_000),
     ),
 )
 
@@ -130,7 +130,7 @@ def test_an_import_that_fails_leaves_no_model(
 @pytest.mark.usefixtures("imports")
 def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
     first = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
-    assert find_imported(replace(RELEASE, parts=RELEASE.parts[::-1])) is None
+    assert find_imported(replace(RELEASE, files=RELEASE.files[::-1])) is None
     toy_hub.add("someone/toy", "run_best.pth", b"better weights")
     for path in (first.folder, cache / "downloads"):
         path.rename(path.with_name("thrown away"))
@@ -171,7 +171,7 @@ def publish(
     for path in files:
         repository = f"someone/{path.parent.name}"
         hub.add(repository, path.name, path.read_bytes())
-        parts.append(Part(repository, path.name, "this test", "MIT"))
+        parts.append(HubFile(repository, path.name, "this test", "MIT"))
     release = Release("tiny", "A tiny system", tuple(parts), options=options)
     monkeypatch.setitem(RELEASES, "tiny", release)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avseg.checkpoints import find_checkpoint, importing
+from avseg.checkpoints import find_checkpoint, saving
 from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.errors import CheckpointError, OutputError
@@ -252,7 +252,7 @@ def no_room(*_: object, **__: object) -> None:
 def test_a_full_disk_leaves_nothing(
     files: list[Path], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "save_file", no_room)
+    monkeypatch.setattr(saving, "save_file", no_room)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(OutputError, match=r"model: cannot be written .*No space left.*needs 0\.00"):
         import_checkpoint(files, tmp_path / "model", config=config)
@@ -264,7 +264,7 @@ def test_a_disk_without_room_is_not_begun_to_fill(
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    monkeypatch.setattr(importing, "save_file", lambda *_, **__: pytest.fail("began to write"))
+    monkeypatch.setattr(saving, "save_file", lambda *_, **__: pytest.fail("began to write"))
     with pytest.raises(OutputError, match=r"No space left on device.*Make room"):
         import_checkpoint(files, tmp_path / "model", config=config)
 
@@ -272,7 +272,7 @@ def test_a_disk_without_room_is_not_begun_to_fill(
 def test_a_folder_of_something_else_is_not_replaced(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match="is there already and no imported model"):
+    with pytest.raises(OutputError, match="exists already and is no imported model"):
         import_checkpoint(files, tmp_path / "published", config=config)
     assert all(path.is_file() for path in files)
 

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
-from avseg.checkpoints.importing import import_checkpoint, read_tower
-from avseg.checkpoints.keymaps.systems import TOWER_TABLES
+from avseg.checkpoints.importing import import_checkpoint
+from avseg.checkpoints.keymaps.formats import TOWER_KEY_MAPS
 from avseg.checkpoints.model_folder import recorded_licences, restrictions
+from avseg.checkpoints.tower_files import read_tower
 from avseg.cli.main import app, run
 from avseg.errors import CheckpointError
 from avseg.training.parts import Part, load_part, part_licences
@@ -44,7 +45,7 @@ def test_an_imported_imagebind_is_the_same_model_and_can_be_written_back(
     tokenizer = ImageBindTokenizer.from_file(folder / ImageBindTokenizer.FILE)
     assert tokenizer.encode(["A dog"]).tolist() == [[517, 320, 513, 518]]
     tensors = load_file(folder / "model.safetensors")
-    back = TOWER_TABLES["imagebind"].to_published(tensors)
+    back = TOWER_KEY_MAPS["imagebind"].to_published(tensors)
     back |= load_file(folder / "unused.safetensors")
     before = torch.load(files[0], weights_only=True)
     assert back.keys() == before.keys()

@@ -9,9 +9,8 @@ import torch
 from avseg.checkpoints import find_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
 from avseg.checkpoints.importing import import_checkpoint
-from avseg.checkpoints.keymaps.formats import detect_format
+from avseg.checkpoints.keymaps.formats import SAM2_KEY_MAPS, detect_format
 from avseg.checkpoints.keymaps.sam2 import SAM2_MEMORY
-from avseg.checkpoints.keymaps.systems import SAM2_TABLES
 from avseg.checkpoints.keymaps.tavis import tavis
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.model_folder import SOURCE_FILE
@@ -112,7 +111,7 @@ def test_the_format_is_told_by_its_keys(model: TavisModel) -> None:
 def test_a_training_may_start_from_sam_2s_own_file_its_memory_included(
     model: TavisModel, tmp_path: Path
 ) -> None:
-    images = SAM2_TABLES["sam2."].to_published(model.sam.state_dict())
+    images = SAM2_KEY_MAPS["sam2."].to_published(model.sam.state_dict())
     memory = SAM2_MEMORY.to_published(model.memory.state_dict())
     torch.save({"model": images | memory | some({"no_mem_pos_enc": (1,)})}, tmp_path / "sam2.pt")
     fresh = TavisModel(model.config)

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from avseg.checkpoints.known_models import RELEASES, Part, Release, describe_size
+from avseg.checkpoints.known_models import RELEASES, HubFile, Release, describe_size
 
-PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in release.parts))
+PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in release.files))
 
 
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
@@ -17,7 +17,7 @@ def test_a_release_says_what_it_is_and_where_its_figures_are_from(release: Relea
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.repository}/{part.file}")
-def test_a_part_can_be_asked_for_and_says_how_its_name_is_known(part: Part) -> None:
+def test_a_part_can_be_asked_for_and_says_how_its_name_is_known(part: HubFile) -> None:
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", part.repository)
     assert part.file
     assert part.name_from
@@ -25,7 +25,7 @@ def test_a_part_can_be_asked_for_and_says_how_its_name_is_known(part: Part) -> N
 
 
 def test_names_of_the_sam_1_and_the_sam_2_model_are_not_mistaken_for_each_other() -> None:
-    sam1, sam2 = (RELEASES[f"av2t-sam{n}-s4"].parts[0].file for n in (1, 2))
+    sam1, sam2 = (RELEASES[f"av2t-sam{n}-s4"].files[0].file for n in (1, 2))
     assert sam1 == "*mul_adapter_evf_sam_s4_best.pth"
     assert sam2 == "*mul_adapter_evf_sam2_s4_best.pth"
 
@@ -35,7 +35,7 @@ def test_the_figures_are_those_of_table_1() -> None:
 
 
 def test_only_multitask_models_have_words_of_their_own() -> None:
-    files = {name: [part.file for part in release.parts] for name, release in RELEASES.items()}
+    files = {name: [part.file for part in release.files] for name, release in RELEASES.items()}
     assert files["evf-sam"] == ["pytorch_model.bin", "sentencepiece.bpe.model"]
     assert files["evf-sam-multitask"] == [*files["evf-sam"], "added_tokens.json"]
 
@@ -51,7 +51,7 @@ def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:
 
 
 def test_the_licences_of_the_parts_hold_together() -> None:
-    parts = (Part("a/a", "a", "", "MIT"), Part("b/b", "b", "", "Apache-2.0"))
+    parts = (HubFile("a/a", "a", "", "MIT"), HubFile("b/b", "b", "", "Apache-2.0"))
     assert Release("both", "", (*parts, *parts)).licence == "Apache-2.0 AND MIT"
 
 

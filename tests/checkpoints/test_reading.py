@@ -30,7 +30,7 @@ def test_every_kind_of_file_gives_its_tensors(suffix: str, tmp_path: Path) -> No
     read = read_published(path)
     assert read.tensors.keys() == STATE.keys()
     assert all(torch.equal(read.tensors[name], values) for name, values in STATE.items())
-    assert read.parts == (path,)
+    assert read.files == (path,)
 
 
 @pytest.mark.parametrize("wrapper", ["model", "state_dict"])
@@ -47,7 +47,7 @@ def test_the_old_form_of_pickles_is_read_too(tmp_path: Path) -> None:
 def test_a_folder_with_one_weight_file_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     save_file(STATE, tmp_path / "model.safetensors")
-    assert read_published(tmp_path).parts == (tmp_path / "model.safetensors",)
+    assert read_published(tmp_path).files == (tmp_path / "model.safetensors",)
     torch.save(STATE, tmp_path / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"it has model\.safetensors, pytorch_model\.bin\."):
         read_published(tmp_path)
@@ -60,20 +60,20 @@ def test_code_in_a_pickle_is_refused_and_never_runs(
     monkeypatch.setenv("ATTACKED", str(tmp_path / "attacked"))
     state = STATE | {"extra": Attack()}
     torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"w\.pth: holds \S+ besides tensors, .*never runs"):
+    with pytest.raises(CheckpointError, match=r"w\.pth: contains \S+ besides .*never runs"):
         read_published(tmp_path / "w.pth")
     assert not (tmp_path / "attacked").exists()
 
 
 def test_objects_besides_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"model": STATE, "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace besides tensors"):
+    with pytest.raises(CheckpointError, match=r"contains argparse\.Namespace besides tensors"):
         read_published(tmp_path / "w.pth")
 
 
 def test_values_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="is no checkpoint of names and tensors"):
+    with pytest.raises(CheckpointError, match="is no checkpoint of named tensors"):
         read_published(tmp_path / "w.pth")
 
 

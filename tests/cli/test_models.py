@@ -28,30 +28,73 @@ def test_the_list_loads_nothing_heavy() -> None:
     assert not modules_loaded_by(code) & (HEAVY | {"huggingface_hub", "numpy"})
 
 
-def test_the_table_names_every_model_and_where_its_figures_are_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_list_has_a_line_of_80_characters_for_each_model(
+    columns: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", columns)
     assert run(app, ["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "cache") in lines[-1]
+    assert all(len(line) <= 80 for line in lines[:-1])
+    names = [line.split()[0] for line in lines if "  " in line]
+    assert names == [*PACKAGED_MODELS, *RELEASES, *BACKBONES]
+    (line,) = (line for line in lines if line.startswith("evf-sam2 "))
+    assert line.split("  ")[-1].strip() == "Apache-2.0"
+    assert "EVF-SAM on SAM 2" in line
+    assert "3.15 GB" in line
+
+
+def test_each_small_model_is_described_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    models = listed(capsys)
+    assert models["av2t-sam-small"]["what"].startswith("AV2T-SAM")
+    assert models["tavis-small"]["what"].startswith("TAViS")
+
+
+def test_one_model_is_described_in_detail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(app, ["models", "av2t-sam2-s4"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in (*PACKAGED_MODELS, *RELEASES, *BACKBONES))
-    assert "Figures: arXiv:2502.16359, Table 1" in shown
-    assert str(tmp_path / "cache") in shown
-    (line,) = (line.split() for line in shown.splitlines() if "evf-sam2 " in line)
-    assert line == [
-        "evf-sam2",
-        "to",
-        "download",
-        "3.15",
-        "GB",
-        "Apache-2.0",
-        "RES",
-        "score",
-        "83.6",
-    ]
+    for fact in (
+        "SAM 2 Hiera-L, prompted by CLIP x CLAP",
+        "S4 mIoU 86.67, S4 F 0.924",
+        "arXiv:2502.16359, Table 1",
+        "https://huggingface.co/Kyungbok/AV2T-SAM\n",
+        "690 MB, licence MS-PL",
+        RELEASES["av2t-sam2-s4"].files[2].sha256,
+        "state no licence",
+    ):
+        assert str(fact) in shown
 
 
-def test_machines_get_everything_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_packaged_model_shows_where_it_is_and_its_limits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(app, ["models", "tavis-small"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{PACKAGED_MODELS['tavis-small'].folder}\n" in shown
+    assert "this model knows SynthAVS's drawn world" in " ".join(shown.split())
+
+
+def test_a_model_to_download_by_hand_shows_the_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(app, ["models", "imagebind-huge"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "avseg import-checkpoint imagebind_huge.pth bpe_simple_vocab_16e6.txt.gz" in shown
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, ["models", "evf-sam3"]) == 1
+    assert "no model has that name (nearest: evf-sam" in capsys.readouterr().err
+
+
+def test_json_has_everything_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     models = listed(capsys)
     assert list(models) == [*PACKAGED_MODELS, *RELEASES, *BACKBONES]
     assert models[DEFAULT_MODEL]["state"] == "packaged"

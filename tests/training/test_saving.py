@@ -140,7 +140,7 @@ def test_a_missing_part_is_named_with_where_it_was_and_what_to_do(
     message = str(error.value)
     assert f"{moved}: clap.* is frozen" in message
     assert f"{tmp_path / 'gone' / 'clap' / 'model.safetensors'} (" in message
-    assert "is not there" in message
+    assert "does not exist" in message
     assert "AVSEG_PARTS" in message
 
 
@@ -150,7 +150,7 @@ def test_a_part_that_has_changed_is_refused_with_both_hashes(moved: Path) -> Non
     weights = load_file(path)
     weights["tower.projection.linear1.weight"] += 1
     save_file(weights, path)
-    with pytest.raises(CheckpointError, match="holds something else now") as error:
+    with pytest.raises(CheckpointError, match="has other content now") as error:
         load_segmenter(moved, "cpu")
     assert f"(SHA-256 {file_sha256(path)}, must be {before})" in str(error.value)
 
@@ -158,7 +158,7 @@ def test_a_part_that_has_changed_is_refused_with_both_hashes(moved: Path) -> Non
 def test_a_run_of_another_configuration_is_refused(moved: Path) -> None:
     path = moved / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"features": "clip"}))
-    with pytest.raises(CheckpointError, match=r"weights that the model has not, first clap\."):
+    with pytest.raises(CheckpointError, match=r"weights that the model lacks, first clap\."):
         load_segmenter(moved, "cpu")
 
 

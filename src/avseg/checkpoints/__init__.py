@@ -1,12 +1,7 @@
-"""Weights: which model a name means, where it is, what it knows. `loading.py` needs torch."""
+"""Checkpoints: models by name, published weights and their import. `loading.py` needs torch."""
 
-from avseg.checkpoints.catalog import (
-    DEFAULT_MODEL,
-    PACKAGED_MODELS,
-    Listing,
-    find_checkpoint,
-    list_models,
-)
+from avseg.checkpoints.catalog import Listing, find_checkpoint, find_listing, list_models
+from avseg.checkpoints.known_models import DEFAULT_MODEL, PACKAGED_MODELS
 from avseg.checkpoints.model_folder import Checkpoint
 
 __all__ = [
@@ -15,5 +10,6 @@ __all__ = [
     "Checkpoint",
     "Listing",
     "find_checkpoint",
+    "find_listing",
     "list_models",
 ]

@@ -1,4 +1,4 @@
-"""What avseg keeps between runs: the folder for it, and hashes that are computed once."""
+"""The cache folder for downloads, imported models and features, and its locks."""
 
 import os
 import sys
@@ -10,11 +10,11 @@ from avseg.errors import CheckpointError
 
 
 def cache_folder() -> Path:
-    """Find the folder for downloaded and imported models, and for features of training data.
+    """Return the cache folder.
 
     Returns:
-        The folder that the environment variable AVSEG_CACHE names; otherwise `avseg` in the place
-        where this operating system keeps such things. It need not exist yet.
+        The folder in the environment variable AVSEG_CACHE; otherwise `avseg` in the cache folder
+        of the operating system. It need not exist yet.
     """
     chosen = os.environ.get("AVSEG_CACHE")
     if chosen:
@@ -28,18 +28,18 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process or thread at a time make what belongs at a path of the cache.
+    """Lock a path of the cache, so that one process or thread at a time writes to it.
 
     Args:
-        path: What is to be made; its folder is made here if needed.
+        path: The file or folder to write; its parent folder is created.
 
     Yields:
-        Nothing; whoever waited should look whether the work is done.
+        Nothing. After waiting, the caller should check whether the file exists by now.
 
     Raises:
         CheckpointError: If the cache cannot be written to.
     """
-    # Slow to import, and rarely needed.
+    # Imported here since it is slow to import, and rarely needed.
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Which model a name means: one in the package, in `packaged/<name>/`, or a published one."""
+"""Models by name: where a model is, and the list of all models that have a name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from avseg.checkpoints.import_cache import find_imported, find_or_import
-from avseg.checkpoints.known_models import BACKBONES, RELEASES, Backbone
+from avseg.checkpoints.known_models import (
+    BACKBONES,
+    PACKAGED_MODELS,
+    RELEASES,
+    Backbone,
+    HubFile,
+    Release,
+)
 from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
     PROCESSOR_FILE,
@@ -19,43 +26,32 @@ from avseg.checkpoints.model_folder import (
 )
 from avseg.errors import CheckpointError
 
-DEFAULT_MODEL = "av2t-sam-small"
-
-_PACKAGED = Path(__file__).parent / "packaged"
-
-#: The models in the package.
-PACKAGED_MODELS: dict[str, Checkpoint] = {
-    name: Checkpoint(
-        name=name,
-        folder=_PACKAGED / name,
-        licence="Apache-2.0",
-        world="SynthAVS's drawn world (moving drawings and synthesised sounds)",
-    )
-    for name in (DEFAULT_MODEL, "tavis-small")
-}
-
 
 @dataclass(frozen=True)
 class Listing:
-    """What is known of a model before it is loaded.
+    """Description of a model, available without loading it.
 
     Attributes:
-        name: What to give as --model.
-        what: What it is, in a few words.
-        state: Whether it is in the package, was imported before, would be downloaded, or has to be
-            fetched by hand.
-        folder: Where it is; None if it is not here.
-        licence: SPDX expression for its weights; None where their owners state none.
-        known_bytes: Size of its files, as far as known.
-        size_is_known: Whether that is the size of all of them.
-        figures: Measure to value, as published.
-        figures_from: Where the figures are published.
-        files: What would be downloaded: repository/file@revision, and how the name is known; of
-            one by hand, its address and how its size is known.
+        name: Name for `--model`.
+        what: Description in a few words.
+        details: Description in one sentence.
+        state: Whether the model is in the package, was imported before, is downloaded on first
+            use, or has to be downloaded by hand.
+        folder: Folder of the model; None if it is not on this machine.
+        licence: SPDX expression for the weights; None if their owners state no licence.
+        known_bytes: Total size of the files of known size.
+        size_is_known: Whether `known_bytes` is the size of all files.
+        figures: Published figures, metric to value.
+        figures_from: Publication of the figures.
+        files: File to download, as repository/file@revision, to how its name is known. For a model
+            to download by hand: address to how its size is known.
+        downloads: The files to download with their sizes and licences.
+        notice: Limits of the model that a user should know; None without any.
     """
 
     name: str
     what: str
+    details: str
     state: Literal["packaged", "imported", "downloadable", "by hand"]
     folder: Path | None
     licence: str | None
@@ -64,24 +60,26 @@ class Listing:
     figures: Mapping[str, float]
     figures_from: str | None
     files: Mapping[str, str]
+    downloads: tuple[HubFile, ...] = ()
+    notice: str | None = None
 
 
 def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Checkpoint:
-    """Find a model by its name, or by the path of its folder.
+    """Find a model by its name or by its folder; import a published model on first use.
 
-    A published model is downloaded and imported the first time, which may take minutes; it is
-    logged what is downloaded, and on which terms.
+    The import of a published model downloads its files, which may take minutes. A log message
+    states which files are downloaded, and their licences.
 
     Args:
-        name_or_path: A name that `list_models` knows, or a folder as `save_pretrained` writes it. A
-            folder is meant where the text is no name.
-        offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
+        name_or_path: Name from `list_models`, or a folder that `save_pretrained` wrote. A text
+            that is no known name is taken for a folder.
+        offline: Whether to use no network, as with HF_HUB_OFFLINE=1.
 
     Returns:
-        The model, which is all there; whether it fits together shows when it is loaded.
+        The model with all its files; their content is only validated when it is loaded.
 
     Raises:
-        CheckpointError: If it is neither, files are missing, or it cannot be downloaded.
+        CheckpointError: If it is neither, if files are missing, or if the download fails.
     """
     name = str(name_or_path)
     if name in PACKAGED_MODELS:
@@ -91,16 +89,16 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     if name in RELEASES:
         return find_or_import(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
+    # A folder may have the name of a backbone, since the import of one is often called so.
     if name in BACKBONES and not folder.is_dir():
         raise CheckpointError(
-            f"{name}: marks nothing by itself, and is not downloaded; {BACKBONES[name].next_step}."
+            f"{name}: segments nothing by itself, and is not downloaded; "
+            f"{BACKBONES[name].next_step}."
         )
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "there is no such folder"
-        names = [*PACKAGED_MODELS, *RELEASES]
-        nearest = get_close_matches(name, names, n=3, cutoff=0.5) or names
         raise CheckpointError(
-            f"{name}: {what}, and no model has that name (nearest: {', '.join(nearest)}; "
+            f"{name}: {what}, and no model has that name ({_nearest(name)}; "
             f"`avseg models` lists all); give a name, or a folder with {CONFIG_FILE}, "
             f"{WEIGHTS_FILE} and {PROCESSOR_FILE}."
         )
@@ -112,23 +110,49 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
 
 
 def list_models() -> list[Listing]:
-    """List the models that are known by name; without network, and without loading any.
+    """List all models that have a name, without network and without loading any.
 
     Returns:
-        Those in the package first, then the published ones, then what these are built on.
+        The models of the package, then the published models, then the backbones.
     """
     return [
         *map(_list_packaged, PACKAGED_MODELS.values()),
-        *map(_list_release, RELEASES),
+        *map(_list_release, RELEASES.values()),
         *map(_list_backbone, BACKBONES.values()),
     ]
+
+
+def find_listing(name: str) -> Listing:
+    """Find the description of a model.
+
+    Args:
+        name: Name from `list_models`.
+
+    Returns:
+        Its description.
+
+    Raises:
+        CheckpointError: If no model has that name.
+    """
+    for listing in list_models():
+        if listing.name == name:
+            return listing
+    raise CheckpointError(
+        f"{name}: no model has that name ({_nearest(name)}); `avseg models` lists all."
+    )
+
+
+def _nearest(name: str) -> str:
+    names = [*PACKAGED_MODELS, *RELEASES]
+    return f"nearest: {', '.join(get_close_matches(name, names, n=3, cutoff=0.5) or names)}"
 
 
 def _list_packaged(checkpoint: Checkpoint) -> Listing:
     weights = checkpoint.folder / WEIGHTS_FILE
     return Listing(
         name=checkpoint.name,
-        what=f"AV2T-SAM, small; knows {checkpoint.world}",
+        what=checkpoint.what,
+        details=f"{checkpoint.what}. It knows {checkpoint.world}.",
         state="packaged",
         folder=checkpoint.folder,
         licence=checkpoint.licence,
@@ -137,26 +161,32 @@ def _list_packaged(checkpoint: Checkpoint) -> Listing:
         figures={},
         figures_from=None,
         files={},
+        notice=checkpoint.notice,
     )
 
 
-def _list_release(name: str) -> Listing:
-    release = RELEASES[name]
-    here = find_imported(release)
+def _list_release(release: Release) -> Listing:
+    imported = find_imported(release)
+    notice = None
+    if release.licence is None:
+        notice = "The owners of a file state no licence; ask them before you use the model."
     return Listing(
-        name=name,
+        name=release.name,
         what=release.what,
-        state="imported" if here else "downloadable",
-        folder=here.folder if here else None,
+        details=release.details,
+        state="imported" if imported else "downloadable",
+        folder=imported.folder if imported else None,
         licence=release.licence,
         known_bytes=release.known_bytes,
         size_is_known=release.size_is_known,
         figures=release.figures,
         figures_from=release.figures_from,
         files={
-            f"{part.repository}/{part.file}@{part.revision}": part.name_from
-            for part in release.parts
+            f"{file.repository}/{file.file}@{file.revision}": file.name_from
+            for file in release.files
         },
+        downloads=release.files,
+        notice=notice,
     )
 
 
@@ -164,6 +194,7 @@ def _list_backbone(backbone: Backbone) -> Listing:
     return Listing(
         name=backbone.name,
         what=backbone.what,
+        details=backbone.details,
         state="by hand",
         folder=None,
         licence=backbone.licence,
@@ -172,6 +203,7 @@ def _list_backbone(backbone: Backbone) -> Listing:
         figures={},
         figures_from=None,
         files={backbone.url: backbone.size_from},
+        notice=f"It segments nothing by itself; {backbone.next_step}.",
     )
 
 

@@ -1,8 +1,8 @@
-"""Weights of a run without what it left as it was.
+"""Checkpoints that store only trained weights and refer to the frozen ones by hash.
 
-Of a model with gigabytes of weights a run may train a few megabytes. It can keep these alone, in
-`trained.safetensors`. The header of that file says which other weights came from which file, and
-that file's SHA-256. Reading puts them together again, and refuses any other file.
+A run may train a few megabytes of a model with gigabytes of weights. It can save only these, in
+`trained.safetensors`. The header of that file lists the files with the frozen weights and their
+SHA-256. Loading merges the two, and rejects a file with another hash.
 """
 
 import json
@@ -13,37 +13,39 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avseg.atomic import replace_when_complete
 from avseg.checkpoints.import_cache import find_imported
-from avseg.checkpoints.importing import read_tower
 from avseg.checkpoints.known_models import RELEASES, TOWER_FILES, describe_size
 from avseg.checkpoints.mmap_weights import MappedWeights
 from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE, file_sha256
+from avseg.checkpoints.saving import save_weights
+from avseg.checkpoints.tower_files import read_tower
 from avseg.errors import CheckpointError
 
-#: Environment variable with files and folders in which frozen parts are looked for too.
+#: Environment variable with more files and folders in which to search for frozen parts.
 PARTS_VARIABLE = "AVSEG_PARTS"
 
-#: Key of the header that lists the frozen parts, as JSON.
+#: Key of the header with the list of frozen parts, as JSON.
 _FROZEN_PARTS = "frozen_parts"
 
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """Weights of a model that a run took from a file and did not train.
+    """Weights of a model that a run loaded from a file and did not train.
+
+    The attributes are the keys of the file's header.
 
     Attributes:
-        into: What their names begin with in the model.
-        prefix: What their names begin with in the file.
-        path: Where the file was.
-        size_bytes: Of the file.
-        sha256: Of the file.
-        is_published: Whether it is a tower's file as its authors publish it, under their names.
-        source: By which name it is published; None for another file.
-        names: The weights, without `into`.
+        into: Prefix of their names in the model.
+        prefix: Prefix of their names in the file.
+        path: Path of the file when the run started.
+        size_bytes: Size of the file.
+        sha256: SHA-256 of the file.
+        is_published: Whether it is a tower's file in its authors' format, with their names.
+        source: Name under which the file is published; None for another file.
+        names: Names of the weights, without `into`.
     """
 
     into: str
@@ -59,35 +61,36 @@ class FrozenPart:
     def of_file(
         cls, file: Path, into: str, prefix: str, *, is_published: bool, source: str | None
     ) -> Self:
-        """Describe a file.
+        """Build the description of a file, without names of weights.
 
         Args:
             file: The file.
-            into: What the names of its weights begin with in the model.
-            prefix: What they begin with in the file.
-            is_published: Whether it is a tower's file as its authors publish it.
-            source: By which name it is published.
+            into: Prefix of the names of its weights in the model.
+            prefix: Prefix of the names in the file.
+            is_published: Whether it is a tower's file in its authors' format.
+            source: Name under which it is published.
 
         Returns:
-            All that it holds.
+            The description.
         """
         path = file.resolve()
         size, sha256 = path.stat().st_size, file_sha256(path)
         return cls(into, prefix, str(path), size, sha256, is_published, source)
 
     def within(self, prefix: str) -> Self | None:
-        """Describe what a part of the model has of it.
+        """Restrict it to the weights of one part of the model.
 
         Args:
-            prefix: What the names of that part's weights begin with in the model.
+            prefix: Prefix of the names of that part in the model.
 
         Returns:
-            The same with names as in that part; None if it has nothing of it.
+            The weights inside that part, named as in that part; None if there are none.
         """
         everything = [self.into + name for name in self.names]
         inside = [name.removeprefix(prefix) for name in everything if name.startswith(prefix)]
         if not inside:
             return None
+        # The model's part may begin above the file's weights ("a." and "a.b."), or inside of them.
         into = self.into.removeprefix(prefix) if self.into.startswith(prefix) else ""
         deeper = prefix.removeprefix(self.into) if prefix.startswith(self.into) else ""
         names = tuple(name.removeprefix(into) for name in inside)
@@ -96,13 +99,13 @@ class FrozenPart:
 
 @dataclass(frozen=True)
 class FileWeights:
-    """What one file has of a model's weights.
+    """The weights of a model that come from one file.
 
     Attributes:
-        tensors: By their names in the model.
-        into: What these begin with.
-        prefix: What they begin with in the file instead.
-        file: The file, if they stay in it until they are used.
+        tensors: The tensors by their names in the model.
+        into: Prefix of these names.
+        prefix: Prefix of the names in the file.
+        file: The file, if its tensors are memory-mapped; None if they are in memory.
     """
 
     tensors: Mapping[str, Tensor]
@@ -111,10 +114,10 @@ class FileWeights:
     file: MappedWeights | None = None
 
     def release_after_use(self, model: nn.Module) -> None:
-        """Make large frozen layers give the pages of their weights back when they have run.
+        """Release the memory of large frozen layers after each of their forward passes.
 
         Args:
-            model: The model; its frozen weights are those of `tensors` themselves.
+            model: The model; its frozen weights must be the tensors in `tensors`, not copies.
         """
         if self.file is not None:
             part = model.get_submodule(self.into.rstrip("."))
@@ -124,23 +127,23 @@ class FileWeights:
 def open_weights(
     weights: Path, expected: Mapping[str, Tensor], prefix: str = ""
 ) -> list[FileWeights]:
-    """Open the weights of a model, or of a part of one; what is frozen is looked for.
+    """Open the weights of a model, or of a part of one; search for the files of frozen parts.
 
     Args:
-        weights: `model.safetensors` with all of them, or `trained.safetensors`.
-        expected: The model's state, of which names and shapes count.
-        prefix: What its names begin with in the file.
+        weights: `model.safetensors` with all weights, or `trained.safetensors`.
+        expected: State dict of the model, of which names and shapes are used.
+        prefix: Prefix of its names in the file.
 
     Returns:
-        The pieces, each name in one of them.
+        The weights of each file; every name is in one of them.
 
     Raises:
-        CheckpointError: If a frozen part is missing, has changed, or does not fit.
+        CheckpointError: If the file of a frozen part is missing, has changed, or does not fit.
         OSError: If the file cannot be read.
         ValueError: If it is damaged.
     """
     own = MappedWeights(weights)
-    pieces = [FileWeights(_named(own.tensors, prefix), prefix=prefix, file=own)]
+    files = [FileWeights(_named(own.tensors, prefix), prefix=prefix, file=own)]
     for part in _frozen_parts(own):
         inside = part.within(prefix)
         if inside is None:
@@ -148,11 +151,11 @@ def open_weights(
         unknown = sorted({inside.into + name for name in inside.names} - expected.keys())
         if unknown:
             raise CheckpointError(
-                f"{weights}: has {len(unknown)} weights that the model has not, first "
+                f"{weights}: has {len(unknown)} weights that the model lacks, first "
                 f"{unknown[0]}; is its configuration that of the run?"
             )
-        pieces.append(_open_part(inside, find_part(inside, weights.parent), expected))
-    return pieces
+        files.append(_open_part(inside, find_part(inside, weights.parent), expected))
+    return files
 
 
 def read_weights(weights: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -171,52 +174,52 @@ def read_weights(weights: Path, expected: Mapping[str, Tensor]) -> dict[str, Ten
     return merge_tensors(open_weights(weights, expected))
 
 
-def merge_tensors(pieces: Iterable[FileWeights]) -> dict[str, Tensor]:
-    """Put pieces together.
+def merge_tensors(files: Iterable[FileWeights]) -> dict[str, Tensor]:
+    """Merge the weights of several files.
 
     Args:
-        pieces: Of one model.
+        files: Weights of one model.
 
     Returns:
         Name to tensor.
     """
-    return {name: values for piece in pieces for name, values in piece.tensors.items()}
+    return {name: values for file in files for name, values in file.tensors.items()}
 
 
 def find_part(part: FrozenPart, run: Path) -> Path:
-    """Find the file of a frozen part: where it was, beside the run, in AVSEG_PARTS, in the cache.
+    """Find the file of a frozen part, and verify its hash.
+
+    The search order is: its recorded path, beside the run, AVSEG_PARTS, the cache.
 
     Args:
         part: The part.
         run: Folder of the run.
 
     Returns:
-        A file with exactly the contents that the run began with.
+        A file with exactly the content that the run started with.
 
     Raises:
         CheckpointError: If there is none.
     """
     other = None
-    for path in _places(part, run):
+    for path in _candidates(part, run):
         if path.is_file():
             if file_sha256(path) == part.sha256:
                 return path
             other = other or path
-    what = (
-        f"{run}: {part.into}* is frozen, and not in that folder but in the file that it came from"
-    )
-    where = f"name a file or folder that has it in the environment variable {PARTS_VARIABLE}"
+    what = f"{run}: {part.into}* is frozen, and stored only in the file that it was loaded from"
+    where = f"name a file or folder that contains it in the environment variable {PARTS_VARIABLE}"
     if other is not None:
         raise CheckpointError(
-            f"{what}; {other} holds something else now (SHA-256 {file_sha256(other)}, must be "
-            f"{part.sha256}). Bring the earlier file back, or {where}."
+            f"{what}; {other} has other content now (SHA-256 {file_sha256(other)}, must be "
+            f"{part.sha256}). Restore the earlier file, or {where}."
         )
     published = TOWER_FILES.get(part.source or "")
     again = f"; it is {published.file} of {published.repository} on the Hub" if published else ""
     if part.source in RELEASES:
         again = f"; `avseg segment --model {part.source}` downloads it"
     raise CheckpointError(
-        f"{what}; {part.path} ({describe_size(part.size_bytes)}) is not there. Bring it back, or "
+        f"{what}; {part.path} ({describe_size(part.size_bytes)}) does not exist. Restore it, or "
         f"{where}{again}."
     )
 
@@ -226,58 +229,57 @@ def find_stored_weights(
     frozen: Iterable[str],
     parts: Iterable[tuple[FrozenPart, Path]],
 ) -> list[FrozenPart]:
-    """Find out which weights of a model need not be saved, since a file holds the very same.
+    """Find the frozen weights of a model that need not be saved, since a file has equal ones.
 
     Args:
-        state: Of the model.
-        frozen: Names of what did not train.
-        parts: Files that were loaded into the model, and where they are.
+        state: State dict of the model.
+        frozen: Names of the frozen weights.
+        parts: Files that were loaded into the model, and their paths.
 
     Returns:
-        Those of them that hold something, each with the names of what it holds.
+        The files with such weights, each with the names of these weights.
     """
-    left = set(frozen) & state.keys()
-    kept = []
+    remaining = set(frozen) & state.keys()
+    stored = []
     for part, file in parts:
         found = _open_part(part, file, state).tensors
         same = [
             name
             for name, values in found.items()
-            if name in left and _are_equal(state[name].cpu(), values)
+            if name in remaining and _are_equal(state[name].cpu(), values)
         ]
-        left -= set(same)
+        remaining -= set(same)
         if same:
             names = tuple(sorted(name.removeprefix(part.into) for name in same))
-            kept.append(replace(part, names=names))
-    return kept
+            stored.append(replace(part, names=names))
+    return stored
 
 
 def save_trained(state: Mapping[str, Tensor], parts: Sequence[FrozenPart], folder: Path) -> None:
-    """Save what no file holds already.
+    """Save the weights of a model that are in no other file.
 
     Args:
-        state: Of the model.
-        parts: What is left out, of `find_stored_weights`.
-        folder: Of the run; the file appears when it is complete.
+        state: State dict of the model.
+        parts: Weights that other files have, from `find_stored_weights`.
+        folder: Folder of the run; the file appears when it is complete.
     """
     elsewhere = {part.into + name for part in parts for name in part.names}
-    own = {name: values.contiguous() for name, values in state.items() if name not in elsewhere}
+    own = {name: values for name, values in state.items() if name not in elsewhere}
     described = json.dumps([asdict(part) for part in parts])
     with replace_when_complete(folder / TRAINED_FILE) as partial:
-        save_file(own, partial, {"format": "pt", _FROZEN_PARTS: described})
-        partial.chmod(0o644)  # safetensors makes it readable by its owner only
+        save_weights(own, partial, {_FROZEN_PARTS: described})
 
 
 def frozen_parts_of(weights: Path, into: str, prefix: str) -> list[tuple[FrozenPart, Path]]:
-    """List the files that a run's weights are in besides its own, for a model that starts from it.
+    """List the files with the frozen weights of a run, for a model that starts from that run.
 
     Args:
         weights: The run's `trained.safetensors`.
-        into: What the names of the weights begin with in the model.
-        prefix: What they begin with in the run.
+        into: Prefix of the names of the weights in the model.
+        prefix: Prefix of their names in the run.
 
     Returns:
-        The frozen parts by their names in the model, and where they are.
+        The frozen parts with their names in the model, and the paths of their files.
     """
     parts = [part.within(prefix) for part in _frozen_parts(MappedWeights(weights))]
     return [
@@ -293,7 +295,7 @@ def _frozen_parts(weights: MappedWeights) -> list[FrozenPart]:
 
 
 def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> FileWeights:
-    """Open a file's weights under their names in the model; all of them if none are listed."""
+    """Open a file's weights under their names in the model; all weights if `part` lists none."""
     names = {part.into + name for name in part.names} or expected.keys()
     if part.is_published:
         mapped, found = None, read_tower(file, _named(expected, part.into))
@@ -304,13 +306,14 @@ def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> 
     return FileWeights(tensors, part.into, part.prefix, mapped)
 
 
-def _places(part: FrozenPart, run: Path) -> Iterator[Path]:
+def _candidates(part: FrozenPart, run: Path) -> Iterator[Path]:
     path = Path(part.path)
     yield path
-    yield run.resolve().parent / path.parent.name / path.name  # runs that moved together
+    yield run.resolve().parent / path.parent.name / path.name  # both runs were moved together
     for name in filter(None, os.environ.get(PARTS_VARIABLE, "").split(os.pathsep)):
         place = Path(name).expanduser()
         for file in [place, *sorted(place.rglob("*"))]:
+            # Comparing sizes first saves the hashing of gigabytes of other files.
             if file.is_file() and file.stat().st_size == part.size_bytes:
                 yield file
     if part.source in RELEASES:

@@ -1,9 +1,9 @@
-"""Published files from the Hugging Face Hub, each once.
+"""Download of published files from the Hugging Face Hub, each once.
 
-A file lies in `downloads/OWNER--NAME/REVISION/` of the cache when it is complete and its hash is
-right. Until then it is a hidden `.incomplete` beside that name, which the next attempt goes on
-with, in another process too; `hf_hub_download` begins anew there since huggingface_hub 2.4. What
-`hf download` has put into the Hub's own cache is used as well.
+A complete file with the right hash is in `downloads/OWNER--NAME/REVISION/` of the cache. Until then
+it is a hidden `.incomplete` file beside that name, from which the next attempt continues, also in
+another process. `hf_hub_download` is not used, since from huggingface_hub 2.4 on it starts again in
+that case. Files that `hf download` stored in the Hub's own cache are used as well.
 """
 
 import errno
@@ -27,138 +27,138 @@ from huggingface_hub.file_download import HfFileMetadata, http_get, repo_folder_
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from avseg.checkpoints.cache import cache_folder, locked
-from avseg.checkpoints.known_models import Part
+from avseg.checkpoints.known_models import HubFile
 from avseg.checkpoints.model_folder import file_sha256
 from avseg.errors import CheckpointError
 
-#: Seconds to wait for the Hub's list of files.
+#: Timeout of the request for the Hub's list of files, in seconds.
 _LIST_TIMEOUT_S = 10
 
 
-def download(part: Part, *, endpoint: str | None = None, offline: bool = False) -> Path:
-    """Bring a published file here, unless it is here.
+def download(file: HubFile, *, endpoint: str | None = None, offline: bool = False) -> Path:
+    """Download a published file, unless it is on this machine already.
 
-    Progress is shown by huggingface_hub's own bar (HF_HUB_DISABLE_PROGRESS_BARS switches it off).
+    The progress bar is huggingface_hub's own (HF_HUB_DISABLE_PROGRESS_BARS disables it).
 
     Args:
-        part: Which file.
+        file: The file.
         endpoint: Address of the Hub or of a mirror; None for the one that HF_ENDPOINT names, and
             otherwise huggingface.co.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
-        The complete file, its hash checked where one is known.
+        Path of the complete file; its hash is verified if one is known.
 
     Raises:
-        CheckpointError: If it cannot be had, or its hash is not the known one.
+        CheckpointError: If the download fails, or the hash is not the known one.
     """
-    here = find_downloaded(part)
+    here = find_downloaded(file)
     if here is not None:
-        _check_sha256(part, here, file_sha256(here), part.sha256)
+        _check_sha256(file, here, file_sha256(here), file.sha256)
         return here
     if is_offline(offline):
         raise CheckpointError(
-            f"{part.repository}: {part.file} is not on this machine, and the network is not to be "
+            f"{file.repository}: {file.file} is not on this machine, and the network must not be "
             "used; go online once (without --offline and HF_HUB_OFFLINE), or copy "
-            f"{_folder(part)} from a machine that has it."
+            f"{_folder(file)} from a machine that has it."
         )
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    with _explained(part, endpoint):
-        name = _find_name(part, endpoint)
-        url = hf_hub_url(part.repository, name, revision=part.revision, endpoint=endpoint)
-        return _fetch(part, url, _folder(part) / name)
+    with _explained(file, endpoint):
+        name = _find_name(file, endpoint)
+        url = hf_hub_url(file.repository, name, revision=file.revision, endpoint=endpoint)
+        return _fetch(file, url, _folder(file) / name)
 
 
 def is_offline(wanted: bool) -> bool:
-    """Tell whether no network is to be used.
+    """Return whether the network must not be used.
 
     Args:
-        wanted: Whether the caller wants none.
+        wanted: Whether the caller asked for that.
 
     Returns:
-        True if so, or if HF_HUB_OFFLINE=1 says so for the whole process.
+        True if the caller did, or HF_HUB_OFFLINE=1 is set.
     """
     return wanted or constants.HF_HUB_OFFLINE
 
 
-def find_downloaded(part: Part) -> Path | None:
-    """Look for a published file on this machine.
+def find_downloaded(file: HubFile) -> Path | None:
+    """Find a published file on this machine.
 
     Args:
-        part: Which file.
+        file: The file.
 
     Returns:
-        The complete file, in avseg's cache or in the Hub's own; None if it is in neither.
+        Path of the complete file, in avseg's cache or in the Hub's own; None if it is in neither.
     """
     hub = Path(constants.HF_HUB_CACHE) / repo_folder_name(
-        repo_id=part.repository, repo_type="model"
+        repo_id=file.repository, repo_type="model"
     )
-    ref = hub / "refs" / part.revision
-    commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else part.revision
-    for folder in (_folder(part), hub / "snapshots" / commit):
-        matches = [path for path in sorted(folder.rglob(part.file)) if path.is_file()]
+    ref = hub / "refs" / file.revision
+    commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else file.revision
+    for folder in (_folder(file), hub / "snapshots" / commit):
+        matches = [path for path in sorted(folder.rglob(file.file)) if path.is_file()]
         if matches:
             return matches[0]
     return None
 
 
-def _folder(part: Part) -> Path:
-    return cache_folder() / "downloads" / part.repository.replace("/", "--") / part.revision
+def _folder(file: HubFile) -> Path:
+    return cache_folder() / "downloads" / file.repository.replace("/", "--") / file.revision
 
 
-def _find_name(part: Part, endpoint: str) -> str:
-    """Find the one file of the repository that a pattern means."""
-    if "*" not in part.file:
-        return part.file
-    names = _list_names(part, endpoint)
-    matches = [name for name in names if fnmatch(name, part.file)]
+def _find_name(file: HubFile, endpoint: str) -> str:
+    """Return the name of the one file in the repository that matches a pattern."""
+    if "*" not in file.file:
+        return file.file
+    names = _list_names(file, endpoint)
+    matches = [name for name in names if fnmatch(name, file.file)]
     if len(matches) == 1:
         return matches[0]
-    raise CheckpointError(f"{part.repository}: {_explain_names(part, endpoint, matches or names)}")
+    raise CheckpointError(f"{file.repository}: {_explain_names(file, endpoint, matches or names)}")
 
 
-def _list_names(part: Part, endpoint: str) -> list[str]:
+def _list_names(file: HubFile, endpoint: str) -> list[str]:
     info = HfApi(endpoint).model_info(
-        part.repository, revision=part.revision, timeout=_LIST_TIMEOUT_S
+        file.repository, revision=file.revision, timeout=_LIST_TIMEOUT_S
     )
     return sorted(sibling.rfilename for sibling in info.siblings or ())
 
 
-def _names_if_told(part: Part, endpoint: str) -> list[str]:
+def _names_if_listed(file: HubFile, endpoint: str) -> list[str]:
     try:
-        return _list_names(part, endpoint)
+        return _list_names(file, endpoint)
     except (HTTPError, OSError):
         return []
 
 
-def _fetch(part: Part, url: str, destination: Path) -> Path:
-    """Download into a hidden file, go on where an earlier attempt ended, check, and rename."""
-    facts = get_hf_file_metadata(url)
-    if not facts.etag or not facts.commit_hash:
+def _fetch(file: HubFile, url: str, destination: Path) -> Path:
+    """Download to a hidden file, from where an earlier attempt ended, verify it, and rename it."""
+    metadata = get_hf_file_metadata(url)
+    if not metadata.etag or not metadata.commit_hash:
         raise CheckpointError(
-            f"{url}: the answer has no ETag or no commit, so this is no Hub; check HF_ENDPOINT, "
-            "and whether a proxy stands in between."
+            f"{url}: the response has no ETag or no commit, so this is no Hub; check HF_ENDPOINT, "
+            "and whether there is a proxy in between."
         )
-    # The tag of a large file is its SHA-256, so that a changed one is refused before it is fetched.
-    published = facts.etag if re.fullmatch("[0-9a-f]{64}", facts.etag) else None
-    _check_sha256(part, url, published, part.sha256)
+    # The ETag of a large file is its SHA-256: a changed file is rejected before its download.
+    published = metadata.etag if re.fullmatch("[0-9a-f]{64}", metadata.etag) else None
+    _check_sha256(file, url, published, file.sha256)
     with locked(destination):
         if not destination.is_file():
-            partial = destination.with_name(f".{destination.name}.{facts.etag[:16]}.incomplete")
-            _get(url, facts, partial)
-            _check_sha256(part, partial, file_sha256(partial), part.sha256 or published)
+            partial = destination.with_name(f".{destination.name}.{metadata.etag[:16]}.incomplete")
+            _get(url, metadata, partial)
+            _check_sha256(file, partial, file_sha256(partial), file.sha256 or published)
             partial.replace(destination)
     return destination
 
 
-def _get(url: str, facts: HfFileMetadata, partial: Path) -> None:
-    """Download what is missing of a file."""
+def _get(url: str, metadata: HfFileMetadata, partial: Path) -> None:
+    """Download the missing bytes of a file."""
     resume_size = partial.stat().st_size if partial.is_file() else 0
-    if facts.size is not None:
-        if resume_size > facts.size:  # two have written to it, where locks do not work
+    if metadata.size is not None:
+        if resume_size > metadata.size:  # two processes wrote to it, on a disk without locks
             partial.unlink()
             resume_size = 0
-        missing, free = facts.size - resume_size, shutil.disk_usage(partial.parent).free
+        missing, free = metadata.size - resume_size, shutil.disk_usage(partial.parent).free
         if missing > free:
             raise OSError(errno.ENOSPC, f"{missing} bytes are missing, {free} are free")
     try:
@@ -168,17 +168,17 @@ def _get(url: str, facts: HfFileMetadata, partial: Path) -> None:
                 file,
                 resume_size=resume_size,
                 headers=build_hf_headers(),
-                expected_size=facts.size,
+                expected_size=metadata.size,
                 displayed_filename=url.rsplit("/", 1)[-1],
             )
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            partial.unlink()  # a full disk is worse than a download from the start
+            partial.unlink()  # freeing the full disk is worth a download from the start
         raise
 
 
-def _check_sha256(part: Part, where: Path | str, found: str | None, known: str | None) -> None:
-    """Refuse a file that is not the known one, and delete it if it is avseg's own."""
+def _check_sha256(file: HubFile, where: Path | str, found: str | None, known: str | None) -> None:
+    """Raise an error for another hash than the known one; delete the file in avseg's cache."""
     if found is None or known is None or found == known:
         return
     is_ours = isinstance(where, Path) and cache_folder() in where.parents
@@ -188,49 +188,50 @@ def _check_sha256(part: Part, where: Path | str, found: str | None, known: str |
     raise CheckpointError(
         f"{where}: the file's SHA-256 is {found}, it should be {known}, so it is not used. If it "
         f"was damaged, {again}. If its owners have replaced it (see "
-        f"{part.repository} on the Hub), download it yourself, and when you trust it, turn it into "
+        f"{file.repository} on the Hub), download it yourself, and when you trust it, turn it into "
         "a model with `avseg import-checkpoint`."
     )
 
 
-def _explain_names(part: Part, endpoint: str, names: list[str]) -> str:
+def _explain_names(file: HubFile, endpoint: str, names: list[str]) -> str:
     return (
-        f"there is not exactly one file {part.file} (its name is known from {part.name_from}), but "
+        f"there is not exactly one file {file.file} (its name is known from {file.name_from}), but "
         f"{', '.join(names) or 'others'}; if one of them is meant, download it from "
-        f"{endpoint}/{part.repository}/tree/{part.revision} and turn it into a model with "
+        f"{endpoint}/{file.repository}/tree/{file.revision} and turn it into a model with "
         "`avseg import-checkpoint`."
     )
 
 
 @contextmanager
-def _explained(part: Part, endpoint: str) -> Iterator[None]:
-    """Say what is to be done when the Hub, the network or the disk refuses."""
+def _explained(file: HubFile, endpoint: str) -> Iterator[None]:
+    """Raise errors of the Hub, the network and the disk as `CheckpointError` with a next step."""
     try:
         yield
     except (HTTPError, OSError) as error:
-        raise CheckpointError(f"{part.repository}: {_explain(error, part, endpoint)}") from error
+        raise CheckpointError(f"{file.repository}: {_explain(error, file, endpoint)}") from error
 
 
-def _explain(error: Exception, part: Part, endpoint: str) -> str:
-    page = f"{endpoint}/{part.repository}"
+def _explain(error: Exception, file: HubFile, endpoint: str) -> str:
+    page = f"{endpoint}/{file.repository}"
     log_in = "log in with `hf auth login` or set HF_TOKEN, and try again."
     match error:
         case GatedRepoError():
-            text = f"its owners let in only who asks; ask on {page}, then {log_in}"
+            text = f"access needs its owners' permission; request it on {page}, then {log_in}"
         case RevisionNotFoundError():
-            text = f"has no revision {part.revision} (any more); see {page}."
+            text = f"has no revision {file.revision} (any more); see {page}."
         case EntryNotFoundError():
-            text = _explain_names(part, endpoint, _names_if_told(part, endpoint))
+            text = _explain_names(file, endpoint, _names_if_listed(file, endpoint))
         case RepositoryNotFoundError():
-            text = f"is not there, or private; look at {page}; if you may see it, {log_in}"
+            text = f"does not exist, or is private; see {page}; if you have access, {log_in}"
         case HfHubHTTPError() if error.response.status_code in (401, 403):
-            text = f"the Hub refuses ({error.response.status_code}); {log_in}"
+            text = f"the Hub denies access ({error.response.status_code}); {log_in}"
         case HfHubHTTPError():
-            text = f"the Hub answers {error.response.status_code}; try again later."
+            text = f"the Hub responded with status {error.response.status_code}; try again later."
         case HTTPError():
             text = (
                 f"{endpoint} cannot be reached ({error or type(error).__name__}); check the "
-                "network, or name a mirror with HF_ENDPOINT, and try again: what has come is kept."
+                "network, or set a mirror as HF_ENDPOINT, and try again: the downloaded bytes are "
+                "kept."
             )
         case OSError(errno=errno.ENOSPC):
             text = (

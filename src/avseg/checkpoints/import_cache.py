@@ -1,4 +1,4 @@
-"""Published models as folders of avseg: downloaded and imported once, and found again."""
+"""Cache of imported models: a published model is downloaded and imported once, then reused."""
 
 import hashlib
 import json
@@ -11,17 +11,17 @@ from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
 from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
 
-#: Raised when `import_checkpoint` makes other folders from the same files than before.
+#: Incremented when `import_checkpoint` writes another folder from the same files than before.
 IMPORT_VERSION = 1
 
 _log = logging.getLogger(__name__)
 
 
 def find_imported(release: Release) -> Checkpoint | None:
-    """Look for a published model that was imported before.
+    """Find a published model that was imported before.
 
     Args:
-        release: Which model.
+        release: The published model.
 
     Returns:
         The newest import of it by this version of the importer; None if there is none.
@@ -35,12 +35,12 @@ def find_imported(release: Release) -> Checkpoint | None:
 def find_or_import(
     release: Release, *, endpoint: str | None = None, offline: bool = False
 ) -> Checkpoint:
-    """Find a published model, or download and import it.
+    """Find a published model in the cache, or download and import it.
 
-    Two processes may do so at once: one works, the other waits.
+    Two processes may call this at the same time: one imports, the other waits for it.
 
     Args:
-        release: Which model.
+        release: The published model.
         endpoint: Address of the Hub or of a mirror; None for the one that HF_ENDPOINT names, and
             otherwise huggingface.co.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
@@ -49,7 +49,8 @@ def find_or_import(
         The imported model.
 
     Raises:
-        CheckpointError: If a file cannot be had, is not the known one, or cannot be imported.
+        CheckpointError: If a download or the import fails, or a file has another hash than the
+            known one.
         OutputError: If the cache cannot be written to.
     """
     here = find_imported(release)
@@ -57,9 +58,9 @@ def find_or_import(
         return here
     from avseg.checkpoints.download import download, find_downloaded, is_offline  # slow to import
 
-    if not is_offline(offline) and any(find_downloaded(part) is None for part in release.parts):
+    if not is_offline(offline) and any(find_downloaded(file) is None for file in release.files):
         _log.warning("%s", _announcement(release))
-    files = [download(part, endpoint=endpoint, offline=offline) for part in release.parts]
+    files = [download(file, endpoint=endpoint, offline=offline) for file in release.files]
     folder = _home(release) / f"{_edition(release)}-{_digest(*map(file_sha256, files))}"
     with locked(folder):
         if missing_files(folder):
@@ -81,9 +82,12 @@ def _home(release: Release) -> Path:
 
 
 def _edition(release: Release) -> str:
-    """Name what the catalog and the importer of this version say; the files' hashes follow it."""
-    parts = ((part.repository, part.file, part.revision, part.sha256) for part in release.parts)
-    return _digest(str(IMPORT_VERSION), str(dict(release.options)), *map(repr, parts))
+    """Return a hash of the release's entry and of the importer's version.
+
+    It is the first half of the folder's name; a hash of the downloaded files is the second.
+    """
+    files = ((file.repository, file.file, file.revision, file.sha256) for file in release.files)
+    return _digest(str(IMPORT_VERSION), str(dict(release.options)), *map(repr, files))
 
 
 def _digest(*texts: str) -> str:
@@ -91,10 +95,10 @@ def _digest(*texts: str) -> str:
 
 
 def _announcement(release: Release) -> str:
-    """Say what is about to be downloaded, and on which terms."""
-    parts = ", ".join(
-        f"{part.file} of {part.repository} ({describe_size(part.size_bytes)}, licence "
-        f"{part.licence or 'not stated: ask its owners'})"
-        for part in release.parts
+    """Format the files that will be downloaded, with their licences."""
+    files = ", ".join(
+        f"{file.file} of {file.repository} ({describe_size(file.size_bytes)}, licence "
+        f"{file.licence or 'not stated: ask its owners'})"
+        for file in release.files
     )
-    return f"{release.name} is not on this machine yet; downloading {parts} to {cache_folder()}."
+    return f"{release.name} is not on this machine yet; downloading {files} to {cache_folder()}."

@@ -1,42 +1,45 @@
-"""Published checkpoints into a folder that this package loads.
+"""Import of published checkpoints: files in their authors' formats become a model's folder.
 
-Besides what every model has, the folder gets `source.json`, which says what it was made of, and
-`unused.safetensors`: what the published file of the trained system holds and nothing here computes
-with, so that the file can be written again as it was (`exporting.py`).
+Besides the usual files, the folder gets `source.json`, which records the published files, and
+`unused.safetensors`: tensors of the trained system's file that no model here computes with. With
+them `exporting.py` can write the published file again as it was.
 """
 
-import errno
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from avseg.atomic import replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
-from avseg.checkpoints.keymaps.formats import FORMATS, Format, detect_format
-from avseg.checkpoints.keymaps.key_map import Converted, KeyMap
-from avseg.checkpoints.keymaps.systems import (
-    SAM2_TABLES,
+from avseg.checkpoints.delta import PARTS_VARIABLE
+from avseg.checkpoints.keymaps.formats import (
+    FORMATS,
     SYSTEMS,
-    TOWER_TABLES,
-    TOWERS,
+    TOWER_PREFIXES,
     System,
+    detect_format,
 )
-from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint, file_sha256
+from avseg.checkpoints.keymaps.key_map import Converted
+from avseg.checkpoints.loading import merge_frozen_weights
+from avseg.checkpoints.model_folder import (
+    SOURCE_FILE,
+    TRAINED_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    file_sha256,
+)
 from avseg.checkpoints.reading import PublishedFile, read_published
+from avseg.checkpoints.saving import explain_write_errors, save_weights
+from avseg.checkpoints.tower_files import RecognisedFile, fit_file, fit_tower, role_title
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES
 from avseg.models.model import AvsegConfig
@@ -45,153 +48,116 @@ UNUSED_FILE = "unused.safetensors"
 
 Features = Literal["clip", "clap", "mul"]
 
-#: What reading a configuration raises on files that are none.
-_NO_CONFIGURATION = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
+#: Errors of reading a configuration from a file that is none.
+_CONFIG_ERRORS = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
 
 _SENTENCEPIECE = (".model", ".spm")
 _ADDED_TOKENS = "added_tokens.json"
-#: ImageBind's tokenizer is CLIP's: its merges, or the same as `tokenizers` writes them.
+#: ImageBind's tokenizer is CLIP's: its file of merges, or the same as `tokenizers` saves it.
 _CLIP_TOKENIZER = (".txt", ".gz", ".json")
 _CLIP_TOKENIZER_LICENCE = "MIT"
 
-#: Largest difference of a file's mel filters from those computed here; both are float32.
-_MEL_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Source:
-    """A published file and what it is.
-
-    Attributes:
-        file: The file.
-        format: Its format.
-    """
-
-    file: PublishedFile
-    format: Format
-
 
 def import_checkpoint(
-    files: Sequence[Path],
-    output: Path,
+    files: Sequence[str | Path],
+    output: str | Path,
     *,
-    config: Path | None = None,
+    config: str | Path | None = None,
     features: Features | None = None,
     trained_with: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Put published files together into a model's folder.
+    """Convert published checkpoint files to a model's folder.
 
-    Each file's format is recognised by its keys. An AV2T-SAM file with the files of the CLAP and
-    CLIP towers it needs becomes an AV2T-SAM; an EVF-SAM file with those of its tokenizer becomes an
-    EVF-SAM. A TAViS file holds its ImageBind, and needs CLIP's tokenizer; it is taken for one of
-    the code as released. ImageBind's file with that of its tokenizer becomes a folder that marks
-    nothing by itself, and that trainings start from. Tensors keep the dtype they were published in,
-    and stay on disk while they are converted.
+    Each file's format is detected from its keys. An AV2T-SAM file needs the files of its CLAP and
+    CLIP towers, an EVF-SAM file those of its tokenizer. A TAViS file contains its ImageBind, and
+    needs CLIP's tokenizer; it is read as one of the released code. ImageBind's file with that
+    tokenizer becomes a folder that segments nothing by itself, for training runs to start from. The
+    folder of a run that saved only its trained weights becomes a folder with all weights.
+
+    Tensors keep the dtype they were published in, and stay on disk until they are converted. No
+    code in a file is run: pickles are read as tensors only.
 
     Args:
-        files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones; and of a
-            tokenizer, the SentencePiece model and `added_tokens.json`, if there is one, beside it.
-        output: The folder to make, or an imported one to replace; it appears when it is complete.
-        config: A config.json with the sizes, for a checkpoint that has not the published ones.
-        features: What becomes AV2T-SAM's prompt. None reads it off the checkpoint: a projection
-            whose bias is zero throughout was never trained, so its tower takes no part.
-        trained_with: SHA-256 of the file of the "clap" and of the "clip" tower that the adapters
-            were trained on; another file is refused. None takes those that the checkpoint itself
-            names, any if it names none.
+        files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, with
+            those of a tokenizer: the SentencePiece model and `added_tokens.json` beside it, if
+            there is one. Or the folder of one run.
+        output: The folder to write, or an imported one to replace; it appears when it is complete.
+        config: A config.json with the sizes, for a checkpoint without the published ones.
+        features: Features that prompt AV2T-SAM. None takes those that the checkpoint was trained
+            with: a projection whose bias is all zero was never trained.
+        trained_with: SHA-256 of the files of the "clap" and the "clip" tower that the adapters were
+            trained with; other files are rejected. None takes the hashes that the checkpoint
+            records, and accepts any file if it records none.
 
     Returns:
         The imported model.
 
     Raises:
-        CheckpointError: If a file is damaged, of an unknown format, has other tensors than its
-            format, or is one too many or too few; if a tower is not the one trained with.
-        OutputError: If the folder cannot be written, or holds something else.
+        CheckpointError: If a file is damaged, of an unknown format, or has other tensors than its
+            format; if files are missing or superfluous; if a tower is not the one trained with.
+        OutputError: If the folder cannot be written, or has other content.
     """
-    _check_output(output, files)
-    tokenizers = [Path(file) for file in files if _is_tokenizer(Path(file))]
-    weights = [Path(file) for file in files if not _is_tokenizer(Path(file))]
-    sources = _by_role([read_published(file) for file in weights])
-    if "system" not in sources:
-        return _import_imagebind(sources["imagebind"], tokenizers, output, config)
-    trained = sources["system"]
+    paths, output = [Path(file) for file in files], Path(output)
+    config = None if config is None else Path(config)
+    run = next((path for path in paths if (path / TRAINED_FILE).is_file()), None)
+    if run is not None:
+        return _import_run(run, paths, output)
+    _check_output(output, paths)
+    tokenizers = [path for path in paths if _is_tokenizer(path)]
+    weights = [path for path in paths if not _is_tokenizer(path)]
+    recognised = _by_role([read_published(path) for path in weights])
+    if "system" not in recognised:
+        return _import_imagebind(recognised["imagebind"], tokenizers, output, config)
+    trained = recognised["system"]
     system = SYSTEMS[trained.format.name]
     sizes = _configuration(system, trained, config, features)
-    _check_towers(system.towers(sizes), sources)
-    hashes = {source.format.role: _hashes(source) for source in sources.values()}
-    _check_trained_with(trained_with or trained.file.trained_with, hashes, sources)
-    processor = _processor(system, sizes, sources["system"], tokenizers)
-    converted = _convert(system, sizes, sources)
-    everything = converted.tensors | converted.unused
-    with writing(output, everything), replace_when_complete(output) as folder:
-        folder.mkdir()
-        _save(converted, folder)
+    _check_towers(system.towers(sizes), recognised)
+    hashes = {each.format.role: _hashes(each) for each in recognised.values()}
+    _check_trained_with(trained_with or trained.file.trained_with, hashes, recognised)
+    processor = _processor(system, sizes, trained, tokenizers)
+    converted = _convert(system, sizes, recognised)
+    with _new_folder(converted, output) as folder:
         sizes.save_pretrained(folder)
         processor.save_pretrained(folder)
-        _describe(folder, sources, converted, tokenizers)
+        _save_origins(folder, recognised, converted, tokenizers)
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
 
 
+def _import_run(run: Path, paths: Sequence[Path], output: Path) -> Checkpoint:
+    if len(paths) > 1:
+        raise CheckpointError(
+            f"{run}: is a run, whose weights are merged without further arguments; give it alone, "
+            f"and name files of its frozen parts in the environment variable {PARTS_VARIABLE}."
+        )
+    return merge_frozen_weights(run, output)
+
+
 def _import_imagebind(
-    source: Source, tokenizers: Sequence[Path], output: Path, config: Path | None
+    imagebind: RecognisedFile, tokenizers: Sequence[Path], output: Path, config: Path | None
 ) -> Checkpoint:
-    """Put ImageBind into a folder of its own, its tensors as in models that are built on it."""
-    tokenizer = _clip_tokenizer(source, tokenizers)
-    sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, source)
-    prefix = TOWERS[source.format.role]
+    """Convert ImageBind alone; its tensors are named as in models that are built on it."""
+    tokenizer = _clip_tokenizer(imagebind, tokenizers)
+    sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, imagebind)
+    role = imagebind.format.role
     with torch.device("meta"):
         state = ImageBind(sizes).state_dict()
-    expected = {prefix + name: values for name, values in state.items()}
-    converted = _fit(source, TOWER_TABLES[source.format.name], expected)
-    everything = converted.tensors | converted.unused
-    with writing(output, everything), replace_when_complete(output) as folder:
-        folder.mkdir()
-        _save(converted, folder)
+    expected = {TOWER_PREFIXES[role] + name: values for name, values in state.items()}
+    converted = fit_tower(imagebind, expected)
+    with _new_folder(converted, output) as folder:
         sizes.save_pretrained(folder)
         tokenizer.save(folder)
-        _describe(folder, {source.format.role: source}, converted, tokenizers)
-    return Checkpoint(output.resolve().name, output, licence=source.format.licence)
+        _save_origins(folder, {role: imagebind}, converted, tokenizers)
+    return Checkpoint(output.resolve().name, output, licence=imagebind.format.licence)
 
 
-def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the published file of a tower: CLAP's, CLIP's or ImageBind's; or of SAM 2.
-
-    Args:
-        path: The file.
-        tower: Names and shapes of the tower's tensors, as its own `state_dict` has them.
-
-    Returns:
-        The tensors under these names.
-
-    Raises:
-        CheckpointError: If it is damaged, no such file, or of other sizes.
-    """
-    file = read_published(path)
-    found = detect_format(file.tensors)
-    if found is not None and found.name == "sam2":
-        marks = [mark for mark in SAM2_TABLES if any(name.startswith(mark) for name in tower)]
-        if marks:
-            return _fit(Source(file, found), SAM2_TABLES[marks[0]], tower).tensors
-    if found is None or found.role not in TOWERS:
-        raise CheckpointError(
-            f"{path}: is {found.title if found else 'of no format known here'}; give the file of "
-            f"{' or '.join(map(_title, TOWERS))}."
-        )
-    prefix = TOWERS[found.role]
-    expected = {prefix + name: values for name, values in tower.items()}
-    source = Source(file, found)
-    tensors = _fit(source, TOWER_TABLES[found.name], expected).tensors
-    _check_mel_bank(source, tensors, expected)
-    return {name.removeprefix(prefix): values for name, values in tensors.items()}
-
-
-def _check_output(output: Path, files: Sequence[Path]) -> None:
-    """Refuse to replace a folder that this function has not written."""
+def _check_output(output: Path, paths: Sequence[Path]) -> None:
+    """Raise an error if the folder is not one that an import wrote, or contains an input file."""
     if output.exists() and not (output / SOURCE_FILE).is_file() and not _is_empty(output):
         raise OutputError(
-            f"{output}: is there already and no imported model, so it is not replaced; choose "
+            f"{output}: exists already and is no imported model, so it is not replaced; choose "
             "another folder."
         )
-    inside = [file for file in files if output.resolve() in Path(file).resolve().parents]
+    inside = [path for path in paths if output.resolve() in path.resolve().parents]
     if inside:
         raise OutputError(
             f"{output}: will be replaced, and {inside[0]} is in it; choose another folder."
@@ -202,41 +168,41 @@ def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _by_role(files: Sequence[PublishedFile]) -> dict[str, Source]:
-    """Recognise each file and refuse those that make no model together."""
-    sources: dict[str, Source] = {}
+def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
+    """Detect each file's format, and raise an error if the files do not make one model."""
+    recognised: dict[str, RecognisedFile] = {}
     for file in files:
         found = detect_format(file.tensors)
         if found is None:
             raise CheckpointError(
                 f"{file.path}: its keys ({', '.join(list(file.tensors)[:2])}, ...) are of no "
-                f"format known here ({', '.join(known.title for known in FORMATS)}); give the "
-                "file that the model's authors published."
+                f"format known here ({', '.join(known.title for known in FORMATS.values())}); give "
+                "the file that the model's authors published."
             )
         if found.role == "part":
             raise CheckpointError(
                 f"{file.path}: is {found.title}, which is a part of EVF-SAM and AV2T-SAM, "
                 "contained in their files; give one of those."
             )
-        if found.role in sources:
+        if found.role in recognised:
             raise CheckpointError(
-                f"{file.path}: is {found.title}, and {sources[found.role].file.path} is "
-                f"{sources[found.role].format.title}; give one of the two."
+                f"{file.path}: is {found.title}, and {recognised[found.role].file.path} is "
+                f"{recognised[found.role].format.title}; give one of the two."
             )
-        sources[found.role] = Source(file, found)
-    if "system" not in sources and set(sources) != {"imagebind"}:
-        given = ", ".join(source.format.title for source in sources.values()) or "nothing"
+        recognised[found.role] = RecognisedFile(file, found)
+    if "system" not in recognised and set(recognised) != {"imagebind"}:
+        given = ", ".join(each.format.title for each in recognised.values()) or "nothing"
         raise CheckpointError(
             f"there is no trained system among the files ({given}); give an AV2T-SAM, "
             "EVF-SAM or TAViS file too, or ImageBind's alone."
         )
-    return sources
+    return recognised
 
 
 def _configuration(
-    system: System, trained: Source, config: Path | None, features: Features | None
+    system: System, trained: RecognisedFile, config: Path | None, features: Features | None
 ) -> AvsegConfig:
-    """Read off the checkpoint what it says; the rest is as published, or as the file has it."""
+    """Build the configuration: the checkpoint's options over those of `config` or the defaults."""
     options = system.options(trained.file.tensors)
     if features is not None:
         if "features" not in options:
@@ -250,38 +216,34 @@ def _configuration(
         return config_class(**options)
     given = _read_sizes(config, config_class, trained)
     if isinstance(given.sam_config, type(options["sam_config"])):
-        del options["sam_config"]  # the right SAM, with sizes of its own
+        del options["sam_config"]  # the given one is of the same SAM, and has its own sizes
     replaced: AvsegConfig = given.replace(**options)
     return replaced
 
 
-def _read_sizes(config: Path, config_class: type[StrictConfig], source: Source) -> Any:
+def _read_sizes(config: Path, config_class: type[StrictConfig], recognised: RecognisedFile) -> Any:
     try:
         return config_class.from_json_file(config)
-    except _NO_CONFIGURATION as error:
+    except _CONFIG_ERRORS as error:
         raise CheckpointError(
-            f"{config}: is no configuration of {source.format.title} ({error}); give a "
+            f"{config}: is no configuration of {recognised.format.title} ({error}); give a "
             "config.json as avseg writes it beside a model."
         ) from error
 
 
-def _check_towers(needed: Sequence[str], sources: Mapping[str, Source]) -> None:
-    titles = {role: _title(role) for role in TOWERS}
-    for role in TOWERS:
-        if role in needed and role not in sources:
+def _check_towers(needed: Sequence[str], recognised: Mapping[str, RecognisedFile]) -> None:
+    system = recognised["system"]
+    for role in TOWER_PREFIXES:
+        if role in needed and role not in recognised:
             raise CheckpointError(
-                f"{sources['system'].file.path}: this {sources['system'].format.title} needs "
-                f"{titles[role]}, which its file does not contain; give that file too."
+                f"{system.file.path}: this {system.format.title} needs {role_title(role)}, which "
+                "its file does not contain; give that file too."
             )
-        if role in sources and role not in needed:
+        if role in recognised and role not in needed:
             raise CheckpointError(
-                f"{sources[role].file.path}: is {sources[role].format.title}, which this "
-                f"{sources['system'].format.title} does not use; leave it out."
+                f"{recognised[role].file.path}: is {recognised[role].format.title}, which this "
+                f"{system.format.title} does not use; leave it out."
             )
-
-
-def _title(role: str) -> str:
-    return next(known.title for known in FORMATS if known.role == role)
 
 
 def _is_tokenizer(path: Path) -> bool:
@@ -293,9 +255,9 @@ def _is_clip_tokenizer(path: Path) -> bool:
 
 
 def _processor(
-    system: System, sizes: AvsegConfig, trained: Source, tokenizers: Sequence[Path]
+    system: System, sizes: AvsegConfig, trained: RecognisedFile, tokenizers: Sequence[Path]
 ) -> Any:
-    """Make the processor, with its tokenizer if the system reads text."""
+    """Build the processor, with its tokenizer if the system takes text."""
     processor: Any = FAMILIES[sizes.model_type].processor
     models = [path for path in tokenizers if path.suffix in _SENTENCEPIECE]
     if system.tokenizer == "clip":
@@ -317,103 +279,82 @@ def _processor(
     return processor.from_config(sizes, SentencePieceTokenizer.from_file(models[0]))
 
 
-def _clip_tokenizer(source: Source, tokenizers: Sequence[Path]) -> ImageBindTokenizer:
-    """Read the tokenizer that ImageBind, and what is built on it, needs."""
+def _clip_tokenizer(recognised: RecognisedFile, tokenizers: Sequence[Path]) -> ImageBindTokenizer:
+    """Read the tokenizer of ImageBind, which models built on it use too."""
     if len(tokenizers) != 1 or not _is_clip_tokenizer(tokenizers[0]):
         given = ", ".join(map(str, tokenizers)) or "none"
         raise CheckpointError(
-            f"{source.file.path}: {source.format.title} needs its tokenizer, one file; got "
+            f"{recognised.file.path}: {recognised.format.title} needs its tokenizer, one file; got "
             f"{given}. Give bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
             "openai/clip-vit-base-patch32."
         )
     return ImageBindTokenizer.from_file(tokenizers[0])
 
 
-def _hashes(source: Source) -> dict[str, str]:
-    return {part.name: file_sha256(part) for part in source.file.parts}
+def _hashes(recognised: RecognisedFile) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in recognised.file.files}
 
 
 def _check_trained_with(
     expected: Mapping[str, str],
     hashes: Mapping[str, Mapping[str, str]],
-    sources: Mapping[str, Source],
+    recognised: Mapping[str, RecognisedFile],
 ) -> None:
     for role, sha256 in expected.items():
         if role in hashes and sha256 not in hashes[role].values():
             actual = ", ".join(hashes[role].values())
             raise CheckpointError(
-                f"{sources[role].file.path}: is not the {sources[role].format.title} that the "
-                f"checkpoint was trained with (SHA-256 {actual}, should be {sha256}); download "
+                f"{recognised[role].file.path}: is not the {recognised[role].format.title} that "
+                f"the checkpoint was trained with (SHA-256 {actual}, should be {sha256}); download "
                 "that one."
             )
 
 
-def _convert(system: System, sizes: AvsegConfig, sources: Mapping[str, Source]) -> Converted:
-    """Bring all files under the model's names; of the model itself only shapes are made."""
+def _convert(
+    system: System, sizes: AvsegConfig, recognised: Mapping[str, RecognisedFile]
+) -> Converted:
+    """Convert all files to the model's names."""
+    # The device "meta" gives names and shapes of the model without allocating its weights.
     with torch.device("meta"):
         state = FAMILIES[sizes.model_type].model(sizes).state_dict()
     tensors: dict[str, Tensor] = {}
     for role in system.towers(sizes):
-        prefix, source = TOWERS[role], sources[role]
+        prefix = TOWER_PREFIXES[role]
         expected = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
-        tensors |= _fit(source, TOWER_TABLES[source.format.name], expected).tensors
-        _check_mel_bank(source, tensors, expected)
-    trained = _fit(sources["system"], system.table(sizes), state)
+        tensors |= fit_tower(recognised[role], expected).tensors
+    trained = fit_file(recognised["system"], system.key_map(sizes), state)
     return Converted(tensors | trained.tensors, trained.unused)
 
 
-def _fit(source: Source, table: KeyMap, expected: Mapping[str, Tensor]) -> Converted:
-    try:
-        return table.fit(source.file.tensors, expected)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{source.file.path}: does not fit the model's {source.format.title}: {error}. Is it "
-            "the right file, and complete? For sizes that are not the published ones, give a "
-            "configuration file."
-        ) from error
+@contextmanager
+def _new_folder(converted: Converted, output: Path) -> Iterator[Path]:
+    """Save converted tensors to a folder that takes its name when the block ends without error."""
+    everything = converted.tensors | converted.unused
+    with explain_write_errors(output, everything), replace_when_complete(output) as folder:
+        folder.mkdir()
+        for name, tensors in ((WEIGHTS_FILE, converted.tensors), (UNUSED_FILE, converted.unused)):
+            if tensors:
+                save_weights(tensors, folder / name)
+        yield folder
 
 
-def _check_mel_bank(
-    source: Source, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> None:
-    """Refuse mel filters that are not those of the configuration; the file's are used."""
-    name = TOWERS["clap"] + "mel_bank"
-    if name not in expected:
-        return
-    difference = (tensors[name].float() - expected[name]).abs().max().item()
-    if difference > _MEL_TOLERANCE:
-        raise CheckpointError(
-            f"{source.file.path}: its mel filters differ by {difference:.1e} from those of the "
-            f"configuration, at most {_MEL_TOLERANCE:.0e} is rounding; give MS-CLAP 2023's file, "
-            "or a configuration with its sample rate and frequencies."
-        )
-
-
-def _save(converted: Converted, folder: Path) -> None:
-    for name, tensors in ((WEIGHTS_FILE, converted.tensors), (UNUSED_FILE, converted.unused)):
-        if tensors:
-            contiguous = {key: values.contiguous() for key, values in tensors.items()}
-            save_file(contiguous, folder / name, metadata={"format": "pt"})
-            (folder / name).chmod(0o644)  # safetensors makes it readable by its owner only
-
-
-def _describe(
+def _save_origins(
     folder: Path,
-    sources: Mapping[str, Source],
+    recognised: Mapping[str, RecognisedFile],
     converted: Converted,
     tokenizers: Sequence[Path],
 ) -> None:
-    """Say what the model was made of, in `source.json`."""
+    """Record the published files in `source.json`."""
     files = [
-        (path, role, source.format.name, source.format.licence)
-        for role, source in sources.items()
-        for path in source.file.parts
+        (path, role, each.format.name, each.format.licence)
+        for role, each in recognised.items()
+        for path in each.file.files
     ]
     for path in tokenizers:
         if _is_clip_tokenizer(path):
             files.append((path, "tokenizer", "clip-bpe", _CLIP_TOKENIZER_LICENCE))
         else:
-            licence = sources["system"].format.licence
+            licence = recognised["system"].format.licence
             files.append((path, "tokenizer", "sentencepiece", licence))
     described = {
         "imported": datetime.now(UTC).date().isoformat(),
@@ -431,33 +372,3 @@ def _describe(
         "unused": sorted(converted.unused),
     }
     (folder / SOURCE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def writing(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Turn a full or unwritable disk into an error with a next step.
-
-    Args:
-        output: Where something is written.
-        tensors: What is written; it is not begun where the disk has no room for it.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        OutputError: If there is no room, or writing fails.
-    """
-    needed = sum(values.nbytes for values in tensors.values())
-    try:
-        if shutil.disk_usage(_existing_parent(output)).free < needed:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the system
-        yield
-    except (OSError, SafetensorError) as error:
-        raise OutputError(
-            f"{output}: cannot be written ({error}); it needs {needed / 1e9:.2f} GB. Make room, or "
-            "choose another folder."
-        ) from error
-
-
-def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.resolve().parents if parent.exists())

@@ -1,24 +1,53 @@
-"""What others have published: where it is, how large, under which licence, with which figures.
+"""Every model that has a name: repository, files, sizes, licence and published figures.
 
-Nothing here was downloaded to find out. Where a file's name, size or hash comes from is said beside
-it; what nobody could look up is None, never guessed.
+The entries of published models were written without downloading their files. Each entry states how
+a file's name or size is known; what could not be looked up is None, never a guess.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from avseg.checkpoints.model_folder import Checkpoint
+
+DEFAULT_MODEL = "av2t-sam-small"
+
+_PACKAGED_FOLDER = Path(__file__).parent / "packaged"
+_SYNTHAVS = "SynthAVS's drawn world (moving drawings and synthesised sounds)"
+
+#: The models in the package, by name.
+PACKAGED_MODELS: dict[str, Checkpoint] = {
+    checkpoint.name: checkpoint
+    for checkpoint in (
+        Checkpoint(
+            name=DEFAULT_MODEL,
+            folder=_PACKAGED_FOLDER / DEFAULT_MODEL,
+            licence="Apache-2.0",
+            what="AV2T-SAM, small",
+            world=_SYNTHAVS,
+        ),
+        Checkpoint(
+            name="tavis-small",
+            folder=_PACKAGED_FOLDER / "tavis-small",
+            licence="Apache-2.0",
+            what="TAViS, small; names its sources",
+            world=_SYNTHAVS,
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A published file that a model is made of.
+class HubFile:
+    """A published file on the Hugging Face Hub.
 
     Attributes:
-        repository: On the Hugging Face Hub, owner/name.
-        file: Its name there. May be a pattern (`*`), where the name is only known in part.
+        repository: Repository, owner/name.
+        file: File name in the repository; a pattern (`*`) if the name is only partly known.
         name_from: How the name is known.
-        licence: SPDX identifier; None where its owners state none.
-        size_bytes: To three digits, as the Hub shows it; None where not known.
-        sha256: Of the file, 64 hexadecimal digits; None where not known.
+        licence: SPDX identifier; None if the owners state no licence.
+        size_bytes: Size to three digits, as the Hub shows it; None if not known.
+        sha256: SHA-256 of the file, 64 hexadecimal digits; None if not known.
         revision: Branch or commit of the repository.
     """
 
@@ -36,54 +65,58 @@ class Release:
     """A published model.
 
     Attributes:
-        name: What users call it.
-        what: What it is, in a few words.
-        parts: Its files.
-        figures: Measure to value, as published.
-        figures_from: Where the figures are published.
-        options: Of its configuration here, those that differ from the default and that its files
-            do not tell.
+        name: Name for `--model`.
+        what: Description in a few words.
+        files: Files that the model is made of.
+        details: Description in one sentence.
+        figures: Published figures, metric to value.
+        figures_from: Publication of the figures.
+        options: Options of the configuration that differ from the default and that the files do
+            not determine.
     """
 
     name: str
     what: str
-    parts: tuple[Part, ...]
+    files: tuple[HubFile, ...]
+    details: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_from: str | None = None
     options: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def licence(self) -> str | None:
-        """SPDX expression for all parts together; None if the owners of one state none."""
-        licences = sorted({part.licence or "" for part in self.parts})
+        """SPDX expression for all files together; None if the owners of one state no licence."""
+        licences = sorted({file.licence or "" for file in self.files})
         return None if "" in licences else " AND ".join(licences)
 
     @property
     def known_bytes(self) -> int:
-        """Size of the parts whose size is known, together."""
-        return sum(part.size_bytes or 0 for part in self.parts)
+        """Total size of the files of known size."""
+        return sum(file.size_bytes or 0 for file in self.files)
 
     @property
     def size_is_known(self) -> bool:
-        """Whether the size of every part is known."""
-        return all(part.size_bytes is not None for part in self.parts)
+        """Whether the size of every file is known."""
+        return all(file.size_bytes is not None for file in self.files)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A published model that is fetched by hand and marks nothing by itself; others build on it.
+    """A published model that the user downloads, and that only other models are built on.
 
     Attributes:
-        name: What users call it.
-        what: What it is, in a few words.
-        url: Where its authors' code fetches it from.
+        name: Name for `start_from` in a recipe.
+        what: Description in a few words.
+        details: Description in one sentence.
+        url: Address from which its authors' code downloads it.
         licence: SPDX identifier.
-        size_bytes: To three digits.
+        size_bytes: Size to three digits.
         size_from: How the size is known.
     """
 
     name: str
     what: str
+    details: str
     url: str
     licence: str
     size_bytes: int
@@ -91,7 +124,7 @@ class Backbone:
 
     @property
     def next_step(self) -> str:
-        """How to get it and what to do with it."""
+        """Commands that download and import it."""
         return (
             f"fetch {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not for "
             "commercial use) and import it with its tokenizer: avseg import-checkpoint "
@@ -100,11 +133,12 @@ class Backbone:
         )
 
 
-#: By name. No model here is on the Hub, so none is downloaded by itself.
+#: Backbones to download by hand, by name. They are not on the Hub.
 BACKBONES = {
     "imagebind-huge": Backbone(
         name="imagebind-huge",
-        what="ImageBind: sound, pictures and texts in one space; TAViS is built on it",
+        what="ImageBind, TAViS's backbone",
+        details="ImageBind embeds audio, images and texts in one space; TAViS is built on it.",
         url="https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
         licence="CC-BY-NC-SA-4.0",
         size_bytes=4_800_000_000,
@@ -112,47 +146,47 @@ BACKBONES = {
     )
 }
 
-#: The towers that every AV2T-SAM listens and looks with; its own file does not hold them.
-_CLAP = Part(
+#: The towers of every AV2T-SAM; its own file does not contain them.
+_CLAP = HubFile(
     repository="microsoft/msclap",
     file="CLAP_weights_2023.pth",
     name_from="the Hub's page",
-    licence="MS-PL",  # as the Hub's page says; the code is under MIT
+    licence="MS-PL",  # stated on the Hub's page; the code is under MIT
     size_bytes=690_000_000,
 )
-_CLIP = Part(
+_CLIP = HubFile(
     repository="openai/clip-vit-base-patch32",
     file="pytorch_model.bin",
     name_from="the Hub's pages of copies of the repository",
-    licence="MIT",  # of the code that it was published with
+    licence="MIT",  # the licence of the code that it was published with
     size_bytes=605_000_000,
     sha256="a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
     revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
 )
 #: The authors state no licence, neither in their code's repository nor in its README. Their
-#: training code names a file after the run, so that only the end of the name is known.
-_AV2T = Part(
+#: training code names a file after the training run, so only the end of the name is known.
+_AV2T = HubFile(
     repository="Kyungbok/AV2T-SAM",
     file="",
     name_from="the authors' training code; not seen on the Hub",
     licence=None,
 )
-_SAM2 = Part(
+_SAM2 = HubFile(
     repository="facebook/sam2-hiera-large",
     file="sam2_hiera_large.pt",
     name_from="the Hub's page",
     licence="Apache-2.0",
 )
-#: Towers and SAM 2 alone, by the name that a recipe may start from.
+#: Files of the towers and of SAM 2, by the name that a recipe may start from.
 TOWER_FILES = {"msclap-2023": _CLAP, "clip-vit-base-patch32": _CLIP, "sam2-hiera-large": _SAM2}
-_TOKENIZER = Part(
+_TOKENIZER = HubFile(
     repository="",
     file="sentencepiece.bpe.model",
     name_from="the Hub's page",
     licence="Apache-2.0",
     size_bytes=1_360_000,
 )
-#: Of the multitask models: the word "[semantic]".
+#: The added token "[semantic]" of the multitask models.
 _ADDED_TOKENS = replace(_TOKENIZER, file="added_tokens.json", size_bytes=26)
 
 _TABLE_1 = "arXiv:2502.16359, Table 1, rows with adapters (F: see docs/reference/models.md)"
@@ -160,33 +194,48 @@ _EVF_README = "RES score, the reference score in the README of github.com/hustvl
 
 
 def _av2t_sam(sam: int, subset: str, miou: float, f_score: float) -> Release:
-    backbone, version = {1: ("SAM ViT-H", "evf_sam"), 2: ("SAM 2 Hiera-L", "evf_sam2")}[sam]
+    backbone, size, version = {
+        1: ("SAM", "ViT-H", "evf_sam"),
+        2: ("SAM 2", "Hiera-L", "evf_sam2"),
+    }[sam]
     data = {"s4": "s4", "ms3": "m*3"}[subset]  # the code takes "ms3", its README says "m3"
     return Release(
         name=f"av2t-sam{sam}-{subset}",
-        what=f"AV2T-SAM on {backbone}, CLIP x CLAP, adapters; trained on {subset.upper()}",
-        parts=(replace(_AV2T, file=f"*mul_adapter_{version}_{data}_best.pth"), _CLAP, _CLIP),
+        what=f"AV2T-SAM on {backbone}, trained on {subset.upper()}",
+        details=(
+            f"AV2T-SAM on {backbone} {size}, prompted by CLIP x CLAP, with adapters; trained on "
+            f"AVSBench's {subset.upper()}."
+        ),
+        files=(replace(_AV2T, file=f"*mul_adapter_{version}_{data}_best.pth"), _CLAP, _CLIP),
         figures={f"{subset.upper()} mIoU": miou, f"{subset.upper()} F": f_score},
         figures_from=_TABLE_1,
     )
 
 
-def _evf_sam(name: str, what: str, weights: Part, score: float, **options: bool) -> Release:
-    tokenizer = [_TOKENIZER, _ADDED_TOKENS] if name.endswith("multitask") else [_TOKENIZER]
+def _evf_sam(
+    name: str, sam: str, weights: HubFile, score: float, *, multimask: bool | None = None
+) -> Release:
+    is_multitask = name.endswith("multitask")
+    backbone = sam.rpartition(" ")[0]
+    tokenizer = [_TOKENIZER, _ADDED_TOKENS] if is_multitask else [_TOKENIZER]
     return Release(
         name=name,
-        what=f"EVF-SAM on {what}; text prompts",
-        parts=tuple(
-            replace(part, repository=f"YxZhang/{name}", name_from=weights.name_from)
-            for part in (weights, *tokenizer)
+        what=f"EVF-SAM on {backbone}" + (", multitask" if is_multitask else ""),
+        details=(
+            f"EVF-SAM on {sam}" + (", multitask" if is_multitask else "") + ": segments what a "
+            "text names (`avseg segment --text`)."
+        ),
+        files=tuple(
+            replace(file, repository=f"YxZhang/{name}", name_from=weights.name_from)
+            for file in (weights, *tokenizer)
         ),
         figures={"RES score": score},
         figures_from=_EVF_README,
-        options=options,
+        options={} if multimask is None else {"multimask": multimask},
     )
 
 
-_EVF_SAM_1 = Part(
+_EVF_SAM_1 = HubFile(
     repository="",
     file="pytorch_model.bin",
     name_from="the Hub's page",
@@ -203,23 +252,23 @@ RELEASES: dict[str, Release] = {
         _av2t_sam(2, "ms3", 69.65, 0.777),
         _av2t_sam(1, "s4", 85.78, 0.919),
         _av2t_sam(1, "ms3", 65.76, 0.738),
-        _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L, multitask", _EVF_SAM_2_UNSEEN, 83.2),
-        # Trained before the multitask models, on the single mask; its file does not tell.
+        _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
+        # Trained before the multitask models, on the single mask, which its file does not tell.
         _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6, multimask=False),
-        _evf_sam("evf-sam-multitask", "SAM ViT-H, multitask", _EVF_SAM_1, 84.2),
+        _evf_sam("evf-sam-multitask", "SAM ViT-H", _EVF_SAM_1, 84.2),
         _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7),
     )
 }
 
 
 def describe_size(size_bytes: int | None) -> str:
-    """Write a size for people.
+    """Format a size with a unit.
 
     Args:
-        size_bytes: The size; None where it is not known.
+        size_bytes: Size in bytes; None if it is not known.
 
     Returns:
-        Such as "3.15 GB", "690 MB", "size not known".
+        Text such as "3.15 GB", "690 MB" or "size not known".
     """
     if size_bytes is None:
         return "size not known"

@@ -1,4 +1,4 @@
-"""Models from their folders, and into the package's own."""
+"""Loading of models and processors from their folders, and saving in the package's layout."""
 
 import json
 import shutil
@@ -19,7 +19,6 @@ from avseg.atomic import replace_when_complete
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.delta import merge_tensors, open_weights, read_weights
-from avseg.checkpoints.importing import writing
 from avseg.checkpoints.model_folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -28,6 +27,7 @@ from avseg.checkpoints.model_folder import (
     Checkpoint,
     weights_file,
 )
+from avseg.checkpoints.saving import explain_write_errors, make_readable
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES, Family
 from avseg.models.model import AvsegConfig, AvsegModel
@@ -36,16 +36,24 @@ from avseg.models.processor import ClipProcessor
 #: Largest weights that may go into the package, in bytes.
 MAX_PACKAGED_BYTES = 30_000_000
 
-#: Where a model's weights are while it is used.
+#: Whether a model's weights are in memory, or stay in their file until they are used.
 Memory = Literal["normal", "low"]
 
-_AS_WE_WANT: dict[str, Any] = {
+#: Options of transformers' `from_pretrained`.
+_LOADING_OPTIONS: dict[str, Any] = {
     "dtype": torch.float32,
-    "ignore_mismatched_sizes": True,  # the model refuses them itself, and says which
+    "ignore_mismatched_sizes": True,  # the model raises an error itself, and lists them
 }
 
-#: What the libraries raise on damaged files and on options they do not know.
-_DAMAGE = (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+#: Errors of the libraries on damaged files and on unknown options.
+_DAMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 def load_checkpoint(
@@ -54,27 +62,27 @@ def load_checkpoint(
     """Load a model and its processor.
 
     Args:
-        checkpoint: Where they are, from `find_checkpoint`.
-        memory: "low" leaves float32 weights in their file until they are computed with, and gives
-            the memory of frozen ones back after each layer; the results are the same. Such a model
-            has to stay on the CPU.
-        image_size: Side of the pictures that SAM 2 sees, in pixels, to get by with less work; None
-            for the one the model was trained with.
+        checkpoint: The saved model, from `find_checkpoint`.
+        memory: "low" reads float32 weights from their file when a layer needs them, and releases
+            the memory of frozen ones after each layer. The results are the same. Such a model has
+            to stay on the CPU.
+        image_size: Side of SAM 2's input images, in pixels; a smaller one needs less computation.
+            None for the one that the model was trained with.
 
     Returns:
-        The model in float32 whatever the file holds, on the CPU and in evaluation mode, and its
-        processor.
+        The model in float32, whichever dtype the file has, on the CPU and in evaluation mode, and
+        its processor.
 
     Raises:
-        CheckpointError: If it is of no family known here, damaged, or its files do not belong
-            together, or if it cannot see pictures of that side.
+        CheckpointError: If its family is unknown, it is damaged, its files do not match each other,
+            or the image size is not possible.
     """
     folder = checkpoint.folder
     family = _family(folder)
     try:
         config: Any = family.config.from_pretrained(folder)
         processor = family.processor.from_pretrained(folder)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
     expected = family.processor.from_config(config)
     if processor != expected:
@@ -91,7 +99,7 @@ def load_checkpoint(
     try:
         with _without_progress_bar():
             model = load(family, folder, config)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
     model.checkpoint_image_size = checkpoint_image_size
     return model, processor
@@ -107,12 +115,12 @@ def save_packaged(
     """Save a trained model in the layout of the package.
 
     Args:
-        model: The model; it stays as it is.
+        model: The model; it is not changed.
         processor: Its processor.
-        folder: The folder to make or to replace, such as `packaged/<name>`; it appears when it is
-            complete.
+        folder: The folder to create or to replace, such as `packaged/<name>`; it appears when it
+            is complete.
         card: The model card, Markdown.
-        dtype: Of the weights in the file, torch.float16 or torch.float32; they are loaded as
+        dtype: Dtype of the weights in the file, torch.float16 or torch.float32; they are loaded as
             float32 in any case.
 
     Returns:
@@ -135,7 +143,7 @@ def save_packaged(
             model.save_pretrained(partial, state_dict=weights)
         processor.save_pretrained(partial)
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
-        (partial / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it readable by its owner only
+        make_readable(partial / WEIGHTS_FILE)
         size = (partial / WEIGHTS_FILE).stat().st_size
         if size > MAX_PACKAGED_BYTES:
             raise CheckpointError(
@@ -163,23 +171,23 @@ def _family(folder: Path) -> Family:
 
 
 def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
-    """Copy the model of a run that keeps what it trained alone, with all weights in one file.
+    """Copy a run that saved only its trained weights to a folder with all weights in one file.
 
     Args:
         run: Folder of the run.
-        output: The folder to make; it appears when it is complete.
+        output: The folder to create; it appears when it is complete.
 
     Returns:
         The model.
 
     Raises:
         CheckpointError: If it is no complete model, or a frozen part is missing or has changed.
-        OutputError: If the folder is there already, or cannot be written.
+        OutputError: If the folder exists already, or cannot be written.
     """
     if output.exists():
-        raise OutputError(f"{output}: is there already; choose another folder.")
+        raise OutputError(f"{output}: exists already; choose another folder.")
     model, _ = load_checkpoint(find_checkpoint(run))
-    with writing(output, model.state_dict()), replace_when_complete(output) as folder:
+    with explain_write_errors(output, model.state_dict()), replace_when_complete(output) as folder:
         with _without_progress_bar():
             model.save_pretrained(folder)
         for file in run.iterdir():
@@ -189,13 +197,13 @@ def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
 
 
 def shapes_of(config: AvsegConfig) -> dict[str, Tensor]:
-    """Give names and shapes of a model's weights without making any.
+    """Return the names and shapes of a model's weights without allocating any.
 
     Args:
-        config: Of the model.
+        config: Configuration of the model.
 
     Returns:
-        Its state, on the device "meta" but for constants.
+        Its state dict, on the device "meta" except for constants.
     """
     with torch.device("meta"):
         state: dict[str, Tensor] = FAMILIES[config.model_type].model(config).state_dict()
@@ -207,26 +215,29 @@ def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
     if weights.name == TRAINED_FILE:
         tensors = read_weights(weights, shapes_of(config))
         state = {name: values.clone() for name, values in tensors.items()}
-        return family.model.from_pretrained(folder, config=config, state_dict=state, **_AS_WE_WANT)
+        return family.model.from_pretrained(
+            folder, config=config, state_dict=state, **_LOADING_OPTIONS
+        )
     return family.model.from_pretrained(
-        folder, config=config, local_files_only=True, use_safetensors=True, **_AS_WE_WANT
+        folder, config=config, local_files_only=True, use_safetensors=True, **_LOADING_OPTIONS
     )
 
 
 def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
-    pieces = open_weights(weights_file(folder), shapes_of(config))
+    opened = open_weights(weights_file(folder), shapes_of(config))
     model = family.model.from_pretrained(
-        folder, config=config, state_dict=merge_tensors(pieces), **_AS_WE_WANT
+        folder, config=config, state_dict=merge_tensors(opened), **_LOADING_OPTIONS
     )
     if all(values.requires_grad for values in model.parameters()):
-        model.requires_grad_(requires_grad=False)  # of a family that only is used
-    for piece in pieces:
-        piece.release_after_use(model)
+        # A family without trainable parts, such as EVF-SAM: all its weights may be released.
+        model.requires_grad_(requires_grad=False)
+    for weights in opened:
+        weights.release_after_use(model)
     return model
 
 
 def _refitted(processor: Any, fitting: Any) -> ClipProcessor:
-    """Give a processor the options of another; what does not count as one it keeps."""
+    """Copy a processor with the options of another; fields outside of comparisons are kept."""
     options = {each.name: getattr(fitting, each.name) for each in fields(fitting) if each.compare}
     refitted: ClipProcessor = replace(processor, **options)
     return refitted
@@ -262,7 +273,7 @@ def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Keep `transformers` from drawing a bar for a moment's work, in the middle of ours."""
+    """Disable the progress bar of `transformers`, which would interrupt the one of a command."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

@@ -1,4 +1,4 @@
-"""A saved model is a folder: configuration, weights, the processor's configuration, a card."""
+"""The folder of a saved model: file names, hash of the weights, licences, user notice."""
 
 import hashlib
 import json
@@ -12,16 +12,16 @@ from avseg.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-#: What a run trained, in place of all weights; see `delta.py`.
+#: Only the weights that a training run changed; see `delta.py`.
 TRAINED_FILE = "trained.safetensors"
 PROCESSOR_FILE = "processor_config.json"
 CARD_FILE = "README.md"
-#: What an imported model was made of.
+#: The published files that an imported model was made from.
 SOURCE_FILE = "source.json"
-#: What a model was trained with, and from which weights.
+#: Software, settings and starting weights of a training run.
 ENVIRONMENT_FILE = "environment.json"
 
-#: What the SPDX identifiers of licences have in them that forbid commercial use.
+#: Occurs in the SPDX identifiers of the licences that forbid commercial use.
 _NON_COMMERCIAL = "-NC-"
 
 
@@ -30,13 +30,14 @@ class Checkpoint:
     """A saved model.
 
     Attributes:
-        name: How results call it.
-        folder: Where its files are.
-        licence: SPDX identifier of the licence of its weights; None where nobody has said.
-        world: What it was taught and therefore knows, to be read after "this model knows"; None
-            where nobody has said.
-        restrictions: Licences of weights in it, or that it was trained from, that forbid commercial
-            use.
+        name: Name in results.
+        folder: Folder with its files.
+        licence: SPDX identifier of the licence of its weights; None if not recorded.
+        world: Kind of videos that it was trained on, to be read after "this model knows"; None if
+            not recorded.
+        restrictions: Licences that forbid commercial use, of weights in it or that it was trained
+            from.
+        what: Description in a few words; empty if not recorded.
     """
 
     name: str
@@ -44,10 +45,11 @@ class Checkpoint:
     licence: str | None = None
     world: str | None = None
     restrictions: tuple[str, ...] = ()
+    what: str = ""
 
     @property
     def notice(self) -> str | None:
-        """What a user should know before looking at results, None if there is nothing to say."""
+        """Limits that a user should know before using the results; None if none are recorded."""
         notices = []
         if self.world is not None:
             notices.append(
@@ -58,52 +60,64 @@ class Checkpoint:
         if self.restrictions:
             notices.append(
                 f"{self.name}: this model is built on weights under "
-                f"{' and '.join(self.restrictions)}, which allows no commercial use; take that to "
-                "be so for this model too."
+                f"{' and '.join(self.restrictions)}, which allows no commercial use; assume the "
+                "same for this model."
             )
         return " ".join(notices) or None
 
     def sha256(self) -> str:
-        """Compute the hash of the weights; computed once for each version of the file.
+        """Compute the hash of the weights, once for each version of the file.
 
-        Of a run that keeps what it trained, it is that of this file, which names the hashes of all
-        others.
+        For a run that saved only its trained weights, this is the hash of that file; its header
+        contains the hashes of all other files.
 
         Returns:
             64 hexadecimal digits.
 
         Raises:
-            CheckpointError: If the weights are not there (any more).
+            CheckpointError: If the file of the weights does not exist (any more).
         """
         return file_sha256(weights_file(self.folder))
 
 
-def recorded_licences(folder: Path) -> list[str | None]:
-    """Read which licences the weights have that a model was made of or trained from.
+def recorded_origins(folder: Path) -> list[dict[str, Any]]:
+    """Read the published files that an imported model was made from.
 
     Args:
-        folder: Of an imported model or of a run.
+        folder: Folder of the model.
 
     Returns:
-        SPDX identifiers, each once; None among them for weights whose owners state none.
+        Role, name, format, SHA-256 and licence of each file; empty if none are recorded.
     """
-    sources = _read_json(folder / SOURCE_FILE, {}).get("sources", [])
+    origins: list[dict[str, Any]] = _read_json(folder / SOURCE_FILE, {}).get("sources", [])
+    return origins
+
+
+def recorded_licences(folder: Path) -> list[str | None]:
+    """Read the licences of the weights that a model was made or trained from.
+
+    Args:
+        folder: Folder of an imported model or of a run.
+
+    Returns:
+        SPDX identifiers, each once; None among them for weights whose owners state no licence.
+    """
     starts = _read_json(folder / ENVIRONMENT_FILE, [])
     parts = [part for start in starts for part in start["parts"].values()]
-    found = [source["licence"] for source in sources]
+    found = [origin["licence"] for origin in recorded_origins(folder)]
     for part in parts:
         found += part.get("licences", [])
     return list(dict.fromkeys(found))
 
 
 def restrictions(licences: Iterable[str | None]) -> tuple[str, ...]:
-    """Pick the licences that forbid commercial use.
+    """Select the licences that forbid commercial use.
 
     Args:
         licences: SPDX identifiers.
 
     Returns:
-        Those of them, each once.
+        The non-commercial ones, each once.
     """
     return tuple(dict.fromkeys(name for name in licences if name and _NON_COMMERCIAL in name))
 
@@ -113,33 +127,33 @@ def _read_json(path: Path, otherwise: Any) -> Any:
 
 
 def weights_file(folder: Path) -> Path:
-    """Say in which file the weights of a saved model are.
+    """Return the path of a saved model's weights.
 
     Args:
-        folder: Of the model.
+        folder: Folder of the model.
 
     Returns:
-        The file with what was trained, if that is there in place of one with all weights.
+        The file with all weights, or the file with only the trained ones if it is the only one.
     """
     whole, trained = folder / WEIGHTS_FILE, folder / TRAINED_FILE
     return trained if trained.is_file() and not whole.is_file() else whole
 
 
 def missing_files(folder: Path) -> list[str]:
-    """List what a folder lacks to be a saved model.
+    """List the files that a folder lacks to be a saved model.
 
     Args:
         folder: The folder; it need not exist.
 
     Returns:
-        Names of files; none if the model is complete.
+        Names of the files; empty if the model is complete.
     """
     needed = (CONFIG_FILE, weights_file(folder).name, PROCESSOR_FILE)
     return [name for name in needed if not (folder / name).is_file()]
 
 
 def file_sha256(path: Path) -> str:
-    """Compute the hash of a file; computed once for each version of the file.
+    """Compute the SHA-256 of a file, once for each version of the file.
 
     Args:
         path: The file.
@@ -148,16 +162,16 @@ def file_sha256(path: Path) -> str:
         64 hexadecimal digits.
 
     Raises:
-        CheckpointError: If the file is not there (any more).
+        CheckpointError: If the file does not exist (any more).
     """
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-    return _sha256(path, facts.st_mtime_ns, facts.st_size)
+    return _sha256(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=16)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - the cache's key
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - part of the cache key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

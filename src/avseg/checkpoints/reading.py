@@ -1,4 +1,4 @@
-"""Published weight files into tensors: nothing in a file is run, little of it is in memory."""
+"""Reading of published weight files as tensors; no code in a file is run."""
 
 import json
 import pickle
@@ -16,16 +16,23 @@ from torch import Tensor
 
 from avseg.errors import CheckpointError
 
-#: Key of a safetensors header under which an exported checkpoint names its towers' files, as JSON.
+#: Key of the safetensors header in which an exported checkpoint records its towers' files, as JSON.
 TRAINED_WITH = "trained_with"
 
-#: What the published formats wrap a state dict in.
+#: Keys under which the published formats nest a state dict.
 _WRAPPERS = ("model", "state_dict")
 
 _PICKLES = (".pt", ".pth", ".bin")
 
-#: What torch and safetensors raise on files that are not what their name says, or not all there.
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+#: Errors of torch and safetensors on files that are damaged, incomplete or of another format.
+_DAMAGE_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,14 @@ class PublishedFile:
 
     Attributes:
         path: The file, or the folder of a sharded checkpoint.
-        parts: The files it consists of.
+        files: The file itself, or the shards.
         tensors: Its tensors by their published names, mapped from disk where the format allows.
-        trained_with: SHA-256 of the towers' files it was trained on, by their role, if it says so.
+        trained_with: SHA-256 of the towers' files that it was trained with, by their role; empty
+            if not recorded.
     """
 
     path: Path
-    parts: tuple[Path, ...]
+    files: tuple[Path, ...]
     tensors: dict[str, Tensor]
     trained_with: dict[str, str]
 
@@ -53,19 +61,19 @@ def read_published(path: Path) -> PublishedFile:
             index, or with one such file.
 
     Returns:
-        Its tensors.
+        The checkpoint.
 
     Raises:
-        CheckpointError: If it is not there, damaged, or holds anything but tensors.
+        CheckpointError: If it does not exist, is damaged, or contains anything but tensors.
     """
-    parts = _parts(path)
+    files = _weight_files(path)
     tensors: dict[str, Tensor] = {}
-    for part in parts:
-        tensors |= _tensors(part)
-    return PublishedFile(path, parts, tensors, _trained_with(parts[0]))
+    for file in files:
+        tensors |= _tensors(file)
+    return PublishedFile(path, files, tensors, _trained_with(files[0]))
 
 
-def _parts(path: Path) -> tuple[Path, ...]:
+def _weight_files(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     if not path.is_dir():
@@ -77,7 +85,7 @@ def _parts(path: Path) -> tuple[Path, ...]:
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise CheckpointError(
-            f"{path}: a folder should hold shards with their index, or one weight file; it has "
+            f"{path}: a folder should contain shards with their index, or one weight file; it has "
             f"{names}. Give the file itself."
         )
     return (files[0],)
@@ -103,7 +111,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise CheckpointError(_explain(path, error)) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -112,14 +120,14 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) for value in content.values()
     ):
         raise CheckpointError(
-            f"{path}: is no checkpoint of names and tensors; give the file that the model's "
+            f"{path}: is no checkpoint of named tensors; give the file that the model's "
             "authors published."
         )
     return {name: values.detach() for name, values in content.items()}
 
 
 def _trained_with(path: Path) -> dict[str, str]:
-    """Read what `exporting.py` notes in the header of a file."""
+    """Read the hashes of the towers' files that `exporting.py` recorded in the header."""
     if path.suffix != ".safetensors":
         return {}
     with safe_open(path, "pt") as file:
@@ -129,11 +137,11 @@ def _trained_with(path: Path) -> dict[str, str]:
 
 
 def _unpickle(path: Path) -> Any:
-    """Load a pickle that may hold tensors and plain containers, and nothing that runs."""
+    """Load a pickle of tensors and plain containers; torch rejects any other object."""
     with path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"  # files in the form of before PyTorch 1.6 cannot be mapped
+        is_zip = file.read(2) == b"PK"  # the format before PyTorch 1.6 cannot be memory-mapped
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files that are refused with an error of ours
+        warnings.simplefilter("ignore")  # about files that are rejected with an error below
         return torch.load(path, weights_only=True, mmap=is_zip, map_location="cpu")
 
 
@@ -141,15 +149,15 @@ def _explain(path: Path, error: Exception) -> str:
     text = str(error)
     if "TorchScript" in text:
         return (
-            f"{path}: is a TorchScript archive, which holds code; take the weights as safetensors "
-            "(for CLIP: model.safetensors of openai/clip-vit-base-patch32), or save its "
+            f"{path}: is a TorchScript archive, which contains code; use the weights as "
+            "safetensors (CLIP: model.safetensors of openai/clip-vit-base-patch32), or save its "
             "state_dict() with torch.save in an environment that you trust it in."
         )
     named = re.search(r"(?:GLOBAL|class) `?([\w.]+)", text)
     if isinstance(error, pickle.UnpicklingError) and named:
         return (
-            f"{path}: holds {named[1]} besides tensors, and a pickle may hold code that avseg "
-            "never runs; take the weights as safetensors, or ask who published the file."
+            f"{path}: contains {named[1]} besides tensors, and a pickle may contain code, which "
+            "avseg never runs; use the weights as safetensors, or ask the publisher of the file."
         )
     if isinstance(error, pickle.UnpicklingError):
         text = "it does not begin as tensors saved by PyTorch do"

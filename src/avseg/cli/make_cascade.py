@@ -1,11 +1,11 @@
-"""`avseg make-cascade`: CLAP before an EVF-SAM, without training."""
+"""`avseg make-cascade`: build a cascade of MS-CLAP and an EVF-SAM, without training."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from avseg.checkpoints import find_checkpoint
+import avseg
 
 
 def make_cascade(
@@ -16,15 +16,15 @@ def make_cascade(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
 ) -> None:
-    """Put CLAP before an EVF-SAM: what sounds is named, and marked by its name. No training.
+    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments what is named.
+
+    Nothing is trained.
 
     Args:
         evf_sam: Name of an EVF-SAM, or the folder of a saved one.
         clap: MS-CLAP 2023's file, CLAP_weights_2023.pth.
-        tokenizer: GPT-2's tokenizer.json, which MS-CLAP reads names with.
+        tokenizer: GPT-2's tokenizer.json, MS-CLAP's tokenizer.
         output: The cascade's folder; it appears when it is complete.
     """
-    from avseg.checkpoints import make_cascade as cascade  # loads torch
-
-    cascade.make_cascade(find_checkpoint(evf_sam), clap, tokenizer, output)
+    avseg.make_cascade(evf_sam, clap, tokenizer, output)
     print(f"The cascade is in {output}; give it as --model.")

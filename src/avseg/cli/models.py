@@ -1,54 +1,126 @@
-"""`avseg models`: what a name can be given for."""
+"""`avseg models`: list the models that have a name, or describe one of them."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from textwrap import fill, wrap
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
-from avseg.checkpoints import Listing, list_models
+from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.known_models import describe_size
+from avseg.checkpoints.model_folder import restrictions
+
+#: Heading of each group of the list, by the state of its models.
+_HEADINGS = {
+    "packaged": "In the package",
+    "imported": "On this machine",
+    "downloadable": "Downloaded and imported on first use",
+    "by hand": "To download by hand; recipes start from it",
+}
+#: Files of fewer bytes than this, together, have no weights among them.
+_SMALLEST_WEIGHTS = 100_000_000
+#: Longest line of the texts about one model, in characters.
+_TEXT_WIDTH = 100
 
 
-def models(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """List the models: what they are, their licences and figures, and which are here.
+def models(
+    name: str | None = None,
+    /,
+    *,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """List the models that have a name, or describe one of them in detail.
 
-    A model that is not here is downloaded when it is first used: `avseg segment --model NAME`. The
-    figures are those that its authors published, on AVSBench's test splits (AV2T-SAM) or for
-    referring expressions (EVF-SAM). What is fetched by hand marks nothing by itself: recipes start
-    from it.
+    The list has a line for each model. The details of one model are its files with sizes and
+    licences, its published figures, its limits, and where it is.
 
     Args:
-        json_: Write JSON, with the files to download and where all of this is known from.
+        name: Name of the model to describe; by default all models are listed.
+        json_: Write JSON, with all details.
     """
-    listings = list_models()
+    listings = list_models() if name is None else [find_listing(name)]
     if json_:
         print(json.dumps([asdict(listing) for listing in listings], indent=2, default=str))
         return
-    narrow = [Column(name, no_wrap=True) for name in ("here", "size", "licence", "figures")]
-    table = Table("model", *narrow, box=SIMPLE_HEAD, show_lines=True)
-    for listing in listings:
-        figures = (f"{measure} {value:g}" for measure, value in listing.figures.items())
-        table.add_row(
-            Text.assemble((listing.name, "bold"), "\n", listing.what),
-            {"downloadable": "to download"}.get(listing.state, listing.state),
-            _size(listing),
-            listing.licence or "not stated",
-            "\n".join(figures) or {"by hand": "none"}.get(listing.state, "see its card"),
-        )
     console = Console()
-    console.print(table)
-    for source in dict.fromkeys(filter(None, (listing.figures_from for listing in listings))):
-        console.print(Text(f"Figures: {source}."))
-    console.print(Text(f"Models are kept in {cache_folder()}."))
+    lines = _list_lines(listings) if name is None else _detail_lines(listings[0], console.width)
+    for line in lines:
+        # Soft wrap: a terminal narrower than a line breaks it, and cuts nothing off.
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _list_lines(listings: list[Listing]) -> Iterator[Text]:
+    """Yield the list: groups by state, a line of at most 80 characters for each model."""
+    rows = [
+        (listing.name, listing.what, _size(listing), _short_licence(listing))
+        for listing in listings
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    state = ""
+    for listing, row in sorted(
+        zip(listings, rows, strict=True), key=lambda each: [*_HEADINGS].index(each[0].state)
+    ):
+        if listing.state != state:
+            if state:
+                yield Text()
+            state = listing.state
+            yield Text(f"{_HEADINGS[state]}:")
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        line = Text("  ").join([Text(cells[0], "bold"), *map(Text, cells[1:])])
+        line.rstrip()
+        yield line
+    yield Text()
+    yield Text("`avseg models NAME` describes one; `avseg segment VIDEO --model NAME` uses it.")
+    yield Text(f"Models are kept in {cache_folder()}.")
+
+
+def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
+    """Yield the details of one model."""
+    width = min(width, _TEXT_WIDTH)
+    yield Text(listing.name, "bold")
+    yield Text(fill(listing.details, width))
+    facts = {
+        "state": _HEADINGS[listing.state].lower(),
+        "folder": str(listing.folder or ""),
+        "size": _size(listing),
+        "licence": listing.licence or "not stated",
+        "figures": ", ".join(f"{metric} {value:g}" for metric, value in listing.figures.items()),
+        "published in": listing.figures_from or "",
+    }
+    yield Text()
+    for label, fact in facts.items():
+        if fact:
+            yield Text(f"{label + ':':<14}{fact}")
+    if listing.state == "packaged":
+        yield Text(f"{'card:':<14}{listing.folder}/README.md")
+    for file in listing.downloads:
+        yield Text(f"\n{file.file}")
+        yield Text(f"  https://huggingface.co/{file.repository}")
+        yield Text(f"  revision {file.revision}")
+        yield Text(f"  {describe_size(file.size_bytes)}, licence {file.licence or 'not stated'}")
+        yield Text(f"  file name known from {file.name_from}")
+        if file.sha256:
+            yield Text(f"  SHA-256 {file.sha256}")
+    if listing.notice is not None:
+        yield Text()
+        # Commands and addresses stay in one piece, so that they can be copied.
+        lines = wrap(listing.notice, width, break_long_words=False, break_on_hyphens=False)
+        yield Text("\n".join(lines), "yellow")
 
 
 def _size(listing: Listing) -> str:
     if listing.size_is_known:
         return describe_size(listing.known_bytes)
-    return f"{describe_size(listing.known_bytes)} + ?" if listing.known_bytes else "?"
+    # The size of a tokenizer alone would be a misleading lower bound.
+    if listing.known_bytes < _SMALLEST_WEIGHTS:
+        return "not known"
+    return f"> {describe_size(listing.known_bytes)}"
+
+
+def _short_licence(listing: Listing) -> str:
+    return "non-commercial" if restrictions([listing.licence]) else listing.licence or "not stated"

@@ -183,7 +183,7 @@ def load_part(module: "nn.Module", part: Part) -> None:
         CheckpointError: If a frozen part of a run is missing, or has changed.
     """
     from avseg.checkpoints.delta import FileWeights, merge_tensors, open_weights
-    from avseg.checkpoints.importing import read_tower
+    from avseg.checkpoints.tower_files import read_tower
 
     wanted = module.state_dict()
     if part.is_published:

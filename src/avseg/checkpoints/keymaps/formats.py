@@ -1,7 +1,54 @@
-"""Which project a published file is from, told by its keys."""
+"""Published file formats: the keys that identify each, and the key map that converts it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from avseg.backbones.evf_sam import SamConfig
+from avseg.backbones.sam1 import PromptedSam1Config
+from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.checkpoints.keymaps.av2t_sam import PROJECTIONS, av2t_sam
+from avseg.checkpoints.keymaps.clap import CLAP
+from avseg.checkpoints.keymaps.clip import CLIP, CLIP_OPENAI
+from avseg.checkpoints.keymaps.evf_sam import evf_sam
+from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
+from avseg.checkpoints.keymaps.key_map import KeyMap
+from avseg.checkpoints.keymaps.sam2 import SAM2, SAM2_MEMORY_ALONE
+from avseg.checkpoints.keymaps.tavis import tavis
+from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.evf_sam import EvfSamConfig
+from avseg.models.model import AvsegConfig
+from avseg.models.tavis import TavisConfig
+from avseg.models.tavis.configuration import RELEASED
+
+#: Prefix of a tower's tensors in a model, by the role of the tower's file. The files of the trained
+#: systems do not contain these towers, except for TAViS.
+TOWER_PREFIXES = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
+
+#: Key maps of SAM 2's own file, by the prefix of the tensors of the module that starts from it.
+SAM2_KEY_MAPS = {"sam2.": SAM2.under("", "sam2."), "attention.": SAM2_MEMORY_ALONE}
+
+
+@dataclass(frozen=True)
+class System:
+    """How the file of a trained system becomes a model.
+
+    Attributes:
+        model_type: Model type of the family here.
+        options: Returns the options of the configuration that the file's tensors determine.
+        key_map: Returns the key map for a configuration.
+        towers: Returns the roles of the tower files that a configuration needs besides this file.
+        tokenizer: Tokenizer that it needs too, "sentencepiece" or "clip"; None for a model without
+            text input.
+    """
+
+    model_type: str
+    options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    key_map: Callable[[AvsegConfig], KeyMap]
+    towers: Callable[[AvsegConfig], tuple[str, ...]]
+    tokenizer: Literal["sentencepiece", "clip"] | None
 
 
 @dataclass(frozen=True)
@@ -9,59 +56,189 @@ class Format:
     """A kind of published file.
 
     Attributes:
-        name: As `source.json` calls it.
-        title: As messages call it.
-        role: What it is to a model: the trained "system", a tower ("clap", "clip" or "imagebind"),
-            or a "part" that a system's file already has in it.
-        licence: SPDX identifier of its weights; None where the project states none.
-        marks: Prefixes of keys that all occur in such a file, and together in no other.
+        name: Name in `source.json`.
+        title: Name in messages.
+        role: Role of the file in a model: the trained "system", a tower ("clap", "clip" or
+            "imagebind"), or a "part" that the file of a system contains already.
+        licence: SPDX identifier of the weights' licence; None if the project states none.
+        key_prefixes: Prefixes of keys that all occur in such a file, and together in no other.
+        system: Conversion of a trained system's file; None for other roles.
+        tower_key_map: Key map of a tower's file, with the names of the whole model on our side;
+            None for other roles.
     """
 
     name: str
     title: str
     role: str
     licence: str | None
-    marks: tuple[str, ...]
+    key_prefixes: tuple[str, ...]
+    system: System | None = None
+    tower_key_map: KeyMap | None = None
 
 
-#: All formats that are known here.
-FORMATS = (
-    Format("av2t-sam", "AV2T-SAM", "system", None, ("model.visual_model.", "projector.")),
-    Format("evf-sam", "EVF-SAM", "system", "Apache-2.0", ("visual_model.", "mm_extractor.")),
-    Format(
-        "tavis",
-        "TAViS",
-        "system",
-        "CC-BY-NC-SA-4.0",  # of ImageBind's weights, which the file holds
-        ("imagebind.modality_trunks.", "audio_to_texte."),
-    ),
-    Format("clap-2023", "MS-CLAP 2023", "clap", "MS-PL", ("audio_encoder.base.htsat.",)),
-    Format("clip", "CLIP (transformers)", "clip", "MIT", ("vision_model.", "visual_projection.")),
-    Format("clip-openai", "CLIP (OpenAI)", "clip", "MIT", ("visual.transformer.resblocks.",)),
-    Format(
-        "imagebind",
-        "ImageBind",
-        "imagebind",
-        "CC-BY-NC-SA-4.0",
-        ("modality_preprocessors.", "modality_trunks."),
-    ),
-    Format("sam2", "SAM 2", "part", "Apache-2.0", ("image_encoder.trunk.",)),
-    Format("sam1", "SAM", "part", "Apache-2.0", ("image_encoder.blocks.",)),
-    Format("beit3", "BEiT-3", "part", "MIT", ("beit3.encoder.",)),
-)
+def _sam_config(names: Iterable[str], prefix: str) -> SamConfig:
+    is_sam2 = any(name.startswith(prefix + "image_encoder.trunk.") for name in names)
+    return PromptedSam2Config() if is_sam2 else PromptedSam1Config()
+
+
+def _sam_version(config: Any) -> int:
+    return 1 if isinstance(config.sam_config, PromptedSam1Config) else 2
+
+
+def _av2t_sam_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "sam_config": _sam_config(tensors, "model.visual_model."),
+        "adapters": any(name.startswith("audio_prompt_generator.") for name in tensors),
+        "features": _trained_features(tensors),
+    }
+
+
+def _evf_sam_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    sam_config = _sam_config(tensors, "visual_model.")
+    if isinstance(sam_config, PromptedSam2Config):
+        return {"sam_config": sam_config}
+    # Every published EVF-SAM on SAM 1 was trained with these two options.
+    return {"sam_config": sam_config, "multimask": False, "keep_proportions": True}
+
+
+def _trained_features(tensors: Mapping[str, Tensor]) -> str:
+    """Return which projections were trained: "clip", "clap" or both, "mul".
+
+    The authors' model always has both projections, so the keys cannot tell. Biases start at zero
+    and change in the first training step, so a bias of zeros was never trained.
+    """
+    trained = [
+        tower
+        for tower, (name, _) in PROJECTIONS.items()
+        if (bias := tensors.get(f"projector.{name}.bias")) is not None and bias.any()
+    ]
+    return trained[0] if len(trained) == 1 else "mul"
+
+
+def _av2t_sam_towers(config: Any) -> tuple[str, ...]:
+    return tuple(tower for tower in ("clap", "clip") if config.features in (tower, "mul"))
+
+
+def _av2t_sam_key_map(config: Any) -> KeyMap:
+    return av2t_sam(_sam_version(config), config.features)
+
+
+def _evf_sam_key_map(config: Any) -> KeyMap:
+    return evf_sam(_sam_version(config)).under("", "segmenter.")
+
+
+def _tavis_key_map(config: Any) -> KeyMap:
+    return tavis(config.readout)
+
+
+#: Known formats, by name. The first format whose prefixes all occur is that of a file.
+FORMATS: dict[str, Format] = {
+    known.name: known
+    for known in (
+        Format(
+            "av2t-sam",
+            "AV2T-SAM",
+            "system",
+            None,
+            ("model.visual_model.", "projector."),
+            system=System(
+                Av2tSamConfig.model_type,
+                _av2t_sam_options,
+                _av2t_sam_key_map,
+                _av2t_sam_towers,
+                tokenizer=None,
+            ),
+        ),
+        Format(
+            "evf-sam",
+            "EVF-SAM",
+            "system",
+            "Apache-2.0",
+            ("visual_model.", "mm_extractor."),
+            system=System(
+                EvfSamConfig.model_type,
+                _evf_sam_options,
+                _evf_sam_key_map,
+                lambda _: (),
+                tokenizer="sentencepiece",
+            ),
+        ),
+        Format(
+            "tavis",
+            "TAViS",
+            "system",
+            "CC-BY-NC-SA-4.0",  # the licence of ImageBind's weights, which the file contains
+            ("imagebind.modality_trunks.", "audio_to_texte."),
+            system=System(
+                TavisConfig.model_type,
+                # The file does not tell which state of the code it was trained with; the released
+                # code is the best guess.
+                lambda _: RELEASED | {"sam_config": PromptedSam2Config(image_size=224)},
+                _tavis_key_map,
+                lambda _: (),
+                tokenizer="clip",
+            ),
+        ),
+        Format(
+            "clap-2023",
+            "MS-CLAP 2023",
+            "clap",
+            "MS-PL",
+            ("audio_encoder.base.htsat.",),
+            tower_key_map=CLAP.under("", TOWER_PREFIXES["clap"]),
+        ),
+        Format(
+            "clip",
+            "CLIP (transformers)",
+            "clip",
+            "MIT",
+            ("vision_model.", "visual_projection."),
+            tower_key_map=CLIP.under("", TOWER_PREFIXES["clip"] + "clip."),
+        ),
+        Format(
+            "clip-openai",
+            "CLIP (OpenAI)",
+            "clip",
+            "MIT",
+            ("visual.transformer.resblocks.",),
+            tower_key_map=CLIP_OPENAI.under("", TOWER_PREFIXES["clip"] + "clip."),
+        ),
+        Format(
+            "imagebind",
+            "ImageBind",
+            "imagebind",
+            "CC-BY-NC-SA-4.0",
+            ("modality_preprocessors.", "modality_trunks."),
+            tower_key_map=IMAGEBIND.under("", TOWER_PREFIXES["imagebind"]),
+        ),
+        Format("sam2", "SAM 2", "part", "Apache-2.0", ("image_encoder.trunk.",)),
+        Format("sam1", "SAM", "part", "Apache-2.0", ("image_encoder.blocks.",)),
+        Format("beit3", "BEiT-3", "part", "MIT", ("beit3.encoder.",)),
+    )
+}
+
+#: Conversions of the trained systems' files, by the name of the format.
+SYSTEMS: dict[str, System] = {
+    name: known.system for name, known in FORMATS.items() if known.system is not None
+}
+
+#: Key maps of the towers' files, by the name of the format.
+TOWER_KEY_MAPS: dict[str, KeyMap] = {
+    name: known.tower_key_map for name, known in FORMATS.items() if known.tower_key_map is not None
+}
 
 
 def detect_format(keys: Iterable[str]) -> Format | None:
-    """Recognise a published file.
+    """Detect the format of a published file from its keys.
 
     Args:
-        keys: Names of its tensors.
+        keys: Names of the file's tensors.
 
     Returns:
-        Its format, None if it is none of `FORMATS`.
+        The format, or None if it is none of `FORMATS`.
     """
     names = list(keys)
-    for known in FORMATS:
-        if all(any(name.startswith(mark) for name in names) for mark in known.marks):
+    for known in FORMATS.values():
+        if all(any(name.startswith(prefix) for name in names) for prefix in known.key_prefixes):
             return known
     return None

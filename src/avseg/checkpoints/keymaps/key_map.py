@@ -1,8 +1,8 @@
-"""Tables of names: published tensors under this package's names, and back.
+"""Key maps: rules that convert published tensors to this package's names, and back.
 
-A table has a row for every kind of tensor in a published file. Names in a row are templates:
-`{i}` (any one-letter field) stands for a number, `{rest}` (a longer one) for anything, and
-`{part:attn.qkv|proj}` for what the regular expression after the colon matches. The same row is read
+A key map has a rule for every kind of tensor in a published file. Names in a rule are templates:
+`{i}` (any one-letter field) stands for a number, `{rest}` (a longer one) for any text, and
+`{part:attn.qkv|proj}` for a match of the regular expression after the colon. The same rule is read
 in both directions.
 """
 
@@ -21,19 +21,19 @@ Conversion = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
 
-#: How many keys an error names of each kind of mistake.
-_NAMED_KEYS = 3
+#: Number of keys that an error message lists of each kind of mistake.
+_LISTED_KEYS = 3
 
 
 @dataclass(frozen=True)
-class Row:
-    """Some published tensors, and what they are here.
+class KeyRule:
+    """Conversion of one kind of published tensors.
 
     Attributes:
         published: Templates of the published names.
-        ours: Templates of the names here; none where the package has no use for the tensors.
-        convert: Published tensors, in that order, to ours.
-        restore: The way back.
+        ours: Templates of the names here; empty if the package does not use the tensors.
+        convert: Converts the published tensors, in that order, to ours.
+        restore: Inverse of `convert`.
     """
 
     published: tuple[str, ...]
@@ -42,47 +42,47 @@ class Row:
     restore: Conversion
 
 
-def rename(published: str, ours: str) -> Row:
-    """Make a row for a tensor that only has another name here."""
-    return Row((published,), (ours,), _same, _same)
+def rename(published: str, ours: str) -> KeyRule:
+    """Build a rule for a tensor with another name here."""
+    return KeyRule((published,), (ours,), _same, _same)
 
 
-def same(name: str) -> Row:
-    """Make a row for a tensor that has the same name here."""
-    return Row((name,), (_FIELD.sub(r"{\1}", name),), _same, _same)
+def same(name: str) -> KeyRule:
+    """Build a rule for a tensor with the same name here."""
+    return KeyRule((name,), (_FIELD.sub(r"{\1}", name),), _same, _same)
 
 
-def drop(published: str) -> Row:
-    """Make a row for a tensor that nothing here computes with."""
-    return Row((published,), (), _same, _same)
+def drop(published: str) -> KeyRule:
+    """Build a rule for a tensor that no model here computes with."""
+    return KeyRule((published,), (), _same, _same)
 
 
-def split(published: str, *ours: str) -> Row:
-    """Make a row for a tensor that is several here, one after the other along its first axis."""
-    return Row((published,), ours, partial(_cut, parts=len(ours)), _concatenate)
+def split(published: str, *ours: str) -> KeyRule:
+    """Build a rule for a tensor that is several here, equal parts of its first axis."""
+    return KeyRule((published,), ours, partial(_cut, parts=len(ours)), _concatenate)
 
 
-def join(published: Sequence[str], ours: str) -> Row:
-    """Make a row for tensors that are one here, one after the other along their first axis."""
-    return Row(tuple(published), (ours,), _concatenate, partial(_cut, parts=len(published)))
+def join(published: Sequence[str], ours: str) -> KeyRule:
+    """Build a rule for tensors that are one here, concatenated along the first axis."""
+    return KeyRule(tuple(published), (ours,), _concatenate, partial(_cut, parts=len(published)))
 
 
-def repeat(published: str, *ours: str) -> Row:
-    """Make a row for a constant that is held several times here."""
-    return Row((published,), ours, partial(_copy, times=len(ours)), _first)
+def repeat(published: str, *ours: str) -> KeyRule:
+    """Build a rule for a constant that a model here has several copies of."""
+    return KeyRule((published,), ours, partial(_copy, times=len(ours)), _first)
 
 
-def transpose(published: str, ours: str) -> Row:
-    """Make a row for a matrix that is the other way round here."""
-    return Row((published,), (ours,), _transpose, _transpose)
+def transpose(published: str, ours: str) -> KeyRule:
+    """Build a rule for a matrix that is transposed here."""
+    return KeyRule((published,), (ours,), _transpose, _transpose)
 
 
 class Converted(NamedTuple):
-    """A published file's tensors.
+    """Tensors of a published file after the conversion.
 
     Attributes:
-        tensors: Those the model computes with, under its names.
-        unused: The others, under their published names.
+        tensors: Tensors that the model computes with, under its names.
+        unused: The other tensors, under their published names.
     """
 
     tensors: dict[str, Tensor]
@@ -91,92 +91,93 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class KeyMap:
-    """A table, read from the top: the first row that a name fits counts.
+    """An ordered list of rules; the first rule that a name matches applies.
 
     Attributes:
-        rows: Its rows.
+        rules: The rules.
     """
 
-    rows: tuple[Row, ...]
+    rules: tuple[KeyRule, ...]
 
     def __add__(self, other: "KeyMap") -> "KeyMap":
-        """Put another table below this one."""
-        return KeyMap(self.rows + other.rows)
+        """Append the rules of another key map."""
+        return KeyMap(self.rules + other.rules)
 
     def under(self, published: str, ours: str) -> "KeyMap":
-        """Put prefixes before all names.
+        """Add prefixes to all names.
 
         Args:
             published: Prefix of the published names.
             ours: Prefix of the names here.
 
         Returns:
-            The table with longer names.
+            The key map with the longer names.
         """
         return KeyMap(
             tuple(
                 replace(
-                    row,
-                    published=tuple(published + name for name in row.published),
-                    ours=tuple(ours + name for name in row.ours),
+                    rule,
+                    published=tuple(published + name for name in rule.published),
+                    ours=tuple(ours + name for name in rule.ours),
                 )
-                for row in self.rows
+                for rule in self.rules
             )
         )
 
     def to_ours(self, published: Mapping[str, Tensor]) -> Converted:
-        """Read the table from left to right.
+        """Convert published tensors to the names and layouts here.
 
         Args:
             published: All tensors of a published file, or of a part of it.
 
         Returns:
-            The same tensors here.
+            The converted tensors.
 
         Raises:
-            CheckpointError: If a tensor is in no row, or others of its row are missing.
+            CheckpointError: If no rule matches a tensor, or other tensors of its rule are missing.
         """
         tensors: dict[str, Tensor] = {}
         unused: dict[str, Tensor] = {}
-        for row, sources, targets in self._applications(published, to_ours=True):
-            if targets:
-                values = row.convert([published[name] for name in sources])
-                tensors.update(zip(targets, values, strict=True))
+        for rule, inputs, outputs in self._applications(published, to_ours=True):
+            if outputs:
+                values = rule.convert([published[name] for name in inputs])
+                tensors.update(zip(outputs, values, strict=True))
             else:
-                unused.update((name, published[name]) for name in sources)
+                unused.update((name, published[name]) for name in inputs)
         return Converted(tensors, unused)
 
     def to_published(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Read the table from right to left.
+        """Convert a model's tensors to the published names and layouts.
 
         Args:
             ours: All tensors of a model, or of a part of it.
 
         Returns:
-            The same tensors under published names, without those that are unused here.
+            The converted tensors, without those that no model here uses.
 
         Raises:
-            CheckpointError: If a tensor is in no row, or others of its row are missing.
+            CheckpointError: If no rule matches a tensor, or other tensors of its rule are missing.
         """
         tensors: dict[str, Tensor] = {}
-        for row, sources, targets in self._applications(ours, to_ours=False):
-            values = row.restore([ours[name] for name in sources])
-            tensors.update(zip(targets, values, strict=True))
+        for rule, inputs, outputs in self._applications(ours, to_ours=False):
+            values = rule.restore([ours[name] for name in inputs])
+            tensors.update(zip(outputs, values, strict=True))
         return tensors
 
     def fit(self, published: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> Converted:
-        """Convert a file for a model and refuse it unless it fits exactly.
+        """Convert a file for a model, and validate that keys and shapes match exactly.
 
         Args:
             published: All tensors of the file.
-            model: Tensors of the model, or of a part of it, of which only the shapes count.
+            model: Tensors of the model, or of a part of it; only their shapes are used.
 
         Returns:
-            The file's tensors here.
+            The converted tensors.
 
         Raises:
             CheckpointError: If keys are missing, unexpected or of another shape.
         """
+        # Read backwards, the rules give every key and shape that the file should have.
         expected = self.to_published(model)
         unexpected = [
             name for name in published if name not in expected and not self._is_unused(name)
@@ -194,8 +195,8 @@ class KeyMap:
         if any(mistakes.values()):
             raise CheckpointError(
                 "; ".join(
-                    f"{len(names)} keys are {kind}: {', '.join(names[:_NAMED_KEYS])}"
-                    + (", ..." if len(names) > _NAMED_KEYS else "")
+                    f"{len(names)} keys are {kind}: {', '.join(names[:_LISTED_KEYS])}"
+                    + (", ..." if len(names) > _LISTED_KEYS else "")
                     for kind, names in mistakes.items()
                     if names
                 )
@@ -203,50 +204,53 @@ class KeyMap:
         return self.to_ours(published)
 
     def _is_unused(self, name: str) -> bool:
-        match = _row(name, self.rows, to_ours=True)
+        match = _find_rule(name, self.rules, to_ours=True)
         return match is not None and not match[0].ours
 
     def _applications(
         self, names: Iterable[str], to_ours: bool
-    ) -> list[tuple[Row, list[str], list[str]]]:
-        """Group names by the row they fit; give each group's names and its names to be."""
+    ) -> list[tuple[KeyRule, list[str], list[str]]]:
+        """Group names by rule and field values; return each group's input and output names."""
         known = set(names)
-        found: dict[tuple[int, tuple[tuple[str, str], ...]], Row] = {}
+        # One rule applies once for each combination of field values, such as each layer number.
+        found: dict[tuple[int, tuple[tuple[str, str], ...]], KeyRule] = {}
         unknown = []
         for name in names:
-            match = _row(name, self.rows, to_ours)
+            match = _find_rule(name, self.rules, to_ours)
             if match is None:
                 unknown.append(name)
             else:
                 found[id(match[0]), tuple(sorted(match[1].items()))] = match[0]
         if unknown:
             raise CheckpointError(
-                f"{len(unknown)} keys are unexpected: {', '.join(unknown[:_NAMED_KEYS])}"
+                f"{len(unknown)} keys are unexpected: {', '.join(unknown[:_LISTED_KEYS])}"
             )
         applications = []
-        for (_, fields), row in found.items():
-            sides = (row.published, row.ours) if to_ours else (row.ours, row.published)
-            sources, targets = ([_fill(name, dict(fields)) for name in side] for side in sides)
-            missing = [name for name in sources if name not in known]
+        for (_, fields), rule in found.items():
+            sides = (rule.published, rule.ours) if to_ours else (rule.ours, rule.published)
+            inputs, outputs = ([_fill(name, dict(fields)) for name in side] for side in sides)
+            missing = [name for name in inputs if name not in known]
             if missing:
                 raise CheckpointError(f"{len(missing)} keys are missing: {', '.join(missing)}")
-            applications.append((row, sources, targets))
+            applications.append((rule, inputs, outputs))
         return applications
 
 
-def _row(name: str, rows: Iterable[Row], to_ours: bool) -> tuple[Row, dict[str, str]] | None:
-    """Find the first row that a name fits, and what its fields stand for."""
-    for row in rows:
-        for template in row.published if to_ours else row.ours:
-            match = _pattern(template, row.published).fullmatch(name)
+def _find_rule(
+    name: str, rules: Iterable[KeyRule], to_ours: bool
+) -> tuple[KeyRule, dict[str, str]] | None:
+    """Return the first rule that a name matches, and the values of its fields."""
+    for rule in rules:
+        for template in rule.published if to_ours else rule.ours:
+            match = _pattern(template, rule.published).fullmatch(name)
             if match is not None:
-                return row, match.groupdict()
+                return rule, match.groupdict()
     return None
 
 
 @cache
 def _pattern(template: str, published: tuple[str, ...]) -> re.Pattern[str]:
-    """Turn a template into a regular expression; the published names say what fields may be."""
+    """Compile a template; the published names define what each field may match."""
     kinds: dict[str, str] = {}
     for field in _FIELD.finditer("".join(published)):
         kinds.setdefault(field[1], field[2] or (r"\d+" if len(field[1]) == 1 else ".+"))
@@ -278,7 +282,7 @@ def _copy(tensors: Sequence[Tensor], times: int) -> Sequence[Tensor]:
 
 
 def _first(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    return tensors[:1]  # constants that never train, so the copies are equal
+    return tensors[:1]  # the copies are equal, since constants never train
 
 
 def _transpose(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

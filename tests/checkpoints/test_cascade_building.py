@@ -13,9 +13,9 @@ from tokenizers.models import BPE
 from avseg.backbones.clap_text import ClapTextTowerConfig
 from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints import find_checkpoint
+from avseg.checkpoints.cascade_building import make_cascade
 from avseg.checkpoints.keymaps.clap import CLAP_WITH_TEXT
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.checkpoints.make_cascade import make_cascade
 from avseg.cli.main import app, run
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
@@ -102,7 +102,7 @@ def test_published_names_of_both_towers_are_known() -> None:
 
 def test_all_weights_arrive(parts: tuple[Path, Path, Path], tmp_path: Path) -> None:
     evf_sam, clap, tokenizer = parts
-    made = make_cascade(find_checkpoint(evf_sam), clap, tokenizer, tmp_path / "cascade", SIZES)
+    made = make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     model, processor = load_checkpoint(find_checkpoint(made.folder))
     heard, (seen, _) = write_clap(clap), load_checkpoint(find_checkpoint(evf_sam))
     for name, values in model.state_dict().items():
@@ -116,19 +116,19 @@ def test_all_weights_arrive(parts: tuple[Path, Path, Path], tmp_path: Path) -> N
 
 def test_a_folder_that_is_there_is_left_alone(parts: tuple[Path, Path, Path]) -> None:
     evf_sam, clap, tokenizer = parts
-    with pytest.raises(OutputError, match="is there already"):
-        make_cascade(find_checkpoint(evf_sam), clap, tokenizer, evf_sam, SIZES)
+    with pytest.raises(OutputError, match="exists already"):
+        make_cascade(evf_sam, clap, tokenizer, evf_sam, config=SIZES)
 
 
 def test_a_cascade_on_sam_1_marks_what_its_evf_sam_marks(
     parts: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     _, clap, tokenizer = parts
-    evf_sam = find_checkpoint(save_evf_sam(tmp_path / "sam1", SAM1))
-    made = make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", SIZES)
+    evf_sam = save_evf_sam(tmp_path / "sam1", SAM1)
+    made = make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)  # wider than high
     cascade = load_segmenter(made.folder, "cpu").with_vocabulary("dog")
-    by_text = load_segmenter(evf_sam.folder, "cpu").with_texts("dog")
+    by_text = load_segmenter(evf_sam, "cpu").with_texts("dog")
     marked = cascade(video, 2)
     assert marked.masks.any()
     assert not marked.masks.all()
@@ -152,8 +152,8 @@ def test_a_file_that_is_not_the_whole_of_clap_is_refused(
     del state["logit_scale"]
     torch.save(state, clap)
     with pytest.raises(CheckpointError, match=r"clap.pth: does not fit .* missing: logit_scale"):
-        make_cascade(find_checkpoint(evf_sam), clap, tokenizer, tmp_path / "cascade", SIZES)
+        make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     torch.save({"wte.weight": torch.zeros(2)}, clap)
     with pytest.raises(CheckpointError, match="is of no format known here; give MS-CLAP"):
-        make_cascade(find_checkpoint(evf_sam), clap, tokenizer, tmp_path / "cascade", SIZES)
+        make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     assert not (tmp_path / "cascade").exists()

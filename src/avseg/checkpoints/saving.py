@@ -1,0 +1,70 @@
+"""Writing of weight files: readable by all users, and with a clear error on a full disk."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from avseg.errors import OutputError
+
+
+def save_weights(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors to a safetensors file that every user of the machine can read.
+
+    Args:
+        tensors: The tensors, by name.
+        path: The file.
+        metadata: Entries for the header, besides the format.
+    """
+    contiguous = {name: values.contiguous() for name, values in tensors.items()}
+    save_file(contiguous, path, metadata={"format": "pt", **(metadata or {})})
+    make_readable(path)
+
+
+def make_readable(path: Path) -> None:
+    """Set the usual permissions on a file that safetensors wrote, which only its owner can read.
+
+    Args:
+        path: The file.
+    """
+    path.chmod(0o644)
+
+
+@contextmanager
+def explain_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Raise an error with a next step if the disk is full or cannot be written to.
+
+    The free space is checked first, so that nothing is written to a disk without enough of it.
+
+    Args:
+        output: Path of the file or folder to write.
+        tensors: The tensors to write.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: If there is not enough space, or writing fails.
+    """
+    needed = sum(values.nbytes for values in tensors.values())
+    try:
+        if shutil.disk_usage(_existing_parent(output)).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the system
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{output}: cannot be written ({error}); it needs {needed / 1e9:.2f} GB. Make room, or "
+            "choose another folder."
+        ) from error
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.resolve().parents if parent.exists())
