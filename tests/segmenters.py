@@ -18,7 +18,7 @@ from tests.models.tavis_factories import build as build_tavis
 
 
 def save_random_model(folder: Path) -> Path:
-    """Save a model whose masks cover part of the picture, as far as noise allows."""
+    """Save an AV2T-SAM with random weights, whose masks cover part of the frame."""
     torch.manual_seed(0)
     model = Av2tSamModel(CONFIG)
     randomise(model)
@@ -28,7 +28,7 @@ def save_random_model(folder: Path) -> Path:
 
 
 def save_random_text_model(folder: Path) -> Path:
-    """Save a model that is prompted by the words dog, cat and bus."""
+    """Save an EVF-SAM with random weights, which knows the words dog, cat and bus."""
     torch.manual_seed(0)
     model = EvfSamModel(EVF_CONFIG)
     randomise(model)
@@ -38,7 +38,7 @@ def save_random_text_model(folder: Path) -> Path:
 
 
 def save_random_baseline(folder: Path, config: SamaConfig | TpaviConfig) -> Path:
-    """Save a model that the bridge is compared with."""
+    """Save a SAMA or a TPAVI with random weights."""
     torch.manual_seed(0)
     model = SamaModel(config) if isinstance(config, SamaConfig) else TpaviModel(config)
     randomise(model)
@@ -48,7 +48,7 @@ def save_random_baseline(folder: Path, config: SamaConfig | TpaviConfig) -> Path
 
 
 def save_random_cascade(folder: Path) -> Path:
-    """Save a model that names at most two of dog, cat and bus in whatever it hears."""
+    """Save a cascade with random weights, which predicts at most two of dog, cat and bus."""
     torch.manual_seed(0)
     model = CascadeModel(CASCADE)
     randomise(model)
@@ -59,8 +59,8 @@ def save_random_cascade(folder: Path) -> Path:
 
 
 def save_random_tavis(folder: Path) -> Path:
-    """Save a model that names dog, cat and bus by query, and remembers frames."""
-    build_tavis(seed=4).save_pretrained(folder)  # finds more than background in noise
+    """Save a TAViS with random weights, the names dog, cat and bus, and a memory bank."""
+    build_tavis(seed=4).save_pretrained(folder)  # with this seed it predicts more than background
     PROCESSOR.save_pretrained(folder)
     return folder
 
@@ -73,12 +73,12 @@ def tone(seconds: float, sample_rate: int = 16000) -> Track:
 
 
 def silence(seconds: float) -> Track:
-    """A sound track in which nothing sounds."""
+    """An audio track of digital silence."""
     return Track(level(0.0, seconds))
 
 
 def make_video(path: Path, *tracks: Track, seconds: float = 2.0, fps: int = 10) -> Path:
-    """Make a video of noise, 48 x 64, with some sound tracks."""
+    """Write a video of noise, 48 x 64, with the given audio tracks."""
     step_ms = 1000 // fps
     times_ms = tuple(range(0, round(1000 * seconds), step_ms))
     return write(path, [Picture(times_ms=times_ms, noise=True)], tracks)

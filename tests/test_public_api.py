@@ -1,4 +1,4 @@
-"""The front door: what `import avseg` offers, and what it must not cost."""
+"""Tests of the public API: its names, and what `import avseg` must not load."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ HEAVY = {"torch", "transformers", "accelerate", "scipy"}
 
 
 def modules_loaded_by(code: str) -> set[str]:
-    """Top-level modules in memory after `code` ran in a fresh interpreter."""
+    """Return the top-level modules that are loaded after `code` ran in a new interpreter."""
     report = (
         "\nimport sys; sys.stderr.write(','.join({name.split('.')[0] for name in sys.modules}))"
     )
@@ -30,20 +30,20 @@ def test_all_is_sorted() -> None:
 
 
 @pytest.mark.parametrize("name", avseg.__all__)
-def test_every_public_name_can_be_had(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     value = getattr(avseg, name)
     assert not isinstance(value, ModuleType), f"a module hides the public name {name}"
 
 
-def test_all_names_everything_that_can_be_had() -> None:
+def test_all_lists_every_name_that_can_be_imported() -> None:
     assert set(avseg.__all__) == {*vars(avseg)["_LAYERS"], "__version__"}
 
 
-def test_dir_lists_public_names_before_their_first_use() -> None:
+def test_dir_lists_public_names_before_they_are_imported() -> None:
     assert set(avseg.__all__) <= set(dir(avseg))
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'read_clips'; it has .*read_clip,"):
         vars(avseg)["__getattr__"]("read_clips")
 
@@ -52,7 +52,7 @@ def test_importing_avseg_loads_nothing_heavy() -> None:
     assert not modules_loaded_by("import avseg") & (HEAVY | {"numpy", "av", "PIL"})
 
 
-def test_asking_for_help_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = "from avseg.cli.main import app, run\nassert run(app, ['--help']) == 0"
     assert not modules_loaded_by(code) & HEAVY
 

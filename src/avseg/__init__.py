@@ -1,7 +1,7 @@
-"""Audio-visual segmentation: mark in a video the objects that sound.
+"""Audio-visual segmentation: mark the sounding objects of a video.
 
-The front door. Each name is loaded from its layer on first use (PEP 562), so that `import avseg`
-costs nothing and the command line can show its help without loading torch.
+This module is the public API. Each name is imported from its module at first use (PEP 562), so
+`import avseg` is fast and the command line can print its help without loading torch.
 """
 
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from avseg.training import train
     from avseg.types import Clip, Segmentation, VideoInfo
 else:
-    # Hidden from type checkers: to them, a misspelt name must stay an error.
+    # Type checkers must not see `__getattr__`: with it, they would accept any misspelt name.
     import importlib
 
     #: Public name -> the module it comes from.
@@ -74,7 +74,7 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        """Load a public name from its layer and keep it for the next use."""
+        """Import a public name from its module and cache it for the next use."""
         if name not in _LAYERS:
             raise AttributeError(
                 f"module 'avseg' has no attribute {name!r}; it has {', '.join(__all__)}."
@@ -84,5 +84,5 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        """List the public names, loaded or not."""
+        """List the public names, including those that are not imported yet."""
         return sorted({*globals(), *__all__})

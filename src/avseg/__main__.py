@@ -1,4 +1,4 @@
-"""`python -m avseg` is `avseg`, for launchers that start a module, such as torchrun."""
+"""Entry point of `python -m avseg`, for launchers that start a module, such as torchrun."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: what it shows, and with which code it ends."""
+"""Tests of the whole command line: help, exit codes, error display, allocator settings."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ from avseg.cli.main import TRAINING_LIMIT, app, memory_limit, run
 
 
 def command_that(outcome: BaseException | int | None) -> App:
-    """A command line whose one subcommand, `go`, raises or returns the outcome."""
+    """Return a command line with one subcommand, `go`, which raises or returns the outcome."""
     command = App(name="toy", version="1", suppress_keyboard_interrupt=False)
 
     @command.command
@@ -24,7 +24,7 @@ def command_that(outcome: BaseException | int | None) -> App:
     return command
 
 
-def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["--version"]) == 0
     assert capsys.readouterr().out.strip() == avseg.__version__
 
@@ -41,7 +41,7 @@ def test_help_of_data_names_synthesize(capsys: pytest.CaptureFixture[str]) -> No
     assert "synthesize" in capsys.readouterr().out
 
 
-def test_a_misspelt_command_ends_with_2_and_the_right_spelling(
+def test_a_misspelt_command_exits_with_2_and_suggests_the_right_spelling(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(app, ["segmnt", "clip.mp4"]) == 2
@@ -50,7 +50,7 @@ def test_a_misspelt_command_ends_with_2_and_the_right_spelling(
     assert not captured.out
 
 
-def test_an_avseg_error_ends_with_1_and_its_message_in_one_piece(
+def test_an_avseg_error_exits_with_1_and_prints_its_message_on_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     message = (
@@ -62,12 +62,12 @@ def test_an_avseg_error_ends_with_1_and_its_message_in_one_piece(
     assert not captured.out
 
 
-def test_an_interrupt_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command_that(KeyboardInterrupt()), ["go"]) == 130
     assert capsys.readouterr().err == "error: interrupted.\n"
 
 
-def test_a_fault_of_ours_is_not_dressed_up_as_an_error_of_the_user() -> None:
+def test_an_unexpected_exception_is_not_caught() -> None:
     with pytest.raises(ZeroDivisionError):
         run(command_that(ZeroDivisionError()), ["go"])
 
@@ -88,7 +88,7 @@ def test_the_number_a_command_returns_is_the_exit_code(returned: int | None, cod
         ([], None),
     ],
 )
-def test_training_gives_large_blocks_back(arguments: list[str], limit: int | None) -> None:
+def test_only_training_returns_large_blocks(arguments: list[str], limit: int | None) -> None:
     assert memory_limit(arguments) == limit
 
 
@@ -122,7 +122,7 @@ LARGE, SMALL = 2**26, 2**24
         (2**25, SMALL, True),
     ],
 )
-def test_a_block_up_to_the_limit_is_used_again(limit: object, size: int, is_reused: bool) -> None:
+def test_a_block_below_the_limit_is_reused(limit: object, size: int, is_reused: bool) -> None:
     arguments = [sys.executable, "-c", CODE, repr(limit), str(size)]
     faults = int(subprocess.check_output(arguments))  # noqa: S603 - fixed arguments
     pages = 4 * size // 4096

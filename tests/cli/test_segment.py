@@ -1,4 +1,4 @@
-"""`avseg segment`: what it writes, shows, and with which code it ends."""
+"""Tests of `avseg segment`: files, printed table, errors and exit codes."""
 
 import json
 from pathlib import Path
@@ -36,12 +36,12 @@ def segment(*arguments: object) -> int:
 
 
 def rows(shown: str) -> list[list[str]]:
-    """Cells of the summary table, without its head."""
+    """Return the cells of the printed table, without its header."""
     lines = [line for line in shown.splitlines() if line.startswith("│")]
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_asking_for_help_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = "from avseg.cli.main import app, run\nassert run(app, ['segment', '--help']) == 0"
     assert not modules_loaded_by(code) & HEAVY
 
@@ -78,7 +78,7 @@ def test_each_video_gets_its_folder_and_its_row(
     assert quiet == ["quiet", "20", "0.0 of 2.0 s", "0.0%", "0.00", "written"]
 
 
-def test_low_memory_and_smaller_pictures_are_options(model: Path, tmp_path: Path) -> None:
+def test_low_memory_and_image_size_are_options(model: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
     options = ("--model", model, "--memory", "low", "--image-size", 32, "--no-overlay")
     assert segment(video, "-o", tmp_path / "out", *options) == 0
@@ -86,7 +86,7 @@ def test_low_memory_and_smaller_pictures_are_options(model: Path, tmp_path: Path
     assert result["settings"]["image_size"] == 32
 
 
-def test_a_picture_size_that_cannot_be_is_an_error_in_one_line(
+def test_an_impossible_image_size_is_an_error(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
@@ -94,7 +94,7 @@ def test_a_picture_size_that_cannot_be_is_an_error_in_one_line(
     assert "multiple of 32" in capsys.readouterr().err
 
 
-def test_a_folder_stands_for_its_videos(model: Path, tmp_path: Path) -> None:
+def test_a_folder_means_all_videos_in_it(model: Path, tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", silence(1), seconds=1)
     make_video(tmp_path / "b.mkv", silence(1), seconds=1)
     assert segment(tmp_path, "-o", tmp_path / "out", "--model", model, "--no-overlay") == 0
@@ -102,7 +102,7 @@ def test_a_folder_stands_for_its_videos(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "a" / "overlay.mp4").exists()
 
 
-def test_an_error_in_one_video_is_shown_and_the_others_go_on(
+def test_an_error_in_one_video_is_printed_and_does_not_stop_the_others(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -120,9 +120,7 @@ def test_an_error_in_one_video_is_shown_and_the_others_go_on(
     ]
 
 
-def test_silent_ok_takes_a_video_without_sound_for_a_silent_one(
-    model: Path, tmp_path: Path
-) -> None:
+def test_silent_ok_accepts_a_video_without_audio(model: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "mute.mp4")
     assert segment(video, "-o", tmp_path / "out", "--model", model, "--silent-ok") == 0
 
@@ -148,7 +146,7 @@ def test_each_text_is_a_named_source(
         (["--text", "dog cat bus dog"], "has 4 tokens, the model takes 3; shorten it"),
     ],
 )
-def test_a_text_that_the_model_cannot_take_ends_before_any_work(
+def test_an_invalid_text_is_an_error_before_any_work(
     options: list[str],
     message: str,
     text_model: Path,
@@ -160,7 +158,7 @@ def test_a_text_that_the_model_cannot_take_ends_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_text_for_a_model_that_listens_is_an_error(
+def test_a_text_for_a_model_that_uses_the_audio_is_an_error(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", model, "--text", "dog")
@@ -168,7 +166,7 @@ def test_a_text_for_a_model_that_listens_is_an_error(
     assert "random marks sounding objects and takes no text, got 'dog'" in capsys.readouterr().err
 
 
-def test_names_of_what_sounds_are_in_the_result_and_in_the_table(
+def test_predicted_names_are_in_the_result_and_in_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cascade = save_random_cascade(tmp_path / "cascade")
@@ -184,7 +182,7 @@ def test_names_of_what_sounds_are_in_the_result_and_in_the_table(
     assert all(name in shown for name in marked)
 
 
-def test_a_second_run_passes_over_what_is_done(
+def test_a_complete_result_is_skipped(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
@@ -203,7 +201,7 @@ def test_two_videos_of_one_name_keep_their_suffixes(model: Path, tmp_path: Path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_mkv", "a_mp4"]
 
 
-def test_a_packaged_model_says_what_it_knows(
+def test_the_notice_of_a_packaged_model_is_printed(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(
@@ -214,7 +212,7 @@ def test_a_packaged_model_says_what_it_knows(
     assert "known: this model knows a world of its own only" in capsys.readouterr().err
 
 
-def test_offline_a_published_model_that_is_not_here_ends_before_any_work(
+def test_a_missing_published_model_is_an_error_when_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AVSEG_CACHE", str(tmp_path / "cache"))
@@ -235,7 +233,7 @@ def test_offline_a_published_model_that_is_not_here_ends_before_any_work(
         (["--colour", "red"], 2, "--colour"),
     ],
 )
-def test_a_wrong_option_ends_before_any_work(
+def test_a_wrong_option_is_an_error_before_any_work(
     arguments: list[str],
     code: int,
     message: str,

@@ -1,4 +1,4 @@
-"""The models in the package on the demo, a frame each second."""
+"""Tests of the packaged models on the demo video, one frame per second."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def segment(name: str) -> tuple[Clip, Segmentation]:
 
 
 @pytest.mark.parametrize("name", list(PACKAGED_MODELS))
-def test_each_marks_what_sounds_and_nothing_in_silence(name: str) -> None:
+def test_sounding_objects_are_marked_and_silent_frames_are_empty(name: str) -> None:
     clip, segmentation = segment(name)
     is_loud = np.abs(clip.audio_windows(1.0)).max(axis=1) > 0.01  # (T,)
     is_marked = np.array([mask.any() for mask in segmentation.masks])
@@ -29,6 +29,6 @@ def test_each_marks_what_sounds_and_nothing_in_silence(name: str) -> None:
     assert not is_marked[~is_loud].any()
 
 
-def test_tavis_names_what_sounds() -> None:
+def test_tavis_names_the_sounding_objects() -> None:
     _, segmentation = segment("tavis-small")
     assert {"frog", "boat"} <= {source.name for source in segmentation.sources or ()}

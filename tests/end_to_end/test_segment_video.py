@@ -1,4 +1,4 @@
-"""From the command to the files, in a process of its own, with random weights."""
+"""Tests of `avseg segment` in a new process, from the command to the files, with random weights."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_random_model(tmp_path_factory.mktemp("models") / "random")
 
 
-def test_video_to_overlay_masks_and_figures(model: Path, tmp_path: Path) -> None:
+def test_a_video_gets_overlay_masks_and_result_json(model: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mkv", tone(2))
     arguments = ["segment", str(video), "-o", str(tmp_path / "out"), "--model", str(model)]
     done = subprocess.run(  # noqa: S603 - our own interpreter
@@ -43,7 +43,7 @@ def test_video_to_overlay_masks_and_figures(model: Path, tmp_path: Path) -> None
     assert (overlay.height, overlay.width, overlay.audio_codec) == (48, 64, "aac")
 
 
-def test_python_gives_what_the_command_gives(model: Path, tmp_path: Path) -> None:
+def test_the_python_api_writes_masks_and_an_overlay(model: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
     segmentation = avseg.load_segmenter(model)(video)
     avseg.save_masks(segmentation, tmp_path / "masks")
@@ -54,7 +54,7 @@ def test_python_gives_what_the_command_gives(model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_an_ended_run_leaves_nothing_that_looks_finished(
+def test_an_interrupted_command_leaves_no_result_folder(
     end: signal.Signals, model: Path, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(120), seconds=120)
@@ -62,11 +62,11 @@ def test_an_ended_run_leaves_nothing_that_looks_finished(
     arguments = ["segment", str(video), "-o", str(out), "--model", str(model)]
     with subprocess.Popen(  # noqa: S603 - our own interpreter
         [*COMMAND, *arguments],
-        # A job in the background of a shell ignores Ctrl-C, and so would what it starts.
+        # A background job of a shell ignores SIGINT, and so would its child processes.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         while not list(out.glob(".a.partial-*/masks/*.png")):
-            assert process.poll() is None, "it ended before it had begun"
+            assert process.poll() is None, "the command ended before its first mask"
             time.sleep(0.05)
         process.send_signal(end)
     assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
