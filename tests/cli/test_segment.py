@@ -112,7 +112,7 @@ def test_an_error_in_one_video_is_printed_and_does_not_stop_the_others(
     assert [path.name for path in Path("out").iterdir()] == ["whole"]
     captured = capsys.readouterr()
     assert "error: gone.mp4: there is no such file; check the path.\n" in captured.err
-    assert "error: mute.mp4: has no sound track" in captured.err
+    assert "error: mute.mp4: has no audio track" in captured.err
     assert [(row[0], row[-1]) for row in rows(captured.out)] == [
         ("gone", "NotAVideoError"),
         ("mute", "NoAudioStreamError"),
@@ -249,4 +249,4 @@ def test_an_empty_folder_is_an_error(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert segment(tmp_path, "-o", tmp_path / "out", "--model", model) == 1
-    assert "has no video directly in it" in capsys.readouterr().err
+    assert "contains no video file" in capsys.readouterr().err

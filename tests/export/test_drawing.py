@@ -1,11 +1,11 @@
-"""What is drawn on a picture, plane by plane."""
+"""Drawing on frames, checked plane by plane."""
 
 from dataclasses import astuple
 
 import numpy as np
 import pytest
 
-from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, Look, Timeline, tint_of
+from avseg.export.drawing import LIGHT, PAST, TRACK, Canvas, Colour, MaskDrawing, Timeline, tint_of
 
 
 def grey_canvas(height: int = 90, width: int = 120) -> Canvas:
@@ -30,31 +30,31 @@ def test_the_planes_of_a_canvas_lie_one_after_the_other_in_memory() -> None:
     assert canvas.packed.ravel().tolist() == 24 * [1] + 6 * [2] + 6 * [3]
 
 
-def test_far_from_the_mask_the_picture_is_darkened_evenly() -> None:
+def test_far_from_the_mask_the_frame_is_darkened_evenly() -> None:
     mask = np.zeros((90, 120), dtype=np.bool_)
     mask[40:50, 50:70] = True
     canvas = grey_canvas()
-    Look(mask).draw(canvas)
+    MaskDrawing(mask).draw(canvas)
     corner = canvas.luma[:10, :10]
     assert corner.min() == corner.max() < 90
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 118), (88, 0), (88, 118)])
-def test_the_light_of_a_mask_ends_nowhere_in_a_step(corner: tuple[int, int]) -> None:
+def test_the_glow_of_a_mask_has_no_visible_edge(corner: tuple[int, int]) -> None:
     mask = np.zeros((90, 120), np.bool_)
     row, column = corner
     mask[row : row + 2, column : column + 2] = True
     canvas = grey_canvas()
-    Look(mask).draw(canvas)
+    MaskDrawing(mask).draw(canvas)
     canvas.luma[max(0, row - 6) : row + 8, max(0, column - 6) : column + 8] = 0  # the mask itself
     steps = np.abs(np.diff(canvas.luma.astype(int), axis=1))
     steps[(canvas.luma[:, 1:] == 0) | (canvas.luma[:, :-1] == 0)] = 0
     assert steps.max() <= 2
 
 
-def test_deep_inside_a_mask_the_picture_is_only_tinted() -> None:
+def test_deep_inside_a_mask_the_frame_is_only_tinted() -> None:
     canvas = grey_canvas()
-    Look(np.ones((90, 120), dtype=np.bool_)).draw(canvas)
+    MaskDrawing(np.ones((90, 120), dtype=np.bool_)).draw(canvas)
     luma, blue = canvas.luma[45, 60], canvas.blue[22, 30]
     assert 128 < luma < 140
     assert 110 < blue < 128  # a little yellow
@@ -64,17 +64,17 @@ def test_each_source_is_tinted_in_its_own_colour() -> None:
     labels = np.ones((90, 120), np.uint8)
     labels[:, 60:] = 2
     canvas = grey_canvas()
-    Look(labels).draw(canvas)
+    MaskDrawing(labels).draw(canvas)
     amber, sky = canvas.blue[22, 10], canvas.blue[22, 50]
     assert amber < 128 < sky
 
 
-def test_a_source_alone_looks_like_what_sounds_without_a_name() -> None:
+def test_a_single_named_source_looks_like_an_unnamed_one() -> None:
     mask = np.zeros((90, 120), np.bool_)
     mask[30:60, 30:60] = True
     plain, numbered = grey_canvas(), grey_canvas()
-    Look(mask).draw(plain)
-    Look(mask.astype(np.uint8)).draw(numbered)
+    MaskDrawing(mask).draw(plain)
+    MaskDrawing(mask.astype(np.uint8)).draw(numbered)
     np.testing.assert_array_equal(plain.packed, numbered.packed)
 
 
@@ -84,10 +84,10 @@ def test_neighbouring_numbers_never_share_a_colour() -> None:
     assert tints[0] == tints[8]
 
 
-def test_the_same_look_can_be_drawn_again_and_again() -> None:
+def test_the_same_masks_can_be_drawn_repeatedly() -> None:
     mask = np.zeros((90, 120), dtype=np.bool_)
     mask[30:60, 30:60] = True
-    look, first, second = Look(mask), grey_canvas(), grey_canvas()
+    look, first, second = MaskDrawing(mask), grey_canvas(), grey_canvas()
     look.draw(first)
     look.draw(second)
     np.testing.assert_array_equal(first.packed, second.packed)
@@ -98,13 +98,13 @@ def test_the_brightest_and_darkest_pixels_do_not_wrap_around() -> None:
     mask[30:60, 30:60] = True
     white, black = grey_canvas(), grey_canvas()
     white.luma[:], black.luma[:] = 255, 0
-    look = Look(mask)
+    look = MaskDrawing(mask)
     look.draw(white)
     look.draw(black)
     assert (white.luma >= black.luma).all()
 
 
-def test_the_timeline_fills_from_the_left_in_the_colour_of_what_was_heard() -> None:
+def test_the_timeline_fills_from_the_left_and_marks_sounding_times() -> None:
     timeline, canvas = Timeline(90, 120), grey_canvas()
     timeline.advance(0.25, sounding=True)
     timeline.advance(0.5, sounding=False)
@@ -116,7 +116,7 @@ def test_the_timeline_fills_from_the_left_in_the_colour_of_what_was_heard() -> N
     assert (canvas.luma[:80] == 128).all()
 
 
-def test_the_timeline_ends_at_the_right_edge_even_if_the_video_is_longer_than_it_says() -> None:
+def test_the_timeline_ends_at_the_right_edge_if_the_video_is_longer_than_announced() -> None:
     timeline, canvas = Timeline(90, 120), grey_canvas()
     timeline.advance(1.0, sounding=False)
     timeline.advance(1.2, sounding=True)

@@ -1,4 +1,4 @@
-"""Sources are numbered in the order in which they are first marked."""
+"""Sources are numbered in order of their first mask."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def number(*parts: Segmentation) -> dict[str, int]:
     numbers = SourceNumbers()
     for part in parts:
         list(numbers.label(part))
-    return numbers.of
+    return numbers.by_name
 
 
-def test_without_names_what_sounds_is_one() -> None:
+def test_without_named_sources_the_label_is_one() -> None:
     (labels, marked), (nothing, _) = SourceNumbers().label(
         segment(VideoFile(Path("video.mp4"), 4, 4), [0.0, 1.0], sounding=[True, False])
     )
@@ -29,7 +29,7 @@ def test_without_names_what_sounds_is_one() -> None:
     assert marked == []
 
 
-def test_the_first_to_be_marked_is_one_and_of_two_at_once_the_surer() -> None:
+def test_the_first_source_with_a_mask_is_one_and_the_higher_score_comes_first() -> None:
     scene = segment_named(
         VIDEO,
         [0.0, 1.0],
@@ -41,12 +41,12 @@ def test_the_first_to_be_marked_is_one_and_of_two_at_once_the_surer() -> None:
     assert number(*parts_of(scene)) == number(scene)
 
 
-def test_a_source_that_is_never_marked_takes_no_number() -> None:
+def test_a_source_without_any_mask_has_no_number() -> None:
     scene = segment_named(VIDEO, [0.0], heard=(EVERYWHERE, [0.0]), seen=(EVERYWHERE, [0.5]))
     assert number(scene) == {"seen": 1}
 
 
-def test_more_sources_than_a_picture_can_number_are_refused() -> None:
+def test_more_than_255_sources_raise() -> None:
     names = {f"thing {k}": (EVERYWHERE, [0.5]) for k in range(MAX_SOURCES + 1)}
-    with pytest.raises(OutputError, match=r"video.mp4: .* source number 256, .* at most 255"):
+    with pytest.raises(OutputError, match=r"video.mp4: .* source number 256 .* at most 255"):
         number(segment_named(VIDEO, [0.0], **names))

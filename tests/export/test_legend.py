@@ -1,4 +1,4 @@
-"""A legend names each source beside its colour."""
+"""A legend has a row with name and colour for each source."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_each_further_name_is_a_row_and_a_longer_name_makes_it_wider() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 640), (360, 16)])
-def test_what_does_not_fit_is_cut_off(height: int, width: int) -> None:
+def test_a_legend_is_cropped_to_the_frame(height: int, width: int) -> None:
     canvas = grey_canvas(height, width)
     Legend(dict.fromkeys(range(1, 40), "a long name"), height, width).draw(canvas)
     assert changed(canvas) <= (height, width)

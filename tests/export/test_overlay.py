@@ -1,4 +1,4 @@
-"""The overlay keeps the video's times and sound, and lights what sounds while it sounds."""
+"""The overlay keeps times and audio of the video, and lights sounding objects."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ LATE_TIMES_MS = range(1500, 2500, 100)
 @pytest.mark.parametrize(
     "times_ms", [EVEN_TIMES_MS, UNEVEN_TIMES_MS, LATE_TIMES_MS], ids=["even", "uneven", "late"]
 )
-def test_every_picture_keeps_its_time(
+def test_every_frame_keeps_its_time(
     make_video: VideoMaker, tmp_path: Path, times_ms: list[int]
 ) -> None:
     video = make_video(times_ms=times_ms)
@@ -40,7 +40,7 @@ def test_every_picture_keeps_its_time(
     ("codec", "container"),
     [("aac", "mp4"), ("aac", "ts"), ("libmp3lame", "mp4"), ("libopus", "mkv"), ("flac", "mkv")],
 )
-def test_sound_that_mp4_can_carry_is_copied_bit_for_bit_at_its_times(
+def test_audio_that_mp4_supports_is_copied_bit_for_bit_at_its_times(
     make_video: VideoMaker, tmp_path: Path, codec: str, container: str
 ) -> None:
     video = make_video(f"video.{container}", audio_codec=codec)
@@ -54,7 +54,7 @@ def test_sound_that_mp4_can_carry_is_copied_bit_for_bit_at_its_times(
     assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=1e-3)
 
 
-def test_pictures_of_an_avi_have_the_times_at_which_they_were_read_to_be_segmented(
+def test_frames_of_an_avi_have_the_times_of_the_segmentation(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     video = make_video("video.avi", audio_codec="libmp3lame")
@@ -64,7 +64,7 @@ def test_pictures_of_an_avi_have_the_times_at_which_they_were_read_to_be_segment
     assert picture_times(report.path) == pytest.approx(clip.frame_times)
 
 
-def test_sound_and_picture_that_begin_late_stay_together(
+def test_audio_and_video_that_start_late_stay_in_sync(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     video = make_video(times_ms=LATE_TIMES_MS, audio_codec="aac")
@@ -76,7 +76,7 @@ def test_sound_and_picture_that_begin_late_stay_together(
 @pytest.mark.parametrize(
     ("codec", "container"), [("ac3", "mp4"), ("pcm_s16le", "mov"), ("alac", "mov")]
 )
-def test_other_sound_is_encoded_anew_and_the_report_says_so(
+def test_other_audio_is_encoded_again_and_reported(
     make_video: VideoMaker, tmp_path: Path, codec: str, container: str
 ) -> None:
     video = make_video(f"video.{container}", audio_codec=codec)
@@ -89,7 +89,7 @@ def test_other_sound_is_encoded_anew_and_the_report_says_so(
     assert np.abs(sound[4800:-4800]).max() == pytest.approx(9000 / 32768, rel=0.1)
 
 
-def test_a_video_without_sound_gets_an_overlay_without_sound(
+def test_a_video_without_audio_gets_an_overlay_without_audio(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     report = save_overlay(segment(make_video(), [0.0]), tmp_path / "overlay.mp4")
@@ -107,7 +107,7 @@ def test_the_overlay_is_h264_in_yuv420p_with_its_index_at_the_front(
     assert content.index(b"moov") < content.index(b"mdat")
 
 
-def test_odd_sizes_are_filled_up_to_even_ones(make_video: VideoMaker, tmp_path: Path) -> None:
+def test_odd_sizes_are_padded_to_even_ones(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(size=(47, 63))
     report = save_overlay(segment(video, [0.0], sounding=[False]), tmp_path / "overlay.mp4")
     drawn, original = luma(report.path)[0], luma(video.path)[0]
@@ -119,7 +119,7 @@ def test_odd_sizes_are_filled_up_to_even_ones(make_video: VideoMaker, tmp_path: 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_a_video_stored_turned_or_mirrored_is_drawn_as_it_is_displayed(
+def test_a_rotated_or_mirrored_video_is_drawn_as_displayed(
     make_video: VideoMaker, tmp_path: Path, rotation: int, mirrored: bool
 ) -> None:
     video = make_video(rotation=rotation, mirrored=mirrored)
@@ -132,7 +132,7 @@ def test_a_video_stored_turned_or_mirrored_is_drawn_as_it_is_displayed(
     assert np.abs(picture - upright)[:-4].mean() < 3
 
 
-def test_what_sounds_stays_bright_and_the_rest_steps_back(
+def test_sounding_objects_stay_bright_and_the_background_is_darkened(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     video = make_video(size=(96, 128))
@@ -142,25 +142,21 @@ def test_what_sounds_stays_bright_and_the_rest_steps_back(
     assert after[:8, :8].mean() < 0.75 * before[:8, :8].mean()
 
 
-def test_an_outline_runs_around_what_sounds(make_video: VideoMaker, tmp_path: Path) -> None:
+def test_a_sounding_object_is_outlined(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(size=(96, 128))
     picture = luma(save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4").path)[5]
     on_the_edge = picture[30:66, 31:33].mean()  # columns on either side of the left edge
     assert on_the_edge > picture[30:66, 40:50].mean() + 20
 
 
-def test_a_picture_in_which_nothing_sounds_is_left_as_it_is(
-    make_video: VideoMaker, tmp_path: Path
-) -> None:
+def test_a_frame_without_a_mask_is_unchanged(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(full_range=False)
     silent = segment(video, [0.0], sounding=[False])
     drawn = luma(save_overlay(silent, tmp_path / "overlay.mp4").path)[:, :-4].astype(int)
     assert np.abs(drawn - luma(video.path)[:, :-4]).mean() < 2
 
 
-def test_a_picture_shows_the_mask_that_is_nearest_in_time(
-    make_video: VideoMaker, tmp_path: Path
-) -> None:
+def test_a_frame_shows_the_mask_nearest_in_time(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(times_ms=range(0, 2000, 100))
     masks = segment(video, [0.4, 1.05, 1.9], sounding=[True, False, True])
     drawn = luma(save_overlay(masks, tmp_path / "overlay.mp4").path)
@@ -169,9 +165,7 @@ def test_a_picture_shows_the_mask_that_is_nearest_in_time(
     assert dimmed.tolist() == [True] * 8 + [False] * 7 + [True] * 5
 
 
-def test_a_legend_names_what_is_marked_while_it_is_marked(
-    make_video: VideoMaker, tmp_path: Path
-) -> None:
+def test_a_legend_lists_the_sources_with_a_mask(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(size=(96, 128), times_ms=range(0, 2000, 100))
     box = (slice(60, 80), slice(80, 110))
     masks = segment_named(video, [0.5, 1.5], dog=(box, [0.5, 0.0]))
@@ -180,9 +174,7 @@ def test_a_legend_names_what_is_marked_while_it_is_marked(
     assert (corner.max(axis=(1, 2)) > 180).tolist() == [True] * 11 + [False] * 9
 
 
-def test_the_strip_at_the_bottom_shows_where_something_sounded(
-    make_video: VideoMaker, tmp_path: Path
-) -> None:
+def test_the_timeline_shows_sounding_times(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video(size=(96, 128), times_ms=range(0, 2000, 100))
     masks = segment(video, [0.5, 1.5], sounding=[True, False])
     strip = luma(save_overlay(masks, tmp_path / "overlay.mp4").path)[:, -2]
@@ -203,7 +195,7 @@ def test_chunks_give_the_same_overlay_as_the_whole(make_video: VideoMaker, tmp_p
     assert np.abs(difference).max() <= 8
 
 
-def test_pictures_are_drawn_as_soon_as_their_mask_is_known(
+def test_frames_are_drawn_as_soon_as_their_mask_is_known(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     video = make_video()
@@ -216,21 +208,23 @@ def test_pictures_are_drawn_as_soon_as_their_mask_is_known(
     assert writer.frame_count == 10
 
 
-def test_masks_of_another_size_are_refused(make_video: VideoMaker, tmp_path: Path) -> None:
+def test_masks_of_another_size_raise(make_video: VideoMaker, tmp_path: Path) -> None:
     small, large = make_video("small.mp4"), make_video("large.mp4", size=(64, 64))
     masks = segment(large, [0.0])
     with (
-        pytest.raises(OutputError, match=r"pictures are \(48, 64\).*masks \(64, 64\)"),
+        pytest.raises(
+            OutputError, match=r"have \(height, width\) \(48, 64\), the masks \(64, 64\)"
+        ),
         open_overlay(probe(small.path), tmp_path / "overlay.mp4") as writer,
     ):
         writer.write(masks)
     assert not list(tmp_path.glob("*overlay*"))
 
 
-def test_chunks_out_of_order_are_refused(make_video: VideoMaker, tmp_path: Path) -> None:
+def test_chunks_out_of_order_raise(make_video: VideoMaker, tmp_path: Path) -> None:
     video = make_video()
     with (
-        pytest.raises(OutputError, match=r"masks at 0.100 s came after those at 0.500 s"),
+        pytest.raises(OutputError, match=r"masks at 0.100 s were written after masks at 0.500 s"),
         open_overlay(probe(video.path), tmp_path / "overlay.mp4") as writer,
     ):
         writer.write(segment(video, [0.5]))

@@ -41,7 +41,7 @@ def test_the_palette_begins_with_the_colours_of_davis() -> None:
     assert len(davis_palette()) == 3 * 256
 
 
-def test_masks_become_indexed_png_with_one_for_what_sounds(
+def test_masks_are_written_as_indexed_png_with_one_for_sounding_objects(
     segmentation: Segmentation, tmp_path: Path
 ) -> None:
     save_masks(segmentation, tmp_path / "masks")
@@ -70,7 +70,7 @@ def test_a_named_source_has_its_own_value(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "masks" / "000001.png") == [[2, 2, 2, 1]] * 2
 
 
-def test_chunks_are_numbered_on(segmentation: Segmentation, tmp_path: Path) -> None:
+def test_the_numbering_continues_over_chunks(segmentation: Segmentation, tmp_path: Path) -> None:
     writer = MaskWriter(tmp_path / "chunks")
     for part in parts_of(segmentation):
         writer.write(part)
@@ -86,22 +86,22 @@ def test_older_masks_are_replaced_as_a_whole(segmentation: Segmentation, tmp_pat
     assert [file.name for file in (tmp_path / "masks").iterdir()] == ["000000.png"]
 
 
-def test_a_folder_with_other_files_is_left_alone(
+def test_a_folder_with_other_files_is_not_replaced(
     segmentation: Segmentation, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(OutputError, match=r"holds files that are no masks \(thesis.tex\)"):
+    with pytest.raises(OutputError, match=r"contains files that are no masks \(thesis.tex\)"):
         save_masks(segmentation, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_of_photos_is_left_alone(segmentation: Segmentation, tmp_path: Path) -> None:
+def test_a_folder_of_photos_is_not_replaced(segmentation: Segmentation, tmp_path: Path) -> None:
     Image.new("RGB", (9, 6)).save(tmp_path / "000000.png")
     with pytest.raises(OutputError, match=r"no masks \(000000.png\)"):
         save_masks(segmentation, tmp_path)
 
 
-def test_a_file_is_not_taken_for_a_folder(segmentation: Segmentation, tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_raises(segmentation: Segmentation, tmp_path: Path) -> None:
     (tmp_path / "masks").touch()
-    with pytest.raises(OutputError, match="is a file; name a folder"):
+    with pytest.raises(OutputError, match="is a file; choose a folder"):
         save_masks(segmentation, tmp_path / "masks")

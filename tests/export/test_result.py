@@ -1,4 +1,4 @@
-"""A result folder says all, appears only when complete, and is known again."""
+"""Result folders: contents, atomic writing, and recognition of finished results."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_folder_holds_masks_overlay_and_result(
+def test_the_folder_contains_masks_overlay_and_result(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out" / "bell"
@@ -73,7 +73,7 @@ def test_the_folder_holds_masks_overlay_and_result(
     assert names_in(tmp_path / "out") == ["bell"]
 
 
-def test_the_result_says_what_it_was_made_from(
+def test_the_result_records_video_model_and_settings(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     run = run_of(video)
@@ -107,7 +107,7 @@ def test_a_frame_has_its_time_score_area_box_and_mask(
         np.testing.assert_array_equal(np.asarray(image), mask)
 
 
-def test_a_frame_in_which_nothing_sounds_has_no_box(
+def test_a_frame_with_an_empty_mask_has_no_box(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -124,7 +124,7 @@ def test_each_frame_is_one_line(
     assert [json.loads(line.rstrip(","))["index"] for line in lines[1:-1]] == [0, 1, 2, 3]
 
 
-def test_the_summary_counts_seconds_and_averages_where_something_sounds(
+def test_the_summary_has_seconds_and_means_over_sounding_frames(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     summary = write_result([segmentation], tmp_path / "out", run_of(video))
@@ -142,7 +142,7 @@ def named(video: VideoFile) -> Segmentation:
     )
 
 
-def test_each_frame_says_which_sources_are_marked(video: VideoFile, tmp_path: Path) -> None:
+def test_each_frame_lists_the_sources_with_a_mask(video: VideoFile, tmp_path: Path) -> None:
     whole = named(video)
     write_result(parts_of(whole), tmp_path / "out", run_of(video))
     first, *_, last = read_json(tmp_path / "out")["frames"]
@@ -163,23 +163,23 @@ def test_each_frame_says_which_sources_are_marked(video: VideoFile, tmp_path: Pa
         assert np.asarray(image)[0, [0, 31, 32, 63]].tolist() == [1, 1, 2, 2]
 
 
-def test_the_summary_says_for_how_long_each_source_is_marked(
-    video: VideoFile, tmp_path: Path
-) -> None:
+def test_the_summary_has_the_seconds_of_each_source(video: VideoFile, tmp_path: Path) -> None:
     run = run_of(video)
     summary = write_result(parts_of(named(video)), tmp_path / "out", run)
     assert summary.sources == pytest.approx({"dog": 1.0, "cat": 0.5}, abs=0.01)
     assert find_result(tmp_path / "out", run) == summary
 
 
-def test_where_nothing_can_be_named_nothing_is_said_of_sources(
+def test_a_model_without_names_lists_none(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
     assert "sources" not in (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
 
 
-def test_a_model_that_names_nothing_today_says_so(video: VideoFile, tmp_path: Path) -> None:
+def test_a_model_with_named_sources_but_no_mask_has_empty_sources(
+    video: VideoFile, tmp_path: Path
+) -> None:
     silent = replace(segment(video, [0.1], sounding=[False]), sources=())
     summary = write_result([silent], tmp_path / "out", run_of(video))
     assert summary.sources == {}
@@ -200,7 +200,7 @@ def test_without_overlay_there_is_none(
     assert summary.sound is None
 
 
-def test_a_finished_run_is_known_again(
+def test_a_finished_result_is_found_again(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     written = write_result([segmentation], tmp_path / "out", run_of(video))
@@ -210,14 +210,14 @@ def test_a_finished_run_is_known_again(
 @pytest.mark.parametrize(
     "change", [{"model_sha256": "cd34"}, {"threshold": 0.6}, {"overlay": False}], ids=str
 )
-def test_a_run_with_another_model_or_setting_is_new(
+def test_another_model_or_setting_gives_another_key(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
     assert find_result(tmp_path / "out", run_of(video, **change)) is None
 
 
-def test_a_run_on_a_changed_video_is_new(
+def test_a_changed_video_gives_another_key(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -226,7 +226,7 @@ def test_a_run_on_a_changed_video_is_new(
 
 
 @pytest.mark.parametrize("name", ["masks/000002.png", "overlay.mp4", "result.json"])
-def test_a_folder_that_lost_a_file_is_not_finished(
+def test_a_folder_with_a_missing_file_is_incomplete(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, name: str
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -234,7 +234,7 @@ def test_a_folder_that_lost_a_file_is_not_finished(
     assert find_result(tmp_path / "out", run_of(video)) is None
 
 
-def test_a_result_that_was_cut_off_is_not_finished(
+def test_a_truncated_result_file_is_incomplete(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -243,7 +243,7 @@ def test_a_result_that_was_cut_off_is_not_finished(
     assert find_result(tmp_path / "out", run_of(video)) is None
 
 
-def test_the_result_of_another_run_is_replaced(
+def test_a_result_with_another_key_is_replaced(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -254,7 +254,7 @@ def test_the_result_of_another_run_is_replaced(
     assert summary.frame_count == len(names_in(tmp_path / "out" / "masks")) == 2
 
 
-def test_the_result_of_another_video_is_not_replaced_while_that_is_there(
+def test_the_result_of_another_existing_video_is_not_replaced(
     video: VideoFile, segmentation: Segmentation, make_video: VideoMaker, tmp_path: Path
 ) -> None:
     write_result([segmentation], tmp_path / "out", run_of(video))
@@ -268,7 +268,7 @@ def test_the_result_of_another_video_is_not_replaced_while_that_is_there(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_run_leaves_nothing(
+def test_an_interrupted_segmentation_leaves_no_files(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, error: type[BaseException]
 ) -> None:
     def interrupted() -> Iterator[Segmentation]:
@@ -280,7 +280,7 @@ def test_an_interrupted_run_leaves_nothing(
     assert names_in(tmp_path / "results") == []
 
 
-def test_an_interrupted_run_leaves_the_result_of_the_run_before(
+def test_an_interrupted_segmentation_keeps_the_earlier_result(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     def interrupted() -> Iterator[Segmentation]:
@@ -295,7 +295,7 @@ def test_an_interrupted_run_leaves_the_result_of_the_run_before(
     assert names_in(tmp_path / "results") == ["bell"]
 
 
-def test_chunks_are_taken_one_by_one(
+def test_chunks_are_consumed_one_by_one(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     written_before_each_chunk = []
@@ -309,24 +309,24 @@ def test_chunks_are_taken_one_by_one(
     assert written_before_each_chunk == [0, 1, 2, 3]
 
 
-def test_a_folder_that_is_no_result_is_left_alone(
+def test_a_folder_that_is_no_result_is_not_replaced(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
-    with pytest.raises(OutputError, match=r"is not a result folder \(it holds cat.jpg\)"):
+    with pytest.raises(OutputError, match=r"is not a result folder \(it contains cat.jpg\)"):
         write_result([segmentation], tmp_path / "photos", run_of(video))
     assert names_in(tmp_path / "photos") == ["cat.jpg"]
 
 
-def test_no_frames_are_no_result(video: VideoFile, tmp_path: Path) -> None:
+def test_a_segmentation_without_frames_raises(video: VideoFile, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"bell.mp4: the segmentation has no frames"):
         write_result([], tmp_path / "out", run_of(video))
     assert names_in(tmp_path) == ["bell.mp4"]
 
 
-def test_a_video_that_is_gone_is_named(video: VideoFile) -> None:
+def test_a_missing_video_raises_with_its_path(video: VideoFile) -> None:
     run = run_of(video)
     video.path.unlink()
-    with pytest.raises(OutputError, match=r"bell.mp4: the video is gone"):
+    with pytest.raises(OutputError, match=r"bell.mp4: the video cannot be found"):
         run.fingerprint()

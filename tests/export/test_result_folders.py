@@ -17,7 +17,7 @@ def test_the_folder_has_the_videos_name_without_suffix() -> None:
     ]
 
 
-def test_videos_that_share_a_name_are_told_apart_by_their_suffix() -> None:
+def test_videos_with_the_same_stem_get_folders_with_their_suffix() -> None:
     videos = [Path("clip.mp4"), Path("other.mp4"), Path("Clip.mov")]
     assert result_folders(videos, OUT) == [OUT / "clip_mp4", OUT / "other", OUT / "Clip_mov"]
 
@@ -27,6 +27,6 @@ def test_videos_that_share_a_name_are_told_apart_by_their_suffix() -> None:
     [["a/clip.mp4", "b/clip.mp4"], ["clip.mp4", "clip.mov", "clip_mp4.avi"]],
     ids=["same file name", "name of another's folder"],
 )
-def test_videos_that_cannot_be_told_apart_are_refused(videos: list[str]) -> None:
+def test_videos_with_the_same_name_raise(videos: list[str]) -> None:
     with pytest.raises(OutputError, match=r"would both be written to .*clip_mp4; segment them one"):
         result_folders([Path(video) for video in videos], OUT)

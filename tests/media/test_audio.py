@@ -1,4 +1,4 @@
-"""The sound: one clock with the picture, mono, at the rate asked for."""
+"""The audio track is decoded to mono at the requested rate, on the clock of the video."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
-from avseg.media.audio import Sound
+from avseg.media.audio import AudioTrack
 from avseg.media.container import choose_audio_stream, choose_video_stream, open_media
 from tests.media.videos import Picture, Track, level, overwrite, write
 
@@ -16,11 +16,11 @@ RATE = 16000
 
 
 @contextmanager
-def opened(path: Path, sample_rate: int = RATE) -> Iterator[Sound]:
+def opened(path: Path, sample_rate: int = RATE) -> Iterator[AudioTrack]:
     with open_media(path) as container:
         audio = choose_audio_stream(container, choose_video_stream(container, path.name))
         assert audio is not None
-        yield Sound(container, audio, sample_rate, path.name)
+        yield AudioTrack(container, audio, sample_rate, path.name)
 
 
 def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:
@@ -37,11 +37,11 @@ def click(at_s: float, seconds: float, sample_rate: int) -> np.ndarray:
     return samples
 
 
-def test_samples_at_the_stored_rate_are_the_stored_ones(tmp_path: Path) -> None:
+def test_samples_at_the_stored_rate_are_unchanged(tmp_path: Path) -> None:
     stored = noise(2, RATE)
-    with opened(write(tmp_path / "a.mkv", tracks=[Track(stored)])) as sound:
-        read = sound.read(0, 2 * RATE)
-        assert sound.damage() is None
+    with opened(write(tmp_path / "a.mkv", tracks=[Track(stored)])) as audio_track:
+        read = audio_track.read(0, 2 * RATE)
+        assert audio_track.damage() is None
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, stored[0], atol=1e-4)  # stored in 16 bits
 
@@ -50,86 +50,90 @@ def test_samples_at_the_stored_rate_are_the_stored_ones(tmp_path: Path) -> None:
 def test_mono_is_the_mean_of_all_channels(tmp_path: Path, layout: str) -> None:
     levels = [0.6, -0.3] if layout == "stereo" else [0.6, -0.3, 0.1, 0.4, 0.2, -0.4]
     samples = np.concatenate([level(value, 1) for value in levels])
-    with opened(write(tmp_path / "a.mkv", tracks=[Track(samples, layout=layout)])) as sound:
-        assert sound.read(1000, 9000) == pytest.approx(np.mean(levels), abs=1e-3)
+    with opened(write(tmp_path / "a.mkv", tracks=[Track(samples, layout=layout)])) as audio_track:
+        assert audio_track.read(1000, 9000) == pytest.approx(np.mean(levels), abs=1e-3)
 
 
 @pytest.mark.parametrize("stored_rate", [8000, 22050, 44100, 48000])
-def test_any_rate_is_resampled_without_moving_the_sound(tmp_path: Path, stored_rate: int) -> None:
+def test_any_rate_is_resampled_without_a_time_shift(tmp_path: Path, stored_rate: int) -> None:
     track = Track(click(1.25, 2, stored_rate), stored_rate)
-    with opened(write(tmp_path / "a.mkv", tracks=[track])) as sound:
-        read = sound.read(0, 2 * RATE)
+    with opened(write(tmp_path / "a.mkv", tracks=[track])) as audio_track:
+        read = audio_track.read(0, 2 * RATE)
     energy = read.astype(np.float64) ** 2
     centre_s = float((energy * np.arange(len(read))).sum() / energy.sum()) / RATE
     assert centre_s == pytest.approx(1.2505, abs=2e-4)
 
 
-def test_a_coded_sound_is_not_moved_either(tmp_path: Path) -> None:
+def test_aac_audio_is_not_shifted(tmp_path: Path) -> None:
     track = Track(click(1.25, 2, 44100), 44100, codec="aac")
-    with opened(write(tmp_path / "a.mp4", tracks=[track])) as sound:
-        assert abs(int(np.abs(sound.read(0, 2 * RATE)).argmax()) / RATE - 1.2505) < 2e-3
+    with opened(write(tmp_path / "a.mp4", tracks=[track])) as audio_track:
+        assert abs(int(np.abs(audio_track.read(0, 2 * RATE)).argmax()) / RATE - 1.2505) < 2e-3
 
 
 def test_a_track_that_starts_late_is_silent_before(tmp_path: Path) -> None:
     track = Track(level(0.5, 1), start_s=0.75)
-    with opened(write(tmp_path / "a.mkv", tracks=[track])) as sound:
-        read = sound.read(-RATE, 3 * RATE)
+    with opened(write(tmp_path / "a.mkv", tracks=[track])) as audio_track:
+        read = audio_track.read(-RATE, 3 * RATE)
     loud = np.flatnonzero(read > 0.25)
     assert (loud[0] - RATE, loud[-1] + 1 - RATE) == (0.75 * RATE, 1.75 * RATE)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0])
-def test_a_track_shorter_or_longer_than_the_picture(tmp_path: Path, seconds: float) -> None:
-    with opened(write(tmp_path / "a.mkv", tracks=[Track(level(0.5, seconds))])) as sound:
-        read = sound.read(0, 2 * RATE)
-        assert sound.damage() is None
+def test_a_track_may_be_shorter_or_longer_than_the_video(tmp_path: Path, seconds: float) -> None:
+    with opened(write(tmp_path / "a.mkv", tracks=[Track(level(0.5, seconds))])) as audio_track:
+        read = audio_track.read(0, 2 * RATE)
+        assert audio_track.damage() is None
     assert (read > 0.25).sum() == min(seconds, 2) * RATE
 
 
 def test_a_gap_in_the_track_is_silent(tmp_path: Path) -> None:
     # From sample 16384 on, the first block that begins after 1 s, everything is half a second late.
     track = Track(level(0.5, 2), gap=(1.0, 0.5))
-    with opened(write(tmp_path / "a.mkv", tracks=[track])) as sound:
-        read = sound.read(0, 3 * RATE)
+    with opened(write(tmp_path / "a.mkv", tracks=[track])) as audio_track:
+        read = audio_track.read(0, 3 * RATE)
     quiet = np.flatnonzero(read[: 2 * RATE] < 0.25)
     assert (quiet[0], quiet[-1] + 1) == (16384, 16384 + RATE // 2)
 
 
-def test_overlapping_stretches_agree(tmp_path: Path) -> None:
+def test_overlapping_ranges_agree(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", tracks=[Track(noise(2, 44100), 44100)])
-    with opened(path) as whole, opened(path) as parts:
+    with opened(path) as whole, opened(path) as chunks:
         expected = whole.read(-100, 2 * RATE)
-        np.testing.assert_array_equal(parts.read(-100, 900), expected[:1000])
-        np.testing.assert_array_equal(parts.read(500, 20000), expected[600:20100])
-        np.testing.assert_array_equal(parts.read(25000, 2 * RATE), expected[25100:])
+        np.testing.assert_array_equal(chunks.read(-100, 900), expected[:1000])
+        np.testing.assert_array_equal(chunks.read(500, 20000), expected[600:20100])
+        np.testing.assert_array_equal(chunks.read(25000, 2 * RATE), expected[25100:])
 
 
-def test_loud_sounds_stay_in_range(tmp_path: Path) -> None:
+def test_loud_audio_is_clipped_to_the_range(tmp_path: Path) -> None:
     square = np.sign(noise(1, RATE)) * np.float32(1.5)
-    with opened(write(tmp_path / "a.mkv", tracks=[Track(square, codec="pcm_f32le")])) as sound:
-        assert np.abs(sound.read(0, RATE)).max() == 1.0
+    with opened(
+        write(tmp_path / "a.mkv", tracks=[Track(square, codec="pcm_f32le")])
+    ) as audio_track:
+        assert np.abs(audio_track.read(0, RATE)).max() == 1.0
 
 
-def test_sound_that_is_no_number_is_silent(tmp_path: Path) -> None:
+def test_nan_samples_are_silent(tmp_path: Path) -> None:
     samples = level(np.nan, 1)
-    with opened(write(tmp_path / "a.mkv", tracks=[Track(samples, codec="pcm_f32le")])) as sound:
-        assert not sound.read(0, RATE).any()
+    with opened(
+        write(tmp_path / "a.mkv", tracks=[Track(samples, codec="pcm_f32le")])
+    ) as audio_track:
+        assert not audio_track.read(0, RATE).any()
 
 
 def test_an_empty_track_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", [Picture()], [Track(level(0.5, 0))])
-    with opened(path) as sound:
-        assert not sound.read(0, RATE).any()
-        damage = sound.damage()
+    with opened(path) as audio_track:
+        assert not audio_track.read(0, RATE).any()
+        damage = audio_track.damage()
     assert isinstance(damage, NoAudioStreamError)
-    assert "sound track is empty; pass silent_ok=True" in str(damage)
+    assert "audio track is empty; pass silent_ok=True" in str(damage)
 
 
-def test_damaged_sound_is_reported(tmp_path: Path) -> None:
+def test_a_damaged_track_is_reported(tmp_path: Path) -> None:
     track = Track(noise(4, 44100, 2), 44100, "stereo", codec="aac")
     path = overwrite(write(tmp_path / "a.mp4", tracks=[track]), 0.1, 0.9)
-    with opened(path) as sound:
-        sound.read(0, 4 * RATE)
-        damage = sound.damage()
+    with opened(path) as audio_track:
+        audio_track.read(0, 4 * RATE)
+        damage = audio_track.damage()
     assert isinstance(damage, CorruptVideoError)
-    assert str(damage).startswith("a.mp4: the sound is damaged: ")
+    assert str(damage).startswith("a.mp4: the audio track is damaged: ")

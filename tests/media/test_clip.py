@@ -1,4 +1,4 @@
-"""Frames and sound together: the rule of the slots, chunks, facts, and every kind of damage."""
+"""Clips: the sampling rule, chunks, metadata, and an error for each kind of damage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def times(values: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
-def test_at_1_fps_a_frame_is_avsbenchs_and_has_its_own_second_of_sound(tmp_path: Path) -> None:
+def test_at_1_fps_a_frame_is_that_of_avsbench_with_its_own_second_of_audio(tmp_path: Path) -> None:
     # At 20 frames a second frame 18 is on screen from 0.9 s to 0.95 s, so at 15/16 s.
     picture = Picture(times_ms=range(0, 3000, 50))
     clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(3)]))
@@ -57,14 +57,14 @@ def test_the_frame_is_the_one_on_screen(tmp_path: Path) -> None:
     assert times(clip.frame_times) == [0.9, 1.7]
 
 
-def test_a_frame_that_stays_is_taken_again(tmp_path: Path) -> None:
+def test_a_frame_that_stays_on_screen_is_sampled_again(tmp_path: Path) -> None:
     picture = Picture(times_ms=[0, 900, 1000, 1900])
     clip = read_clip(write(tmp_path / "a.mp4", [picture]), 4, silent_ok=True)
     assert taken(clip)[:5] == [0, 0, 0, 1, 2]
     assert times(clip.audio_times)[:3] == [0.125, 0.375, 0.625]
 
 
-def test_all_frames_are_taken_without_a_rate(tmp_path: Path) -> None:
+def test_without_a_rate_every_frame_is_sampled(tmp_path: Path) -> None:
     picture = Picture(times_ms=[0, 100, 900, 1000])
     clip = read_clip(
         write(tmp_path / "a.mp4", [picture], [Track(level(0.5, 2), codec="aac")]), None
@@ -77,14 +77,16 @@ def test_all_frames_are_taken_without_a_rate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "slots"), [(1, 1), (4, 1), (10, 1), (14, 1), (15, 2), (16, 2), (24, 2), (25, 3)]
 )
-def test_the_last_slot_is_kept_from_half_on(tmp_path: Path, frames: int, slots: int) -> None:
+def test_the_last_interval_is_kept_if_half_of_it_is_covered(
+    tmp_path: Path, frames: int, slots: int
+) -> None:
     picture = Picture(times_ms=range(0, 100 * frames, 100))
     clip = read_clip(write(tmp_path / "a.mkv", [picture]), silent_ok=True)
     assert len(clip.frames) == slots
     assert taken(clip)[-1] == min(frames - 1, 10 * slots - 1)
 
 
-def test_slots_begin_with_the_picture_and_sound_keeps_the_clock(tmp_path: Path) -> None:
+def test_intervals_start_with_the_video_and_audio_keeps_the_clock(tmp_path: Path) -> None:
     picture = Picture(times_ms=range(500, 2500, 100))
     clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(2)]))
     assert times(clip.frame_times) == [1.4, 2.4]
@@ -97,20 +99,20 @@ def test_slots_begin_with_the_picture_and_sound_keeps_the_clock(tmp_path: Path) 
     assert not windows[1, half:].any()
 
 
-def test_sound_that_starts_late_is_not_shifted(tmp_path: Path) -> None:
+def test_audio_that_starts_late_is_not_shifted(tmp_path: Path) -> None:
     late = Track(level(0.5, 1), start_s=1.0)
     windows = read_clip(write(tmp_path / "a.mkv", tracks=[late])).audio_windows()
     assert not windows[0].any()
     assert windows[1] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_the_sound_reaches_a_second_beyond_the_sound_times(tmp_path: Path) -> None:
+def test_the_audio_extends_one_second_beyond_the_audio_times(tmp_path: Path) -> None:
     clip = read_clip(write(tmp_path / "a.mkv", tracks=[sounding(2)]))
     assert clip.audio_start_s == -0.5
     assert clip.audio_start_s + len(clip.audio) / RATE == pytest.approx(2.5, abs=1e-3)
 
 
-def test_sound_comes_at_the_rate_asked_for(tmp_path: Path) -> None:
+def test_audio_has_the_requested_rate(tmp_path: Path) -> None:
     clip = read_clip(write(tmp_path / "a.mkv", tracks=[sounding(2)]), sample_rate=48000)
     assert clip.sample_rate == 48000
     assert clip.audio_windows().shape == (2, 48000)
@@ -118,9 +120,7 @@ def test_sound_comes_at_the_rate_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [1, 4, 0.2, None])
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_chunks_are_the_whole_clip_in_pieces(
-    tmp_path: Path, rate: float | None, chunk: int
-) -> None:
+def test_chunks_equal_the_whole_clip(tmp_path: Path, rate: float | None, chunk: int) -> None:
     picture = Picture(times_ms=range(300, 6300, 100))
     rng = np.random.default_rng(0)
     track = Track(rng.uniform(-0.5, 0.5, (1, 6 * 44100)).astype(np.float32), 44100)
@@ -136,7 +136,7 @@ def test_chunks_are_the_whole_clip_in_pieces(
         np.testing.assert_array_equal(windows, whole.audio_windows(window_s))
 
 
-def test_a_chunk_holds_no_more_than_its_share(tmp_path: Path) -> None:
+def test_a_chunk_has_only_its_own_frames_and_audio(tmp_path: Path) -> None:
     picture = Picture(times_ms=range(0, 60_000, 500), size=(16, 16))
     path = write(tmp_path / "a.mkv", [picture], [Track(level(0.5, 60))])
     for clip in stream_clips(path, frames_per_chunk=5):
@@ -144,21 +144,21 @@ def test_a_chunk_holds_no_more_than_its_share(tmp_path: Path) -> None:
         assert len(clip.audio) <= (5 + 1.1) * RATE
 
 
-def test_a_stream_can_be_left_early(tmp_path: Path) -> None:
+def test_a_stream_can_be_closed_early(tmp_path: Path) -> None:
     clips = stream_clips(write(tmp_path / "a.mkv", tracks=[sounding(2)]), frames_per_chunk=1)
     assert len(next(clips).frames) == 1
 
 
-def test_a_video_without_sound_needs_leave(tmp_path: Path) -> None:
+def test_a_video_without_audio_raises_unless_silence_is_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "silent.mp4")
-    with pytest.raises(NoAudioStreamError, match=r"silent.mp4: has no sound track.*--silent-ok"):
+    with pytest.raises(NoAudioStreamError, match=r"silent.mp4: has no audio track.*--silent-ok"):
         read_clip(path)
     clip = read_clip(path, silent_ok=True)
     assert len(clip.audio) > 2 * RATE
     assert not clip.audio.any()
 
 
-def test_a_video_that_changes_size_keeps_its_first(tmp_path: Path) -> None:
+def test_a_video_that_changes_its_size_is_resized_to_the_first(tmp_path: Path) -> None:
     small, large = (
         write(tmp_path / name, [Picture(times, size)])
         for name, times, size in (
@@ -174,7 +174,7 @@ def test_a_video_that_changes_size_keeps_its_first(tmp_path: Path) -> None:
     assert set(taken(clip)[2:]) <= {8, 9, 18, 19}  # MPEG-TS moves the start of each part a little
 
 
-def test_probe_tells_a_videos_facts(tmp_path: Path) -> None:
+def test_probe_reads_the_metadata(tmp_path: Path) -> None:
     picture = Picture(times_ms=range(500, 2500, 100), rotation=90)
     track = Track(level(0.5, 2, 44100).repeat(2, 0), 44100, "stereo", codec="aac")
     path = write(tmp_path / "a.mp4", [picture], [track])
@@ -186,14 +186,14 @@ def test_probe_tells_a_videos_facts(tmp_path: Path) -> None:
     assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == ("aac", 44100, 2)
 
 
-def test_probe_knows_of_no_sound(tmp_path: Path) -> None:
+def test_probe_of_a_video_without_audio(tmp_path: Path) -> None:
     info = probe(write(tmp_path / "a.mkv"))
     assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == (None, None, None)
     assert info.frame_count is None
     assert info.duration_s == pytest.approx(2.0)
 
 
-def test_probe_measures_where_the_container_is_silent(tmp_path: Path) -> None:
+def test_probe_computes_the_length_if_the_container_has_none(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", container_options={"live": "1"})
     assert probe(path).duration_s == pytest.approx(2.0, abs=0.11)
 
@@ -248,14 +248,14 @@ def test_each_kind_of_damage_has_its_own_error(
     assert raised.value.origin == str(path)
 
 
-def test_a_damaged_stream_gives_what_it_has_and_then_raises(tmp_path: Path) -> None:
+def test_a_damaged_stream_yields_the_readable_chunks_and_then_raises(tmp_path: Path) -> None:
     clips: list[Clip] = []
-    with pytest.raises(TruncatedVideoError, match=r"decoded 1\d\d of 300 frames"):
+    with pytest.raises(TruncatedVideoError, match=r"decoded 1\d\d of 300 announced frames"):
         clips.extend(stream_clips(ends_early(tmp_path), frames_per_chunk=2, silent_ok=True))
     assert len(clips) >= 2
 
 
-def test_damage_is_found_at_the_end_of_the_sound_too(tmp_path: Path) -> None:
+def test_a_truncated_audio_track_raises_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     track = Track(rng.uniform(-0.5, 0.5, (1, 2 * 44100)).astype(np.float32), 44100, codec="aac")
     path = overwrite(write(tmp_path / "a.mp4", tracks=[track]), 0.4, 0.8)

@@ -1,4 +1,4 @@
-"""Opening a file: what is refused, what is chosen, what is promised."""
+"""Opening of files: errors, chosen streams, and announced lengths."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_a_folder_is_not_a_video(tmp_path: Path) -> None:
     refuse(tmp_path, NotAVideoError, "is a folder")
 
 
-def test_an_address_is_not_opened() -> None:
+def test_a_url_is_not_opened() -> None:
     refuse(Path("http://localhost/street.mp4"), NotAVideoError, "no such file")
 
 
@@ -45,7 +45,7 @@ def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.bin"])
 def test_text_is_not_a_video_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("The dog barks at the third second.\n" * 50)
-    refuse(tmp_path / name, NotAVideoError, "give a video file")
+    refuse(tmp_path / name, NotAVideoError, "pass a video file")
 
 
 def test_a_list_of_other_files_is_not_a_video(tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_an_mp4_without_its_index_is_truncated(tmp_path: Path) -> None:
     refuse(path, TruncatedVideoError, r"cut.mp4: begins like an MP4.*no readable index \(moov\)")
 
 
-def test_a_file_that_is_only_a_head_is_truncated(tmp_path: Path) -> None:
+def test_a_file_with_only_a_header_is_truncated(tmp_path: Path) -> None:
     path = write(tmp_path / "head.mkv")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])  # where the first cluster begins
     refuse(path, TruncatedVideoError, "ends before its first frame")
 
 
-def test_a_name_with_a_colon_is_no_address(tmp_path: Path) -> None:
+def test_a_name_with_a_colon_is_not_a_url(tmp_path: Path) -> None:
     path = write(tmp_path / "plain.mp4").rename(tmp_path / "take:2.mp4")
     with open_media(path) as container:
         assert choose_video_stream(container, "take:2.mp4").codec_context.name == "h264"
@@ -85,21 +85,23 @@ def test_of_several_streams_the_default_ones_are_chosen(tmp_path: Path) -> None:
         assert (video.width, audio.channels if audio else 0) == (128, 2)
 
 
-def test_a_sound_file_has_no_picture(tmp_path: Path) -> None:
+def test_an_audio_file_has_no_video_stream(tmp_path: Path) -> None:
     path = write(tmp_path / "bark.wav", [], [Track(level(0.5, 1))])
     with (
         open_media(path) as container,
-        pytest.raises(NoVideoStreamError, match=r"bark.wav: has no picture .*audio streams only"),
+        pytest.raises(
+            NoVideoStreamError, match=r"bark.wav: has no video stream .*audio streams only"
+        ),
     ):
         choose_video_stream(container, "bark.wav")
 
 
-def test_cover_art_is_not_a_picture(tmp_path: Path) -> None:
+def test_cover_art_is_not_a_video_stream(tmp_path: Path) -> None:
     cover = Picture(times_ms=[0], codec="mjpeg", pixel_format="yuvj420p", options={})
     path = write(tmp_path / "song.mp4", [cover], [Track(level(0.5, 1), codec="aac")])
     with open_media(path) as container:
         container.streams.video[0].disposition = container.streams.video[0].disposition.attached_pic
-        with pytest.raises(NoVideoStreamError, match="has no picture"):
+        with pytest.raises(NoVideoStreamError, match="has no video stream"):
             choose_video_stream(container, "song.mp4")
 
 

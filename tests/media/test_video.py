@@ -1,4 +1,4 @@
-"""The picture: order, times, orientation, colour, damage."""
+"""Video tracks: order, times, orientation, colour and damage of frames."""
 
 import re
 import sys
@@ -13,8 +13,7 @@ import pytest
 
 from avseg.errors import CorruptVideoError, EmptyVideoError, NotAVideoError, TruncatedVideoError
 from avseg.media.container import choose_video_stream, open_media
-from avseg.media.video import Orientation, ShownFrame, average_rate, to_rgb
-from avseg.media.video import Picture as Decoded
+from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
 from tests.media.videos import Picture, Track, cut, grey, level, overwrite, write
 
 LETTERS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
@@ -22,9 +21,9 @@ NOISE = Picture(times_ms=range(0, 12000, 40), noise=True)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Decoded]:
+def opened(path: Path) -> Iterator[VideoTrack]:
     with open_media(path) as container:
-        yield Decoded(container, choose_video_stream(container, path.name), path.name)
+        yield VideoTrack(container, choose_video_stream(container, path.name), path.name)
 
 
 def decode(path: Path) -> list[ShownFrame]:
@@ -67,7 +66,7 @@ def quarters(names: str) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("name", ["plain.mp4", "plain.mkv", "plain.ts", "plain.avi"])
 @pytest.mark.parametrize("b_frames", ["0", "3"])
-def test_frames_come_in_the_order_they_are_shown(tmp_path: Path, name: str, b_frames: str) -> None:
+def test_frames_are_in_presentation_order(tmp_path: Path, name: str, b_frames: str) -> None:
     options = {"preset": "medium", "bf": b_frames, "crf": "10"}
     frames = decode(write(tmp_path / name, [Picture(options=options)]))
     assert shades(frames) == pytest.approx([grey(index) for index in range(20)], abs=2)
@@ -87,13 +86,13 @@ def test_a_variable_rate_keeps_its_times(tmp_path: Path, name: str) -> None:
     assert [round(frame.end_s, 3) for frame in frames[:-1]] == starts(frames)[1:]
 
 
-def test_a_pause_in_the_picture_is_no_hole(tmp_path: Path) -> None:
+def test_a_still_frame_is_no_damage(tmp_path: Path) -> None:
     times_ms = [*range(0, 1000, 40), *range(9000, 10000, 40)]
     assert len(decode(write(tmp_path / "pause.mkv", [Picture(times_ms, noise=True)]))) == 50
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
-def test_a_picture_that_starts_late_keeps_its_clock(tmp_path: Path, name: str) -> None:
+def test_a_video_that_starts_late_keeps_its_times(tmp_path: Path, name: str) -> None:
     frames = decode(write(tmp_path / name, [Picture(times_ms=range(500, 2500, 100))]))
     assert starts(frames)[:2] == [0.5, 0.6]
 
@@ -109,7 +108,7 @@ def test_a_picture_that_starts_late_keeps_its_clock(tmp_path: Path, name: str) -
         (90, True, "WGBR", (64, 48, 3)),
     ],
 )
-def test_frames_are_turned_by_the_display_matrix(
+def test_frames_are_rotated_by_the_display_matrix(
     tmp_path: Path, rotation: int, mirrored: bool, expected: str, shape: tuple[int, int, int]
 ) -> None:
     drawn = Picture(rotation=rotation, mirrored=mirrored, drawing=quarters("RGBW"))
@@ -121,7 +120,7 @@ def test_frames_are_turned_by_the_display_matrix(
     assert rgb.flags.c_contiguous
 
 
-def test_a_turned_frame_is_scaled_to_its_displayed_size(tmp_path: Path) -> None:
+def test_a_rotated_frame_is_resized_to_its_displayed_size(tmp_path: Path) -> None:
     drawn = Picture(rotation=90, drawing=quarters("RGBW"))
     frame = decode(write(tmp_path / "turned.mp4", [drawn]))[0].frame
     rgb = to_rgb(frame, size=(32, 24))
@@ -150,7 +149,7 @@ def test_any_pixel_format_and_size_becomes_8_bit_rgb(
     assert rgb.mean() == pytest.approx(grey(12), abs=3)
 
 
-def test_the_colour_matrix_is_the_one_the_frame_names() -> None:
+def test_the_colour_matrix_is_the_one_that_the_frame_declares() -> None:
     colour = np.full((48, 64, 3), (200, 40, 90), np.uint8)
     stored = av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(
         format="yuv444p", dst_colorspace="ITU709"
@@ -158,20 +157,20 @@ def test_the_colour_matrix_is_the_one_the_frame_names() -> None:
     assert np.abs(to_rgb(stored).astype(int) - colour).max() <= 3
 
 
-def test_the_average_rate_is_the_containers(tmp_path: Path) -> None:
+def test_the_average_rate_is_that_of_the_container(tmp_path: Path) -> None:
     with open_media(write(tmp_path / "plain.mp4")) as container:
         assert average_rate(choose_video_stream(container, "plain.mp4")) == 10
 
 
-def test_an_mp4_whose_data_is_gone_says_how_many_frames_are_left(tmp_path: Path) -> None:
+def test_damage_of_an_mp4_reports_the_number_of_decoded_frames(tmp_path: Path) -> None:
     damage = damage_of(overwrite(write(tmp_path / "bad.mp4", [NOISE]), 0.05, 0.9))
     assert isinstance(damage, CorruptVideoError)
-    assert str(damage).startswith("bad.mp4: the picture is damaged: decoded ")
-    assert "of 300 frames" in str(damage)
+    assert str(damage).startswith("bad.mp4: the video stream is damaged: decoded ")
+    assert "of 300 announced frames" in str(damage)
 
 
 @pytest.mark.parametrize("name", ["bad.mkv", "bad.ts"])
-def test_a_hole_is_noticed_where_frames_are_not_counted(tmp_path: Path, name: str) -> None:
+def test_a_gap_is_detected_in_containers_without_a_frame_count(tmp_path: Path, name: str) -> None:
     options = {"preset": "veryfast", "g": "25"}
     noise = Picture(times_ms=range(0, 12000, 40), noise=True, options=options)
     damage = damage_of(overwrite(write(tmp_path / name, [noise]), 0.4, 0.6))
@@ -179,7 +178,7 @@ def test_a_hole_is_noticed_where_frames_are_not_counted(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", ["bad.mp4", "bad.mkv", "bad.ts"])
-def test_frames_that_the_decoder_patched_count_as_missing(tmp_path: Path, name: str) -> None:
+def test_frames_that_the_decoder_repaired_count_as_missing(tmp_path: Path, name: str) -> None:
     damage = damage_of(overwrite(write(tmp_path / name, [NOISE]), 0.05, 0.9, flips=400))
     assert isinstance(damage, CorruptVideoError | TruncatedVideoError)
     assert "of them damaged" in str(damage)
@@ -189,7 +188,7 @@ def test_a_few_lost_frames_are_logged(tmp_path: Path, caplog: pytest.LogCaptureF
     # In the last tenth of a second a couple of bytes: at most three frames suffer.
     path = overwrite(write(tmp_path / "scratch.ts", [NOISE]), 0.975, 0.98, flips=6)
     assert damage_of(path) is None
-    assert "scratch.ts: decoded 300 of 300 frames" in caplog.text
+    assert "scratch.ts: decoded 300 of 300 announced frames" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -200,7 +199,7 @@ def test_a_few_lost_frames_are_logged(tmp_path: Path, caplog: pytest.LogCaptureF
         ("cut.avi", None),
     ],
 )
-def test_a_file_that_ends_early_says_where(
+def test_damage_of_a_truncated_file_reports_its_end(
     tmp_path: Path, name: str, options: dict[str, str] | None
 ) -> None:
     damage = damage_of(cut(write(tmp_path / name, [NOISE], container_options=options), 0.4))
@@ -219,7 +218,7 @@ def test_a_video_stream_without_frames_is_empty(tmp_path: Path) -> None:
 def test_a_raw_stream_has_no_times(tmp_path: Path) -> None:
     damage = damage_of(write(tmp_path / "raw.h264"))
     assert isinstance(damage, NotAVideoError)
-    assert "put it into a container" in str(damage)
+    assert "store it in a container" in str(damage)
 
 
 def test_a_converted_frame_is_not_kept_in_memory(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder stands for the videos directly in it."""
+"""A folder stands for the video files directly in it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_a_folder_stands_for_its_video_files_by_name(tmp_path: Path) -> None:
     assert find_videos([tmp_path]) == [tmp_path / "a.mkv", tmp_path / "b.MP4"]
 
 
-def test_a_file_may_have_any_name_and_need_not_be_there(tmp_path: Path) -> None:
+def test_a_file_may_have_any_name_and_need_not_exist(tmp_path: Path) -> None:
     assert find_videos([tmp_path / "take.dat"]) == [tmp_path / "take.dat"]
 
 
@@ -29,7 +29,7 @@ def test_a_video_given_twice_counts_once(tmp_path: Path) -> None:
     assert find_videos([tmp_path / "b.mp4", tmp_path]) == [tmp_path / "b.mp4", tmp_path / "a.mp4"]
 
 
-def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_videos_raises(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(NotAVideoError, match=r"has no video directly in it \(.*\.mp4.*give"):
+    with pytest.raises(NotAVideoError, match=r"contains no video file \(.*\.mp4.*pass"):
         find_videos([tmp_path])

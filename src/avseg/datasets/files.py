@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avseg.errors import ClipError, DatasetError
-from avseg.media.audio import Sound
+from avseg.media.audio import AudioTrack
 from avseg.media.container import open_media, promised_end_s
 
 
@@ -159,7 +159,7 @@ def _decode_audio(path: Path, sample_rate: int, count: int) -> NDArray[np.float3
         with open_media(path) as container:
             if not container.streams.audio:
                 raise DatasetError(f"{path}: holds no sound; copy it again.")
-            sound = Sound(container, container.streams.audio[0], sample_rate, str(path))
+            sound = AudioTrack(container, container.streams.audio[0], sample_rate, str(path))
             audio = sound.read(0, count)
             damage = sound.damage()
     except ClipError as error:

@@ -1,4 +1,4 @@
-"""Masks to files: indexed PNG, COCO run lengths, an overlay video, a folder with all of them."""
+"""Masks written to files: indexed PNG, COCO run lengths, overlay video, result folder."""
 
 from avseg.export.overlay import OverlayReport, OverlayWriter, open_overlay, save_overlay
 from avseg.export.png import MaskWriter, save_mask, save_masks

@@ -1,8 +1,10 @@
-"""How a mask looks on a picture: what sounds is lit and outlined, the rest steps back.
+"""Drawing of masks on video frames: sounding objects are lit and outlined, the background darkened.
 
-Pictures are drawn on as they come from the decoder, in 8-bit Y'CbCr with halved chroma (I420).
-So a pixel that nothing is drawn on keeps its value, whatever the video's colour standard, and a
-picture costs half of what it would in RGB.
+Frames are drawn on in the decoder's own format, 8-bit Y'CbCr with chroma planes of half the height
+and width (I420). So a pixel that nothing is drawn on keeps its value exactly, whatever the colour
+standard of the video, and a frame needs half the memory of RGB.
+
+H x W is the size of a frame, h x w that of a region of it, in pixels.
 """
 
 from collections.abc import Sequence
@@ -14,14 +16,14 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 Plane = npt.NDArray[np.uint8]
-Map = npt.NDArray[np.float32]
-#: Rows and columns of a picture.
-Part = tuple[slice, slice]
+FloatPlane = npt.NDArray[np.float32]
+#: Rows and columns of a rectangular region of a frame.
+Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
 class Colour:
-    """A colour in limited-range Y'CbCr (BT.709): luma 16-235, chroma 16-240 around 128."""
+    """Colour in limited-range Y'CbCr (BT.709): luma in [16, 235], chroma in [16, 240]."""
 
     luma: float
     blue: float
@@ -30,6 +32,7 @@ class Colour:
     @classmethod
     def from_rgb(cls, red: int, green: int, blue: int) -> "Colour":
         """Convert from RGB in [0, 255]."""
+        # BT.709 weights. The divisors scale the colour differences to [-0.5, 0.5].
         luma = (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
         return cls(
             luma=16 + 219 * luma,
@@ -40,7 +43,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class Tint:
-    """The colours of one source: of the light on it and around it, and of its outline."""
+    """Colours of one source: the glow in and around its mask, and its outline."""
 
     light: Colour
     line: Colour
@@ -52,8 +55,9 @@ EDGE = Colour.from_rgb(30, 16, 0)
 TRACK = Colour.from_rgb(24, 24, 28)
 PAST = Colour.from_rgb(120, 120, 128)
 
-#: Of source 1, 2, ..., and again from the first; what sounds without a name has the first. Told
-#: apart by most colour-blind eyes too (after Okabe and Ito), and bright enough to light a picture.
+#: Colours of source 1, 2, ..., repeated after the last. Without named sources the first is used.
+#: Based on the palette of Okabe and Ito, which most colour-blind people can distinguish, but
+#: brighter, so that the glow is visible.
 TINTS = (
     Tint(LIGHT, Colour.from_rgb(255, 226, 130)),
     Tint(Colour.from_rgb(70, 180, 255), Colour.from_rgb(160, 218, 255)),
@@ -65,24 +69,24 @@ TINTS = (
     Tint(Colour.from_rgb(235, 235, 245), Colour.from_rgb(255, 255, 255)),
 )
 
-#: How much of each colour covers the picture where it is strongest.
+#: Largest opacity of each layer.
 SHADE_OPACITY = 0.45
 LIGHT_OPACITY = 0.12
 GLOW_OPACITY = 0.55
-#: How far the light of a mask reaches, as the standard deviation of a blur, in 360ths of the
-#: picture's shorter side.
+#: Standard deviation of the blur that gives the glow, in 1/360 of the shorter side of the frame.
 GLOW_RADIUS = 14
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """One I420 picture of even height H and width W, to be drawn on in place.
+    """One I420 frame of even height H and width W that is drawn on in place.
 
     Attributes:
-        luma: (H, W) uint8.
-        blue: Blue-difference chroma, (H / 2, W / 2) uint8.
-        red: Red-difference chroma, (H / 2, W / 2) uint8.
-        packed: The memory the three share, one after the other, (H * 3 / 2, W) uint8.
+        luma: Luma plane, (H, W) uint8.
+        blue: Blue-difference chroma plane, (H / 2, W / 2) uint8.
+        red: Red-difference chroma plane, (H / 2, W / 2) uint8.
+        packed: Memory of the three planes, one after the other, (H * 3 / 2, W) uint8; PyAV takes
+            frames in this form.
     """
 
     luma: Plane
@@ -92,7 +96,7 @@ class Canvas:
 
     @classmethod
     def blank(cls, height: int, width: int) -> "Canvas":
-        """Make room for a picture of even height and width, in pixels."""
+        """Allocate a frame of even height and width, in pixels."""
         pixels, chroma = height * width, height * width // 4
         memory = np.empty(pixels + 2 * chroma, dtype=np.uint8)
         half = (height // 2, width // 2)
@@ -104,61 +108,67 @@ class Canvas:
         )
 
 
-class Overprint:
-    """Layers of colour flattened into a gain and an offset for each pixel of a part of a picture.
+class FlatLayers:
+    """Colour layers combined to one gain and one offset per pixel of a region.
+
+    Drawing any number of layers is then one multiplication and one addition per pixel.
 
     Args:
-        layers: How much of which colour lies where, (h, w) in [0, 1], from the bottom up; h and w
+        layers: Opacity in [0, 1], (h, w), and colour of each layer, from bottom to top; h and w are
             even.
     """
 
-    def __init__(self, layers: Sequence[tuple[Map, Colour]]) -> None:
+    def __init__(self, layers: Sequence[tuple[FloatPlane, Colour]]) -> None:
         halved = [(_halve(opacity), colour) for opacity, colour in layers]
         self._luma = _flatten([(opacity, colour.luma) for opacity, colour in layers])
         self._blue = _flatten([(opacity, colour.blue) for opacity, colour in halved])
         self._red = _flatten([(opacity, colour.red) for opacity, colour in halved])
 
-    def draw(self, canvas: Canvas, part: Part) -> None:
-        """Draw the layers on a part of a picture, in place.
+    def draw(self, canvas: Canvas, region: Region) -> None:
+        """Draw the layers on a region of a frame, in place.
 
         Args:
-            canvas: What to draw on.
-            part: Rows and columns, of the layers' size, with even bounds.
+            canvas: The frame.
+            region: Rows and columns, (h, w) in size, with even bounds.
         """
-        half = _chroma(part)
-        canvas.luma[part] = _blend(canvas.luma[part], *self._luma)
+        half = _chroma(region)
+        canvas.luma[region] = _blend(canvas.luma[region], *self._luma)
         canvas.blue[half] = _blend(canvas.blue[half], *self._blue)
         canvas.red[half] = _blend(canvas.red[half], *self._red)
 
 
 def tint_of(number: int) -> Tint:
-    """Return the colours of a source by its number, from 1."""
+    """Return the colours of the source with a number, counted from 1."""
     return TINTS[(number - 1) % len(TINTS)]
 
 
-class Look:
-    """The masks of one frame, ready to be drawn on any number of pictures.
+class MaskDrawing:
+    """Masks of one segmented frame, prepared for drawing on any number of video frames.
 
-    The layers are flattened into a gain and an offset for each pixel, so that drawing is one
-    multiplication and one addition, however many pictures show the same masks. Out of reach of the
-    masks there is only shade, the same for every pixel.
+    At a low segmentation rate many video frames show the same masks, so everything that depends on
+    the masks only is computed once. Far from the masks there is only the shade, which is the same
+    for every pixel.
 
     Args:
-        labels: The sounding objects, (H, W) bool, or the number of each, uint8; H and W even.
+        labels: Mask of the sounding objects, (H, W) bool, or the number of the source of each
+            pixel, (H, W) uint8; H and W are even.
     """
 
     def __init__(self, labels: npt.NDArray[np.bool_ | np.uint8]) -> None:
-        # Widths follow the picture's size, so that the look is the same in any resolution.
+        # Line widths scale with the frame, so that overlays look alike at any resolution.
         unit = max(1.0, min(labels.shape) / 360)
-        self._near = _near(labels, reach=round(3 * GLOW_RADIUS * unit))
-        self._print = Overprint(_layers(labels[self._near].astype(np.uint8), unit))
+        # Beyond three standard deviations the glow is below one grey level.
+        self._near = _bounds(labels, margin=round(3 * GLOW_RADIUS * unit))
+        self._flat = FlatLayers(_layers(labels[self._near].astype(np.uint8), unit))
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw the masks on a picture of their size, in place.
+        """Draw the masks on a frame of their size, in place.
 
         Args:
-            canvas: What to draw on.
+            canvas: The frame.
         """
+        # Shade the whole frame by table look-up, restore the region near the masks, and draw the
+        # layers there, which include its shade.
         half = _chroma(self._near)
         for plane, near, shade in (
             (canvas.luma, self._near, SHADE.luma),
@@ -168,11 +178,11 @@ class Look:
             nearby = plane[near].copy()
             np.take(_shaded(shade), plane, out=plane)
             plane[near] = nearby
-        self._print.draw(canvas, self._near)
+        self._flat.draw(canvas, self._near)
 
 
-def _layers(labels: Plane, unit: float) -> list[tuple[Map, Colour]]:
-    """Return how much of which colour lies where, from the bottom up."""
+def _layers(labels: Plane, unit: float) -> list[tuple[FloatPlane, Colour]]:
+    """Return opacity and colour of all layers, from bottom to top."""
     numbers = np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1
     solids = [
         Image.fromarray((labels == number).astype(np.uint8) * np.uint8(255)) for number in numbers
@@ -191,15 +201,15 @@ def _layers(labels: Plane, unit: float) -> list[tuple[Map, Colour]]:
 
 
 class Timeline:
-    """A thin strip along the bottom edge: how far the video is, and where something sounded.
+    """Progress bar along the bottom edge that also shows when an object was sounding.
 
     Args:
-        height: Of the picture, in pixels, even.
-        width: Of the picture, in pixels, even.
+        height: Height of the frames, in pixels, even.
+        width: Width of the frames, in pixels, even.
     """
 
     _TO_COME, _SILENT, _SOUNDING = range(3)
-    #: Luma and chroma of each state of a column, (3, 3).
+    #: Luma and both chroma values of each state of a column, (3, 3).
     _COLOURS = np.array([astuple(TRACK), astuple(PAST), astuple(LIGHT)]).round().astype(np.uint8)
 
     def __init__(self, height: int, width: int) -> None:
@@ -208,11 +218,11 @@ class Timeline:
         self._reached = 0
 
     def advance(self, progress: float, sounding: bool) -> None:
-        """Go on to the picture that is shown next.
+        """Extend the bar to the next frame.
 
         Args:
-            progress: Where the picture lies in the video, from 0 at its start to 1 at its end.
-            sounding: Whether an object is lit in it.
+            progress: Position of the frame in the video, from 0 (start) to 1 (end).
+            sounding: Whether the frame has a mask.
         """
         reached = round(min(max(progress, 0.0), 1.0) * len(self._columns))
         passed = slice(self._reached, max(reached, self._reached))
@@ -220,10 +230,10 @@ class Timeline:
         self._reached = passed.stop
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw the strip on a picture, in place.
+        """Draw the bar on a frame, in place.
 
         Args:
-            canvas: Of the size the strip was laid out for.
+            canvas: Frame of the height and width given at construction.
         """
         rows, half_rows = self._thickness, self._thickness // 2
         half_columns = self._columns[::2]
@@ -232,57 +242,57 @@ class Timeline:
         canvas.red[-half_rows:] = self._COLOURS[half_columns, 2]
 
 
-def _chroma(part: Part) -> Part:
-    """Return the rows and columns of a part in planes of half the size."""
-    rows, columns = (slice(side.start // 2, side.stop // 2) for side in part)
+def _chroma(region: Region) -> Region:
+    """Return a region in the chroma planes, which have half the height and width."""
+    rows, columns = (slice(side.start // 2, side.stop // 2) for side in region)
     return rows, columns
 
 
-def _near(mask: npt.NDArray[np.bool_ | np.uint8], reach: int) -> Part:
-    """Return the rows and columns, even, that hold a mask and what is within its reach."""
+def _bounds(mask: npt.NDArray[np.bool_ | np.uint8], margin: int) -> Region:
+    """Return the bounding box of a mask, enlarged by a margin and to even bounds."""
     sides = []
     for axis, length in enumerate(mask.shape):
         where = np.flatnonzero(mask.any(axis=1 - axis))
         if not len(where):
             return slice(0, 0), slice(0, 0)
-        first, last = max(0, where[0] - reach), min(length, where[-1] + 1 + reach)
+        first, last = max(0, where[0] - margin), min(length, where[-1] + 1 + margin)
         sides.append(slice(int(first) // 2 * 2, -(-int(last) // 2) * 2))
     return sides[0], sides[1]
 
 
 @cache
 def _shaded(value: float) -> Plane:
-    """Return what becomes of each value of a plane under the shade alone, (256,) uint8."""
+    """Return a look-up table that applies the shade to each value of a plane, (256,) uint8."""
     gain, offset = _flatten([(np.full(256, SHADE_OPACITY, np.float32), value)])
     return _blend(np.arange(256, dtype=np.uint8), gain, offset)
 
 
-def _blurred(solid: Image.Image, radius: float) -> Map:
+def _blurred(solid: Image.Image, radius: float) -> FloatPlane:
     blurred = solid.filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(blurred, dtype=np.float32) / np.float32(255)
 
 
-def _contour(soft: Map) -> Map:
-    # 1 where a softened mask crosses one half, falling to 0 on either side.
-    line: Map = np.clip(1.6 - 3.2 * np.abs(soft - 0.5), 0, 1)
+def _contour(soft: FloatPlane) -> FloatPlane:
+    # 1 where a blurred mask crosses 0.5, that is on its outline, and linearly to 0 on both sides.
+    line: FloatPlane = np.clip(1.6 - 3.2 * np.abs(soft - 0.5), 0, 1)
     return line
 
 
-def _halve(opacity: Map) -> Map:
+def _halve(opacity: FloatPlane) -> FloatPlane:
     height, width = opacity.shape
-    halved: Map = opacity.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+    halved: FloatPlane = opacity.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
     return halved
 
 
-def _flatten(layers: Sequence[tuple[Map, float]]) -> tuple[Map, Map]:
-    gain: Map = np.ones_like(layers[0][0])
-    offset: Map = np.zeros_like(gain)
-    for opacity, value in layers:  # from the bottom up
+def _flatten(layers: Sequence[tuple[FloatPlane, float]]) -> tuple[FloatPlane, FloatPlane]:
+    gain: FloatPlane = np.ones_like(layers[0][0])
+    offset: FloatPlane = np.zeros_like(gain)
+    for opacity, value in layers:  # alpha compositing, from bottom to top
         gain *= 1 - opacity
         offset *= 1 - opacity
         offset += opacity * np.float32(value)
-    return gain, offset + np.float32(0.5)  # the half rounds when the sum is cut to uint8
+    return gain, offset + np.float32(0.5)  # + 0.5: the conversion to uint8 truncates
 
 
-def _blend(plane: Plane, gain: Map, offset: Map) -> Plane:
+def _blend(plane: Plane, gain: FloatPlane, offset: FloatPlane) -> Plane:
     return (plane * gain + offset).astype(np.uint8)

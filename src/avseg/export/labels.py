@@ -1,4 +1,4 @@
-"""Named sources in one picture: each pixel holds the number of the source that is there."""
+"""Label maps of named sources: each pixel has the number of the source that it belongs to."""
 
 from collections.abc import Iterator
 
@@ -8,40 +8,40 @@ import numpy.typing as npt
 from avseg.errors import OutputError
 from avseg.types import NamedSource, Segmentation
 
-#: Number of what sounds where sources have no names.
+#: Number of all sounding objects if the sources have no names.
 SOUNDING = 1
-#: How many sources an 8-bit picture can number.
+#: Largest number of sources in an 8-bit label map.
 MAX_SOURCES = 255
 
 Labels = npt.NDArray[np.uint8]
 
 
 class SourceNumbers:
-    """Numbers the sources of one video 1, 2, ... in the order in which they are first marked.
+    """Assigns the numbers 1, 2, ... to the sources of a video in order of their first mask.
 
-    Of those first marked in the same frame, the one with the better score comes first. Chunks give
-    the same numbers as the whole.
+    Sources that first have a mask in the same frame are ordered by descending score. The numbers do
+    not depend on how the video is divided into chunks.
 
     Attributes:
-        of: The number of each source seen so far, by its name.
+        by_name: Number of each source that had a mask so far.
     """
 
     def __init__(self) -> None:
-        self.of: dict[str, int] = {}
+        self.by_name: dict[str, int] = {}
 
     def label(self, segmentation: Segmentation) -> Iterator[tuple[Labels, list[NamedSource]]]:
-        """Go through the next chunk frame by frame.
+        """Compute the label map of each frame of the next chunk.
 
         Args:
-            segmentation: The frames that follow those labelled so far.
+            segmentation: Frames that follow those labelled so far.
 
         Yields:
-            For each frame its labels, (H, W) uint8, 0 where nothing sounds, and where two sources
-            overlap the number of the one with the better score; and the sources marked in it, the
-            better score first. Without names all that sounds is 1.
+            Label map of each frame, (H, W) uint8, 0 for the background; and the sources with a mask
+            in the frame, by descending score. Where sources overlap, the label is that of the
+            highest score. Without named sources all sounding objects have the label 1.
 
         Raises:
-            OutputError: If the video has more sources than 8 bits can number.
+            OutputError: If the video has more sources than an 8-bit label map can number.
         """
         for k, mask in enumerate(segmentation.masks):
             if segmentation.sources is None:
@@ -52,14 +52,15 @@ class SourceNumbers:
             labels = np.zeros(mask.shape, np.uint8)
             for source in marked:
                 self._number(source.name, segmentation.origin)
+            # The highest score last, so that it overwrites the others.
             for source in reversed(marked):
-                labels[source.masks[k]] = self.of[source.name]
+                labels[source.masks[k]] = self.by_name[source.name]
             yield labels, marked
 
     def _number(self, name: str, video: str) -> None:
-        if len(self.of) == MAX_SOURCES and name not in self.of:
+        if len(self.by_name) == MAX_SOURCES and name not in self.by_name:
             raise OutputError(
-                f"{video}: {name!r} is its source number {MAX_SOURCES + 1}, and mask files number "
-                f"at most {MAX_SOURCES}; use a vocabulary with fewer names."
+                f"{video}: {name!r} is source number {MAX_SOURCES + 1} of this video; mask files "
+                f"can number at most {MAX_SOURCES}. Use a vocabulary with fewer names."
             )
-        self.of.setdefault(name, len(self.of) + 1)
+        self.by_name.setdefault(name, len(self.by_name) + 1)

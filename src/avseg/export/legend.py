@@ -1,4 +1,4 @@
-"""The names of what sounds, each beside its colour, in the top left corner of a picture."""
+"""Legend of the named sources and their colours, in the top left corner of a frame."""
 
 from collections.abc import Mapping
 
@@ -6,34 +6,34 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from avseg.export.drawing import SHADE, Canvas, Colour, Map, Overprint, tint_of
+from avseg.export.drawing import SHADE, Canvas, Colour, FlatLayers, FloatPlane, tint_of
 
 INK = Colour.from_rgb(245, 245, 250)
 PANEL_OPACITY = 0.6
-#: Height of the letters as a share of the picture's shorter side, and at least, in pixels.
-LETTER_SHARE = 1 / 28
-LEAST_LETTER = 9
+#: Font size as a share of the shorter side of the frame, and its minimum in pixels.
+FONT_SHARE = 1 / 28
+MIN_FONT_SIZE = 9
 
 Box = tuple[int, int, int, int]
 
 
 class Legend:
-    """A panel that is drawn on any number of pictures; what does not fit into them is cut off.
+    """Panel with the names of sources, drawn on any number of frames and cropped to their size.
 
     Args:
-        names: Names by their source's number, which gives their colour; at least one.
-        height: Of the picture, in pixels, even.
-        width: Of the picture, in pixels, even.
+        names: Name of each source by its number, which selects the colour; at least one.
+        height: Height of the frames, in pixels, even.
+        width: Width of the frames, in pixels, even.
 
     Attributes:
-        names: As given.
+        names: The given names, sorted by number.
     """
 
     def __init__(self, names: Mapping[int, str], height: int, width: int) -> None:
         self.names = dict(sorted(names.items()))
-        letter = max(LEAST_LETTER, round(min(height, width) * LETTER_SHARE))
-        font = ImageFont.load_default(letter)
-        margin, row, swatch = letter // 2, round(1.5 * letter), round(0.8 * letter)
+        font_size = max(MIN_FONT_SIZE, round(min(height, width) * FONT_SHARE))
+        font = ImageFont.load_default(font_size)
+        margin, row, swatch = font_size // 2, round(1.5 * font_size), round(0.8 * font_size)
         longest = max(font.getlength(name) for name in names.values())
         size = (
             min(height, _even(len(names) * row + 2 * margin)),
@@ -50,19 +50,19 @@ class Legend:
             draw.text((2 * margin + swatch, middle), name, fill=255, font=font, anchor="lm")
         layers.append((np.asarray(ink, dtype=np.float32) / np.float32(255), INK))
         self._size = size
-        self._print = Overprint(layers)
+        self._flat = FlatLayers(layers)
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw the panel on a picture of the size it was laid out for, in place.
+        """Draw the panel on a frame, in place.
 
         Args:
-            canvas: What to draw on.
+            canvas: Frame of the height and width given at construction.
         """
         height, width = self._size
-        self._print.draw(canvas, (slice(0, height), slice(0, width)))
+        self._flat.draw(canvas, (slice(0, height), slice(0, width)))
 
 
-def _filled(size: tuple[int, int], box: Box) -> Map:
+def _filled(size: tuple[int, int], box: Box) -> FloatPlane:
     left, top, right, bottom = box
     filled: npt.NDArray[np.float32] = np.zeros(size, np.float32)
     filled[top:bottom, left:right] = 1

@@ -1,7 +1,7 @@
-"""Masks drawn on the video they were made from, with its times and its sound.
+"""Overlay video: masks drawn on their video, with its original timing and audio.
 
-The video is read a second time, in step with the segmentation, so that a video of any length
-passes through in the memory of a few pictures.
+The video is read a second time, in step with the segmentation, so that the memory does not grow
+with its length.
 """
 
 from collections.abc import Iterator
@@ -21,26 +21,27 @@ from av.video.stream import VideoStream
 
 from avseg.atomic import replace_when_complete
 from avseg.errors import OutputError
-from avseg.export.drawing import Canvas, Look, Timeline
+from avseg.export.drawing import Canvas, MaskDrawing, Timeline
 from avseg.export.labels import SourceNumbers
 from avseg.export.legend import Legend
 from avseg.export.soundtrack import open_soundtrack
 from avseg.media import probe
 from avseg.media.container import choose_audio_stream, choose_video_stream, open_media
-from avseg.media.video import Orientation, Picture, ShownFrame
+from avseg.media.video import Orientation, ShownFrame, VideoTrack
 from avseg.types import Segmentation, VideoInfo
 
+#: Options of x264: visually close to the original, with a fast preset.
 _ENCODER_OPTIONS = {"crf": "20", "preset": "veryfast"}
 
 
 @dataclass(frozen=True)
 class OverlayReport:
-    """What went into an overlay.
+    """Facts about a written overlay.
 
     Attributes:
-        path: The file.
-        frame_count: How many pictures it has.
-        sound: What happened to the sound: "copied (aac)", "encoded anew (ac3 to aac)" or "none".
+        path: Path of the file.
+        frame_count: Number of its frames.
+        sound: How the audio was transferred: "copied (aac)", "encoded anew (ac3 to aac)" or "none".
     """
 
     path: Path
@@ -49,18 +50,18 @@ class OverlayReport:
 
 
 def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
-    """Draw a segmentation on the video it was made from.
+    """Draw a segmentation on its video and write the result as an mp4 file.
 
     Args:
-        segmentation: Masks of the whole video; `segmentation.origin` is read again.
+        segmentation: Masks of the whole video; the video at `segmentation.origin` is read again.
         path: The mp4 file to write; it appears when it is complete.
 
     Returns:
-        What went into the file.
+        Facts about the written file.
 
     Raises:
-        ClipError: If the source cannot be read (any more).
-        OutputError: If the masks do not belong to the source, or the file cannot be written.
+        ClipError: If the video cannot be read any more.
+        OutputError: If the masks do not fit the video, or the file cannot be written.
     """
     path = Path(path)
     with open_overlay(probe(segmentation.origin), path) as writer:
@@ -70,110 +71,119 @@ def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
 
 @contextmanager
 def open_overlay(video: VideoInfo, path: Path) -> Iterator["OverlayWriter"]:
-    """Begin an overlay that is written chunk after chunk.
+    """Open an overlay for writing chunk by chunk.
 
     Args:
-        video: The video that is being segmented.
-        path: The mp4 file to write; it appears when the block ends, and not if it raises.
+        video: Metadata of the video that is being segmented.
+        path: The mp4 file to write; it appears at the end of the block, unless the block raises.
 
     Yields:
-        The writer, to be given every chunk in order.
+        The writer; every chunk must be passed to it in order.
 
     Raises:
-        ClipError: If the video cannot be read (any more).
+        ClipError: If the video cannot be read any more.
         OutputError: If the file cannot be written.
     """
     with replace_when_complete(path) as partial, ExitStack() as stack:
-        # The picture and the sound are read apart, each through its own opening of the file.
-        picture, sound = (stack.enter_context(open_media(video.path)) for _ in range(2))
+        # Video and audio are read through a file handle of their own, as in `media.clip`.
+        video_input, audio_input = (stack.enter_context(open_media(video.path)) for _ in range(2))
         with _explained(path):
             options = {"movflags": "faststart"}
             output = stack.enter_context(av.open(str(partial), "w", format="mp4", options=options))
-            writer = OverlayWriter(picture, sound, output, video)
+            writer = OverlayWriter(video_input, audio_input, output, video)
         yield writer
         writer.finish()
 
 
 class OverlayWriter:
-    """Draws masks on their video, chunk after chunk; made by `open_overlay`.
+    """Draws masks on their video, chunk by chunk; created by `open_overlay`.
 
-    A picture shows the mask whose time is nearest to its own: at the video's full rate its own
-    mask; at 1 fps the mask changes half-way between two segmented frames. Every picture of the
-    video is in the overlay at its own time, upright if the video is stored rotated, with one
-    more row or column where height or width are odd (h264 needs even ones). Named sources have a
-    colour each, and a legend in the corner names those that are marked.
+    A video frame shows the mask whose time is nearest to its own: at the full rate of the video its
+    own mask; at 1 fps the mask changes half-way between two segmented frames. Every frame of the
+    video is in the overlay at its original time, and upright if the video is stored rotated. An odd
+    height or width is padded by one row or column, because h264 needs even sizes. Each named source
+    has its own colour, and a legend lists the sources with a mask.
 
     Args:
-        picture: The original, opened for its picture alone.
-        sound: The original, opened once more for its sound alone.
-        output: The file being written.
-        video: Facts about the original.
+        video_input: The original file, opened for its video only.
+        audio_input: The original file, opened again for its audio only.
+        output: The file to write.
+        video: Metadata of the original file.
 
     Attributes:
-        frame_count: How many pictures have been written.
-        sound: What happens to the sound, as in `OverlayReport`.
+        frame_count: Number of frames written so far.
+        sound: How the audio is transferred, as in `OverlayReport`.
     """
 
     def __init__(
         self,
-        picture: InputContainer,
-        sound: InputContainer,
+        video_input: InputContainer,
+        audio_input: InputContainer,
         output: OutputContainer,
         video: VideoInfo,
     ) -> None:
         self._video, self._output = video, output
-        source = choose_video_stream(picture, video.path)
-        self._shown = Picture(picture, source, video.path).shown_frames()
-        # The source's own ticks, so that every picture keeps its time to the tick.
-        self._ticks = cast("Fraction", source.time_base)  # None for no stream of an open file
+        stream = choose_video_stream(video_input, video.path)
+        self._shown = VideoTrack(video_input, stream, video.path).shown_frames()
+        # The time base of the original, so that every frame keeps its exact timestamp. It is None
+        # only for streams of a closed file.
+        self._time_base = cast("Fraction", stream.time_base)
         self._next: ShownFrame | None = None
         self._canvas = Canvas.blank(video.height + video.height % 2, video.width + video.width % 2)
         self._timeline = Timeline(*self._canvas.luma.shape)
-        self._encoder = _add_h264(output, source, self._canvas, video)
-        self._encoder.codec_context.time_base = self._ticks
-        self._soundtrack = open_soundtrack(output, sound, _sound_stream(sound, video))
+        self._encoder = _add_h264(output, stream, self._canvas, video)
+        self._encoder.codec_context.time_base = self._time_base
+        self._soundtrack = open_soundtrack(output, audio_input, _audio_stream(audio_input, video))
         self._mask_time_s = -inf
-        self._look: Look | None = None
+        self._mask_drawing: MaskDrawing | None = None
         self._numbers = SourceNumbers()
         self._legend: Legend | None = None
         self.frame_count = 0
         self.sound = self._soundtrack.description
 
     def write(self, segmentation: Segmentation) -> None:
-        """Add the next chunk, and draw the pictures whose mask it decides.
+        """Draw the video frames whose nearest mask is known with the next chunk.
 
         Args:
-            segmentation: The masks that follow those written so far.
+            segmentation: Masks that follow those written so far.
 
         Raises:
-            OutputError: If the masks do not have the video's size or do not come in order, or
-                the file cannot be written.
+            OutputError: If the masks do not have the size of the video, are not in order, or the
+                file cannot be written.
         """
         self._check(segmentation)
-        room = ((0, self._video.height % 2), (0, self._video.width % 2))
+        padding = ((0, self._video.height % 2), (0, self._video.width % 2))
         frames = self._numbers.label(segmentation)
         for time, (labels, marked) in zip(segmentation.frame_times, frames, strict=True):
+            # The current mask is the nearest one up to the middle between it and the next.
             self._draw_until((self._mask_time_s + float(time)) / 2)
             self._mask_time_s = float(time)
-            self._look = Look(np.pad(labels, room, mode="edge")) if labels.any() else None
-            self._name({self._numbers.of[source.name]: source.name for source in marked})
+            self._mask_drawing = (
+                MaskDrawing(np.pad(labels, padding, mode="edge")) if labels.any() else None
+            )
+            self._update_legend(
+                {self._numbers.by_name[source.name]: source.name for source in marked}
+            )
 
     def finish(self) -> None:
-        """Draw the pictures that are left with the last mask, and complete the file.
+        """Draw the remaining video frames with the last mask, and complete the file.
 
         Raises:
-            OutputError: If there is no picture, or the file cannot be written.
+            OutputError: If the video has no frame, or the file cannot be written.
         """
         self._draw_until(inf)
         if self.frame_count == 0:
-            raise OutputError(f"{self._video.path}: no picture could be read, so none was drawn.")
+            raise OutputError(
+                f"{self._video.path}: no frame could be read, so the overlay is empty; check the "
+                "file with a player."
+            )
         with _explained(self._video.path):
             self._soundtrack.finish()
             self._output.mux(self._encoder.encode(None))
             self._output.close()
 
-    def _name(self, names: dict[int, str]) -> None:
-        """Make the legend of the marked sources, unless it is the same as before."""
+    def _update_legend(self, names: dict[int, str]) -> None:
+        """Create the legend of the sources with a mask, unless they are the same as before."""
         if not names:
             self._legend = None
         elif self._legend is None or self._legend.names != names:
@@ -183,13 +193,13 @@ class OverlayWriter:
         expected, size = (self._video.height, self._video.width), segmentation.masks.shape[1:]
         if size != expected:
             raise OutputError(
-                f"{self._video.path}: its pictures are {expected} (height, width), the masks "
-                f"{size}; were they made from another video?"
+                f"{self._video.path}: its frames have (height, width) {expected}, the masks "
+                f"{size}; pass the segmentation of this video."
             )
         times = segmentation.frame_times
         if len(times) and times[0] < self._mask_time_s:
             raise OutputError(
-                f"{self._video.path}: masks at {times[0]:.3f} s came after those at "
+                f"{self._video.path}: masks at {times[0]:.3f} s were written after masks at "
                 f"{self._mask_time_s:.3f} s; write the chunks in order, each once."
             )
 
@@ -204,32 +214,33 @@ class OverlayWriter:
 
     def _draw(self, shown: ShownFrame) -> None:
         _copy_upright(shown.frame, self._video, self._canvas)
-        if self._look is not None:
-            self._look.draw(self._canvas)
+        if self._mask_drawing is not None:
+            self._mask_drawing.draw(self._canvas)
         if self._legend is not None:
             self._legend.draw(self._canvas)
         progress = (shown.end_s - self._video.start_s) / self._video.duration_s
-        self._timeline.advance(progress, sounding=self._look is not None)
+        self._timeline.advance(progress, sounding=self._mask_drawing is not None)
         self._timeline.draw(self._canvas)
         drawn = av.VideoFrame.from_ndarray(self._canvas.packed, format="yuv420p")
-        drawn.pts, drawn.time_base = round(shown.start_s / self._ticks), self._ticks
+        drawn.pts, drawn.time_base = round(shown.start_s / self._time_base), self._time_base
         self._output.mux(self._encoder.encode(drawn))
         self.frame_count += 1
 
 
-def _sound_stream(sound: InputContainer, video: VideoInfo) -> AudioStream | None:
-    return choose_audio_stream(sound, choose_video_stream(sound, video.path))
+def _audio_stream(container: InputContainer, video: VideoInfo) -> AudioStream | None:
+    return choose_audio_stream(container, choose_video_stream(container, video.path))
 
 
 def _add_h264(
-    output: OutputContainer, source: VideoStream, canvas: Canvas, video: VideoInfo
+    output: OutputContainer, original: VideoStream, canvas: Canvas, video: VideoInfo
 ) -> VideoStream:
-    rate = source.average_rate or Fraction(video.average_rate).limit_denominator(1001)
+    """Add an h264 stream with the aspect ratio and colour description of the original."""
+    rate = original.average_rate or Fraction(video.average_rate).limit_denominator(1001)
     stream = output.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
-    encoder, decoder = stream.codec_context, source.codec_context
+    encoder, decoder = stream.codec_context, original.codec_context
     encoder.height, encoder.width = canvas.luma.shape
     encoder.pix_fmt = "yuv420p"
-    aspect = source.sample_aspect_ratio  # of one pixel, as stored
+    aspect = original.sample_aspect_ratio  # width / height of one stored pixel
     if aspect:
         encoder.sample_aspect_ratio = 1 / aspect if video.rotation % 180 else aspect
     encoder.colorspace = decoder.colorspace
@@ -240,15 +251,16 @@ def _add_h264(
 
 
 def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> None:
-    """Put a decoded picture on the canvas: 8 bits, limited range, upright, even sides."""
+    """Copy a decoded frame to the canvas: 8 bits, limited range, upright, padded to even sides."""
     orientation = Orientation.of(frame)
     height, width = orientation.size(video.height, video.width)
     i420 = frame.reformat(
-        width=width,  # a stream may change its size on the way
+        width=width,  # a stream may change its size
         height=height,
         format="yuv420p",
         dst_color_range=ColorRange.MPEG if frame.color_range == ColorRange.JPEG else None,
     )
+    # Rows of a decoded plane are padded to `line_size` bytes.
     for plane, target in zip(i420.planes, (canvas.luma, canvas.blue, canvas.red), strict=True):
         # Planes are buffers, though PyAV's type stubs do not say so.
         memory = np.frombuffer(cast("memoryview", plane), dtype=np.uint8)
@@ -266,6 +278,6 @@ def _explained(path: str | Path) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise OutputError(
-            f"{path}: the overlay cannot be made ({error.strerror}); is the disk full? Without an "
-            "overlay the masks can still be written."
+            f"{path}: the overlay cannot be written ({error.strerror}). Free disk space, or write "
+            "the masks without an overlay."
         ) from error

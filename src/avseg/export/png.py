@@ -1,4 +1,4 @@
-"""Masks as indexed PNG files in the palette of DAVIS, the form video segmentation tools read."""
+"""Masks as indexed PNG files with the palette of DAVIS, a common form in video segmentation."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ from avseg.types import Segmentation
 
 
 def davis_palette() -> bytes:
-    """Make the colours of DAVIS (and PASCAL VOC): black, dark red, dark green, olive, ...
+    """Compute the palette of DAVIS and PASCAL VOC: black, dark red, dark green, olive, ...
 
-    The bits of an index are dealt to red, green and blue in turn, and the first to arrive become
-    the highest bits of the colour, so that near indices get far colours.
+    The bits of an index are distributed to red, green and blue in turn, lowest bits first, and fill
+    each channel from its highest bit. So similar indices get clearly different colours.
 
     Returns:
         Red, green and blue of 256 indices, 768 bytes.
@@ -34,17 +34,17 @@ _PALETTE = davis_palette()
 
 
 class MaskWriter:
-    """Writes masks as `000000.png`, `000001.png`, ... chunk after chunk, one in memory at a time.
+    """Writes masks as `000000.png`, `000001.png`, ..., one in memory at a time.
 
-    What sounds is 1, or with named sources 1, 2, ... in the order in which they are first marked,
-    and everything else 0. The files carry no times and no names; those are in the segmentation and
-    in `result.json`.
+    The background is 0. Sounding objects are 1, or with named sources 1, 2, ... in order of their
+    first mask. The files have no times and no names; those are in the segmentation and in
+    `result.json`.
 
     Args:
-        folder: Where the files go; made if it is not there.
+        folder: Folder of the files; created if it does not exist.
 
     Raises:
-        OutputError: If the folder cannot be made.
+        OutputError: If the folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,18 +55,18 @@ class MaskWriter:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"{folder}: the folder for masks cannot be made ({error.strerror}); "
+                f"{folder}: the folder for masks cannot be created ({error.strerror}); "
                 "choose an output folder that can be written to."
             ) from error
 
     def write(self, segmentation: Segmentation) -> None:
-        """Add the next chunk.
+        """Write the masks of the next chunk.
 
         Args:
-            segmentation: The masks that follow those written so far.
+            segmentation: Masks that follow those written so far.
 
         Raises:
-            OutputError: If a file cannot be written, or there are more sources than colours.
+            OutputError: If a file cannot be written, or there are more than 255 sources.
         """
         for labels, _ in self._numbers.label(segmentation):
             path = self.folder / f"{self.frame_count:06d}.png"
@@ -80,44 +80,44 @@ class MaskWriter:
 
 
 def save_mask(mask: npt.NDArray[np.bool_ | np.uint8], path: Path) -> None:
-    """Save one mask as an indexed PNG: 0 background, 1 the sounding objects, or a number for each.
+    """Write one mask as an indexed PNG.
 
     Args:
-        mask: (H, W) bool, or numbers of sources, uint8.
-        path: The file to write.
+        mask: Mask, (H, W) bool, or label map, (H, W) uint8; 0 is the background.
+        path: File to write.
     """
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette(_PALETTE)  # turns grey values into indices
+    image.putpalette(_PALETTE)  # makes the grey values palette indices
     image.save(path)
 
 
 def save_masks(segmentation: Segmentation, folder: str | Path) -> None:
-    """Save every mask as an indexed PNG, numbered from `000000.png`.
+    """Write every mask as an indexed PNG, numbered from `000000.png`.
 
     Args:
         segmentation: The masks.
-        folder: Where they go; a folder that is there is replaced, if it holds nothing but such
-            files, and only when all are written.
+        folder: Folder of the files. An existing folder is replaced when all files are written, but
+            only if it contains nothing but such files.
 
     Raises:
-        OutputError: If the folder holds other files, or cannot be written, or there are more
-            sources than colours.
+        OutputError: If the folder contains other files or cannot be written, or there are more than
+            255 sources.
     """
     folder = Path(folder)
     if folder.exists():
-        _refuse_foreign_files(folder)
+        _check_no_foreign_files(folder)
     with replace_when_complete(folder) as partial:
         MaskWriter(partial).write(segmentation)
 
 
-def _refuse_foreign_files(folder: Path) -> None:
+def _check_no_foreign_files(folder: Path) -> None:
     if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder for the masks.")
+        raise OutputError(f"{folder} is a file; choose a folder for the masks.")
     foreign = sorted(path.name for path in folder.iterdir() if not _is_mask_file(path))
     if foreign:
         raise OutputError(
-            f"{folder} holds files that are no masks ({', '.join(foreign[:3])}), which would be "
-            "lost; name a new or empty folder."
+            f"{folder} contains files that are no masks ({', '.join(foreign[:3])}), which would be "
+            "lost; choose a new or empty folder."
         )
 
 

@@ -1,7 +1,7 @@
-"""One folder of results for each video: masks, overlay and a `result.json` that says it all.
+"""Result folder of one video: masks, overlay, and `result.json` with all figures.
 
-The folder appears under its name only when everything in it is complete. `result.json` is
-written frame by frame, so the length of the video does not matter; each frame is one line:
+The folder appears under its name when all of its files are complete. `result.json` is written frame
+by frame, so that the memory does not grow with the length of the video; each frame is one line:
 
     {"schema_version": 1, "fingerprint": ..., "video": {...},
      "model": {"name": ..., "sha256": ...}, "settings": {...}, "frames": [
@@ -10,11 +10,11 @@ written frame by frame, so the length of the video does not matter; each frame i
      ...
      ], "summary": {...}, "status": "complete"}
 
-`area` is the marked share of the picture; `box` is in pixels from the top left corner, null
-when nothing is marked; `rle` is COCO's, at the video's own size; `index` is also the number of
-the mask's PNG. A model that names what sounds adds to each frame the sources that are marked in it,
-the best score first, and `value` is what their pixels hold in the PNG unless a better one covers
-them:
+`index` is also the number of the mask's PNG file; `area` is the marked share of the frame; `box` is
+in pixels from the top left corner, or null for an empty mask; `rle` is COCO's run-length encoding,
+at the size of the video. A model with named sources adds to each frame the sources that have a mask
+in it, by descending score. `value` is the value of their pixels in the PNG file, except where a
+source with a higher score covers them:
 
       "sources": [{"name": "dog", "value": 1, "score": 0.9, "area": ..., "area_pixels": ...,
                    "box": ..., "rle": ...}]
@@ -39,6 +39,7 @@ from avseg.export.overlay import open_overlay
 from avseg.export.png import MaskWriter
 from avseg.types import NamedSource, Segmentation, VideoInfo
 
+#: Increased when the format of `result.json` changes.
 SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"
 OVERLAY_NAME = "overlay.mp4"
@@ -49,13 +50,13 @@ Setting = str | int | float | bool | list[str] | None
 
 @dataclass(frozen=True)
 class ResultKey:
-    """All that decides a result: which video, which weights, which settings.
+    """Everything that determines a result: the video, the weights and the settings.
 
     Attributes:
-        video: Facts of the video, as `probe` gives them.
-        model_sha256: Of the model's weights, in hexadecimal.
-        settings: What the user chose (threshold, frames per second, ...), by name.
-        overlay: Whether an overlay is wanted.
+        video: Metadata of the video, from `probe`.
+        model_sha256: SHA-256 hash of the model's weights, in hexadecimal.
+        settings: Options that the user chose (threshold, frames per second, ...), by name.
+        overlay: Whether the result includes an overlay.
     """
 
     video: VideoInfo
@@ -64,22 +65,24 @@ class ResultKey:
     overlay: bool = True
 
     def fingerprint(self) -> str:
-        """Condense the run to a text that differs when the result may differ.
+        """Compute a hash that changes whenever the result may change.
 
-        The video counts by name, size and time of last change, so that a thousand finished
-        videos are passed over without being read.
+        The video is identified by its name, size and time of last change, so that a batch with
+        thousands of finished videos continues without reading them.
 
         Returns:
             64 hexadecimal digits.
 
         Raises:
-            OutputError: If the video is not there (any more).
+            OutputError: If the video does not exist any more.
         """
         path = Path(self.video.path)
         try:
             facts = path.stat()
         except OSError as error:
-            raise OutputError(f"{path}: the video is gone ({error.strerror}).") from error
+            raise OutputError(
+                f"{path}: the video cannot be found any more ({error.strerror}); check the path."
+            ) from error
         decisive = {
             "schema_version": SCHEMA_VERSION,
             "video": [path.name, facts.st_size, facts.st_mtime_ns],
@@ -92,18 +95,19 @@ class ResultKey:
 
 @dataclass(frozen=True)
 class ResultSummary:
-    """What a finished result folder holds, in a line.
+    """Summary of a complete result folder.
 
     Attributes:
-        frame_count: How many frames were segmented.
-        duration_s: How long the video is, in seconds.
-        sounding_s: For how many of these seconds something is marked; each frame stands for an
-            equal share of them.
-        area: Mean share of the picture that is marked, over the frames in which something is.
-        score: Mean score of these frames; like the area 0 when there are none.
-        sound: What happened to the sound in the overlay ("copied (aac)", ...); None without one.
-        sources: For how many seconds each named source is marked, in the order of their values in
-            the masks; None if the model names nothing.
+        frame_count: Number of segmented frames.
+        duration_s: Length of the video, in seconds.
+        sounding_s: Total time with a non-empty mask, in seconds; each frame stands for an equal
+            share of the video.
+        area: Mean marked share of the frame over frames with a non-empty mask; 0 if there are none.
+        score: Mean score of these frames; 0 if there are none.
+        sound: How the audio was transferred to the overlay ("copied (aac)", ...); None without an
+            overlay.
+        sources: Total time in seconds with a non-empty mask of each named source, in the order of
+            their values in the masks; None for a model without named sources.
     """
 
     frame_count: int
@@ -120,28 +124,28 @@ def write_result(
 ) -> ResultSummary:
     """Write masks, overlay and `result.json` of one video while it is being segmented.
 
-    A result of the same video in the folder is replaced when the new one is complete, and stays
-    when the new one fails. That of another video that is still there is never replaced.
+    An earlier result of the same video is replaced when the new one is complete, and kept if
+    writing fails. The result of another video that still exists is never replaced.
 
     Args:
-        segmentations: The video's chunks in order; taken one by one as they are made.
-        folder: The folder to make, one for each video.
-        key: What the result is made from.
+        segmentations: Chunks of the video in order; consumed one by one.
+        folder: Result folder, one for each video.
+        key: Video, weights and settings of the result.
 
     Returns:
-        What the folder holds.
+        Summary of the result.
 
     Raises:
         ClipError: If the video cannot be read; raised by the segmentations.
-        OutputError: If the folder holds something else than a result of this video, or cannot be
+        OutputError: If the folder contains anything but a result of this video or cannot be
             written, or the video has no frames.
     """
     folder = Path(folder)
-    _refuse_foreign_files(folder)
-    _refuse_another_video(folder, Path(key.video.path))
+    _check_no_foreign_files(folder)
+    _check_same_video(folder, Path(key.video.path))
     with replace_when_complete(folder) as partial:
         masks = MaskWriter(partial / MASKS_NAME)
-        with _Record(partial / RESULT_NAME, key) as record, ExitStack() as stack:
+        with _ResultFile(partial / RESULT_NAME, key) as result_file, ExitStack() as stack:
             overlay = (
                 stack.enter_context(open_overlay(key.video, partial / OVERLAY_NAME))
                 if key.overlay
@@ -149,31 +153,31 @@ def write_result(
             )
             for segmentation in segmentations:
                 masks.write(segmentation)
-                record.write(segmentation)
+                result_file.write(segmentation)
                 if overlay is not None:
                     overlay.write(segmentation)
-            return record.finish(sound=overlay.sound if overlay is not None else None)
+            return result_file.finish(sound=overlay.sound if overlay is not None else None)
 
 
 def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
-    """Look whether a run has been done before.
+    """Read the summary of an existing result if it was made from the same inputs.
 
     Args:
-        folder: The folder its result would be in.
-        key: What the result would be made from.
+        folder: Result folder.
+        key: Video, weights and settings of the result.
 
     Returns:
-        What the folder holds if it is the complete result of this very run, else None.
+        Summary of the result, or None if there is none, it is incomplete, or its key differs.
 
     Raises:
-        OutputError: If the run's video is not there (any more).
+        OutputError: If the video does not exist any more.
     """
     folder = Path(folder)
     try:
         result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
         found = result["fingerprint"], result["status"], ResultSummary(**result["summary"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing there, or nothing that this version wrote
+        return None  # no result, or one of another format
     fingerprint, status, summary = found
     masks = sum(1 for _ in (folder / MASKS_NAME).glob("*.png"))
     complete = (
@@ -184,10 +188,10 @@ def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
     return summary if complete and fingerprint == key.fingerprint() else None
 
 
-class _Record:
-    """Writes `result.json` line by line, and keeps two numbers of each frame."""
+class _ResultFile:
+    """Writes `result.json` line by line; keeps two numbers per frame for the summary."""
 
-    #: Marked frames of each source so far, None if the model names nothing.
+    #: Number of frames with a mask for each source; None for a model without named sources.
     _source_frames: dict[str, int] | None = None
 
     def __init__(self, path: Path, key: ResultKey) -> None:
@@ -198,7 +202,7 @@ class _Record:
         self._areas: list[float] = []
         self._numbers = SourceNumbers()
 
-    def __enter__(self) -> "_Record":
+    def __enter__(self) -> "_ResultFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -215,7 +219,8 @@ class _Record:
     def finish(self, sound: str | None) -> ResultSummary:
         if not self._areas:
             raise OutputError(
-                f"{self._key.video.path}: the segmentation has no frames, so there is no result."
+                f"{self._key.video.path}: the segmentation has no frames, so there is no result; "
+                "check the video with a player."
             )
         summary = self._summarise(sound)
         facts = asdict(summary)
@@ -247,7 +252,7 @@ class _Record:
         for source in marked:
             frames[source.name] = frames.get(source.name, 0) + 1
         return [
-            {"name": source.name, "value": self._numbers.of[source.name]}
+            {"name": source.name, "value": self._numbers.by_name[source.name]}
             | _describe(source.masks[k], source.scores[k])
             for source in marked
         ]
@@ -284,28 +289,28 @@ def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:
     }
 
 
-def _refuse_foreign_files(folder: Path) -> None:
+def _check_no_foreign_files(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder for the results.")
+        raise OutputError(f"{folder} is a file; choose a folder for the results.")
     names = {path.name for path in folder.iterdir()}
     foreign = sorted(names - {RESULT_NAME, OVERLAY_NAME, MASKS_NAME})
     if foreign or (names and RESULT_NAME not in names):
         raise OutputError(
-            f"{folder} is not a result folder (it holds {', '.join(foreign or sorted(names))}), "
+            f"{folder} is not a result folder (it contains {', '.join(foreign or sorted(names))}), "
             "and a result would replace it; choose another output folder."
         )
 
 
-def _refuse_another_video(folder: Path, video: Path) -> None:
+def _check_same_video(folder: Path, video: Path) -> None:
     try:
         result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
         other = Path(result["video"]["path"])
     except (OSError, ValueError, KeyError, TypeError):
-        return  # nothing there, or nothing that this version wrote
+        return  # no result, or one of another format
     if other.exists() and not other.samefile(video):
         raise OutputError(
-            f"{folder} holds the result of another video, {other}, which that of {video} would "
+            f"{folder} contains the result of another video, {other}, which that of {video} would "
             "replace; choose another output folder."
         )

@@ -1,4 +1,4 @@
-"""Which result folder each video of a batch gets."""
+"""Names of the result folders of a batch of videos."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from avseg.errors import OutputError
 
 
 def result_folders(videos: Sequence[Path], output: Path) -> list[Path]:
-    """Name a folder for the result of each video.
+    """Choose the result folder of each video.
 
     Args:
-        videos: Of one batch, each once.
-        output: Where the folders go.
+        videos: Videos of one batch, each once.
+        output: Folder that contains the result folders.
 
     Returns:
-        For each video `output/STEM`, or `output/STEM_SUFFIX` (`clip_mp4`, `clip_mov`) for those
-        that share their stem with another.
+        `output/STEM` for each video, or `output/STEM_SUFFIX` (`clip_mp4`, `clip_mov`) if another
+        video has the same stem.
 
     Raises:
         OutputError: If two videos have the same file name.
     """
-    # Without regard to case, as file systems there are that have none.
+    # Compare without case: some file systems do not distinguish it.
     stems = Counter(video.stem.casefold() for video in videos)
     names = [
         video.stem if stems[video.stem.casefold()] == 1 else video.name.replace(".", "_")

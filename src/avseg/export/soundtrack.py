@@ -1,4 +1,4 @@
-"""The original sound in the overlay: the very same packets where the mp4 container takes them."""
+"""Audio of an overlay: the original packets, or AAC if the mp4 container does not take them."""
 
 from __future__ import annotations
 
@@ -17,53 +17,58 @@ from avseg.media.container import packets_of
 
 logger = logging.getLogger(__name__)
 
-#: What browsers and players play from an mp4 file; anything else is encoded anew, as AAC.
+#: Codecs that browsers and players play from an mp4 file. Audio in any other codec is encoded as
+#: AAC.
 COPIED_CODECS = frozenset({"aac", "mp3", "opus", "flac"})
 
+#: Sample rates in Hz that AAC supports.
 _AAC_SAMPLE_RATES = frozenset(
     {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 )
 
 
 class Soundtrack(Protocol):
-    """Carries the sound of the source into the output, in step with the picture."""
+    """Transfers the audio of the original to the output, in step with the video.
 
-    #: What happens to the sound, in words for the user.
+    Audio and video are written alternately, so that players need not search the file.
+    """
+
+    #: How the audio is transferred, for the user.
     description: str
 
     def advance(self, time_s: float) -> None:
-        """Put in the sound up to a time, in seconds on the source's clock."""
+        """Write the audio up to a time, in seconds on the clock of the original."""
 
     def finish(self) -> None:
-        """Put in all that is left."""
+        """Write the remaining audio."""
 
 
 def open_soundtrack(
-    output: OutputContainer, container: InputContainer, source: AudioStream | None
+    output: OutputContainer, container: InputContainer, stream: AudioStream | None
 ) -> Soundtrack:
-    """Choose how the sound travels, and add its stream to the output.
+    """Choose how to transfer the audio, and add an audio stream to the output.
 
     Args:
-        output: The file being written; nothing may have been written to it yet.
-        container: The file with the sound; nothing else may read from it.
-        source: Its sound, or None if it has none.
+        output: The file to write; it must not contain any packet yet.
+        container: The original file; nothing else may read packets from it.
+        stream: Its audio stream, or None if it has none.
 
     Returns:
-        What carries the sound over.
+        The object that transfers the audio.
     """
-    if source is None:
-        return _NoSound()
-    packets = _Packets(container, source)
-    if _codec_name(source) in COPIED_CODECS:
-        return _CopiedSound(output, source, packets)
-    return _EncodedSound(output, source, packets)
+    if stream is None:
+        return _NoAudio()
+    packets = _Packets(container, stream)
+    if _codec_name(stream) in COPIED_CODECS:
+        return _CopiedAudio(output, stream, packets)
+    return _EncodedAudio(output, stream, packets)
 
 
 class _Packets:
-    """The packets of a sound stream, handed out up to a time."""
+    """Packets of an audio stream, read up to a given time."""
 
-    def __init__(self, container: InputContainer, source: AudioStream) -> None:
-        self._packets = packets_of(container, source)
+    def __init__(self, container: InputContainer, stream: AudioStream) -> None:
+        self._packets = packets_of(container, stream)
         self._next = self._read()
 
     def until(self, time_s: float) -> Iterator[Packet[AudioStream]]:
@@ -75,54 +80,54 @@ class _Packets:
         try:
             return cast("Packet[AudioStream] | None", next(self._packets, None))
         except av.FFmpegError as error:
-            # Whether a damaged file is fit for use is judged where it is read to be segmented.
-            logger.warning("the sound of the overlay ends early: %s", error)
+            # Not an error here: damage is reported where the file is read for segmentation.
+            logger.warning("the audio of the overlay ends early: %s", error)
             return None
 
 
-class _NoSound:
+class _NoAudio:
     description = "none"
 
     def advance(self, time_s: float) -> None:
-        """There is nothing to put in."""
+        """Write nothing, since there is no audio."""
 
     def finish(self) -> None:
-        """There is nothing to put in."""
+        """Write nothing, since there is no audio."""
 
 
-class _CopiedSound:
-    def __init__(self, output: OutputContainer, source: AudioStream, packets: _Packets) -> None:
-        self.description = f"copied ({_codec_name(source)})"
+class _CopiedAudio:
+    def __init__(self, output: OutputContainer, stream: AudioStream, packets: _Packets) -> None:
+        self.description = f"copied ({_codec_name(stream)})"
         self._output = output
         self._packets = packets
-        self._stream = output.add_stream_from_template(source)
+        self._output_stream = output.add_stream_from_template(stream)
 
     def advance(self, time_s: float) -> None:
         for packet in self._packets.until(time_s):
-            packet.stream = self._stream
+            packet.stream = self._output_stream
             self._output.mux(packet)
 
     def finish(self) -> None:
         self.advance(inf)
 
 
-class _EncodedSound:
-    def __init__(self, output: OutputContainer, source: AudioStream, packets: _Packets) -> None:
-        self.description = f"encoded anew ({_codec_name(source)} to aac)"
+class _EncodedAudio:
+    def __init__(self, output: OutputContainer, stream: AudioStream, packets: _Packets) -> None:
+        self.description = f"encoded anew ({_codec_name(stream)} to aac)"
         self._output = output
-        self._source = source
+        self._input_stream = stream
         self._packets = packets
-        rate = source.sample_rate if source.sample_rate in _AAC_SAMPLE_RATES else 48000
-        layout = "mono" if source.channels == 1 else "stereo"
-        self._stream = output.add_stream("aac", rate=rate, layout=layout)
-        encoder = self._stream.codec_context
+        rate = stream.sample_rate if stream.sample_rate in _AAC_SAMPLE_RATES else 48000
+        layout = "mono" if stream.channels == 1 else "stereo"
+        self._output_stream = output.add_stream("aac", rate=rate, layout=layout)
+        encoder = self._output_stream.codec_context
         encoder.open()
         self._resampler = AudioResampler(
             format=encoder.format,
             layout=layout,
             rate=rate,
             frame_size=encoder.frame_size,
-            options={"async": "1"},  # a gap in the sound stays a gap, so later sound keeps its time
+            options={"async": "1"},  # fill gaps with silence, so that later audio keeps its time
         )
 
     def advance(self, time_s: float) -> None:
@@ -133,28 +138,29 @@ class _EncodedSound:
         self.advance(inf)
         self._decode(None)
         self._encode(None)
-        self._output.mux(self._stream.encode(None))
+        self._output.mux(self._output_stream.encode(None))
 
     def _decode(self, packet: Packet[AudioStream] | None) -> None:
         try:
-            frames = self._source.decode(packet)
+            frames = self._input_stream.decode(packet)
         except av.FFmpegError as error:
-            logger.warning("a packet of sound is left out of the overlay: %s", error)
+            logger.warning("an audio packet is missing in the overlay: %s", error)
             return
         for frame in frames:
             self._encode(frame)
 
     def _encode(self, frame: av.AudioFrame | None) -> None:
         for resampled in self._resampler.resample(frame):
-            self._output.mux(self._stream.encode(resampled))
+            self._output.mux(self._output_stream.encode(resampled))
 
 
 def _time(packet: Packet[AudioStream]) -> float:
+    # Decoding times, since packets are stored and written in that order.
     stamp = packet.pts if packet.dts is None else packet.dts
-    # A packet without a time follows the one before it at once.
+    # A packet without a timestamp directly follows the one before it.
     return -inf if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
 
 
 def _codec_name(stream: AudioStream) -> str:
-    # The codec, not the decoder, whose name may differ: mp3 is decoded by "mp3float".
+    # The name of the codec, since that of the decoder may differ: "mp3float" decodes mp3.
     return stream.codec_context.codec.canonical_name

@@ -1,4 +1,4 @@
-"""Video files in: frames and sound on one clock."""
+"""Reading of video files: frames and audio on one clock."""
 
 from avseg.media.clip import probe, read_clip, stream_clips
 

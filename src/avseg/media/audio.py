@@ -1,4 +1,7 @@
-"""The sound of a video: a mono waveform on the container's clock."""
+"""Audio track of a video, decoded to a mono waveform on the clock of the container.
+
+S is the number of samples.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +21,42 @@ from av.packet import Packet
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
 from avseg.media.container import END_TOLERANCE_S, packets_of, promised_end_s
 
-SILENT_OK = "pass silent_ok=True (--silent-ok) to treat it as silence."
+SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 
-#: Timestamps of sound are rounded (Matroska to 1 ms) and clocks drift. Below this the samples
-#: simply follow each other; above it there is a gap or an overlap, and the sound is placed anew.
-SEAM_S = 0.05
+#: Largest difference in seconds between the timestamp of an audio frame and the end of the frame
+#: before it at which they still count as consecutive. Timestamps are rounded (to 1 ms in Matroska)
+#: and clocks drift, so smaller differences mean nothing. A larger one is a gap or an overlap.
+MAX_JITTER_S = 0.05
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Consecutive samples; `start` counts samples from time 0 of the container's clock."""
+class _Block:
+    """Consecutive mono samples.
+
+    Attributes:
+        start: Index of the first sample, counted from time 0 of the container's clock.
+        samples: Samples in [-1, 1], (S,).
+    """
 
     start: int
-    samples: npt.NDArray[np.float32]  # (S,)
+    samples: npt.NDArray[np.float32]
 
     @property
     def stop(self) -> int:
         return self.start + len(self.samples)
 
 
-class Sound:
-    """The sound track of an open file as mono samples, sample n at n / sample_rate seconds.
+class AudioTrack:
+    """Audio track of an open file as mono samples; sample n is at n / sample_rate seconds.
 
-    Channels are averaged, each with the same weight. Gaps are silent, and so are the times before
-    the track begins and after it ends.
+    The channels are averaged with equal weights. Gaps in the track, and the time before its start
+    and after its end, are filled with zeros.
 
     Args:
-        container: The open file; the sound reads it, so nothing else may.
-        stream: The chosen audio stream.
-        sample_rate: Samples per second wanted, in Hz.
-        origin: The file's name, for messages.
+        container: The open file. Nothing else may read packets from it.
+        stream: The audio stream to decode.
+        sample_rate: Sample rate of the result, in Hz.
+        origin: Path of the file, for messages.
     """
 
     def __init__(
@@ -55,89 +64,91 @@ class Sound:
     ) -> None:
         self._container, self._stream, self._origin = container, stream, origin
         self._sample_rate = sample_rate
-        self._incoming = self._pieces()
-        self._held: list[_Piece] = []
-        self._reached: int | None = None  # where the decoded sound ends
+        self._incoming = self._blocks()
+        self._buffer: list[_Block] = []
+        self._decoded_stop: int | None = None  # index after the last decoded sample
         self._finished = False
-        self._refused = 0
-        self._refusal: FFmpegError | None = None
+        self._refused_packets = 0
+        self._first_error: FFmpegError | None = None
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Decode the samples of a stretch of time, and forget everything before it.
+        """Decode a range of samples, and drop the samples before it from memory.
 
         Args:
-            start: First sample, counted from time 0 of the container's clock; it may be negative,
-                and never less than in the call before.
-            stop: One after the last sample.
+            start: Index of the first sample, counted from time 0 of the container's clock. It may
+                be negative, and must not be less than in the previous call.
+            stop: Index after the last sample.
 
         Returns:
             Samples, (stop - start,) float32 in [-1, 1].
         """
-        self._held = [piece for piece in self._held if piece.stop > start]
-        while not self._finished and (self._reached is None or self._reached < stop):
-            piece = next(self._incoming, None)
-            if piece is None:
+        self._buffer = [block for block in self._buffer if block.stop > start]
+        while not self._finished and (self._decoded_stop is None or self._decoded_stop < stop):
+            block = next(self._incoming, None)
+            if block is None:
                 self._finished = True
                 break
-            self._reached = piece.stop
-            if piece.stop > start:
-                self._held.append(piece)
+            self._decoded_stop = block.stop
+            if block.stop > start:
+                self._buffer.append(block)
         audio = np.zeros(stop - start, np.float32)
-        for piece in self._held:
-            begin, end = max(piece.start, start), min(piece.stop, stop)
+        for block in self._buffer:
+            begin, end = max(block.start, start), min(block.stop, stop)
             if begin < end:
-                audio[begin - start : end - start] = piece.samples[
-                    begin - piece.start : end - piece.start
+                audio[begin - start : end - start] = block.samples[
+                    begin - block.start : end - block.start
                 ]
         return audio
 
     def damage(self) -> ClipError | None:
-        """Compare what was decoded with what the container promises; ask when all was read.
+        """Compare the decoded audio with what the container announces.
 
-        Only the sound that was asked for is decoded and checked. A packet that the decoder refuses
-        after its first is damage; so is a track that ends more than half a second early.
+        Call it after the last `read`; only the audio that was read is checked. Damage is a packet
+        that the decoder refuses after the first decoded one, or a track that ends more than half a
+        second early.
 
         Returns:
-            None for a whole sound; CorruptVideoError if packets were refused, TruncatedVideoError
-            if the track ends before the promised time, NoAudioStreamError if it has no samples and
-            promises none.
+            None for a complete track; CorruptVideoError if packets were refused,
+            TruncatedVideoError if the track ends before the announced time, NoAudioStreamError if
+            it has no samples and announces none.
         """
         promised_s = promised_end_s(self._stream) or 0.0
-        reason = "" if self._refusal is None else f" ({self._refusal.strerror})"
-        if self._refused or (promised_s and self._reached is None):
+        reason = "" if self._first_error is None else f" ({self._first_error.strerror})"
+        if self._refused_packets or (promised_s and self._decoded_stop is None):
             return CorruptVideoError(
                 self._origin,
-                f"the sound is damaged: {self._refused} of its packets cannot be decoded{reason}; "
-                "copy or download the file again, or re-encode it to keep what is left.",
+                f"the audio track is damaged: {self._refused_packets} of its packets cannot be "
+                f"decoded{reason}. Copy or download the file again, or re-encode it to keep the "
+                "readable audio.",
             )
-        if self._reached is None:
-            return NoAudioStreamError(self._origin, f"its sound track is empty; {SILENT_OK}")
-        reached_s = self._reached / self._sample_rate
-        if self._finished and promised_s - reached_s > END_TOLERANCE_S:
+        if self._decoded_stop is None:
+            return NoAudioStreamError(self._origin, f"its audio track is empty; {SILENT_OK}")
+        end_s = self._decoded_stop / self._sample_rate
+        if self._finished and promised_s - end_s > END_TOLERANCE_S:
             return TruncatedVideoError(
                 self._origin,
-                f"the sound ends early, at {reached_s:.2f} s of {promised_s:.2f} s{reason}; "
-                "copy or download the file again.",
+                f"the audio track ends early, at {end_s:.2f} s of {promised_s:.2f} s{reason}. Copy "
+                "or download the file again.",
             )
         return None
 
-    def _pieces(self) -> Iterator[_Piece]:
-        """Resample each run of consecutive frames, and place it by the time of its first."""
-        run: _Run | None = None
+    def _blocks(self) -> Iterator[_Block]:
+        """Resample the frames and position each contiguous segment by its first timestamp."""
+        segment: _Segment | None = None
         for frame in self._frames():
             time_s = self._time_s(frame)
-            if run is not None and not run.continues_with(frame, time_s):
-                yield from run.pieces(None)
-                run = None
-            if run is None:
-                run = _Run(frame, time_s, self._sample_rate)
-            yield from run.pieces(frame)
-        if run is not None:
-            yield from run.pieces(None)
+            if segment is not None and not segment.continues_with(frame, time_s):
+                yield from segment.resample(None)
+                segment = None
+            if segment is None:
+                segment = _Segment(frame, time_s, self._sample_rate)
+            yield from segment.resample(frame)
+        if segment is not None:
+            yield from segment.resample(None)
 
     def _time_s(self, frame: AudioFrame) -> float | None:
-        """Say when a frame is heard; None if it just follows the one before."""
-        # The stream's time base, since a frame that comes out when the decoder is flushed has none.
+        """Return the presentation time of a frame in seconds, or None if it has no timestamp."""
+        # The time base of the stream: frames that come out of a flushed decoder have none.
         if frame.pts is None or self._stream.time_base is None:
             return None
         return float(frame.pts * self._stream.time_base)
@@ -147,50 +158,62 @@ class Sound:
             for packet in packets_of(self._container, self._stream):
                 yield from self._decode(cast("Packet[AudioStream]", packet))
         except FFmpegError as error:
-            # What follows cannot be read; `damage` says how much that is.
-            self._refusal = self._refusal or error
+            # The remaining packets cannot be read. `damage` reports how much audio is missing.
+            self._first_error = self._first_error or error
         yield from self._decode(None)
 
     def _decode(self, packet: Packet[AudioStream] | None) -> list[AudioFrame]:
         try:
             return self._stream.decode(packet)
         except FFmpegError as error:
-            # A recording that begins in mid-stream begins with packets that no decoder can use.
-            if self._reached is not None:
-                self._refused += 1
-                self._refusal = self._refusal or error
+            # A recording cut out of a stream starts with packets that refer to earlier ones. No
+            # decoder can use them, so errors before the first decoded frame are no damage.
+            if self._decoded_stop is not None:
+                self._refused_packets += 1
+                self._first_error = self._first_error or error
             return []
 
 
-class _Run:
-    """Frames of sound that follow each other without a gap, in one format."""
+class _Segment:
+    """Contiguous audio frames of one format, resampled together.
+
+    Only the timestamp of the first frame is used. Positioning every frame by its own timestamp
+    would put rounding errors, and so clicks, between the frames. AAC and MP3
+    encoders prepend priming samples; FFmpeg drops them while decoding, as the container declares
+    them, so the first timestamp is already that of the first sample of the recording.
+
+    Args:
+        first: First frame of the segment; `resample` still has to be called with it.
+        start_s: Its presentation time in seconds, or None for 0.
+        sample_rate: Sample rate of the result, in Hz.
+    """
 
     def __init__(self, first: AudioFrame, start_s: float | None, sample_rate: int) -> None:
-        self._kind = _kind(first)
+        self._format = _format(first)
         self._start_s = start_s or 0.0
         self._samples_in = 0
         self._position = round(self._start_s * sample_rate)
         self._resampler = AudioResampler(format="fltp", layout=first.layout, rate=sample_rate)
 
     def continues_with(self, frame: AudioFrame, time_s: float | None) -> bool:
-        """Tell whether a frame follows without a gap, an overlap or another format."""
+        """Return whether a frame follows without a gap, an overlap or a change of format."""
         expected_s = self._start_s + self._samples_in / frame.sample_rate
-        on_time = time_s is None or abs(time_s - expected_s) < SEAM_S
-        return on_time and _kind(frame) == self._kind
+        on_time = time_s is None or abs(time_s - expected_s) < MAX_JITTER_S
+        return on_time and _format(frame) == self._format
 
-    def pieces(self, frame: AudioFrame | None) -> Iterator[_Piece]:
-        """Resample one more frame, or with None what the resampler still holds."""
+    def resample(self, frame: AudioFrame | None) -> Iterator[_Block]:
+        """Resample one more frame; None flushes the samples that the resampler has buffered."""
         if frame is not None:
             self._samples_in += frame.samples
         for resampled in self._resampler.resample(frame):
-            if resampled is None:  # flushing a resampler that had nothing to do
+            if resampled is None:  # a resampler with equal input and output rate buffers nothing
                 continue
             mono = resampled.to_ndarray().mean(axis=0, dtype=np.float32)  # (S,)
-            # Lossy codecs overshoot a little, and damaged float tracks hold NaN.
-            piece = _Piece(self._position, np.nan_to_num(mono.clip(-1, 1)))
-            self._position = piece.stop
-            yield piece
+            # Lossy codecs overshoot [-1, 1] slightly, and damaged float tracks contain NaN.
+            block = _Block(self._position, np.nan_to_num(mono.clip(-1, 1)))
+            self._position = block.stop
+            yield block
 
 
-def _kind(frame: AudioFrame) -> tuple[str, str, int]:
+def _format(frame: AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate

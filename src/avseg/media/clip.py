@@ -1,11 +1,17 @@
-"""Frames and sound of a video on one clock, sampled at the rate a model works at.
+"""Frames and audio of a video on one clock, sampled at a given frame rate.
 
-At r frames per second, slot k lasts from k/r to (k+1)/r seconds after the start of the picture.
-Its frame is the one on screen at (k + 15/16)/r, which at 1 fps is where AVSBench took its frames;
-its sound is the window centred on (k + 1/2)/r, so that at 1 fps each frame has exactly its own
-second of sound. A last slot that the picture does not fill is kept if the picture covers at least
-half of it, with the last frame; a video shorter than that still gives one frame. With no rate, each
-frame of the video is taken, and its sound is centred on the middle of its time on screen.
+The sampling rule: at r frames per second, interval k lasts from k/r to (k+1)/r seconds after the
+first frame of the video. Its frame is the one on screen at (k + 15/16)/r; at 1 fps this is where
+AVSBench took its frames. Its audio window is centred on (k + 1/2)/r, so that at 1 fps each frame
+has exactly its own second of audio. If the video ends within the last interval, the interval is
+kept with the last frame if the video covers at least half of it. A shorter video still gives one
+frame. Without a rate, every frame of the video is used, and its audio window is centred on the
+middle of its time on screen.
+
+All times are on the clock of the container. Its video often starts later than 0, and audio and
+video need not start together, so both are positioned by their timestamps.
+
+H and W are the height and width of a displayed frame.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from avseg.errors import NoAudioStreamError
-from avseg.media.audio import SILENT_OK, Sound
+from avseg.media.audio import SILENT_OK, AudioTrack
 from avseg.media.container import (
     PathLike,
     choose_audio_stream,
@@ -35,49 +41,55 @@ from avseg.media.container import (
     promised_file_end_s,
     promised_frames,
 )
-from avseg.media.video import Orientation, Picture, ShownFrame, average_rate, to_rgb
+from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
 from avseg.types import Clip, VideoInfo
 
-#: Where in its slot a frame is taken: AVSBench's frame of second i was on screen at
-#: (i - 1) + 0.9375 s.
+#: Position of the sampled frame in its interval. AVSBench's frame number i, counted from 1, was on
+#: screen at (i - 1) + 0.9375 s (docs/decisions/0002).
 FRAME_POSITION = 15 / 16
 
-#: Sound that a clip carries before its first and after its last sound time, in seconds: the half
-#: second that a window of one second needs, and as much again.
-SOUND_MARGIN_S = 1.0
+#: Audio that a clip includes before its first and after its last audio time, in seconds. A window
+#: of one second needs half of it; models with windows of up to two seconds need all.
+AUDIO_MARGIN_S = 1.0
 
-#: Presentation times are fractions; as floats they agree to less than this.
+#: Tolerance for comparing times in seconds. Timestamps are exact fractions; converted to floats,
+#: equal times differ by less than this.
 EPSILON_S = 1e-6
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A frame that was wanted, its presentation time, and the middle of its sound."""
+    """One sampled frame.
 
-    rgb: npt.NDArray[np.uint8]  # (H, W, 3)
+    Attributes:
+        rgb: Displayed frame, (H, W, 3).
+        frame_s: Its presentation time, in seconds.
+        audio_s: Centre of its audio window, in seconds.
+    """
+
+    rgb: npt.NDArray[np.uint8]
     frame_s: float
-    sound_s: float
+    audio_s: float
 
 
 def probe(path: PathLike) -> VideoInfo:
-    """Read a video's facts, decoding no more than its first frames.
+    """Read the metadata of a video, decoding only its first frames.
 
     A file that cannot be read raises a `ClipError`: `NotAVideoError`, `NoVideoStreamError`,
-    `EmptyVideoError`, `TruncatedVideoError` (without an index) or `CorruptVideoError` (not one
-    frame can be decoded). Whether the rest is whole shows only when it is read.
+    `EmptyVideoError`, `TruncatedVideoError` (no index) or `CorruptVideoError` (no frame can be
+    decoded). Later damage is found only when the whole video is read.
 
     Args:
-        path: The video file.
+        path: Path of the video file.
 
     Returns:
-        Its facts.
+        The metadata.
     """
     origin = os.fspath(path)
     with open_media(path) as container:
         video = choose_video_stream(container, origin)
         audio = choose_audio_stream(container, video)
-        picture = Picture(container, video, origin)
-        first = _first_frame(picture)
+        first = _first_frame(VideoTrack(container, video, origin))
         height, width = to_rgb(first.frame).shape[:2]
         return VideoInfo(
             path=origin,
@@ -102,22 +114,23 @@ def read_clip(
     sample_rate: int = 16000,
     silent_ok: bool = False,
 ) -> Clip:
-    """Read a whole video: frames at a rate, and the sound that belongs to them.
+    """Read a whole video as one clip, with frames at a given rate and their audio.
 
-    The result holds what the clips of `stream_clips` hold, in one, and raises the same errors; a
-    damaged video gives no clip at all. Memory grows with the length of the video.
+    The clip has the frames and audio of all clips of `stream_clips` together. The same errors are
+    raised; a damaged video gives no clip. Memory grows with the length of the video.
 
     Args:
-        path: The video file.
-        frames_per_second: Frames to take per second, by the rule at the top of this module; None
-            takes each frame of the video.
-        sample_rate: Of the sound wanted, in Hz.
-        silent_ok: Whether a video without a sound track is read as a silent one.
+        path: Path of the video file.
+        frames_per_second: Number of frames per second, by the sampling rule of this module; None
+            for every frame of the video.
+        sample_rate: Sample rate of the audio, in Hz.
+        silent_ok: Whether to read a video without an audio track as a silent one.
 
     Returns:
         The clip.
     """
-    # One chunk without an end. Unpacking also runs the checks that follow the last frame.
+    # One chunk of unlimited length. Unpacking exhausts the generator, which also runs the checks
+    # after the last frame.
     (clip,) = stream_clips(path, frames_per_second, sample_rate, sys.maxsize, silent_ok)
     return clip
 
@@ -129,26 +142,26 @@ def stream_clips(
     frames_per_chunk: int = 25,
     silent_ok: bool = False,
 ) -> Iterator[Clip]:
-    """Read a video chunk by chunk, in memory that does not grow with its length.
+    """Read a video in chunks, in memory that does not grow with its length.
 
-    A file that cannot be read raises a `ClipError` when the first clip is asked for:
+    A file that cannot be read raises a `ClipError` when the first clip is requested:
     `NotAVideoError`, `NoVideoStreamError`, `NoAudioStreamError` (unless `silent_ok`),
-    `EmptyVideoError`, or `TruncatedVideoError` (without an index). Other damage shows at the end:
-    the iterator gives the chunks that could be read, then raises `TruncatedVideoError` (the file
-    ends early) or `CorruptVideoError` (it decodes to much less than its container promises); how
-    much may be missing is said at `Picture.damage` and `Sound.damage`.
+    `EmptyVideoError`, or `TruncatedVideoError` (no index). Other damage is reported at the end: the
+    iterator yields the readable chunks, then raises `TruncatedVideoError` (the file ends early) or
+    `CorruptVideoError` (it decodes to much less than its container announces). `VideoTrack.damage`
+    and `AudioTrack.damage` document how much may be missing.
 
     Args:
-        path: The video file.
-        frames_per_second: Frames to take per second, by the rule at the top of this module; None
-            takes each frame of the video.
-        sample_rate: Of the sound wanted, in Hz.
-        frames_per_chunk: Frames in each clip; the last may have fewer.
-        silent_ok: Whether a video without a sound track is read as a silent one.
+        path: Path of the video file.
+        frames_per_second: Number of frames per second, by the sampling rule of this module; None
+            for every frame of the video.
+        sample_rate: Sample rate of the audio, in Hz.
+        frames_per_chunk: Number of frames in each clip; the last clip may have fewer.
+        silent_ok: Whether to read a video without an audio track as a silent one.
 
     Returns:
-        Clips in the order of time. Each carries the sound from one second before its first sound
-        time to one second after its last, so neighbours overlap.
+        Clips in order of time. Each includes the audio from one second before its first to one
+        second after its last audio time, so the audio of consecutive clips overlaps.
 
     Raises:
         ValueError: If a rate or `frames_per_chunk` is not positive.
@@ -173,49 +186,52 @@ def _clips(
     frames_per_chunk: int,
     silent_ok: bool,
 ) -> Iterator[Clip]:
-    """Read the chunks, then check that the file was whole."""
+    """Yield the chunks, then raise an error if the file is damaged."""
     origin = os.fspath(path)
     with ExitStack() as files:
         container = files.enter_context(open_media(path))
-        picture = Picture(container, choose_video_stream(container, origin), origin)
-        # The sound is read through a file handle of its own: in one pass, a file whose sound is
-        # stored far from its picture would have to be held in memory.
-        sound = _open_sound(files, path, sample_rate, silent_ok)
+        video_track = VideoTrack(container, choose_video_stream(container, origin), origin)
+        # The audio is read through a file handle of its own. In a single pass over a file that
+        # stores its audio far from its video, one of the two would fill the memory.
+        audio_track = _open_audio_track(files, path, sample_rate, silent_ok)
         chunk: list[_Sample] = []
-        for sample in _samples(picture.shown_frames(), frames_per_second):
+        for sample in _samples(video_track.shown_frames(), frames_per_second):
             chunk.append(sample)
             if len(chunk) == frames_per_chunk:
-                yield _clip(origin, chunk, sound, sample_rate)
+                yield _clip(origin, chunk, audio_track, sample_rate)
                 chunk = []
         if chunk:
-            yield _clip(origin, chunk, sound, sample_rate)
-        damage = picture.damage() or (None if sound is None else sound.damage())
+            yield _clip(origin, chunk, audio_track, sample_rate)
+        damage = video_track.damage()
+        if damage is None and audio_track is not None:
+            damage = audio_track.damage()
         if damage is not None:
             raise damage
 
 
-def _open_sound(
+def _open_audio_track(
     files: ExitStack, path: PathLike, sample_rate: int, silent_ok: bool
-) -> Sound | None:
-    """Open the sound track; None stands for silence."""
+) -> AudioTrack | None:
+    """Open the audio track; return None for a video that is to be read as silent."""
     origin = os.fspath(path)
     container = files.enter_context(open_media(path))
     audio = choose_audio_stream(container, choose_video_stream(container, origin))
     if audio is not None:
-        return Sound(container, audio, sample_rate, origin)
+        return AudioTrack(container, audio, sample_rate, origin)
     if not silent_ok:
-        raise NoAudioStreamError(origin, f"has no sound track that can be decoded; {SILENT_OK}")
+        raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
     return None
 
 
 def _samples(shown: Iterator[ShownFrame], frames_per_second: float | None) -> Iterator[_Sample]:
-    """Choose frames by the rule at the top of this module, and convert only these."""
+    """Yield the frames that the sampling rule selects; only these are converted to RGB."""
     if frames_per_second is None:
         return _every_frame(shown)
     return _at_rate(shown, frames_per_second)
 
 
 def _every_frame(shown: Iterator[ShownFrame]) -> Iterator[_Sample]:
+    # All frames get the size of the first: a clip is one array, but a stream may change its size.
     size: tuple[int, int] | None = None
     for frame in shown:
         rgb = to_rgb(frame.frame, size)
@@ -224,48 +240,53 @@ def _every_frame(shown: Iterator[ShownFrame]) -> Iterator[_Sample]:
 
 
 def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[_Sample]:
-    slot = 0
+    interval = 0
     start_s: float | None = None
     size: tuple[int, int] | None = None
     last: ShownFrame | None = None
     for last in shown:
         start_s = last.start_s if start_s is None else start_s
-        while start_s + (slot + FRAME_POSITION) / frames_per_second < last.end_s - EPSILON_S:
+        while start_s + (interval + FRAME_POSITION) / frames_per_second < last.end_s - EPSILON_S:
             rgb = to_rgb(last.frame, size)
             size = size or rgb.shape[:2]
-            yield _Sample(rgb, last.start_s, start_s + (slot + 0.5) / frames_per_second)
-            slot += 1
+            yield _Sample(rgb, last.start_s, start_s + (interval + 0.5) / frames_per_second)
+            interval += 1
     if last is None or start_s is None:
         return
-    middle_s = start_s + (slot + 0.5) / frames_per_second
-    if slot == 0 or middle_s <= last.end_s + EPSILON_S:
+    # The last, incomplete interval: kept if the video covers its middle, and always for a video
+    # that has given no frame yet.
+    middle_s = start_s + (interval + 0.5) / frames_per_second
+    if interval == 0 or middle_s <= last.end_s + EPSILON_S:
         yield _Sample(to_rgb(last.frame, size), last.start_s, middle_s)
 
 
-def _clip(origin: str, samples: list[_Sample], sound: Sound | None, sample_rate: int) -> Clip:
-    """Put a chunk's frames together with the sound around them."""
-    begin = math.floor((samples[0].sound_s - SOUND_MARGIN_S) * sample_rate)
-    end = math.ceil((samples[-1].sound_s + SOUND_MARGIN_S) * sample_rate) + 1
+def _clip(
+    origin: str, samples: list[_Sample], audio_track: AudioTrack | None, sample_rate: int
+) -> Clip:
+    """Build the clip of one chunk of frames, with the audio around them."""
+    begin = math.floor((samples[0].audio_s - AUDIO_MARGIN_S) * sample_rate)
+    end = math.ceil((samples[-1].audio_s + AUDIO_MARGIN_S) * sample_rate) + 1
+    silence = np.zeros(end - begin, np.float32)
     return Clip(
         origin=origin,
         frames=np.stack([sample.rgb for sample in samples]),
         frame_times=np.array([sample.frame_s for sample in samples]),
-        audio_times=np.array([sample.sound_s for sample in samples]),
-        audio=np.zeros(end - begin, np.float32) if sound is None else sound.read(begin, end),
+        audio_times=np.array([sample.audio_s for sample in samples]),
+        audio=silence if audio_track is None else audio_track.read(begin, end),
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,
     )
 
 
-def _first_frame(picture: Picture) -> ShownFrame:
-    """Decode the first frame, or say why there is none."""
-    for frame in picture.shown_frames():
+def _first_frame(video_track: VideoTrack) -> ShownFrame:
+    """Decode the first frame; raise the damage of the track if there is none."""
+    for frame in video_track.shown_frames():
         return frame
-    raise picture.damage() or AssertionError("no frames, and yet no damage")
+    raise video_track.damage() or AssertionError("a track without frames must report damage")
 
 
 def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -> float:
-    """Ask the stream, then the container, then the packets how long the picture is."""
+    """Return the length of the video as the stream, else the container, else the packets say."""
     end_s = promised_end_s(video)
     if end_s is not None:
         return end_s - start_s

@@ -1,4 +1,8 @@
-"""Open a media file, choose its picture and its sound track, and know how much they promise."""
+"""Media files: opening them, choosing streams, and reading how much their containers announce.
+
+"Promised" values are those that the container announces in its header. They are compared later with
+what was decoded, to detect damaged files.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +28,22 @@ from avseg.errors import (
 
 PathLike = str | os.PathLike[str]
 
-#: What FFmpeg makes of text: an "ANSI art" video, or a list of other files and addresses to open.
+#: Formats that FFmpeg detects in text files: it would render the text as an "ANSI art" video, or
+#: open the other files and addresses that the text lists. Both are refused.
 TEXT_FORMATS = frozenset({"tty", "hls", "dash", "concat", "imf"})
 
-#: Video streams that are pictures about the file, not its picture.
-NOT_THE_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
+#: Marks of video streams that are cover art or thumbnails, not the video itself.
+COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 
-#: Boxes that an MP4 or QuickTime file begins with.
+#: Types of the boxes that an MP4 or QuickTime file can begin with.
 MP4_FIRST_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"})
 
-#: How many frames may be missing before a picture counts as damaged: this many or this share,
-#: whichever is more. Containers are often off by a few, as where a cut has left frames without
-#: those that they are predicted from.
+#: Number and share of frames that may be missing before a video counts as damaged; the larger one
+#: applies. Containers of intact files are often off by a few frames, for instance after a cut that
+#: removed the frames that others are predicted from.
 FRAME_TOLERANCE, FRAME_TOLERANCE_SHARE = 3, 0.005
 
-#: By how many seconds a stream may end early: a last frame without a duration makes its end vague.
+#: Seconds by which a stream may end early. A last frame without a duration makes the end uncertain.
 END_TOLERANCE_S = 0.5
 
 
@@ -46,71 +51,70 @@ END_TOLERANCE_S = 0.5
 def open_media(path: PathLike) -> Iterator[InputContainer]:
     """Open a local media file for reading.
 
-    A path without a file is a `NotAVideoError` too, a file without bytes an `EmptyVideoError`.
-
     Args:
-        path: The file. Addresses are not opened.
+        path: Path of the file. URLs are not opened.
 
     Yields:
-        InputContainer: The open file, closed at the end.
+        InputContainer: The open file, which is closed at the end of the block.
 
     Raises:
-        NotAVideoError: If it is not a media file.
+        NotAVideoError: If the path does not exist or is not a media file.
+        EmptyVideoError: If the file has no bytes.
         TruncatedVideoError: If it ends before its first frame, or is an MP4 or QuickTime file
             without a readable index.
     """
     _check_file(path)
     origin = os.fspath(path)
     try:
-        # "file:" keeps FFmpeg from taking a name such as "take:2.mp4" for an address. Titles in old
-        # encodings must not stop us.
+        # "file:" keeps FFmpeg from reading a name such as "take:2.mp4" as a URL. "replace" because
+        # a title in an old text encoding is no reason to refuse a video.
         container = av.open(f"file:{origin}", metadata_errors="replace")
     except FFmpegError as error:
         if isinstance(error, EOFError):
             raise TruncatedVideoError(
-                origin, "the file ends before its first frame; copy or download it again."
+                origin, "the file ends before its first frame. Copy or download it again."
             ) from error
         if _begins_like_mp4(path):
             raise TruncatedVideoError(
                 origin,
                 "begins like an MP4 or QuickTime file, but has no readable index (moov): it was "
-                "cut off, or its index is damaged; copy or download it again, or recover it with a "
-                "tool made for that.",
+                "cut off, or the index is damaged. Copy or download it again, or recover it with a "
+                "repair tool.",
             ) from error
         raise NotAVideoError(
-            origin, f"cannot be opened as a media file ({error.strerror}); give a video file."
+            origin, f"cannot be opened as a media file ({error.strerror}); pass a video file."
         ) from error
     with container:
         if TEXT_FORMATS.intersection(container.format.name.split(",")):
             raise NotAVideoError(
                 origin,
-                f"is a text file (FFmpeg takes it for {container.format.name!r}); "
-                "give a video file.",
+                f"is a text file (FFmpeg detects the format {container.format.name!r}); "
+                "pass a video file.",
             )
         yield container
 
 
 def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
-    """Choose the stream a player would show.
+    """Choose the video stream that a player would show.
 
     Args:
         container: The open file.
-        origin: Its name, for messages.
+        origin: Path of the file, for messages.
 
     Returns:
         FFmpeg's best video stream, set to decode with several threads.
 
     Raises:
-        NoVideoStreamError: If there is none, or only cover art, or no decoder for it.
+        NoVideoStreamError: If the file has no video stream except cover art, or no decoder for it.
     """
-    streams = [s for s in container.streams.video if not s.disposition & NOT_THE_PICTURE]
+    streams = [s for s in container.streams.video if not s.disposition & COVER_ART]
     best = container.streams.best("video")
     # Streams that this build of FFmpeg cannot decode have no codec context.
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
         kinds = sorted({str(s.type) for s in container.streams}) or ["no"]
-        why = "it has no decoder here" if streams else f"it has {', '.join(kinds)} streams only"
-        raise NoVideoStreamError(origin, f"has no picture to segment ({why}); give a video.")
+        why = "no decoder for it" if streams else f"it has {', '.join(kinds)} streams only"
+        raise NoVideoStreamError(origin, f"has no video stream to segment ({why}); pass a video.")
     stream = next(
         (s for s in decodable if best is not None and s.index == best.index), decodable[0]
     )
@@ -119,14 +123,14 @@ def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
 
 
 def choose_audio_stream(container: InputContainer, video: VideoStream) -> AudioStream | None:
-    """Choose the sound track a player would play with the picture.
+    """Choose the audio stream that a player would play with a video stream.
 
     Args:
         container: The open file.
-        video: The chosen picture.
+        video: The chosen video stream.
 
     Returns:
-        FFmpeg's best audio stream beside that picture, None if none can be decoded.
+        FFmpeg's best audio stream for that video stream, or None if none can be decoded.
     """
     decodable = [s for s in container.streams.audio if s.codec_context is not None]
     best = container.streams.best("audio", video)
@@ -137,45 +141,47 @@ def choose_audio_stream(container: InputContainer, video: VideoStream) -> AudioS
 
 
 def promised_end_s(stream: Stream) -> float | None:
-    """Say when a stream ends, on the container's clock, if its container knows.
+    """Return the time at which a stream should end, on the container's clock.
 
     Args:
         stream: The stream.
 
     Returns:
-        Seconds, or None: then `promised_file_end_s` may know about the longest stream.
+        Time in seconds, or None if the container does not announce it for this stream;
+        `promised_file_end_s` may then tell it for the longest stream.
     """
     if stream.duration is None or stream.time_base is None:
         return None
     length = stream.duration
     if _is_avi(stream) and isinstance(stream, VideoStream):
-        # FFmpeg shortens the duration of a file that was cut off; the header has a tick per frame.
+        # FFmpeg shortens the duration of a file that was cut off. The frame count in the header is
+        # not shortened, and in AVI one frame lasts one tick of the time base.
         length = max(length, stream.frames)
     return float(((stream.start_time or 0) + length) * stream.time_base)
 
 
 def promised_file_end_s(container: InputContainer) -> float | None:
-    """Say how long the whole file is, in seconds, if its container knows.
+    """Return the length of the whole file in seconds, or None if the container does not say.
 
     Args:
         container: The open file.
 
     Returns:
-        The length of its longest stream. Some formats (Matroska) count it from time 0, others from
-        the first packet; it is never later than the end of the file on the container's clock.
+        Length of its longest stream. Some formats (Matroska) count it from time 0, others from the
+        first packet, so it is at most the end of the file on the container's clock.
     """
     return None if container.duration is None else container.duration / av.time_base
 
 
 def promised_frames(stream: VideoStream) -> int | None:
-    """Say how many frames a video stream should decode to, if its container knows.
+    """Return how many frames a video stream should decode to.
 
     Args:
         stream: The stream.
 
     Returns:
-        The container's count, less those that an edit list hides and those without data (AVI fills
-        pauses with them).
+        Number of frames that the container announces, without frames that an edit list hides and
+        without empty ones (AVI fills pauses with them); None if the container does not say.
     """
     if not stream.frames:
         return None
@@ -188,13 +194,14 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[S
 
     Args:
         container: The open file.
-        *streams: Of that file.
+        *streams: Streams of that file.
 
     Yields:
-        Packet[Stream]: Each packet that holds data, in file order.
+        Packet[Stream]: Each packet with data, in file order.
     """
-    # At the end PyAV 18 adds an empty packet for each stream, and raises IndexError where streams
-    # appeared on the way (MPEG-TS). By then everything is read, and we flush decoders ourselves.
+    # At the end of the file PyAV 18 adds an empty packet for each stream, and raises IndexError if
+    # streams appeared during reading (MPEG-TS). All packets have been read by then, and the callers
+    # flush the decoders themselves.
     with suppress(IndexError):
         for packet in container.demux(*streams):
             if packet.size:
@@ -202,13 +209,13 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[S
 
 
 def packet_end_s(packet: Packet[Stream]) -> float | None:
-    """Say when what a packet holds ends, on the container's clock.
+    """Return the time at which the content of a packet ends, on the container's clock.
 
     Args:
-        packet: Of any stream.
+        packet: Packet of any stream.
 
     Returns:
-        Seconds, or None where the packet has no time.
+        Time in seconds, or None if the packet has no timestamp.
     """
     begin = packet.dts if packet.pts is None else packet.pts
     if begin is None or packet.time_base is None:
@@ -217,26 +224,26 @@ def packet_end_s(packet: Packet[Stream]) -> float | None:
 
 
 def tolerance_frames(count: int) -> float:
-    """Say by how many frames a picture of this many frames may fall short.
+    """Return how many frames may be missing from a video before it counts as damaged.
 
     Args:
-        count: Promised frames.
+        count: Number of frames that the container announces.
 
     Returns:
-        Frames; always less than half of them, so that short videos are checked too.
+        Number of frames, at most half of them, so that short videos are checked too.
     """
     return min(max(FRAME_TOLERANCE, FRAME_TOLERANCE_SHARE * count), count / 2)
 
 
 def _check_file(path: PathLike) -> None:
-    """Refuse what is not a file with bytes in it."""
+    """Validate that a path is a file with at least one byte."""
     origin, file = os.fspath(path), Path(path)
     if file.is_dir():
-        raise NotAVideoError(origin, "is a folder; give a video file.")
+        raise NotAVideoError(origin, "is a folder; pass a video file.")
     if not file.is_file():
         raise NotAVideoError(origin, "there is no such file; check the path.")
     if file.stat().st_size == 0:
-        raise EmptyVideoError(origin, "the file has no bytes; copy or download it again.")
+        raise EmptyVideoError(origin, "the file has no bytes. Copy or download it again.")
 
 
 def _is_avi(stream: Stream) -> bool:

@@ -1,4 +1,4 @@
-"""Which files of a folder are videos."""
+"""Video files among given paths and folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from avseg.errors import NotAVideoError
 
-#: Names of files that are taken for videos; a file that is named one by one may have any name.
+#: Suffixes by which video files of a folder are recognised. A file that is passed by its own path
+#: may have any suffix.
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -18,18 +19,17 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def find_videos(paths: Iterable[Path]) -> list[Path]:
-    """List videos given as files and folders.
+    """List the video files that files and folders stand for.
 
     Args:
-        paths: Files, whatever their names, and folders, which stand for the video files directly
-            in them (by suffix, hidden files left out). Whether a file is there and a video shows
-            when it is read.
+        paths: Files with any suffix, and folders. A folder stands for the video files directly in
+            it, by their suffix and without hidden files. The files are not opened.
 
     Returns:
-        Files in the order given, those of a folder by name; each once.
+        Files in the given order, those of a folder sorted by name; each once.
 
     Raises:
-        NotAVideoError: If a folder has no video in it.
+        NotAVideoError: If a folder contains no video file.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -47,7 +47,7 @@ def _videos_in(folder: Path) -> list[Path]:
     if not videos:
         raise NotAVideoError(
             str(folder),
-            f"the folder has no video directly in it ({', '.join(sorted(VIDEO_SUFFIXES))}); give "
-            "a folder with videos, or the files.",
+            f"the folder contains no video file ({', '.join(sorted(VIDEO_SUFFIXES))}); pass a "
+            "folder that directly contains videos, or the files.",
         )
     return videos
