@@ -138,13 +138,17 @@ def generate_pages() -> dict[str, str]:
 
 def document_front_door() -> str:
     """Return the API entries of the public names of `avseg`: functions first, then classes."""
-    names = [name for name in avseg.__all__ if not name.startswith("_")]
-    functions = [name for name in names if name.islower()]
-    groups = {"Functions": functions, "Classes": [name for name in names if name not in functions]}
+    public = {name: getattr(avseg, name) for name in avseg.__all__ if not name.startswith("_")}
+    functions = [name for name, value in public.items() if not isinstance(value, type)]
+    groups = {"Functions": functions, "Classes": [name for name in public if name not in functions]}
     lines = []
-    for title, members in groups.items():
+    for title, names in groups.items():
         lines.append(f"## {title}\n")
-        lines += [f"::: avseg.{name}\n    options:\n      heading_level: 3\n" for name in members]
+        for name in names:
+            # By the path of its definition: `avseg.evaluate` could also be a module.
+            path = f"{public[name].__module__}.{public[name].__qualname__}"
+            options = f"heading_level: 3, heading: avseg.{name}, toc_label: {name}"
+            lines.append(f"::: {path}\n    options: {{ {options} }}\n")
     return "\n".join(lines)
 
 
