@@ -82,7 +82,7 @@ def score(model: CascadeModel, outputs: list[ClipOutputs]) -> BinaryScores:
     """
     metrics = BinaryMetrics(0.5)
     for clip in outputs:
-        frames, names = model.choose(clip.similarities)
+        frames, names = model.select_prompts(clip.similarities)
         chosen = torch.zeros(clip.similarities.shape, dtype=torch.bool)
         chosen[frames, names] = True
         logits = clip.logits.float().masked_fill(~chosen[..., None, None], NO_OBJECT_LOGIT).amax(1)

@@ -140,7 +140,7 @@ def test_each_text_is_a_named_source(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "there is no text; say what to look for"),
+        ([], "there is no text; give at least one text prompt"),
         (["--text", ""], "text '' is empty"),
         (["--text", "the zebra"], "does not know zebra; its words are nothing, dog, cat, bus"),
         (["--text", "dog cat bus dog"], "has 4 tokens, the model takes 3; shorten it"),

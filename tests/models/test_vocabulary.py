@@ -29,7 +29,7 @@ def test_names_are_given_with_commas_or_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("gone.txt", "gone.txt: the vocabulary cannot be read"), (" , ", "holds no name")],
+    [("gone.txt", "gone.txt: the vocabulary cannot be read"), (" , ", "has no name")],
 )
 def test_a_vocabulary_without_names_is_refused(given: str, message: str) -> None:
     with pytest.raises(PromptError, match=message):

@@ -83,7 +83,7 @@ def test_resampling_is_the_published_filter() -> None:
 
 
 def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoAudioStreamError, match="has no sound track that can be decoded"):
+    with pytest.raises(NoAudioStreamError, match="has no audio track that can be decoded"):
         read_segments(write(tmp_path / "silent.mp4"))
 
 
@@ -95,5 +95,5 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_damaged_sound_is_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 88200)).astype(np.float32)
     path = write(tmp_path / "damaged.flac", (), [Track(noise, 44100, codec="flac")])
-    with pytest.raises(CorruptVideoError, match=r"the sound is damaged after \d\.\d\d s"):
+    with pytest.raises(CorruptVideoError, match=r"the audio cannot be decoded after \d\.\d\d s"):
         read_segments(overwrite(path, 0.4, 0.9))

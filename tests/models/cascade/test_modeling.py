@@ -48,7 +48,7 @@ def ruled(model: CascadeModel, **rule: float) -> CascadeModel:
 def test_names_are_chosen_by_the_cosine_the_best_first() -> None:
     model = build()
     similarities = torch.tensor([[0.1, 0.5, 0.3], [0.05, 0.0, -0.2], [0.9, 0.0, 0.95]])
-    frames, names = ruled(model, min_similarity=0.08).choose(similarities)
+    frames, names = ruled(model, min_similarity=0.08).select_prompts(similarities)
     assert frames.tolist() == [0, 0, 2, 2]
     assert names.tolist() == [1, 2, 2, 0]
 
@@ -59,7 +59,7 @@ def test_names_compete_in_the_softmax() -> None:
         model.log_scale.fill_(2.0)
     similarities = torch.tensor([[0.0, 1.0, 0.9]])  # shares 0.00, 0.68, 0.32
     chosen = {
-        share: ruled(model, min_probability=share).choose(similarities)[1].tolist()
+        share: ruled(model, min_probability=share).select_prompts(similarities)[1].tolist()
         for share in (0.2, 0.5, 0.8)
     }
     assert chosen == {0.2: [1, 2], 0.5: [1], 0.8: []}
@@ -184,7 +184,7 @@ def test_other_names_or_weights_are_embedded_anew() -> None:
 def test_names_learn_where_there_is_a_gradient() -> None:
     model = build()
     run(model, given())
-    model.compare(given()["audio_values"][0], NAMES["sound_ids"]).sum().backward()
+    model.compare_audio(given()["audio_values"][0], NAMES["sound_ids"]).sum().backward()
     assert next(model.clap_text.parameters()).grad is not None
 
 

@@ -77,7 +77,7 @@ def test_prompts_that_are_not_equally_many_for_each_text_are_refused() -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([], "there is no text; say what to look for"),
+        ([], "there is no text; give at least one text prompt"),
         (["dog", " "], "text ' ' is empty"),
         (["dog", "dog"], "the texts are dog, dog; give each once"),
         (["a zebra"], "does not know zebra; its words are nothing, dog, cat, bus"),
@@ -90,7 +90,7 @@ def test_texts_that_cannot_be_looked_for_are_refused(texts: list[str], message: 
 
 
 def test_a_processor_without_texts_says_what_to_do() -> None:
-    with pytest.raises(PromptError, match=r"say what to look for, with with_texts"):
+    with pytest.raises(PromptError, match=r"give text prompts with with_texts"):
         PROCESSOR(clip())
 
 

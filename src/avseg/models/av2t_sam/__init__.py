@@ -1,4 +1,4 @@
-"""AV2T-SAM: sound and frame in the text space of a text-prompted SAM (arXiv:2502.16359)."""
+"""AV2T-SAM: audio and image in the text space of a text-prompted SAM (arXiv:2502.16359)."""
 
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel

@@ -1,7 +1,7 @@
-"""The first seconds of a sound track as AV2T-SAM's authors feed them to CLAP (arXiv:2502.16359).
+"""Audio segments as the released code of AV2T-SAM prepares them for CLAP (arXiv:2502.16359).
 
-Not on the container's clock and not mono, unlike everything else here: for comparing with published
-results. C channels, S samples, r sample rate.
+For comparing with published results only: unlike all other audio of the package, a segment ignores
+the timestamps of the container and is not mono. C channels, S samples, r sample rate.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from av.error import FFmpegError
 from avseg.errors import CorruptVideoError, NoAudioStreamError
 from avseg.media.container import PathLike, open_media
 
-#: Zero crossings of the resampling filter on each side, and the share of the lower rate's band that
-#: it passes.
+#: Zero crossings of the resampling filter on each side, and the fraction of the lower rate's band
+#: that it passes.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 
 def read_segments(
     path: PathLike, sample_rate: int = 44100, count: int = 5
 ) -> npt.NDArray[np.float32]:
-    """Read seconds of sound, in each the channels end to end.
+    """Read the first seconds of an audio track; each segment has its channels end to end.
 
-    The samples are taken in the file's order, whatever their times; a track that ends earlier is
-    followed by zeros, the rest of a longer one is ignored.
+    The samples are taken in the order of the file and their timestamps are ignored. A shorter track
+    is padded with zeros, a longer one is cut.
 
     Args:
-        path: A sound file, or a video with sound.
-        sample_rate: To which the sound is resampled, in Hz.
-        count: Seconds.
+        path: An audio file, or a video with audio.
+        sample_rate: Sample rate of the result, in Hz.
+        count: Number of seconds.
 
     Returns:
-        Second i as left channel, then right: (count, C * r) float32, as stored, about [-1, 1].
+        For each second its left channel, then its right one: (count, C * r) float32, about [-1, 1].
 
     Raises:
-        ClipError: If the file cannot be opened or decoded, or has no sound.
+        ClipError: If the file cannot be opened or decoded, or has no audio.
     """
     return cut_segments(read_seconds(path, sample_rate, count), sample_rate)
 
@@ -50,39 +50,42 @@ def read_segments(
 def read_seconds(
     path: PathLike, sample_rate: int = 44100, count: int = 5
 ) -> npt.NDArray[np.float32]:
-    """Read seconds of sound with all channels, as `read_segments` does before it cuts them.
+    """Read the first seconds of an audio track with all channels; see `read_segments`.
 
     Args:
-        path: A sound file, or a video with sound.
-        sample_rate: To which the sound is resampled, in Hz.
-        count: Seconds.
+        path: An audio file, or a video with audio.
+        sample_rate: Sample rate of the result, in Hz.
+        count: Number of seconds.
 
     Returns:
-        The channels, (C, count * r) float32, as stored, about [-1, 1].
+        The channels, (C, count * r) float32, about [-1, 1].
 
     Raises:
-        ClipError: If the file cannot be opened or decoded, or has no sound.
+        ClipError: If the file cannot be opened or decoded, or has no audio.
     """
-    source = os.fspath(path)
+    origin = os.fspath(path)
     with open_media(path) as container:
         stream = next((s for s in container.streams.audio if s.codec_context is not None), None)
         if stream is None:
-            raise NoAudioStreamError(source, "has no sound track that can be decoded.")
-        channels, rate = _read_channels(source, container.decode(stream), stream, count)
+            raise NoAudioStreamError(origin, "has no audio track that can be decoded.")
+        channels, rate = _read_channels(origin, container.decode(stream), stream, count)
     resampled = resample(channels, rate, sample_rate)[:, : count * sample_rate]
     missing = count * sample_rate - resampled.shape[1]
     return np.pad(resampled, ((0, 0), (0, missing)))
 
 
 def cut_segments(channels: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float32]:
-    """Put the channels of each second end to end.
+    """Concatenate the channels of each second.
+
+    The released code flattens a stereo segment instead of mixing it to mono: the input of CLAP is
+    the left channel followed by the right one.
 
     Args:
-        channels: Whole seconds of sound, (C, count * r).
-        sample_rate: In Hz.
+        channels: Whole seconds of audio, (C, count * r).
+        sample_rate: r, in Hz.
 
     Returns:
-        Second i as left channel, then right: (count, C * r) float32.
+        For each second its left channel, then its right one: (count, C * r) float32.
     """
     seconds = channels.reshape(len(channels), -1, sample_rate)  # (C, count, r)
     return np.concatenate(list(seconds), axis=1)
@@ -91,12 +94,12 @@ def cut_segments(channels: npt.NDArray[np.float32], sample_rate: int) -> npt.NDA
 def resample(
     channels: npt.NDArray[np.float32], sample_rate: int, new_rate: int
 ) -> npt.NDArray[np.float32]:
-    """Resample with a sinc filter under a squared-cosine (Hann) window.
+    """Resample with a windowed sinc filter (Hann window).
 
     Args:
         channels: Waveforms, (C, S).
-        sample_rate: Theirs, in Hz.
-        new_rate: Wanted, in Hz.
+        sample_rate: Their sample rate, in Hz.
+        new_rate: Sample rate of the result, in Hz.
 
     Returns:
         Waveforms, (C, ceil(S * new_rate / sample_rate)).
@@ -107,7 +110,8 @@ def resample(
     old, new = sample_rate // divisor, new_rate // divisor
     cutoff = _ROLLOFF * min(old, new)
     reach = math.ceil(_ZERO_CROSSINGS * old / cutoff)
-    # Times of the input samples around each of `new` output samples, which then repeat.
+    # Polyphase filter: the positions of output samples relative to input samples repeat after
+    # `new` of them, so `new` kernels are enough.
     times = np.arange(-reach, reach + old) / old - np.arange(new)[:, None] / new
     crossings = (times * cutoff).clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     window = np.cos(crossings * np.pi / _ZERO_CROSSINGS / 2) ** 2
@@ -119,26 +123,26 @@ def resample(
 
 
 def _read_channels(
-    source: str, frames: Iterator[AudioFrame], stream: AudioStream, seconds: int
+    origin: str, frames: Iterator[AudioFrame], stream: AudioStream, seconds: int
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode all channels, (C, S), of one second more than wanted, and say their rate.
+    """Decode all channels, (C, S), of one second more than needed; return them and their rate.
 
-    The filter that resamples looks a little ahead.
+    The resampling filter needs samples after the last one that is kept.
     """
     resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-    pieces: list[npt.NDArray[np.float32]] = []
-    read, wanted = 0, (seconds + 1) * stream.rate
+    blocks: list[npt.NDArray[np.float32]] = []
+    read, needed = 0, (seconds + 1) * stream.rate
     try:
-        while read < wanted and (frame := next(frames, None)) is not None:
-            for piece in resampler.resample(frame):
-                pieces.append(piece.to_ndarray().astype(np.float32, copy=False))
-                read += piece.samples
+        while read < needed and (frame := next(frames, None)) is not None:
+            for block in resampler.resample(frame):
+                blocks.append(block.to_ndarray().astype(np.float32, copy=False))
+                read += block.samples
     except FFmpegError as error:
         raise CorruptVideoError(
-            source,
-            f"the sound is damaged after {read / stream.rate:.2f} s ({error.strerror}); copy or "
-            "download the file again.",
+            origin,
+            f"the audio cannot be decoded after {read / stream.rate:.2f} s ({error.strerror}); "
+            "copy or download the file again.",
         ) from error
-    if not pieces:
-        raise NoAudioStreamError(source, "its sound track is empty; give a file with sound.")
-    return np.concatenate(pieces, axis=1), stream.rate
+    if not blocks:
+        raise NoAudioStreamError(origin, "its audio track is empty; give a file with audio.")
+    return np.concatenate(blocks, axis=1), stream.rate

@@ -1,4 +1,4 @@
-"""Sizes of an AV2T-SAM model, published or small."""
+"""Configuration of an AV2T-SAM model, published or small."""
 
 from typing import Any, ClassVar, Literal
 
@@ -15,33 +15,33 @@ from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_SAM, TINY_STEM
 
 @strict
 class Av2tSamConfig(AvsegConfig):
-    """Sizes of AV2T-SAM (Lee, Zhang, Duan 2025, arXiv:2502.16359); the defaults are the paper's.
+    """Configuration of AV2T-SAM (Lee et al. 2025, arXiv:2502.16359); defaults as in the paper.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
-            `PromptedSam1Config`; in a dictionary, `model_type` says which, SAM 2
-            if it is not there.
+            `PromptedSam1Config`. In a dictionary, `model_type` selects the class; the default is
+            SAM 2.
         beit3_config: Image-text encoder, a `Beit3Config`.
         clip_config: Image tower, a `ClipImageTowerConfig`.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
-        features: What becomes the prompt: the frame ("clip"), its sound ("clap"), or the product
-            of both ("mul").
-        adapters: Whether the same features also go into every block of the image encoder.
-        num_text_tokens: Pseudo text tokens made of a frame and its sound.
-        fused_dim: Width of the space in which frame and sound are multiplied.
+        features: Features of the prompt: CLIP of the frame ("clip"), CLAP of its audio ("clap"), or
+            the product of both ("mul").
+        adapters: Whether adapters add the same features to every block of the image encoder.
+        num_text_tokens: Number of pseudo text tokens.
+        fused_dim: Width of the space in which image and audio embeddings are multiplied.
         adapter_dim: Hidden width of an adapter.
-        window_s: Sound that belongs to a frame, in seconds.
-        inputs: How frames of another size are brought to a backbone's. With "whole_picture" each
-            sees the whole frame, squeezed to a square. "published" is as in the paper's code: CLIP
-            sees the middle square only, and BEiT-3's frame is resized without antialiasing. At
-            AVSBench's 224 x 224 the two are the same. (The paper's sound: `read_segments`.)
-        iou_head_weight: Weight of a loss that trains the decoder's IoU estimate; the paper's code
-            has none, so its estimate stays as pre-trained.
-        presence_weight: Weight of a loss that trains the decoder's object score; the paper's code
-            has none.
-        suppress_absent: Whether a frame gets no mask where the object score says that there is
-            nothing to mark, as in SAM 2 (arXiv:2408.00714, appendix D); the paper's code does not
-            ask. It needs a trained object score. SAM 1 has none, so neither of these two options.
+        window_s: Length of the audio window of a frame, in seconds.
+        inputs: Preprocessing of the frames. "whole_picture" stretches the whole frame to a square
+            for every backbone. "published" does as the paper's code: CLIP gets the central square
+            only, and the frame for BEiT-3 is resized without antialiasing. For AVSBench's frames of
+            224 x 224 both are the same. (For the audio of the paper's code see `read_segments`.)
+        iou_head_weight: Weight of a loss that trains the predicted IoU. The paper's code does not
+            have it, so the IoU head keeps its pretrained weights.
+        presence_weight: Weight of a loss that trains the object score; not in the paper's code.
+        suppress_absent: Whether the mask of a frame is emptied if the object score predicts no
+            object, as in SAM 2 (arXiv:2408.00714, appendix D); not in the paper's code. It needs a
+            trained object score. SAM 1 has no object score, so it supports neither of these two
+            options.
     """
 
     model_type = "avseg-av2t-sam"
@@ -90,19 +90,19 @@ class Av2tSamConfig(AvsegConfig):
 
     @property
     def uses_clip(self) -> bool:
-        """Whether the frame goes into the prompt."""
+        """Whether the prompt uses the image embedding."""
         return self.features != "clap"
 
     @property
     def uses_clap(self) -> bool:
-        """Whether the sound goes into the prompt."""
+        """Whether the prompt uses the audio embedding."""
         return self.features != "clip"
 
     def validate_object_score(self) -> None:
-        """Refuse options that ask SAM 1 whether there is an object."""
+        """Raise an error if an option needs an object score and SAM 1 has none."""
         check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)
 
     def validate_window(self) -> None:
-        """Refuse a window of sound that the audio tower cannot hold."""
+        """Raise an error if the audio window is too long for the audio tower."""
         if isinstance(self.clap_config, ClapAudioTowerConfig):
             self.clap_config.check_window(self.window_s)

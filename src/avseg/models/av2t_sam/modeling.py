@@ -1,7 +1,8 @@
-"""AV2T-SAM, the whole model: frames and sound in, masks of what sounds out.
+"""AV2T-SAM model: frames and audio to masks of the sounding objects.
 
-B clips, T frames, N = B * T, S / s / c side of the pictures for SAM / BEiT-3 / CLIP, h x w size
-of the mask logits, H x W size of the true masks.
+B clips, T frames, N = B * T, S / s / c side of the images for SAM / BEiT-3 / CLIP, V / A width of
+CLIP's / CLAP's embeddings, D fused width, h x w size of the mask logits, H x W size of the ground
+truth.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from avseg.models.embedding import EmbeddingSpace, Modality
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput, build_output
 
-#: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
+#: Prefixes of trainable parameters; all others keep pretrained weights, as in the paper's code.
 TRAINABLE = (
     "projector.",
     "adapters.",
@@ -34,10 +35,13 @@ TRAINABLE = (
 
 
 class Av2tSamModel(AvsegModel):
-    """Segments the objects that sound (Lee, Zhang, Duan 2025, arXiv:2502.16359).
+    """Segments the sounding objects (Lee, Zhang, Duan 2025, arXiv:2502.16359).
+
+    The product of CLIP and CLAP embeddings becomes pseudo text that prompts EVF-SAM; adapters add
+    it to the image encoder as well.
 
     Args:
-        config: Sizes, features and whether there are adapters.
+        config: Sizes, features of the prompt and adapters.
     """
 
     config_class = Av2tSamConfig
@@ -62,7 +66,7 @@ class Av2tSamModel(AvsegModel):
         self._freeze()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode, which the frozen parts never enter."""
+        """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
         for frozen in (self.segmenter.beit3, self.segmenter.sam.image_encoder):
             frozen.eval()
@@ -83,22 +87,22 @@ class Av2tSamModel(AvsegModel):
         targets: Tensor | None = None,
         annotated: Tensor | None = None,
     ) -> AvsegOutput:
-        """Segment what sounds in every frame.
+        """Segment the sounding objects in every frame.
 
         Args:
             pixel_values_beit3: Frames for BEiT-3, (B, T, 3, s, s).
             pixel_values_sam: Frames for SAM, (B, T, 3, S, S); not needed with `image_features`.
             pixel_values_clip: Frames for CLIP, (B, T, 3, c, c); not needed with
                 `clip_embeddings`, nor if the features are "clap".
-            audio_values: Sound of each frame, (B, T, samples); not needed with
+            audio_values: Audio of each frame, (B, T, samples); not needed with
                 `clap_embeddings`, nor if the features are "clip".
             clip_embeddings: CLIP embeddings computed before, (B, T, V).
             clap_embeddings: CLAP embeddings computed before, (B, T, A).
-            image_features: The levels of `ImageFeatures` computed before, each with
-                (B, T) in front; possible without adapters only.
-            targets: True masks, (B, T, H, W) of 0 and 1.
+            image_features: Levels of `ImageFeatures` computed before, each with the leading
+                dimensions (B, T); only without adapters.
+            targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
             annotated: True for frames whose target counts, (B, T) bool; None counts all. AVSBench's
-                S4 has truth for the first frame of a training clip only.
+                S4 has ground truth for the first frame of a training clip only.
 
         Returns:
             The masks, and the loss if there are targets.
@@ -118,34 +122,35 @@ class Av2tSamModel(AvsegModel):
 
     @torch.no_grad()
     def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
-        """Place frames and sounds in the towers' spaces, and what is made of both in the texts'.
+        """Embed frames and audio in CLIP's and CLAP's spaces, and both together as pseudo text.
 
         Args:
-            inputs: What the processor makes of clips.
+            inputs: Output of the processor for a batch of clips.
 
         Returns:
-            CLIP's and CLAP's spaces, those that are used, and that of the pseudo texts, K * E wide.
+            The spaces of CLIP and CLAP, if they are used, and that of the pseudo text, which is
+            num_text_tokens times the text width wide.
         """
         frames = inputs["pixel_values_clip"]
-        seen = self._embed(self.clip, "pixel_values_clip", frames, None)
-        heard = self._embed(self.clap, "audio_values", inputs["audio_values"], None)
-        prompts = self.projector(self.projector.fuse(seen, heard)).flatten(1)
-        made_of: Modality = "sound" if seen is None else "picture" if heard is None else "both"
+        visual = self._embed(self.clip, "pixel_values_clip", frames, None)
+        audio = self._embed(self.clap, "audio_values", inputs["audio_values"], None)
+        prompts = self.projector(self.projector.fuse(visual, audio)).flatten(1)
+        modality: Modality = "sound" if visual is None else "picture" if audio is None else "both"
         spaces: tuple[tuple[str, Modality, Tensor | None], ...] = (
-            ("frames, before the bridge (CLIP)", "picture", seen),
-            ("sounds, before the bridge (CLAP)", "sound", heard),
-            ("the prompt, as pseudo text (AV2T-SAM)", made_of, prompts),
+            ("frames, before the bridge (CLIP)", "picture", visual),
+            ("sounds, before the bridge (CLAP)", "sound", audio),
+            ("the prompt, as pseudo text (AV2T-SAM)", modality, prompts),
         )
         return tuple(
-            EmbeddingSpace(title, {modality: points.unflatten(0, frames.shape[:2])})
-            for title, modality, points in spaces
+            EmbeddingSpace(title, {of: points.unflatten(0, frames.shape[:2])})
+            for title, of, points in spaces
             if points is not None
         )
 
     def _embed(
         self, tower: nn.Module | None, name: str, inputs: Tensor | None, embeddings: Tensor | None
     ) -> Tensor | None:
-        """Embed frames or sounds, unless that was done before or they take no part."""
+        """Embed frames or audio, or return given embeddings; None if the prompt has none."""
         if tower is None:
             return None
         if embeddings is not None:
@@ -164,11 +169,12 @@ class Av2tSamModel(AvsegModel):
         levels: tuple[Tensor, ...] | None,
         fused: Tensor,
     ) -> ImageFeatures:
+        """Encode frames with the adapters' vectors, or return features computed before."""
         if levels is not None:
             if self.adapters is not None:
                 raise ValueError(
-                    "image_features cannot be given to a model with adapters, whose image encoder "
-                    "sees the sound; give pixel_values_sam."
+                    "image_features cannot be given to a model with adapters, because its image "
+                    "encoder depends on the audio; give pixel_values_sam."
                 )
             return ImageFeatures(tuple(level.flatten(0, 1) for level in levels))
         if pixel_values is None:

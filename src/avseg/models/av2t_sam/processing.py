@@ -1,6 +1,6 @@
-"""AV2T-SAM's input and output: a clip to tensors, mask logits to masks of the video's own size.
+"""Processor of AV2T-SAM: a clip to tensors, mask logits to masks at the size of the video.
 
-T frames, H x W size of the video, S / s / c side of the pictures for SAM / BEiT-3 / CLIP.
+T frames, H x W size of the video, S / s / c side of the images for SAM / BEiT-3 / CLIP.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,22 @@ _STATISTICS = {"sam": SAM_STATISTICS, "beit3": BEIT3_STATISTICS, "clip": CLIP_ST
 
 
 def _bilinear(pixels: Tensor, side: int) -> Tensor:
+    """Stretch frames (T, 3, H, W) to a square with bilinear interpolation."""
     return resize(pixels, (side, side), "bilinear")
 
 
 def _bicubic(pixels: Tensor, side: int) -> Tensor:
+    """Stretch frames (T, 3, H, W) to a square with bicubic interpolation."""
     return resize(pixels, (side, side), "bicubic")
 
 
 def _sharp_bicubic(pixels: Tensor, side: int) -> Tensor:
-    """Resize frames (T, 3, H, W) to a square without antialiasing, overshoot and all, float32."""
+    """Stretch frames to a square without antialiasing, float32: values may leave 0 to 255."""
     return F.interpolate(pixels.float(), size=(side, side), mode="bicubic")
 
 
-def _middle_square(pixels: Tensor, side: int) -> Tensor:
-    """Resize the shorter side of frames (T, 3, H, W) and cut out the middle, with Pillow."""
+def _central_square(pixels: Tensor, side: int) -> Tensor:
+    """Resize the shorter side of frames (T, 3, H, W) and crop the central square, with Pillow."""
     height, width = pixels.shape[-2:]
     shorter = min(height, width)
     height, width = side * height // shorter, side * width // shorter
@@ -59,24 +61,24 @@ def _middle_square(pixels: Tensor, side: int) -> Tensor:
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
 
-#: How frames get to a backbone's side, for each value of `inputs`.
+#: Resizing for each backbone, by the value of `inputs`.
 _RESIZE = {
     "whole_picture": {"sam": _bilinear, "beit3": _bicubic, "clip": _bicubic},
-    "published": {"sam": _bilinear, "beit3": _sharp_bicubic, "clip": _middle_square},
+    "published": {"sam": _bilinear, "beit3": _sharp_bicubic, "clip": _central_square},
 }
 
 
 @dataclass(frozen=True)
 class Av2tSamProcessor(BaseProcessor):
-    """Turns clips into the model's inputs and its outputs into masks.
+    """Converts clips to the inputs of the model, and its outputs to masks.
 
     Args:
-        sam_size: Side of the pictures for SAM, in pixels.
-        beit3_size: Side of the pictures for BEiT-3, in pixels.
-        clip_size: Side of the pictures for CLIP, in pixels.
-        sample_rate: Of the sound the model needs, in Hz.
-        window_s: Sound that belongs to a frame, in seconds.
-        inputs: How frames are brought to these sizes, as `Av2tSamConfig.inputs` says.
+        sam_size: Side of the images for SAM, in pixels.
+        beit3_size: Side of the images for BEiT-3, in pixels.
+        clip_size: Side of the images for CLIP, in pixels.
+        sample_rate: Sample rate of the audio, in Hz.
+        window_s: Length of the audio window of a frame, in seconds.
+        inputs: Preprocessing of the frames, see `Av2tSamConfig.inputs`.
     """
 
     sam_size: int
@@ -88,10 +90,10 @@ class Av2tSamProcessor(BaseProcessor):
 
     @classmethod
     def from_config(cls, config: Av2tSamConfig) -> Self:
-        """Make the processor that fits a model.
+        """Build the processor that fits a model.
 
         Args:
-            config: The model's configuration.
+            config: Configuration of the model.
 
         Returns:
             The processor.
@@ -131,15 +133,15 @@ class Av2tSamProcessor(BaseProcessor):
         frames: npt.NDArray[np.uint8],
         backbones: Sequence[str] = ("sam", "beit3", "clip"),
     ) -> dict[str, Tensor]:
-        """Bring frames to the size of each backbone, as `inputs` says, and normalise them.
+        """Resize frames for each backbone, by the rule of `inputs`, and normalise them.
 
         Args:
             frames: RGB, (T, H, W, 3) uint8.
-            backbones: Which of "sam", "beit3" and "clip".
+            backbones: Any of "sam", "beit3" and "clip".
 
         Returns:
             `pixel_values_sam` (T, 3, S, S), `pixel_values_beit3` (T, 3, s, s) and
-            `pixel_values_clip` (T, 3, c, c), float32, those that are wanted.
+            `pixel_values_clip` (T, 3, c, c), float32, for the given backbones.
         """
         pixels = as_pixels(frames)
         sides = {"sam": self.sam_size, "beit3": self.beit3_size, "clip": self.clip_size}

@@ -1,4 +1,4 @@
-"""AV2T-SAM prompting: a frame and its sound become pseudo text tokens.
+"""AV2T-SAM prompting: pseudo text tokens from the image and audio embeddings of a frame.
 
 B frames, A audio dim, V visual dim, D fused dim, K text tokens, E text dim.
 """
@@ -11,10 +11,10 @@ from avseg.models.av2t_sam.configuration import Av2tSamConfig
 
 
 class Projector(nn.Module):
-    """Semantically aligned features and their way to the text space (arXiv:2502.16359, 3.3).
+    """Fusion of aligned features and their projection to the text space (arXiv:2502.16359, 3.3).
 
     Args:
-        config: Sizes, and which of frame and sound take part.
+        config: Sizes, and which of the two embeddings are used.
     """
 
     def __init__(self, config: Av2tSamConfig) -> None:
@@ -26,7 +26,7 @@ class Projector(nn.Module):
         if config.uses_clip:
             self.visual_proj = _unit_variance_linear(config.clip_config.projection_dim, dim)
         if config.features == "mul":
-            self._start_from_sound()
+            self._start_from_audio()
         self.to_text_space = nn.Sequential(
             nn.Linear(dim, dim),
             nn.ReLU(),
@@ -34,22 +34,22 @@ class Projector(nn.Module):
         )
 
     @torch.no_grad()
-    def _start_from_sound(self) -> None:
-        """Start with a product that is the sound, more or less of it by what is seen.
+    def _start_from_audio(self) -> None:
+        """Initialise the product as the audio projection, scaled moderately by the image.
 
-        A product of two random projections says little of either factor, and learning it took more
-        clips than there are; from here it is learned as fast as from sound alone.
+        A product of two random projections has little information about either factor; training it
+        needs more clips than the data sets have. From this start, training is as fast as with audio
+        alone.
         """
         self.visual_proj.weight.mul_(0.5)
         nn.init.ones_(self.visual_proj.bias)
 
     def fuse(self, visual_embeddings: Tensor | None, audio_embeddings: Tensor | None) -> Tensor:
-        """Multiply what is seen with what is heard, each of length 1 before its projection.
+        """Multiply the projected image and audio embeddings, L2-normalised before the projection.
 
         Args:
-            visual_embeddings: CLIP embedding of each frame, (B, V); None if it takes no part.
-            audio_embeddings: CLAP embedding of each frame's sound, (B, A); None if it takes no
-                part.
+            visual_embeddings: CLIP embedding of each frame, (B, V); None if not used.
+            audio_embeddings: CLAP embedding of the audio of each frame, (B, A); None if not used.
 
         Returns:
             Fused features, (B, D).
@@ -69,7 +69,7 @@ class Projector(nn.Module):
         return visual if audio is None else visual * audio
 
     def forward(self, fused: Tensor) -> Tensor:
-        """Carry fused features to the text space.
+        """Project fused features to the text space.
 
         Args:
             fused: From `fuse`, (B, D).
@@ -84,8 +84,8 @@ class Projector(nn.Module):
 def _unit_variance_linear(in_dim: int, out_dim: int) -> nn.Linear:
     """Build a projection whose output has variance 1 for inputs of length 1.
 
-    With torch's own initialisation the product of two such projections would start about
-    `in_dim` times smaller and be drowned by the biases that follow.
+    With torch's default initialisation the product of two such projections would be about `in_dim`
+    times smaller at the start, and negligible beside the biases that follow.
     """
     linear = nn.Linear(in_dim, out_dim)
     nn.init.normal_(linear.weight)

@@ -1,4 +1,4 @@
-"""The cascade without training: CLAP names the sound, EVF-SAM marks what has that name."""
+"""Cascade without training: CLAP names the audio, EVF-SAM segments the named objects."""
 
 from avseg.models.cascade.configuration import CascadeConfig
 from avseg.models.cascade.modeling import CascadeModel

@@ -1,4 +1,4 @@
-"""Sizes of a cascade, and the rule by which a sound prompts."""
+"""Configuration of a cascade: sizes, and the rule that selects the names in the audio."""
 
 from typing import Any, ClassVar
 
@@ -14,41 +14,41 @@ from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.models.model import AvsegConfig
 from avseg.models.tiny import TINY_BEIT3, TINY_CLAP, TINY_CLAP_TEXT, TINY_SAM
 
-#: What stands for the name in a prompt.
+#: Placeholder for the name in a prompt.
 NAME = "{name}"
 
 
 @strict
 class CascadeConfig(AvsegConfig):
-    """Sizes and rule of a cascade; the defaults are MS-CLAP 2023 before EVF-SAM2 multitask.
+    """Sizes and rule of a cascade; the defaults are MS-CLAP 2023 and EVF-SAM2 multitask.
 
-    A name prompts in a frame if the cosine of its embedding with the sound's is above
-    `min_similarity` (the sound is like nothing in the vocabulary: no prompt), its share of the
-    softmax over the vocabulary is above `min_probability`, and at most `max_names` are better.
-    The softmax is CLAP's own, with its trained scale; it makes names compete, which sorts out
-    what sounds alike but also hides the quieter of two sounds, so it is best set low.
+    A name becomes a prompt in a frame under three conditions. The cosine of its embedding with that
+    of the audio exceeds `min_similarity`: audio that matches no name gives no prompt. Its
+    probability, a softmax over the vocabulary with CLAP's trained scale, exceeds `min_probability`.
+    It is one of the `max_names` most similar names. The softmax lets names compete: it separates
+    similar sounds but also suppresses the quieter of two, so a low threshold is best.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
-            `PromptedSam1Config`; in a dictionary, `model_type` says which, SAM 2 if it is not
-            there.
+            `PromptedSam1Config`. In a dictionary, `model_type` selects the class; the default is
+            SAM 2.
         beit3_config: Image-text encoder, a `Beit3Config`.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
-        text_config: Text tower, a `ClapTextTowerConfig` or a `ClipTextTowerConfig`; in a
-            dictionary, `model_type` says which, MS-CLAP's if it is not there.
-        window_s: Sound that belongs to a frame, in seconds.
-        sound_prompt: What CLAP reads, with "{name}" where the name goes; the default is the one of
+        text_config: Text tower, a `ClapTextTowerConfig` or a `ClipTextTowerConfig`. In a
+            dictionary, `model_type` selects the class; the default is MS-CLAP's.
+        window_s: Length of the audio window of a frame, in seconds.
+        sound_prompt: Text for CLAP, with "{name}" as the placeholder; the default is that of
             MS-CLAP's examples.
-        picture_prompt: What EVF-SAM reads, likewise.
-        min_similarity: Cosine above which a name prompts, in [-1, 1].
-        min_probability: Share of the softmax above which a name prompts, in [0, 1].
-        max_names: Most names for a frame.
-        keep_proportions: Whether SAM sees a frame in its own proportions, filled up to a square to
-            the right or below, or squeezed into the square; EVF-SAMs on SAM 1 were trained on the
-            former.
-        multimask: Whether the best of three masks is taken, or EVF-SAM's single mask.
-        suppress_absent: Whether a name marks nothing where SAM 2's object score says that there is
-            no such object; published EVF-SAMs do not ask. SAM 1 has no such score.
+        picture_prompt: Text for EVF-SAM, with "{name}" as the placeholder.
+        min_similarity: Cosine that a name must exceed to become a prompt, in [-1, 1].
+        min_probability: Softmax probability that a name must exceed, in [0, 1].
+        max_names: Maximum number of names for a frame.
+        keep_proportions: Whether a frame for SAM keeps its proportions and is padded to a square,
+            to the right or below, as in the training of EVF-SAM on SAM 1; otherwise it is stretched
+            to the square.
+        multimask: Whether the output is the best of three masks instead of EVF-SAM's single mask.
+        suppress_absent: Whether a mask is emptied if SAM 2's object score predicts that the object
+            is absent; published EVF-SAM models do not do so. SAM 1 has no object score.
     """
 
     model_type = "avseg-cascade"
@@ -58,7 +58,7 @@ class CascadeConfig(AvsegConfig):
         "clap_config": ClapAudioTowerConfig,
         "text_config": ClapTextTowerConfig,
     }
-    # With the rule that serves it best on SynthAVS's val.
+    # The thresholds are those with the best result on SynthAVS's val split.
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
         "beit3_config": TINY_BEIT3,
@@ -93,20 +93,20 @@ class CascadeConfig(AvsegConfig):
 
     @property
     def max_sound_tokens(self) -> int:
-        """Longest text that the text tower takes, in tokens."""
+        """Maximum length of a text for the text tower, in tokens."""
         text = self.text_config
         limit = text.max_tokens if isinstance(text, ClapTextTowerConfig) else text.max_positions
         return int(limit)
 
     def validate_prompts(self) -> None:
-        """Refuse prompts without a place for the name."""
+        """Raise an error if a prompt does not have the placeholder exactly once."""
         for option in ("sound_prompt", "picture_prompt"):
             text = getattr(self, option)
             if text.count(NAME) != 1:
                 raise ValueError(f"{option} must have {NAME} in it once, got {text!r}.")
 
     def validate_rule(self) -> None:
-        """Refuse thresholds that nothing can be above, and frames without a name."""
+        """Raise an error if no value can exceed a threshold, or no name is allowed."""
         bounds = {"min_similarity": (-1.0, 1.0), "min_probability": (0.0, 1.0)}
         for option, (low, high) in bounds.items():
             value = getattr(self, option)
@@ -116,10 +116,10 @@ class CascadeConfig(AvsegConfig):
             raise ValueError(f"max_names must be at least 1, got {self.max_names}.")
 
     def validate_window(self) -> None:
-        """Refuse a window of sound that the audio tower cannot hold."""
+        """Raise an error if the audio window is too long for the audio tower."""
         if isinstance(self.clap_config, ClapAudioTowerConfig):
             self.clap_config.check_window(self.window_s)
 
     def validate_object_score(self) -> None:
-        """Refuse to ask SAM 1 whether there is an object."""
+        """Raise an error if an option needs an object score and SAM 1 has none."""
         check_suppress_absent(self.sam_config, self.suppress_absent)

@@ -1,4 +1,4 @@
-"""The cascade, the whole model: frames, their sound and a vocabulary in, named masks out.
+"""Cascade model: frames, their audio and a vocabulary to named masks.
 
 B clips, T frames, N = B x T, C names, P prompts (pairs of a frame and a name), D width of CLAP's
 embeddings, L tokens of a text, h x w size of the mask logits.
@@ -21,17 +21,18 @@ from avseg.models.outputs import NamedOutput, resize_logits
 
 
 class CascadeModel(AvsegModel):
-    """Marks what sounds, without having been trained to.
+    """Segments the sounding objects without any training for this task.
 
-    CLAP (Elizalde et al. 2023, arXiv:2309.05767) compares the sound of each frame with the names
-    of a vocabulary; those that fit prompt EVF-SAM (Zhang et al. 2024, arXiv:2406.20076) in that
-    frame, one mask for each. Frames in which no name fits are not even looked at.
+    CLAP (Elizalde et al. 2023, arXiv:2309.05767) compares the audio of each frame with the names of
+    a vocabulary. The names that fit become text prompts of EVF-SAM (Zhang et al. 2024,
+    arXiv:2406.20076) in that frame, with one mask each. EVF-SAM does
+    not encode a frame without a fitting name.
 
     Args:
         config: Sizes and rule.
 
     Attributes:
-        log_scale: Logarithm of what CLAP multiplies cosines by.
+        log_scale: Logarithm of CLAP's logit scale.
     """
 
     config_class = CascadeConfig
@@ -60,28 +61,29 @@ class CascadeModel(AvsegModel):
         prompt_mask: Tensor,
         frame_size: Tensor | None = None,
     ) -> NamedOutput:
-        """Name what sounds in every frame, and mark what has these names.
+        """Select the names that fit the audio of each frame and segment the named objects.
 
         Args:
             pixel_values_sam: Frames for SAM, (B, T, 3, S, S).
             pixel_values_beit3: Frames for BEiT-3, (B, T, 3, s, s).
-            audio_values: Sound of each frame, (B, T, samples).
-            sound_ids: Each name in CLAP's tokens, (C, L) int64.
-            prompt_ids: Each name in BEiT-3's tokens, (C, L) int64.
+            audio_values: Audio of each frame, (B, T, samples).
+            sound_ids: Token ids of the names for CLAP, (C, L) int64.
+            prompt_ids: Token ids of the names for BEiT-3, (C, L) int64.
             prompt_mask: True, or 1, for tokens, False for padding, (C, L).
-            frame_size: Height and width that frames fill in SAM's square, in its pixels, (2,)
-                int64; None if they fill it. Masks are of the frames alone.
+            frame_size: Height and width of a frame in SAM's square without its padding, in pixels
+                of the square, (2,) int64; None without padding. The masks do not have the padding.
 
         Returns:
-            Masks of each prompt, and their union in each frame.
+            The mask of each prompt, and the union of the masks in each frame.
         """
         shape = audio_values.shape[:2]
-        similarities = self.compare(audio_values.flatten(0, 1), sound_ids)  # (N, C)
-        frames, names = self.choose(similarities)  # (P,), (P,)
-        shown, image_index = frames.unique(return_inverse=True)
-        logits, scores = self._mark(
-            pixel_values_sam.flatten(0, 1)[shown],
-            pixel_values_beit3.flatten(0, 1)[shown],
+        similarities = self.compare_audio(audio_values.flatten(0, 1), sound_ids)  # (N, C)
+        frames, names = self.select_prompts(similarities)  # (P,), (P,)
+        # Only frames with a prompt are encoded, each once for all its prompts.
+        prompted, image_index = frames.unique(return_inverse=True)
+        logits, scores = self._segment(
+            pixel_values_sam.flatten(0, 1)[prompted],
+            pixel_values_beit3.flatten(0, 1)[prompted],
             image_index,
             prompt_ids[names],
             prompt_mask[names],
@@ -101,28 +103,28 @@ class CascadeModel(AvsegModel):
             named_scores=scores,
         )
 
-    def compare(self, audio_values: Tensor, sound_ids: Tensor) -> Tensor:
-        """Compare sounds with names.
+    def compare_audio(self, audio_values: Tensor, sound_ids: Tensor) -> Tensor:
+        """Compute the cosines of audio with names.
 
         Args:
-            audio_values: Sounds, (N, samples).
-            sound_ids: Each name in CLAP's tokens, (C, L) int64.
+            audio_values: Audio of each frame, (N, samples).
+            sound_ids: Token ids of the names for CLAP, (C, L) int64.
 
         Returns:
             Cosines, (N, C).
         """
-        sounds = F.normalize(self.clap(audio_values).float(), dim=-1)
-        return sounds @ self._embed_names(sound_ids).T
+        audio = F.normalize(self.clap(audio_values).float(), dim=-1)
+        return audio @ self._embed_names(sound_ids).T
 
-    def choose(self, similarities: Tensor) -> tuple[Tensor, Tensor]:
-        """Say which names prompt in which frames, by the rule of the configuration.
+    def select_prompts(self, similarities: Tensor) -> tuple[Tensor, Tensor]:
+        """Select the names that become prompts, by the rule of the configuration.
 
         Args:
-            similarities: Cosines of N frames' sound with C names, (N, C).
+            similarities: Cosines of the audio of N frames with C names, (N, C).
 
         Returns:
-            Number of the frame and of the name of each prompt, (P,) int64 each, frame after frame
-            and in each the best name first.
+            Index of the frame and index of the name of each prompt, (P,) int64 each, ordered by
+            frame and then by similarity, highest first.
         """
         probabilities = (self.log_scale.exp() * similarities).softmax(dim=-1)
         best, names = similarities.topk(min(self.config.max_names, similarities.shape[-1]))
@@ -133,18 +135,19 @@ class CascadeModel(AvsegModel):
         return frames, names[frames, ranks]
 
     def _embed_names(self, sound_ids: Tensor) -> Tensor:
-        """Embed names (C, L) to unit length, (C, D); once for all pieces of a video."""
+        """Embed names (C, L) as unit vectors (C, D); cached for the next clips of a video."""
+        # The key has the version counters of the weights, so training invalidates the cache.
         weights = self.clap_text.parameters()
         state = (self.product_dtype, sound_ids.device, *(values._version for values in weights))
         if self._names is not None and not torch.is_grad_enabled():
-            ids, its_state, names = self._names
-            if state == its_state and torch.equal(ids, sound_ids):
+            ids, cached_state, names = self._names
+            if state == cached_state and torch.equal(ids, sound_ids):
                 return names
         names = F.normalize(self.clap_text(sound_ids).float(), dim=-1)
         self._names = None if names.requires_grad else (sound_ids, state, names)
         return names
 
-    def _mark(
+    def _segment(
         self,
         pixel_values_sam: Tensor,
         pixel_values_beit3: Tensor,
@@ -152,8 +155,8 @@ class CascadeModel(AvsegModel):
         input_ids: Tensor,
         attention_mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Mark in some frames what some texts name, (P, h, w), and score each mask, (P,)."""
-        if not len(image_index):
+        """Segment the object that each text describes: mask logits (P, h, w) and scores (P,)."""
+        if not len(image_index):  # no frame has a fitting name
             side = self.config.sam_config.image_size // 4
             return pixel_values_sam.new_zeros(0, side, side), pixel_values_sam.new_zeros(0)
         beit3 = self.segmenter.beit3
@@ -172,7 +175,7 @@ class CascadeModel(AvsegModel):
 
 
 def _best_of_frames(values: Tensor, frames: Tensor, count: int, nothing: float) -> Tensor:
-    """Take the largest of each frame's values, (P, ...) to (N, ...)."""
+    """Compute the elementwise maximum over the prompts of each frame, (P, ...) to (N, ...)."""
     best = values.new_full((count, *values.shape[1:]), nothing)
     index = frames.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
     return best.scatter_reduce(0, index, values, "amax")

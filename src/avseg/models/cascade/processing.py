@@ -1,7 +1,7 @@
-"""The cascade's input and output: clip and vocabulary to tensors, mask logits to named masks.
+"""Processor of the cascade: clip and vocabulary to tensors, mask logits to named sources.
 
 T frames, H x W size of the video, C names, P prompts, L tokens of the longest name, S / s side of
-the pictures for SAM / BEiT-3.
+the images for SAM / BEiT-3.
 """
 
 from dataclasses import dataclass, field
@@ -32,22 +32,22 @@ from avseg.types import Clip
 
 @dataclass(frozen=True)
 class CascadeProcessor(VocabularyProcessor):
-    """Turns clips into the model's inputs and its outputs into named masks.
+    """Converts clips to the inputs of the model, and its outputs to named sources.
 
     Two processors are equal if their options are; tokenizers and vocabulary do not count.
 
     Args:
-        sam_size: Side of the pictures for SAM, in pixels.
-        beit3_size: Side of the pictures for BEiT-3, in pixels.
-        sample_rate: Of the sound the model needs, in Hz.
-        window_s: Sound that belongs to a frame, in seconds.
-        keep_proportions: Whether SAM sees frames in their own proportions, filled up to a square.
-        sound_prompt: What CLAP reads, with "{name}" where the name goes.
-        picture_prompt: What EVF-SAM reads, likewise.
-        max_sound_tokens: Longest text for CLAP, in tokens.
-        max_picture_tokens: Longest text for EVF-SAM, in tokens.
-        sound_tokenizer: CLAP's; None cannot read names.
-        picture_tokenizer: EVF-SAM's; None cannot read names.
+        sam_size: Side of the images for SAM, in pixels.
+        beit3_size: Side of the images for BEiT-3, in pixels.
+        sample_rate: Sample rate of the audio, in Hz.
+        window_s: Length of the audio window of a frame, in seconds.
+        keep_proportions: Whether frames for SAM keep their proportions and are padded to a square.
+        sound_prompt: Text for CLAP, with "{name}" as the placeholder.
+        picture_prompt: Text for EVF-SAM, with "{name}" as the placeholder.
+        max_sound_tokens: Maximum length of a text for CLAP, in tokens.
+        max_picture_tokens: Maximum length of a text for EVF-SAM, in tokens.
+        sound_tokenizer: Tokenizer of CLAP; without it names cannot be encoded.
+        picture_tokenizer: Tokenizer of EVF-SAM; without it names cannot be encoded.
         vocabulary: The names among which the model chooses.
     """
 
@@ -71,12 +71,12 @@ class CascadeProcessor(VocabularyProcessor):
         sound_tokenizer: ClapTokenizer | None = None,
         picture_tokenizer: TextTokenizer | None = None,
     ) -> Self:
-        """Make the processor that fits a model, with AVSBench's vocabulary.
+        """Build the processor that fits a model, with the categories of AVSBench-semantic.
 
         Args:
-            config: The model's configuration.
-            sound_tokenizer: CLAP's tokenizer, which a configuration does not hold.
-            picture_tokenizer: EVF-SAM's tokenizer, likewise.
+            config: Configuration of the model.
+            sound_tokenizer: Tokenizer of CLAP, which is not part of a configuration.
+            picture_tokenizer: Tokenizer of EVF-SAM, also not part of a configuration.
 
         Returns:
             The processor.
@@ -96,16 +96,16 @@ class CascadeProcessor(VocabularyProcessor):
         )
 
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
-        """Prepare one clip.
+        """Convert one clip to the inputs of the model.
 
         Args:
-            clip: Frames and sound, the sound at `sample_rate`.
+            clip: Frames and audio, the audio at `sample_rate`.
 
         Returns:
-            The model's inputs, frames and sounds with a batch of one in front.
+            The inputs; frames and audio have a batch dimension of one.
 
         Raises:
-            ClipError: If the sound is at another rate.
+            ClipError: If the audio has another sample rate.
             PromptError: If the processor has no tokenizers.
         """
         windows = audio_of_frames(clip, self.sample_rate, self.window_s)
@@ -146,19 +146,21 @@ class CascadeProcessor(VocabularyProcessor):
 
     @cached_property
     def _tokens(self) -> dict[str, Tensor]:
-        """The vocabulary in the tokens of both models, the same for every clip."""
+        """Token ids of the vocabulary for both models, the same for every clip."""
         sound, picture = self._tokenizers
-        heard = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
-        seen = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
-        sound_ids = sound.encode(heard)
-        ids = [torch.tensor(picture.encode(text)) for text in seen]
+        sound_texts = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
+        picture_texts = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
+        sound_ids = sound.encode(sound_texts)
+        ids = [torch.tensor(picture.encode(text)) for text in picture_texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         if sound_ids.shape[1] > self.max_sound_tokens:
-            longest = max(heard, key=lambda text: sound.encode([text]).shape[1])
+            longest = max(sound_texts, key=lambda text: sound.encode([text]).shape[1])
             raise _too_long(longest, sound_ids.shape[1], "CLAP", self.max_sound_tokens)
         if lengths.max() > self.max_picture_tokens:
             most = int(lengths.max())
-            raise _too_long(seen[lengths.argmax()], most, "EVF-SAM", self.max_picture_tokens)
+            raise _too_long(
+                picture_texts[lengths.argmax()], most, "EVF-SAM", self.max_picture_tokens
+            )
         prompt_ids = pad_sequence(ids, batch_first=True, padding_value=picture.PAD_ID)
         return {
             "sound_ids": sound_ids,
@@ -168,6 +170,7 @@ class CascadeProcessor(VocabularyProcessor):
 
 
 def _too_long(text: str, tokens: int, reader: str, limit: int) -> PromptError:
+    """Build the error for a text that is too long for a model."""
     return PromptError(
         f"{text!r} has {tokens} tokens for {reader}, which takes {limit}; shorten the name."
     )

@@ -1,4 +1,4 @@
-"""EVF-SAM: what a text names in a picture (arXiv:2406.20076)."""
+"""EVF-SAM: segmentation by text prompts (arXiv:2406.20076)."""
 
 from avseg.models.evf_sam.configuration import EvfSamConfig
 from avseg.models.evf_sam.modeling import EvfSamModel

@@ -1,4 +1,4 @@
-"""Sizes of an EVF-SAM model, published or small."""
+"""Configuration of an EVF-SAM model, published or small."""
 
 from typing import Any, ClassVar
 
@@ -13,23 +13,24 @@ from avseg.models.tiny import TINY_BEIT3, TINY_SAM
 
 @strict
 class EvfSamConfig(AvsegConfig):
-    """Sizes of EVF-SAM (Zhang et al. 2024, arXiv:2406.20076); the defaults are EVF-SAM2 multitask.
+    """Configuration of EVF-SAM (Zhang et al. 2024, arXiv:2406.20076); defaults: EVF-SAM2 multitask.
 
-    Published models differ in more than sizes, in hustvl/EVF-SAM's code: those on SAM 1 were
-    trained on their single mask and on frames that keep their proportions (`multimask=False,
-    keep_proportions=True`), the first one on SAM 2 on its single mask (`multimask=False`).
+    The published models (hustvl/EVF-SAM) differ in more than sizes. Those on SAM 1 were trained on
+    the single mask and on frames with their own proportions (`multimask=False,
+    keep_proportions=True`); the first one on SAM 2 was trained on the single mask
+    (`multimask=False`).
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
-            `PromptedSam1Config`; in a dictionary, `model_type` says which, SAM 2 if it is not
-            there.
+            `PromptedSam1Config`. In a dictionary, `model_type` selects the class; the default is
+            SAM 2.
         beit3_config: Image-text encoder, a `Beit3Config`.
-        max_text_tokens: Longest text, in tokens.
-        multimask: Whether the best of three masks is the answer, or the single mask.
-        keep_proportions: Whether SAM sees a frame in its own proportions, filled up to a square to
-            the right or below, or squeezed into the square.
-        suppress_absent: Whether there is no mask where the object score says that what is named is
-            not there, as in SAM 2; published models do not ask. SAM 1 has no such score.
+        max_text_tokens: Maximum length of a text, in tokens.
+        multimask: Whether the output is the best of three masks instead of the single mask.
+        keep_proportions: Whether a frame for SAM keeps its proportions and is padded to a square,
+            to the right or below; otherwise it is stretched to the square.
+        suppress_absent: Whether a mask is emptied if the object score predicts that the object is
+            absent, as in SAM 2; published models do not do so. SAM 1 has no object score.
     """
 
     model_type = "avseg-evf-sam"
@@ -57,7 +58,7 @@ class EvfSamConfig(AvsegConfig):
         super().__post_init__(**kwargs)
 
     def validate_text(self) -> None:
-        """Refuse texts that BEiT-3 has no positions for."""
+        """Raise an error if texts may be longer than BEiT-3's position table."""
         beit3 = self.beit3_config
         if isinstance(beit3, Beit3Config) and not 0 < self.max_text_tokens <= beit3.max_text_tokens:
             raise ValueError(
@@ -66,5 +67,5 @@ class EvfSamConfig(AvsegConfig):
             )
 
     def validate_object_score(self) -> None:
-        """Refuse to ask SAM 1 whether there is an object."""
+        """Raise an error if an option needs an object score and SAM 1 has none."""
         check_suppress_absent(self.sam_config, self.suppress_absent)

@@ -1,7 +1,7 @@
-"""EVF-SAM, the whole model: pictures and texts in, a mask for each text out.
+"""EVF-SAM model: images and texts to one mask for each text.
 
-N pictures, P prompts, L tokens of the longest text, S / s side of the pictures for SAM / BEiT-3,
-h x w size of the mask logits.
+N images, P prompts, L tokens of the longest text, S / s side of the images for SAM / BEiT-3, h x w
+size of the mask logits.
 """
 
 from torch import Tensor
@@ -13,7 +13,7 @@ from avseg.models.outputs import AvsegOutput
 
 
 class EvfSamModel(AvsegModel):
-    """Segments what texts name (Zhang et al. 2024, arXiv:2406.20076).
+    """Segments the objects that texts describe (Zhang et al. 2024, arXiv:2406.20076).
 
     Args:
         config: Sizes.
@@ -37,19 +37,20 @@ class EvfSamModel(AvsegModel):
         attention_mask: Tensor,
         image_index: Tensor,
     ) -> AvsegOutput:
-        """Segment what each text names in its picture; a picture is encoded once for all its texts.
+        """Segment the object that each text describes in its image.
 
         Args:
-            pixel_values_sam: Pictures for SAM, (N, 3, S, S).
-            pixel_values_beit3: The same pictures for BEiT-3, (N, 3, s, s).
-            input_ids: Token ids of each prompt's text, (P, L) int64.
+            pixel_values_sam: Images for SAM, (N, 3, S, S).
+            pixel_values_beit3: The same images for BEiT-3, (N, 3, s, s).
+            input_ids: Token ids of the text of each prompt, (P, L) int64.
             attention_mask: True, or 1, for tokens, False for padding, (P, L).
-            image_index: For each prompt the picture that it is about, (P,) int64.
+            image_index: Index of the image of each prompt, (P,) int64.
 
         Returns:
             `mask_logits` (P, h, w), `iou_predictions` (P,) in [0, 1], and `object_score_logits`
-            (P,), whether what is named is there, None with SAM 1.
+            (P,), None with SAM 1.
         """
+        # Each image is encoded once; its features are repeated for its texts.
         beit3 = self.segmenter.beit3
         prediction = self.segmenter(
             self.segmenter.sam.encode_images(pixel_values_sam).repeat(image_index),

@@ -1,7 +1,7 @@
-"""EVF-SAM's input and output: clip and texts to tensors, mask logits to masks of the video's size.
+"""Processor of EVF-SAM: clip and texts to tensors, mask logits to masks at the size of the video.
 
 T frames, H x W size of the video, K texts, P = K * T prompts, L tokens of the longest text, S / s
-side of the pictures for SAM / BEiT-3.
+side of the images for SAM / BEiT-3.
 """
 
 from collections.abc import Sequence
@@ -33,24 +33,24 @@ from avseg.types import Clip
 
 @dataclass(frozen=True)
 class EvfSamProcessor(BaseProcessor):
-    """Turns clips and texts into the model's inputs and its outputs into masks.
+    """Converts clips and texts to the inputs of the model, and its outputs to masks.
 
-    Two processors are equal if their options are; vocabulary and texts do not count.
+    Two processors are equal if their options are; tokenizer and texts do not count.
 
     Args:
-        sam_size: Side of the pictures for SAM, in pixels.
-        beit3_size: Side of the pictures for BEiT-3, in pixels.
-        keep_proportions: Whether SAM sees frames in their own proportions, filled up to a square.
-        vocab_size: Rows of the model's text table.
-        max_text_tokens: Longest text, in tokens.
-        tokenizer: The model's own; None cannot read texts.
-        texts: What is looked for.
+        sam_size: Side of the images for SAM, in pixels.
+        beit3_size: Side of the images for BEiT-3, in pixels.
+        keep_proportions: Whether frames for SAM keep their proportions and are padded to a square.
+        vocab_size: Number of rows of the model's token embedding table.
+        max_text_tokens: Maximum length of a text, in tokens.
+        tokenizer: Tokenizer of the model; without it texts cannot be encoded.
+        texts: The text prompts.
 
     Raises:
         ValueError: If the tokenizer has more tokens than the model.
     """
 
-    #: Of the sound that clips carry, in Hz; the model does not listen to it.
+    # The model uses no audio; clips are read with some rate all the same.
     sample_rate: ClassVar[int] = 16000
     window_s: ClassVar[None] = None
 
@@ -71,11 +71,11 @@ class EvfSamProcessor(BaseProcessor):
 
     @classmethod
     def from_config(cls, config: EvfSamConfig, tokenizer: TextTokenizer | None = None) -> Self:
-        """Make the processor that fits a model.
+        """Build the processor that fits a model.
 
         Args:
-            config: The model's configuration.
-            tokenizer: The model's tokenizer, which a configuration does not hold.
+            config: Configuration of the model.
+            tokenizer: Tokenizer of the model, which is not part of a configuration.
 
         Returns:
             The processor.
@@ -90,22 +90,23 @@ class EvfSamProcessor(BaseProcessor):
         )
 
     def with_texts(self, texts: Sequence[str]) -> Self:
-        """Make the same processor look for other texts.
+        """Return a copy with other text prompts.
 
-        A multitask model (hustvl/EVF-SAM) takes a text after "[semantic] " for all that is of that
-        kind, parts and background included; without it, for one object.
+        For a multitask model (hustvl/EVF-SAM), a text after "[semantic] " means all pixels of that
+        class, background classes and parts of objects included; without it, one object.
 
         Args:
-            texts: What to look for, each different.
+            texts: The text prompts, each different.
 
         Returns:
             The processor.
 
         Raises:
-            PromptError: If there is no text, one is blank, twice there, too long or unknown.
+            PromptError: If there is no text, or a text is blank, repeated, too long or unknown to
+                the tokenizer.
         """
         if not texts:
-            raise PromptError("there is no text; say what to look for.")
+            raise PromptError("there is no text; give at least one text prompt.")
         if len(set(texts)) < len(texts):
             raise PromptError(f"the texts are {', '.join(texts)}; give each once.")
         for text in texts:
@@ -113,19 +114,19 @@ class EvfSamProcessor(BaseProcessor):
         return replace(self, texts=tuple(texts))
 
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
-        """Prepare one clip: each frame once, and each text for each frame, text after text.
+        """Convert one clip to the inputs of the model; prompts are ordered by text, then by frame.
 
         Args:
-            clip: Frames; the sound does not matter.
+            clip: Frames; the audio is not used.
 
         Returns:
-            The model's inputs.
+            The inputs.
 
         Raises:
-            PromptError: If it is not known what to look for.
+            PromptError: If there is no text prompt.
         """
         if not self.texts:
-            raise PromptError("there is no text; say what to look for, with with_texts(...).")
+            raise PromptError("there is no text; give text prompts with with_texts(...).")
         pixels = as_pixels(clip.frames)
         ids = [torch.tensor(self._encode(text)) for text in self.texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
@@ -145,19 +146,19 @@ class EvfSamProcessor(BaseProcessor):
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[npt.NDArray[np.bool_]]:
-        """Turn mask logits into masks.
+        """Convert mask logits to masks.
 
         Args:
-            outputs: Of the model, for the prompts of one clip, text after text.
+            outputs: Outputs of the model for the prompts of one clip, ordered by text.
             sizes: Height and width of the video, once for each text, in pixels.
-            threshold: Probability above which a pixel is marked, in (0, 1).
+            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
         Returns:
             Masks of each text, (T, H, W) bool.
 
         Raises:
-            ValueError: If the threshold is not between 0 and 1, or the prompts are not equally many
-                for each size.
+            ValueError: If the threshold is not between 0 and 1, or the number of prompts is not a
+                multiple of the number of sizes.
         """
         logits = required(outputs.mask_logits, "mask_logits")  # (P, h, w)
         if not sizes or len(logits) % len(sizes):
@@ -166,7 +167,7 @@ class EvfSamProcessor(BaseProcessor):
                 "give the size once for each text."
             )
         return [
-            threshold_masks(self._without_filling(of_text, size), size, threshold)
+            threshold_masks(self._without_padding(of_text, size), size, threshold)
             for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
 
@@ -184,12 +185,13 @@ class EvfSamProcessor(BaseProcessor):
     @property
     def _tokenizer(self) -> TextTokenizer:
         if self.tokenizer is None:
-            raise PromptError("the processor has no tokenizer, so it cannot read texts.")
+            raise PromptError("the processor has no tokenizer, so it cannot encode texts.")
         return self.tokenizer
 
     def _encode(self, text: str) -> list[int]:
+        """Encode a text as token ids, or raise a PromptError if it is blank or too long."""
         if not text.strip():
-            raise PromptError(f"text {text!r} is empty; say what to look for.")
+            raise PromptError(f"text {text!r} is empty; describe the object to segment.")
         ids = self._tokenizer.encode(text)
         if len(ids) > self.max_text_tokens:
             raise PromptError(
@@ -198,8 +200,8 @@ class EvfSamProcessor(BaseProcessor):
             )
         return ids
 
-    def _without_filling(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Cut off what lies beyond the frame in SAM's square, from logits (T, h, w)."""
+    def _without_padding(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Crop the padding of SAM's square from mask logits (T, h, w)."""
         if not self.keep_proportions:
             return logits
         height, width = fitted_size(size, self.sam_size)

@@ -1,4 +1,4 @@
-"""Sizes of a SAMA-AVS model, published or small."""
+"""Configuration of a SAMA-AVS model, published or small."""
 
 from typing import Any, ClassVar
 
@@ -14,23 +14,21 @@ from avseg.models.tiny import TINY_CLAP, TINY_SAM
 
 @strict
 class SamaConfig(FrameAudioConfig):
-    """Sizes of SAMA-AVS (Liu et al., WACV 2024, arXiv:2305.11019); the defaults are the paper's.
+    """Configuration of SAMA-AVS (Liu et al., WACV 2024, arXiv:2305.11019).
 
-    All but the audio tower's, which is VGGish in the paper and CLAP here.
+    The defaults are those of the paper, except for the audio tower: VGGish there, CLAP here.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam1Config` or a
             `PromptedSam2Config`; None for SAM ViT-H.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
         adapter_dim: Hidden width of an adapter.
-        window_s: Sound that belongs to a frame, in seconds.
-        iou_head_weight: Weight of a loss that trains the decoder's IoU estimate; the paper has
-            none.
-        presence_weight: Weight of a loss that trains the decoder's object score; the paper has
-            none.
-        suppress_absent: Whether a frame gets no mask where the object score says that there is
-            nothing to mark, as in SAM 2 (arXiv:2408.00714, appendix D). It needs a trained object
-            score. SAM 1 has none, so neither of these two options.
+        window_s: Length of the audio window of a frame, in seconds.
+        iou_head_weight: Weight of a loss that trains the predicted IoU; not in the paper.
+        presence_weight: Weight of a loss that trains the object score; not in the paper.
+        suppress_absent: Whether the mask of a frame is emptied if the object score predicts no
+            object, as in SAM 2 (arXiv:2408.00714, appendix D). It needs a trained object score.
+            SAM 1 has no object score, so it supports neither of these two options.
     """
 
     model_type = "avseg-sama"
@@ -59,13 +57,14 @@ class SamaConfig(FrameAudioConfig):
 
     @property
     def multimask(self) -> bool:
-        """Whether the best of the decoder's three masks is the answer, or the single mask.
+        """Whether the output is the best of the decoder's three masks instead of the single mask.
 
-        SAM gives the single one, as in the paper's code. SAM 2 puts one of the three in its place
-        where it is unstable, but not in training, so they would be used without having learned.
+        With SAM 1 it is the single mask, as in the paper's code. SAM 2 replaces an unstable single
+        mask by one of the three in evaluation but not in training, so it would output masks that
+        were never trained.
         """
         return isinstance(self.sam_config, PromptedSam2Config)
 
     def validate_object_score(self) -> None:
-        """Refuse options that ask SAM 1 whether there is an object."""
+        """Raise an error if an option needs an object score and SAM 1 has none."""
         check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)

@@ -1,7 +1,6 @@
-"""SAMA-AVS, the whole model: frames and sound in, masks of what sounds out; no text between.
+"""SAMA-AVS model: frames and audio to masks of the sounding objects, without text.
 
-B clips, T frames, N = B * T, S side of the pictures, A width of the audio embedding, h x w size of
-the mask logits, H x W size of the true masks.
+B clips, T frames, N = B * T, S side of the images, A width of the audio embedding.
 """
 
 from typing import Self
@@ -15,7 +14,7 @@ from avseg.models.frame_audio import FrameAudioModel
 from avseg.models.outputs import AvsegOutput, build_output
 from avseg.models.sama.configuration import SamaConfig
 
-#: Parameter-name prefixes that train; everything else stays as pretrained, as in the paper's code.
+#: Prefixes of trainable parameters; all others keep pretrained weights, as in the paper's code.
 TRAINABLE = (
     "adapters.",
     "sam.sam1.mask_decoder.",
@@ -26,10 +25,10 @@ TRAINABLE = (
 
 
 class SamaModel(FrameAudioModel):
-    """Segments the objects that sound (Liu et al., WACV 2024, arXiv:2305.11019).
+    """Segments the sounding objects (Liu et al., WACV 2024, arXiv:2305.11019).
 
-    The sound goes into every block of the frozen image encoder and nowhere else: the mask decoder
-    gets no prompt.
+    Adapters add the audio to every block of the frozen image encoder; the mask decoder gets no
+    prompt.
 
     Args:
         config: Sizes.
@@ -52,7 +51,7 @@ class SamaModel(FrameAudioModel):
         self._freeze()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode, which the frozen parts never enter."""
+        """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
         self.sam.image_encoder.eval()
         self.clap.eval()
@@ -65,20 +64,11 @@ class SamaModel(FrameAudioModel):
         targets: Tensor | None,
         annotated: Tensor | None,
     ) -> AvsegOutput:
-        """Decode one mask for each frame from features that the audio has conditioned.
-
-        Args:
-            pixel_values: Frames, (B, T, 3, S, S).
-            audio_embeddings: CLAP embedding of the audio of each frame, (B, T, A).
-            targets: As for `forward`.
-            annotated: As for `forward`.
-
-        Returns:
-            The masks, and the loss if there are targets.
-        """
+        """Decode one mask for each frame from image features that depend on its audio."""
         shape = pixel_values.shape[:2]
         audio = audio_embeddings.flatten(0, 1)  # (N, A)
         features = self.sam.encode_images(pixel_values.flatten(0, 1), self.adapters(audio))
+        # The decoder attends to no prompt token at all: zero tokens of the prompt width.
         no_prompts = features.embeddings.new_empty(len(audio), 0, self.config.sam_config.prompt_dim)
         prediction = self.sam.decode_masks(features, no_prompts, self.config.multimask)
         return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)

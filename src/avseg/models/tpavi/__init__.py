@@ -1,4 +1,4 @@
-"""AVSBench's own model: sound and pixels of all frames meet by attention (arXiv:2207.05042)."""
+"""TPAVI: AVSBench's model, with attention between audio and pixels (arXiv:2207.05042)."""
 
 from avseg.models.tpavi.configuration import TpaviConfig
 from avseg.models.tpavi.modeling import TpaviModel

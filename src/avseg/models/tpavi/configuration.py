@@ -1,4 +1,4 @@
-"""Sizes of a model with AVSBench's audio-visual attention."""
+"""Configuration of AVSBench's model with audio-visual attention (TPAVI)."""
 
 from typing import Any, ClassVar
 
@@ -12,19 +12,19 @@ from avseg.models.tiny import TINY_CLAP, TINY_HIERA
 
 @strict
 class TpaviConfig(FrameAudioConfig):
-    """Sizes of AVSBench's model (Zhou et al., ECCV 2022, arXiv:2207.05042).
+    """Configuration of AVSBench's model (Zhou et al., ECCV 2022, arXiv:2207.05042).
 
-    Pictures and decoder are the paper's by default; the image encoder is PVT-v2 or ResNet-50 there
-    and Hiera here, the audio tower VGGish there and CLAP here.
+    Image size and decoder are those of the paper. The image encoder is Hiera instead of PVT-v2 or
+    ResNet-50, and the audio tower is CLAP instead of VGGish.
 
     Args:
         hiera_config: Image encoder, a `HieraConfig`; None for Hiera-L and the paper's 224 pixels.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
         dim: Width of the decoder, a multiple of 8.
-        window_s: Sound that belongs to a frame, in seconds.
-        matching_weight: Weight of the loss that lets what is marked match what is heard; the paper
-            has it for MS3, 0 for S4. Its code sums over a batch of 4 clips of 5 frames with the
-            weight 0.5, so the mean over frames has 10 here.
+        window_s: Length of the audio window of a frame, in seconds.
+        matching_weight: Weight of the loss that aligns masked image features with the audio. The
+            paper uses it for MS3 and 0 for S4. Its code sums over a batch of 4 clips of 5 frames
+            with the weight 0.5; the loss here is a mean over frames, so its weight is 10.
     """
 
     model_type = "avseg-tpavi"
@@ -49,6 +49,6 @@ class TpaviConfig(FrameAudioConfig):
         super().__post_init__(**kwargs)
 
     def validate_dim(self) -> None:
-        """Refuse a width that the head cannot narrow to an eighth."""
+        """Raise an error if the width is not a multiple of 8, which the head divides it by."""
         if self.dim <= 0 or self.dim % 8:
             raise ValueError(f"dim must be a multiple of 8, got {self.dim}.")

@@ -1,6 +1,6 @@
-"""From a pyramid of feature maps to one mask a frame (arXiv:2207.05042, 3.2 and 4).
+"""Decoder of AVSBench's model: a feature pyramid to one mask per frame (arXiv:2207.05042, 3.2, 4).
 
-N frames, C channels, C_i width of encoder stage i, h_i x w_i size of its maps.
+N frames, C channels, C_i width of encoder stage i, h_i x w_i size of its feature maps.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: Distances at which a stage's maps are looked at, in steps of its grid.
+#: Dilations of the convolutions, in steps of the grid of a stage.
 _DILATIONS = (3, 6, 12, 18)
 
 
 class WideView(nn.Module):
-    """Convolutions of several dilations, added: a stage's maps at the decoder's width.
+    """Sum of dilated convolutions that project a stage to the decoder's width.
 
     Args:
         in_dim: Channels of the stage.
@@ -31,12 +31,12 @@ class WideView(nn.Module):
             nn.init.normal_(conv.weight, std=0.01)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Bring maps (N, C_i, h, w) to (N, C, h, w)."""
+        """Project feature maps (N, C_i, h, w) to (N, C, h, w)."""
         return torch.stack([conv(features) for conv in self.convs]).sum(dim=0)
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions added to their rectified input, as the released code computes it.
+    """Residual unit of two 3x3 convolutions, as the released code computes it.
 
     Args:
         dim: Channels C.
@@ -48,14 +48,14 @@ class ResidualUnit(nn.Module):
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Refine maps, (N, C, h, w)."""
-        # There the rectification works in place, so it reaches the sum too.
+        """Refine feature maps, (N, C, h, w)."""
+        # The released code applies ReLU in place, so the skip connection is rectified too.
         features = features.relu()
         return features + self.conv2(self.conv1(features).relu())
 
 
 class PyramidDecoder(nn.Module):
-    """Coarse maps are refined, doubled and added to the next finer ones; the finest give the mask.
+    """Feature pyramid decoder: from coarse to fine, refine, upsample and add the next stage.
 
     Args:
         dim: Channels C, a multiple of 8.
@@ -64,7 +64,7 @@ class PyramidDecoder(nn.Module):
 
     def __init__(self, dim: int, num_stages: int) -> None:
         super().__init__()
-        #: Of each stage's own maps; the coarsest are only refined.
+        # The coarsest stage has no coarser one to be added to, so it has no lateral unit.
         self.lateral = nn.ModuleList(ResidualUnit(dim) for _ in range(num_stages - 1))
         self.refine = nn.ModuleList(ResidualUnit(dim) for _ in range(num_stages))
         self.head = nn.ModuleList(
@@ -76,10 +76,11 @@ class PyramidDecoder(nn.Module):
         )
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
-        """Decode a mask for each frame.
+        """Decode one mask for each frame.
 
         Args:
-            stages: Fine to coarse, (N, C, h_i, w_i), each half as large as the one before.
+            stages: Feature maps from fine to coarse, (N, C, h_i, w_i); each stage has half the
+                size of the one before.
 
         Returns:
             Mask logits, (N, 4 h_0, 4 w_0).

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class AudioVisualInteraction(nn.Module):
-    """Every pixel of every frame looks at what all pixels show, as far as its sound fits.
+    """Attention of every pixel to all pixels of all frames, with the audio of a frame as key.
 
-    The attention of pixel p to pixel q is theta(p) . phi(sound of q's frame) / (T h w), without a
-    softmax. So what a pixel gathers is a product of three matrices, and multiplying the last two
-    first leaves a D x D matrix for each clip in the place of one with (T h w)^2 entries. As all
-    pixels of a frame share its sound, their values can even be averaged before.
+    The attention of pixel p to pixel q is theta(p) . phi(audio of q's frame) / (T h w), without a
+    softmax. So the attended values are a product of three matrices; multiplying the last two first
+    needs a D x D matrix per clip instead of one with (T h w)^2 entries. All pixels of a frame share
+    its audio, so their values are averaged before.
 
     Args:
         dim: Channels C of the feature maps.
@@ -30,24 +30,25 @@ class AudioVisualInteraction(nn.Module):
         self.out_proj = nn.Linear(dim // 2, dim)
         self.batch_norm = nn.BatchNorm1d(dim)
         self.layer_norm = nn.LayerNorm(dim)
-        # So training starts from the feature maps as they are, as in the paper's code.
+        # Weight 0: training starts from the unchanged feature maps, as in the paper's code.
         nn.init.zeros_(self.batch_norm.weight)
 
     def forward(self, features: Tensor, audio_embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Let the feature maps of a stage hear.
+        """Condition the feature maps of a stage on the audio.
 
         Args:
-            features: Of all frames, (B, T, C, h, w).
-            audio_embeddings: Of the frames' sounds, (B, T, A).
+            features: Feature maps of all frames, (B, T, C, h, w).
+            audio_embeddings: Embeddings of the audio of each frame, (B, T, A).
 
         Returns:
-            The feature maps, (B, T, C, h, w), and the sounds in their space, (B, T, C).
+            The feature maps, (B, T, C, h, w), and the projected audio, (B, T, C).
         """
         pixels = features.permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
-        sounds = self.audio_proj(audio_embeddings)  # (B, T, C)
+        audio = self.audio_proj(audio_embeddings)  # (B, T, C)
         values = self.value(pixels).mean(dim=(2, 3))  # (B, T, D)
-        context = self.phi(sounds).transpose(1, 2) @ values / len(sounds[0])  # (B, D, D)
-        gathered = torch.einsum("bthwd,bde->bthwe", self.theta(pixels), context)
-        update = self.batch_norm(self.out_proj(gathered).flatten(0, 3)).view_as(pixels)
-        mixed: Tensor = self.layer_norm(pixels + update)
-        return mixed.permute(0, 1, 4, 2, 3), sounds
+        # The mean over pixels has divided by h w already; the division by T remains.
+        context = self.phi(audio).transpose(1, 2) @ values / len(audio[0])  # (B, D, D)
+        attended = torch.einsum("bthwd,bde->bthwe", self.theta(pixels), context)
+        update = self.batch_norm(self.out_proj(attended).flatten(0, 3)).view_as(pixels)
+        conditioned: Tensor = self.layer_norm(pixels + update)
+        return conditioned.permute(0, 1, 4, 2, 3), audio

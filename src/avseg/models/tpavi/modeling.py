@@ -1,7 +1,7 @@
-"""AVSBench's model with Hiera and CLAP: frames and sound in, masks of what sounds out.
+"""AVSBench's model (TPAVI) with Hiera and CLAP: frames and audio to masks of sounding objects.
 
-B clips, T frames, N = B * T, S side of the pictures, A width of the audio embedding, C channels of
-the decoder, h x w size of a stage's maps, H x W size of the true masks.
+B clips, T frames, N = B * T, S side of the images, A width of the audio embedding, C channels of
+the decoder, h x w size of the feature maps of a stage.
 """
 
 from typing import Self
@@ -20,10 +20,10 @@ from avseg.models.tpavi.interaction import AudioVisualInteraction
 
 
 class TpaviModel(FrameAudioModel):
-    """Segments the objects that sound (Zhou et al., ECCV 2022, arXiv:2207.05042).
+    """Segments the sounding objects (Zhou et al., ECCV 2022, arXiv:2207.05042).
 
-    The frames of a clip are seen together: a mask depends on the other frames and their sounds.
-    Everything trains but the audio tower.
+    The frames of a clip are processed together: a mask depends on the other frames and their audio.
+    Everything is trained except the audio tower.
 
     Args:
         config: Sizes.
@@ -47,7 +47,7 @@ class TpaviModel(FrameAudioModel):
         self._freeze()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode, which the audio tower never enters."""
+        """Set training mode; the frozen audio tower stays in evaluation mode."""
         super().train(mode)
         self.clap.eval()
         return self
@@ -59,33 +59,23 @@ class TpaviModel(FrameAudioModel):
         targets: Tensor | None,
         annotated: Tensor | None,
     ) -> AvsegOutput:
-        """Fuse the features of all frames with the audio and decode one mask for each frame.
-
-        Args:
-            pixel_values: Frames, (B, T, 3, S, S).
-            audio_embeddings: CLAP embedding of the audio of each frame, (B, T, A).
-            targets: As for `forward`.
-            annotated: As for `forward`.
-
-        Returns:
-            The masks, and the loss if there are targets.
-        """
+        """Condition the features of all frames on the audio and decode one mask for each frame."""
         shape = pixel_values.shape[:2]
         stages: list[Tensor] = []
-        sounds: list[Tensor] = []
+        projected_audio: list[Tensor] = []
         for view, interaction, maps in zip(
             self.views, self.interactions, self.encoder(pixel_values.flatten(0, 1)), strict=True
         ):
-            mixed, sound = interaction(view(maps).unflatten(0, shape), audio_embeddings)
-            stages.append(mixed.flatten(0, 1))  # (N, C, h, w)
-            sounds.append(sound.flatten(0, 1))  # (N, C)
+            conditioned, audio = interaction(view(maps).unflatten(0, shape), audio_embeddings)
+            stages.append(conditioned.flatten(0, 1))  # (N, C, h, w)
+            projected_audio.append(audio.flatten(0, 1))  # (N, C)
         logits = self.decoder(stages)  # (N, S, S)
         loss = None
         if targets is not None:
             losses = bce_loss(resize_logits(logits, targets.shape[-2:]), targets.flatten(0, 1))
             if self.config.matching_weight:
                 losses = losses + self.config.matching_weight * matching_loss(
-                    logits, stages, sounds
+                    logits, stages, projected_audio
                 )
             loss = mean_of_annotated(losses, annotated)
         return AvsegOutput(
@@ -95,53 +85,54 @@ class TpaviModel(FrameAudioModel):
         )
 
     def _freeze(self) -> None:
-        """Let everything train but the audio tower."""
+        """Set `requires_grad` on everything but the audio tower."""
         self.requires_grad_(requires_grad=True)
         self.clap.requires_grad_(requires_grad=False)
         self.train(self.training)
 
 
-def matching_loss(logits: Tensor, stages: list[Tensor], sounds: list[Tensor]) -> Tensor:
-    """Let what is marked match what is heard: AVSBench's L_AVM (arXiv:2207.05042, 3.3).
+def matching_loss(logits: Tensor, stages: list[Tensor], projected_audio: list[Tensor]) -> Tensor:
+    """Compute L_AVM, which aligns masked image features with the audio (arXiv:2207.05042, 3.3).
 
-    At each stage the maps are averaged under the mask; their Kullback-Leibler divergence from the
-    sound, both of length 1 and through a softmax, is the loss. The maps are rectified, as in the
-    released code, where the decoder does that in place.
+    At each stage the feature maps are averaged under the mask. The loss is the Kullback-Leibler
+    divergence between this average and the audio, both L2-normalised and followed by a softmax. The
+    feature maps are rectified, because the decoder of the released code applies ReLU in place.
 
     Args:
-        logits: Of the masks, (N, S, S).
-        stages: Maps that have heard, (N, C, h, w) each.
-        sounds: The sounds in the space of each stage, (N, C) each.
+        logits: Mask logits, (N, S, S).
+        stages: Audio-conditioned feature maps, (N, C, h, w) each.
+        projected_audio: Audio in the space of each stage, (N, C) each.
 
     Returns:
-        Mean over the stages, of each frame, (N,).
+        Loss of each frame, mean over the stages, (N,).
     """
     losses = []
-    for maps, sound in zip(stages, sounds, strict=True):
+    for maps, audio in zip(stages, projected_audio, strict=True):
         # The released code resizes the logits, not the probabilities.
         height, width = maps.shape[-2:]
-        marked = F.adaptive_avg_pool2d(logits.unsqueeze(1), (height, width)).sigmoid()
-        seen = F.normalize((maps.relu() * marked).mean(dim=(-2, -1)), dim=-1)  # (N, C)
-        heard = F.normalize(sound, dim=-1).softmax(dim=-1)
-        divergence = F.kl_div(seen.log_softmax(dim=-1), heard, reduction="none")
+        mask = F.adaptive_avg_pool2d(logits.unsqueeze(1), (height, width)).sigmoid()
+        image = F.normalize((maps.relu() * mask).mean(dim=(-2, -1)), dim=-1)  # (N, C)
+        target = F.normalize(audio, dim=-1).softmax(dim=-1)
+        divergence = F.kl_div(image.log_softmax(dim=-1), target, reduction="none")
         losses.append(divergence.sum(dim=-1))
     return torch.stack(losses).mean(dim=0)
 
 
 def expected_iou(logits: Tensor) -> Tensor:
-    """Estimate the IoU of each frame's mask, taking its probabilities for true.
+    """Estimate the IoU of each mask from its own probabilities; the model has no IoU head.
 
-    The model has no head that judges its masks. If each pixel belonged to the object with its
-    probability, as much of the marked area would be right, and as much of the rest missed.
+    The probability of a pixel is taken as the probability that it belongs to the object. Then the
+    expected intersection is the sum of probabilities inside the mask, and the expected union is the
+    mask area plus the sum of probabilities outside.
 
     Args:
-        logits: Of the masks, (N, S, S).
+        logits: Mask logits, (N, S, S).
 
     Returns:
-        Estimates in [0, 1], 0 where nothing is marked, (N,).
+        Estimates in [0, 1], 0 for an empty mask, (N,).
     """
     probs = logits.float().sigmoid().flatten(1)
-    marked = probs > 0.5
-    right = (probs * marked).sum(dim=1)
-    missed = (probs * ~marked).sum(dim=1)
-    return right / (marked.sum(dim=1) + missed).clamp(min=torch.finfo(probs.dtype).tiny)
+    masks = probs > 0.5
+    intersection = (probs * masks).sum(dim=1)
+    missed = (probs * ~masks).sum(dim=1)
+    return intersection / (masks.sum(dim=1) + missed).clamp(min=torch.finfo(probs.dtype).tiny)
