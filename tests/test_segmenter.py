@@ -347,7 +347,7 @@ def test_settings_are_read_from_the_model_and_cannot_be_set(folder: Path) -> Non
     assert (segmenter.dtype, segmenter.image_size) == ("float32", None)
     for setting in ({"dtype": "bfloat16"}, {"image_size": 32}, {"device": "cuda"}):
         with pytest.raises(TypeError, match=next(iter(setting))):
-            replace(segmenter, **setting)  # type: ignore[arg-type]
+            replace(segmenter, **setting)
     segmenter.model.product_dtype = torch.bfloat16
     assert segmenter.dtype == "bfloat16"
 
