@@ -1,0 +1,34 @@
+"""Tests of the scripts in examples/. `make examples` runs all of them, slow ones included."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+SLOW = {"own_data_set.py", "segment_video.py", "train_and_evaluate.py"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_has_a_docstring_with_its_command_and_a_row_in_the_readme(script: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    assert f"python examples/{script.name}" in docstring
+    assert f"]({script.name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(path, id=path.name, marks=[pytest.mark.slow] if path.name in SLOW else [])
+        for path in SCRIPTS
+    ],
+)
+def test_a_script_runs_without_arguments(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own interpreter, a file of this repository
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
