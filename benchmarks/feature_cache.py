@@ -23,7 +23,7 @@ from avseg.checkpoints import DEFAULT_MODEL
 from avseg.datasets.avsbench import AVSBench
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
-from avseg.training.clips import EmbeddedClips, Frames
+from avseg.training.clips import EmbeddedClips, SingleFrames
 from avseg.training.feature_cache import FeatureCache
 from avseg.training.tasks.audio_visual import frozen_towers
 
@@ -75,7 +75,7 @@ def measure(
             )
             starts.append((time.perf_counter() - clock, time.process_time() - cpu))
         taken = sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
-        frames = Frames(clips)
+        frames = SingleFrames(clips)
         whole = seconds_of_each(frames)
         features = seconds_of_each(frames, features_alone=True)
     (cold, cold_cpu), (warm, warm_cpu) = starts
@@ -92,12 +92,12 @@ def measure(
     return "| " + " | ".join(cells) + " |"
 
 
-def seconds_of_each(frames: Frames, features_alone: bool = False) -> float:
+def seconds_of_each(frames: SingleFrames, features_alone: bool = False) -> float:
     """Read every frame, or only its features, and return the processor time for one in seconds."""
     start = time.process_time()
-    for place, index in zip(frames.places, range(len(frames)), strict=True):
+    for chosen, index in zip(frames.indices, range(len(frames)), strict=True):
         if features_alone:
-            frames.clips.read_features(place.clip, place.rows)
+            frames.clips.read_features(chosen.clip, chosen.frames)
         else:
             frames[index]
     return (time.process_time() - start) / len(frames)

@@ -16,7 +16,7 @@ from torch import nn
 from avseg.datasets import AVSBench
 from avseg.errors import DatasetError
 from avseg.synthavs.contents import ClipContents
-from avseg.training.clips import EmbeddedClips, Frames, draw_dubs
+from avseg.training.clips import EmbeddedClips, SingleFrames, draw_off_screen_frames
 from avseg.training.feature_cache import FeatureCache, Features, FrozenTower
 
 
@@ -30,7 +30,7 @@ class Towers:
         nn.init.zeros_(still.bias)
         self.list = [
             FrozenTower("brightness", "frames", still, {}, self.look),
-            FrozenTower("loudness", "sound", still, {}, self.hear),
+            FrozenTower("loudness", "audio", still, {}, self.hear),
         ]
 
     def look(self, frames: NDArray[Any]) -> Features:
@@ -169,7 +169,7 @@ def test_no_random_number_of_training_is_drawn(data: Path, tmp_path: Path) -> No
 
 def test_every_frame_is_a_clip_of_one(data: Path, tmp_path: Path) -> None:
     clips = embed(data, tmp_path)
-    frames = Frames(clips)
+    frames = SingleFrames(clips)
     assert len(frames) == 10
     sixth = frames[6]
     np.testing.assert_array_equal(sixth.frames[0], clips[1].frames[1])
@@ -183,20 +183,20 @@ def test_a_dubbed_frame_has_the_sound_of_something_outside_its_picture(
     clips = embed(data, tmp_path)
     contents = [ClipContents(frozenset({"dog"}), frozenset({"dog"})) for _ in range(2)]
     contents[1] = ClipContents(frozenset({"cat"}), frozenset({"cat"}))
-    dubs = draw_dubs(clips, contents, share=0.7)
-    assert len(dubs) == 7
-    frames = Frames(clips, dubs)
+    pairs = draw_off_screen_frames(clips, contents, share=0.7)
+    assert len(pairs) == 7
+    frames = SingleFrames(clips, pairs)
     assert len(frames) == 17
-    for dub, item in zip(dubs, (frames[10 + i] for i in range(7)), strict=True):
-        assert not contents[dub.picture.clip].visible & contents[dub.sound.clip].audible
-        assert clips[dub.sound.clip].masks[dub.sound.frame].any()
+    for pair, item in zip(pairs, (frames[10 + i] for i in range(7)), strict=True):
+        assert not contents[pair.visual.clip].visible & contents[pair.audio.clip].audible
+        assert clips[pair.audio.clip].masks[pair.audio.frame].any()
         assert not item.masks.any()
-        picture = clips[dub.picture.clip].frames[dub.picture.frame]
+        picture = clips[pair.visual.clip].frames[pair.visual.frame]
         np.testing.assert_array_equal(item.frames[0], picture)
-        seen = clips[dub.picture.clip].features["brightness"][0]
-        assert torch.equal(item.features["brightness"][0][0], seen[dub.picture.frame])
-        lent = clips[dub.sound.clip].features["loudness"][0]
-        assert torch.equal(item.features["loudness"][0][0], lent[dub.sound.frame])
+        seen = clips[pair.visual.clip].features["brightness"][0]
+        assert torch.equal(item.features["brightness"][0][0], seen[pair.visual.frame])
+        lent = clips[pair.audio.clip].features["loudness"][0]
+        assert torch.equal(item.features["loudness"][0][0], lent[pair.audio.frame])
 
 
 def test_a_frame_for_which_every_sound_is_in_the_picture_is_not_dubbed(
@@ -204,9 +204,9 @@ def test_a_frame_for_which_every_sound_is_in_the_picture_is_not_dubbed(
 ) -> None:
     clips = embed(data, tmp_path)
     same = [ClipContents(frozenset({"dog"}), frozenset({"dog"}))] * 2
-    assert draw_dubs(clips, same, share=1.0) == []
+    assert draw_off_screen_frames(clips, same, share=1.0) == []
 
 
 def test_a_negative_share_of_off_screen_sounds_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -0\.1"):
-        draw_dubs(embed(data, tmp_path), [], share=-0.1)
+        draw_off_screen_frames(embed(data, tmp_path), [], share=-0.1)

@@ -57,9 +57,9 @@ def cache(tmp_path: Path) -> FeatureCache:
 
 
 def test_what_is_written_is_read(store: FeatureCache | FeaturesInMemory) -> None:
-    assert not store.holds(KEY)
+    assert not store.contains(KEY)
     store.write(KEY, FEATURES)
-    assert store.holds(KEY)
+    assert store.contains(KEY)
     for values, written in zip(store.read(KEY, slice(None)), FEATURES, strict=True):
         assert values.dtype == written.dtype
         assert torch.equal(values, written)
@@ -79,7 +79,7 @@ def test_more_than_ten_tensors_keep_their_order(store: FeatureCache | FeaturesIn
 
 def test_another_process_finds_what_this_one_wrote(cache: FeatureCache) -> None:
     again = FeatureCache(cache.folder)
-    assert again.holds(KEY)
+    assert again.contains(KEY)
     assert torch.equal(again.read(KEY, slice(None))[0], FEATURES[0])
 
 
@@ -112,15 +112,15 @@ def test_a_damaged_file_counts_as_missing_and_is_written_again(
     damage: Callable[[Path], None], cache: FeatureCache
 ) -> None:
     damage(cache.path(KEY))
-    assert not cache.holds(KEY)
+    assert not cache.contains(KEY)
     cache.write(KEY, FEATURES)
-    assert cache.holds(KEY)
+    assert cache.contains(KEY)
 
 
 def test_a_file_under_the_name_of_another_counts_as_missing(cache: FeatureCache) -> None:
     other = KEY[:-1] + "1"
     cache.path(KEY).rename(cache.path(other))
-    assert not cache.holds(other)
+    assert not cache.contains(other)
 
 
 def test_a_file_that_goes_during_a_run_is_named(cache: FeatureCache) -> None:
@@ -140,7 +140,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_trusted(
     other = KEY[:-1] + "1"
     with pytest.raises(KeyboardInterrupt):
         cache.write(other, FEATURES)
-    assert not cache.holds(other)
+    assert not cache.contains(other)
     assert [path.name for path in cache.path(other).parent.iterdir()] == [cache.path(KEY).name]
 
 
@@ -154,13 +154,13 @@ def test_two_processes_may_write_the_same_features_at_once(
         monkeypatch.setattr(feature_cache, "save_file", save_file)
         monkeypatch.setattr(os, "getpid", lambda: 1)  # a process that runs
         cache.write(KEY, FEATURES)
-        assert cache.holds(KEY)
+        assert cache.contains(KEY)
         monkeypatch.setattr(os, "getpid", lambda: own)
         save_file(named, path, facts)
 
     monkeypatch.setattr(feature_cache, "save_file", interrupted)
     cache.write(KEY, FEATURES)
-    assert cache.holds(KEY)
+    assert cache.contains(KEY)
     assert len(list(cache.path(KEY).parent.iterdir())) == 1
 
 
@@ -171,7 +171,7 @@ def test_a_full_disk_says_what_to_do(cache: FeatureCache, monkeypatch: pytest.Mo
     monkeypatch.setattr(feature_cache, "save_file", full)
     with pytest.raises(OutputError, match=r"cache: .*No space left.* --feature-cache none"):
         cache.write(KEY, FEATURES)
-    assert cache.holds(KEY)
+    assert cache.contains(KEY)
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:

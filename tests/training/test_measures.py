@@ -9,13 +9,13 @@ from torch import Tensor
 
 from avseg.models.outputs import AvsegOutput, ContrastOutput, TextPromptOutput
 from avseg.training.measures import (
-    BindingMeasure,
     ContrastMeasure,
+    ImageBindMeasure,
     MaskMeasure,
     Measure,
     TextPromptMeasure,
 )
-from avseg.training.pretraining.imagebind_objective import BindingOutput
+from avseg.training.pretraining.imagebind_objective import ImageBindPretrainingOutput
 
 
 def measured(measure: Measure, out: object, **batch: Tensor) -> dict[str, float]:
@@ -32,12 +32,12 @@ def test_found_counts_true_captions_among_as_many_of_the_highest_scores() -> Non
     assert measures == {"found": pytest.approx(2 / 4), "top1": pytest.approx(1 / 2), "loss": 0.5}
 
 
-def binding() -> tuple[BindingOutput, dict[str, Tensor]]:
+def binding() -> tuple[ImageBindPretrainingOutput, dict[str, Tensor]]:
     """Three pictures and sounds of two categories; the third sound is of something not shown."""
     shown = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     heard = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     pairs = torch.tensor([[0.0, 2.0, 1.0], [1.0, 1.0, 3.0], [2.0, 0.0, 0.0]])
-    out = BindingOutput(
+    out = ImageBindPretrainingOutput(
         loss=torch.tensor(1.5), image_logits=shown, audio_logits=-heard, pair_logits=pairs
     )
     return out, {"shown": shown, "heard": heard}
@@ -45,7 +45,7 @@ def binding() -> tuple[BindingOutput, dict[str, Tensor]]:
 
 def test_binding_is_measured_for_pictures_sounds_and_pairs() -> None:
     out, batch = binding()
-    measures = measured(BindingMeasure(), out, **batch)
+    measures = measured(ImageBindMeasure(), out, **batch)
     assert measures["image_found"] == measures["image_top1"] == 1
     assert measures["audio_found"] == pytest.approx(1 / 4)
     assert measures["matched"] == pytest.approx(1 / 3)  # the third sound's highest picture is true
@@ -54,7 +54,7 @@ def test_binding_is_measured_for_pictures_sounds_and_pairs() -> None:
 
 def test_bindings_of_two_processes_add_up() -> None:
     out, batch = binding()
-    one, two, both = BindingMeasure(), BindingMeasure(), BindingMeasure()
+    one, two, both = ImageBindMeasure(), ImageBindMeasure(), ImageBindMeasure()
     one.update(out, batch)
     two.update(out, batch)
     one.merge(two)

@@ -1,9 +1,9 @@
-"""Annotated clips with what frozen towers say of them, for tasks of any family.
+"""Annotated clips with the features of frozen towers, and training examples made of them.
 
-Features are computed before training, those that the store does not hold yet. Frames, masks and
-features are read when they are asked for, so that data may be larger than memory; nothing may
-change on disk meanwhile. T frames of a clip that are read, the annotated ones or all; H x W size of
-a frame.
+Features that the store does not have yet are computed before the training. Frames, masks and
+features are read when they are needed, so that the data may be larger than the memory; the files
+must not change meanwhile. T frames of a clip that are read: the annotated ones, or all. H x W size
+of a frame.
 """
 
 import logging
@@ -26,13 +26,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbeddedClip:
-    """Frames of a clip, as training needs them.
+    """Frames of a clip with their ground truth and features.
 
     Attributes:
-        frames: (T, H, W, 3) uint8.
-        masks: (T, H, W) bool, empty where none is known.
-        annotated: Frames whose mask is known, (T,) bool.
-        features: Of each tower by its name, one tensor or several, (T, ...) each.
+        frames: RGB images, (T, H, W, 3) uint8.
+        masks: Ground-truth masks, (T, H, W) bool; empty for frames without ground truth.
+        annotated: Whether a frame has a ground truth, (T,) bool.
+        features: Name of a tower -> its features, one tensor or several, each (T, ...).
     """
 
     frames: NDArray[np.uint8]
@@ -42,18 +42,18 @@ class EmbeddedClip:
 
 
 class EmbeddedClips(Dataset[EmbeddedClip]):
-    """The clips of some splits, with the features of frozen towers.
+    """The clips of several splits, with the features of frozen towers.
 
     Args:
         splits: The splits.
-        towers: The towers, with their weights in place.
-        store: Keeps the features; what it lacks is computed here.
-        window_s: Sound that belongs to a frame, in seconds.
-        whole: Whether clips have all of their frames, or those alone that are annotated.
+        towers: The towers, with their weights loaded.
+        store: Store of the features; missing ones are computed here.
+        window_s: Length of the audio that belongs to a frame, in seconds.
+        whole: Whether to read all frames of a clip, or only the annotated ones.
 
     Raises:
         DatasetError: If a file of the data is missing or damaged.
-        OutputError: If the store cannot keep features.
+        OutputError: If the store cannot be written.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         *,
         whole: bool = False,
     ) -> None:
-        self._clips = [(split, index) for split in splits for index in range(len(split))]
+        self._clips = [(split, number) for split in splits for number in range(len(split))]
         self._store = store
         self._whole = whole
-        self._hearing = [tower.name for tower in towers if tower.source == "sound"]
+        self._audio_towers = [tower.name for tower in towers if tower.modality == "audio"]
         self._keys: list[dict[str, str]] = [{} for _ in self._clips]
         computed = 0
-        # In an order of its own, so that processes that fill a cache at once share the work. The
-        # generators that training draws from are left alone.
+        # In a random order, so that several processes that fill one cache share the work.
+        # SystemRandom does not advance the generators that the training draws from.
         order = random.SystemRandom().sample(range(len(self)), len(self))
         for count, index in enumerate(order, start=1):
-            self._keys[index] = self._name_features(index, towers)
+            self._keys[index] = self._feature_keys(index, towers)
             computed += self._compute_missing(index, towers, window_s)
             if count % max(1, len(self) // 10) == 0:
                 _log.info("features: %d of %d clips, %d computed", count, len(self), computed)
@@ -87,82 +87,82 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         return self.read(index, slice(None))
 
     def seconds(self, index: int) -> range:
-        """Number the annotated frames of a clip, which come first."""
-        split, place = self._clips[index]
-        return range(split.entries[place].annotated_seconds)
+        """Return the numbers of a clip's annotated frames, which are its first frames."""
+        split, number = self._clips[index]
+        return range(split.entries[number].annotated_seconds)
 
     def read_seconds(self, index: int) -> range:
-        """Number the frames of a clip that are read."""
-        split, place = self._clips[index]
-        return range(split.entries[place].seconds) if self._whole else self.seconds(index)
+        """Return the numbers of a clip's frames that are read."""
+        split, number = self._clips[index]
+        return range(split.entries[number].seconds) if self._whole else self.seconds(index)
 
-    def read(self, index: int, rows: slice) -> EmbeddedClip:
+    def read(self, index: int, frames: slice) -> EmbeddedClip:
         """Read some frames of a clip.
 
         Args:
             index: Number of the clip.
-            rows: Which of the frames that `read_seconds` numbers.
+            frames: Frames to read, counted among those of `read_seconds`.
 
         Returns:
-            These frames with their features.
+            The frames, their ground truth and features.
 
         Raises:
             DatasetError: If a file of the data is missing or damaged.
         """
-        split, place = self._clips[index]
-        seconds = self.read_seconds(index)[rows]
-        frames, masks = split.read_frames(place, seconds)
+        split, number = self._clips[index]
+        seconds = self.read_seconds(index)[frames]
+        images, masks = split.read_frames(number, seconds)
         annotated = np.array([second in self.seconds(index) for second in seconds])
-        return EmbeddedClip(frames, masks, annotated, self.read_features(index, rows))
+        return EmbeddedClip(images, masks, annotated, self.read_features(index, frames))
 
     def read_masks(self, index: int) -> NDArray[np.bool_]:
-        """Read the masks of a clip's annotated frames, (n, H, W)."""
-        split, place = self._clips[index]
-        return split.read_frames(place, self.seconds(index))[1]
+        """Read the ground-truth masks of a clip's annotated frames, (n, H, W)."""
+        split, number = self._clips[index]
+        return split.read_frames(number, self.seconds(index))[1]
 
-    def read_features(self, index: int, rows: slice) -> dict[str, Features]:
-        """Read what the towers say of some frames of a clip, by their names."""
-        return {name: self._store.read(key, rows) for name, key in self._keys[index].items()}
+    def read_features(self, index: int, frames: slice) -> dict[str, Features]:
+        """Read the features of some frames of a clip, by the name of the tower."""
+        return {name: self._store.read(key, frames) for name, key in self._keys[index].items()}
 
-    def read_heard(self, index: int, rows: slice) -> dict[str, Features]:
-        """Read the same of the towers that hear alone."""
+    def read_audio_features(self, index: int, frames: slice) -> dict[str, Features]:
+        """Read the features that depend on the audio of some frames of a clip."""
         keys = self._keys[index]
-        return {name: self._store.read(keys[name], rows) for name in self._hearing}
+        return {name: self._store.read(keys[name], frames) for name in self._audio_towers}
 
-    def _name_features(self, index: int, towers: Sequence[FrozenTower]) -> dict[str, str]:
-        """Find the keys of a clip's features, for which its files are read but not decoded."""
-        split, place = self._clips[index]
+    def _feature_keys(self, index: int, towers: Sequence[FrozenTower]) -> dict[str, str]:
+        """Return the store's keys of a clip's features; files are hashed but not decoded."""
+        split, number = self._clips[index]
         seconds = self.read_seconds(index)
         contents: dict[str, str] = {}
-        for source in {tower.source for tower in towers}:
-            if source == "frames":
-                paths = [split.frame_path(place, second) for second in seconds]
-                contents[source] = hash_files(paths, seconds)
-            else:  # a window may reach beyond its second, up to the end of the clip
-                whole = split.entries[place].seconds
-                contents[source] = hash_files([split.audio_path(place)], [whole, *seconds])
-        return {tower.name: tower.key(contents[tower.source]) for tower in towers}
+        for modality in {tower.modality for tower in towers}:
+            if modality == "frames":
+                paths = [split.frame_path(number, second) for second in seconds]
+                contents[modality] = hash_files(paths, seconds)
+            else:  # an audio window may reach beyond its second, up to the end of the clip
+                whole = split.entries[number].seconds
+                contents[modality] = hash_files([split.audio_path(number)], [whole, *seconds])
+        return {tower.name: tower.key(contents[tower.modality]) for tower in towers}
 
     @torch.no_grad()
     def _compute_missing(self, index: int, towers: Sequence[FrozenTower], window_s: float) -> bool:
-        """Compute the features of a clip that the store does not hold; say whether any."""
+        """Compute the features of a clip that the store lacks; return whether it lacked any."""
         keys = self._keys[index]
-        missing = [tower for tower in towers if not self._store.holds(keys[tower.name])]
+        missing = [tower for tower in towers if not self._store.contains(keys[tower.name])]
         if not missing:
             return False
-        split, place = self._clips[index]
-        clip, count = split[place].clip, len(self.read_seconds(index))
+        split, number = self._clips[index]
+        clip, count = split[number].clip, len(self.read_seconds(index))
         inputs: dict[str, NDArray[Any]] = {
             "frames": clip.frames[:count],
-            "sound": clip.audio_windows(window_s)[:count],
+            "audio": clip.audio_windows(window_s)[:count],
         }
         for tower in missing:
-            self._store.write(keys[tower.name], tower.compute(inputs[tower.source]))
+            self._store.write(keys[tower.name], tower.compute(inputs[tower.modality]))
         return True
 
 
-class Place(NamedTuple):
-    """A frame among many clips.
+class FrameIndex(NamedTuple):
+    """Index of a single frame in a data set of clips.
 
     Attributes:
         clip: Number of the clip.
@@ -173,13 +173,13 @@ class Place(NamedTuple):
     frame: int
 
     @property
-    def rows(self) -> slice:
-        """The frame alone."""
+    def frames(self) -> slice:
+        """Slice of the clip's frames that contains this frame alone."""
         return slice(self.frame, self.frame + 1)
 
 
-class WholeClip(NamedTuple):
-    """A clip among many.
+class ClipIndex(NamedTuple):
+    """Index of a whole clip in a data set of clips.
 
     Attributes:
         clip: Number of the clip.
@@ -188,95 +188,99 @@ class WholeClip(NamedTuple):
     clip: int
 
     @property
-    def rows(self) -> slice:
-        """All of its frames."""
+    def frames(self) -> slice:
+        """Slice of all frames of the clip."""
         return slice(None)
 
 
-#: A frame or a whole clip.
-AnyPlace = TypeVar("AnyPlace", Place, WholeClip)
+#: Index of a frame or of a whole clip.
+Index = TypeVar("Index", FrameIndex, ClipIndex)
 
 
-class Dub(NamedTuple, Generic[AnyPlace]):
-    """A frame or a clip with a sound that nothing in its picture makes.
+class OffScreenPair(NamedTuple, Generic[Index]):
+    """Images of one frame or clip, with the audio of another whose sounding objects they lack.
+
+    The ground truth of such a pair is empty: every sound is off-screen.
 
     Attributes:
-        picture: The frame or the clip.
-        sound: The one that lends its sound.
+        visual: Frame or clip with the images.
+        audio: Frame or clip with the audio.
     """
 
-    picture: AnyPlace
-    sound: AnyPlace
+    visual: Index
+    audio: Index
 
 
-class Excerpts(Dataset[EmbeddedClip]):
-    """Frames or clips; then the dubbed ones.
+class TrainingExamples(Dataset[EmbeddedClip]):
+    """Frames or clips with their own audio, followed by pairs with off-screen sound.
 
     Args:
         clips: The clips.
-        places: What is taken of them.
-        dubs: What is added with the sound of another, and nothing to mark.
+        indices: Frames or clips with their own audio.
+        pairs: Pairs with off-screen sound.
     """
 
     def __init__(
         self,
         clips: EmbeddedClips,
-        places: Sequence[Place | WholeClip],
-        dubs: Sequence[Dub[Place]] | Sequence[Dub[WholeClip]] = (),
+        indices: Sequence[FrameIndex | ClipIndex],
+        pairs: Sequence[OffScreenPair[FrameIndex]] | Sequence[OffScreenPair[ClipIndex]] = (),
     ) -> None:
         self.clips = clips
-        self.places = places
-        self.dubs = dubs
+        self.indices = indices
+        self.pairs = pairs
 
     def __len__(self) -> int:
-        return len(self.places) + len(self.dubs)
+        return len(self.indices) + len(self.pairs)
 
     def __getitem__(self, index: int) -> EmbeddedClip:
-        if index < len(self.places):
-            place = self.places[index]
-            return self.clips.read(place.clip, place.rows)
-        dub = self.dubs[index - len(self.places)]
-        clip = self.clips.read(dub.picture.clip, dub.picture.rows)
-        sound = self.clips.read_heard(dub.sound.clip, dub.sound.rows)
-        silent = np.zeros_like(clip.masks)
-        return replace(clip, masks=silent, features={**clip.features, **sound})
+        if index < len(self.indices):
+            chosen = self.indices[index]
+            return self.clips.read(chosen.clip, chosen.frames)
+        pair = self.pairs[index - len(self.indices)]
+        clip = self.clips.read(pair.visual.clip, pair.visual.frames)
+        audio = self.clips.read_audio_features(pair.audio.clip, pair.audio.frames)
+        empty = np.zeros_like(clip.masks)
+        return replace(clip, masks=empty, features={**clip.features, **audio})
 
 
-class Frames(Excerpts):
-    """Every annotated frame of the clips, as a clip of one frame; then the dubbed ones.
+class SingleFrames(TrainingExamples):
+    """Every annotated frame as a clip of one frame, followed by pairs with off-screen sound.
 
     Args:
         clips: The clips.
-        dubs: Frames added with the sound of another, and nothing to mark.
+        pairs: Pairs of frames with off-screen sound.
     """
 
-    def __init__(self, clips: EmbeddedClips, dubs: Sequence[Dub[Place]] = ()) -> None:
-        super().__init__(clips, find_places(clips), dubs)
+    def __init__(
+        self, clips: EmbeddedClips, pairs: Sequence[OffScreenPair[FrameIndex]] = ()
+    ) -> None:
+        super().__init__(clips, list_frames(clips), pairs)
 
 
 class AnnotatedClips(Protocol):
-    """Clips whose annotated frames are known."""
+    """Clips of which some frames have a ground truth."""
 
     def __len__(self) -> int: ...
 
     def seconds(self, index: int) -> range:
-        """Number the annotated frames of a clip."""
+        """Return the numbers of a clip's annotated frames."""
 
     def read_masks(self, index: int) -> NDArray[np.bool_]:
-        """Read the masks of a clip's annotated frames, (T, H, W)."""
+        """Read the ground-truth masks of a clip's annotated frames, (T, H, W)."""
 
 
-def draw_dubs(
+def draw_off_screen_frames(
     clips: AnnotatedClips, contents: Sequence[ClipContents], share: float
-) -> list[Dub[Place]]:
-    """Pair frames with sounds from outside their pictures.
+) -> list[OffScreenPair[FrameIndex]]:
+    """Draw frames, and for each the audio of another frame with an off-screen sound.
 
-    The pairs depend on the data alone. A frame for which no sound can be found is left out.
+    The pairs depend on the data alone. A frame for which no audio can be found is left out.
 
     Args:
         clips: The clips.
-        contents: What each of them shows and sounds of.
-        share: How many pairs for each frame of the clips, at least 0.
+        contents: Visible and audible categories of each clip.
+        share: Number of pairs for each annotated frame, at least 0.
 
     Returns:
         The pairs.
@@ -284,21 +288,24 @@ def draw_dubs(
     Raises:
         ValueError: If the share is below 0.
     """
-    places = find_places(clips)
-    count = _count(share, places)
-    is_sounding = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
-    sounding = [place for place, sounds in zip(places, is_sounding, strict=True) if sounds]
-    return _draw(places, sounding, contents, count)
+    frames = list_frames(clips)
+    count = _pair_count(share, frames)
+    has_mask = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
+    # Only a frame with a mask certainly has a sound: a clip may be silent for some seconds.
+    sounding = [frame for frame, sounds in zip(frames, has_mask, strict=True) if sounds]
+    return _draw_pairs(frames, sounding, contents, count)
 
 
-def draw_clip_dubs(contents: Sequence[ClipContents], share: float) -> list[Dub[WholeClip]]:
-    """Pair clips with the sound of others of which nothing is in the picture.
+def draw_off_screen_clips(
+    contents: Sequence[ClipContents], share: float
+) -> list[OffScreenPair[ClipIndex]]:
+    """Draw clips, and for each the audio of another clip with off-screen sounds alone.
 
-    The pairs depend on the data alone. A clip for which no sound can be found is left out.
+    The pairs depend on the data alone. A clip for which no audio can be found is left out.
 
     Args:
-        contents: What each of the clips, with equally many frames, shows and sounds of.
-        share: How many pairs for each clip, at least 0.
+        contents: Visible and audible categories of each clip; all have equally many frames.
+        share: Number of pairs for each clip, at least 0.
 
     Returns:
         The pairs.
@@ -306,36 +313,36 @@ def draw_clip_dubs(contents: Sequence[ClipContents], share: float) -> list[Dub[W
     Raises:
         ValueError: If the share is below 0.
     """
-    clips = [WholeClip(number) for number in range(len(contents))]
+    clips = [ClipIndex(number) for number in range(len(contents))]
     sounding = [clip for clip in clips if contents[clip.clip].audible]
-    return _draw(clips, sounding, contents, _count(share, clips))
+    return _draw_pairs(clips, sounding, contents, _pair_count(share, clips))
 
 
-def _count(share: float, places: Sequence[AnyPlace]) -> int:
+def _pair_count(share: float, indices: Sequence[Index]) -> int:
     if share < 0:
         raise ValueError(f"off_screen must be at least 0, got {share}.")
-    return round(share * len(places))
+    return round(share * len(indices))
 
 
-def _draw(
-    places: Sequence[AnyPlace],
-    sounding: Sequence[AnyPlace],
+def _draw_pairs(
+    indices: Sequence[Index],
+    sounding: Sequence[Index],
     contents: Sequence[ClipContents],
     count: int,
-) -> list[Dub[AnyPlace]]:
-    """Draw pictures, and for each a sound of which nothing is in it, if there is one."""
+) -> list[OffScreenPair[Index]]:
+    """Draw the visual side of each pair, then the first audio without a visible category."""
     rng = np.random.default_rng(0)
-    dubs = []
-    for choice in rng.integers(len(places), size=count):
-        picture = places[choice]
-        visible = contents[picture.clip].visible
-        lenders = (sounding[i] for i in rng.permutation(len(sounding)))
-        sound = next((p for p in lenders if not contents[p.clip].audible & visible), None)
-        if sound is not None:
-            dubs.append(Dub(picture, sound))
-    return dubs
+    pairs = []
+    for choice in rng.integers(len(indices), size=count):
+        visual = indices[choice]
+        visible = contents[visual.clip].visible
+        candidates = (sounding[i] for i in rng.permutation(len(sounding)))
+        audio = next((c for c in candidates if not contents[c.clip].audible & visible), None)
+        if audio is not None:
+            pairs.append(OffScreenPair(visual, audio))
+    return pairs
 
 
-def find_places(clips: AnnotatedClips) -> list[Place]:
-    """List all annotated frames of some clips."""
-    return [Place(c, t) for c in range(len(clips)) for t in range(len(clips.seconds(c)))]
+def list_frames(clips: AnnotatedClips) -> list[FrameIndex]:
+    """Return the indices of all annotated frames of some clips."""
+    return [FrameIndex(c, t) for c in range(len(clips)) for t in range(len(clips.seconds(c)))]

@@ -1,15 +1,16 @@
-"""Features of frozen towers, kept so that each is computed once.
+"""A cache of the features of frozen towers, so that each is computed once.
 
-What a frozen tower says of a frame or its sound is the same in every epoch and every run. Here it
-lies on disk, in a file whose name is the hash of all that it depends on:
+The features that a frozen tower computes from a frame or its audio are the same in every epoch and
+every run. They are stored on disk, in a file whose name is a hash of everything on which they
+depend:
 
-- the bytes of the frame or the sound,
-- the tower's sizes, its preprocessing and each of its weights, with their dtype,
-- what computes: the versions of the libraries, the kind of device, and `FEATURES_VERSION`.
+- the bytes of the frame or the audio,
+- the tower's configuration, its preprocessing and all its weights, with their dtype,
+- the versions of the libraries, the type of the device, and `FEATURES_VERSION`.
 
-So whatever changes has another name, and what lies under an old name is never asked for again. A
-file appears when it is complete; one that is damaged counts as missing. Any number of processes may
-read and write at once, since whatever they write under one name is the same.
+When one of these changes, so does the name, and a file with an old name is never read again. A file
+appears when it is complete; a damaged file counts as missing. Any number of processes may read and
+write at the same time, since they write the same bytes to the same name.
 
 T frames.
 """
@@ -33,68 +34,69 @@ from torch import Tensor, nn
 from avseg.atomic import replace_when_complete
 from avseg.errors import DatasetError, OutputError
 
-#: To be raised when this package computes other features from the same bytes, settings and weights.
+#: Raise this when the code computes other features from the same bytes, settings and weights.
 FEATURES_VERSION = 1
 
-#: Libraries that features depend on: they decode, prepare and compute.
+#: Libraries that decode and prepare the input and compute the features.
 _LIBRARIES = ("av", "numpy", "pillow", "torch", "transformers")
 
-#: What a tower says of T frames, one tensor or several, (T, ...) each.
+#: Features of T frames from one tower: one tensor or several, (T, ...) each.
 Features = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenTower:
-    """A tower that does not learn, and all that its features depend on besides its input.
+    """A frozen tower, and everything on which its features depend besides its input.
 
     Attributes:
-        name: Of its features; their folder in the cache.
-        source: What it is given of a clip: its frames, or the window of sound of each frame.
-        module: What holds its weights. Parameters that train do not count, so no feature may
-            depend on them.
-        settings: Its sizes, its preprocessing and how its features are stored, ready for JSON.
-        compute: Features of frames (T, H, W, 3) uint8, or of windows (T, S) float32.
+        name: Name of the features, and of their folder in the cache.
+        modality: Input of the tower: the frames of a clip, or the audio window of each frame.
+        module: Module with the tower's weights. Trainable parameters in it are not hashed, so no
+            feature may depend on them.
+        settings: Configuration, preprocessing and storage format, ready for JSON.
+        compute: Function from frames (T, H, W, 3) uint8, or audio windows (T, S) float32, to
+            features.
     """
 
     name: str
-    source: Literal["frames", "sound"]
+    modality: Literal["frames", "audio"]
     module: nn.Module
     settings: Mapping[str, Any]
     compute: Callable[[NDArray[Any]], Features]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that its features depend on besides its input, 64 hexadecimal digits.
+        """Hash of everything on which the features depend besides the input, 64 hex digits.
 
-        It is computed once, so the weights have to be in place before.
+        It is computed once, so the weights must be loaded before.
         """
-        facts = {
+        dependencies = {
             "features": FEATURES_VERSION,
             "libraries": {name: version(name) for name in _LIBRARIES},
             "settings": dict(self.settings),
             "weights": _hash_weights(self.module),
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()
 
     def key(self, content: str) -> str:
-        """Name the features of an input.
+        """Return the key under which a `FeatureStore` has the features of an input.
 
         Args:
-            content: Hash of the input, of `hash_files`.
+            content: Hash of the input, from `hash_files`.
 
         Returns:
-            The key, for a `FeatureStore`.
+            The tower's name and a hash.
         """
         digest = hashlib.sha256(f"{self.fingerprint} {content}".encode()).hexdigest()
         return f"{self.name}/{digest}"
 
 
 def hash_files(paths: Iterable[Path], seconds: Iterable[int]) -> str:
-    """Hash an input of a tower by the bytes of its files, which need not be decoded for it.
+    """Hash the input of a tower by the bytes of its files, without decoding them.
 
     Args:
         paths: The files, in order.
-        seconds: What is taken of them.
+        seconds: Seconds of the clip that are used.
 
     Returns:
         64 hexadecimal digits.
@@ -102,89 +104,89 @@ def hash_files(paths: Iterable[Path], seconds: Iterable[int]) -> str:
     Raises:
         DatasetError: If a file cannot be read.
     """
-    parts = []
+    hashes = []
     for path in paths:
         try:
-            parts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+            hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
         except OSError as error:
             raise DatasetError(
                 f"{path}: cannot be read ({error.strerror}); unpack or copy the data set again."
             ) from error
-    return hashlib.sha256(f"{' '.join(parts)} {list(seconds)}".encode()).hexdigest()
+    return hashlib.sha256(f"{' '.join(hashes)} {list(seconds)}".encode()).hexdigest()
 
 
 class FeatureStore(Protocol):
-    """Where features are kept."""
+    """A store of features by their keys."""
 
-    def holds(self, key: str) -> bool:
-        """Say whether there are features of that key, whole and undamaged."""
+    def contains(self, key: str) -> bool:
+        """Return whether the store has intact features under a key."""
         ...
 
     def write(self, key: str, features: Features) -> None:
-        """Keep features."""
+        """Store the features of a clip under a key."""
         ...
 
-    def read(self, key: str, rows: slice) -> Features:
-        """Get the features of some frames, of those that are held."""
+    def read(self, key: str, frames: slice) -> Features:
+        """Read the features of some frames under a key that the store contains."""
         ...
 
 
 class FeaturesInMemory:
-    """Features for as long as the process lives."""
+    """A feature store in the memory of the process."""
 
     def __init__(self) -> None:
         self._features: dict[str, Features] = {}
 
-    def holds(self, key: str) -> bool:
-        """Say whether there are features of that key."""
+    def contains(self, key: str) -> bool:
+        """Return whether the store has features under a key."""
         return key in self._features
 
     def write(self, key: str, features: Features) -> None:
-        """Keep features."""
+        """Store a copy on the CPU."""
         self._features[key] = tuple(values.detach().cpu() for values in features)
 
-    def read(self, key: str, rows: slice) -> Features:
-        """Get the features of some frames, of those that are held."""
-        return tuple(values[rows] for values in self._features[key])
+    def read(self, key: str, frames: slice) -> Features:
+        """Return the features of some frames under a key that the store contains."""
+        return tuple(values[frames] for values in self._features[key])
 
 
 class FeatureCache:
-    """Features in a folder, one file for each key, mapped into memory when they are read.
+    """A feature store in a folder: one file for each key, memory-mapped when it is read.
 
     Args:
-        folder: Of the cache; it need not exist.
+        folder: Folder of the cache; need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """Find the file of a key; it need not exist."""
+        """Return the path of the file of a key; it need not exist."""
         tower, _, digest = key.partition("/")
         return self.folder / tower / digest[:2] / f"{digest}.safetensors"
 
-    def holds(self, key: str) -> bool:
-        """Say whether there is a file of that key whose contents are what was written.
+    def contains(self, key: str) -> bool:
+        """Return whether there is a file of a key with the contents that were written.
 
         Args:
-            key: Of `FrozenTower.key`.
+            key: From `FrozenTower.key`.
 
         Returns:
-            False also of a file that was cut short, changed, or given another's name.
+            False also for a file that is truncated, changed, or renamed from another key.
         """
         try:
             with safe_open(self.path(key), "pt") as file:
                 features = tuple(file.get_tensor(name) for name in _names(file))
-                return bool(file.metadata() == _facts(key, features))
+                return bool(file.metadata() == _metadata(key, features))
         except (OSError, SafetensorError, ValueError):
             return False
 
     def write(self, key: str, features: Features) -> None:
-        """Write features; they appear when they are complete.
+        """Write features; their file appears when it is complete.
 
         Args:
-            key: Of `FrozenTower.key`.
-            features: Of T frames, (T, ...) each.
+            key: From `FrozenTower.key`.
+            features: Features of T frames, (T, ...) each.
 
         Raises:
             OutputError: If the folder cannot be written to, or the disk is full.
@@ -193,29 +195,29 @@ class FeatureCache:
         named = {str(number): values for number, values in enumerate(kept)}
         try:
             with replace_when_complete(self.path(key)) as partial:
-                save_file(named, partial, _facts(key, kept))
+                save_file(named, partial, _metadata(key, kept))
         except (OSError, SafetensorError, OutputError) as error:
             raise OutputError(
                 f"{self.folder}: features cannot be kept there ({error}); name another folder with "
                 "--feature-cache, or keep them in memory with --feature-cache none."
             ) from error
 
-    def read(self, key: str, rows: slice) -> Features:
-        """Map the features of some frames into memory; nothing else of the file is read.
+    def read(self, key: str, frames: slice) -> Features:
+        """Read the features of some frames; the other frames of the file are not read.
 
         Args:
-            key: Of features that are held.
-            rows: The frames.
+            key: Key that the store contains.
+            frames: The frames.
 
         Returns:
             Features of these frames, (T, ...) each.
 
         Raises:
-            OutputError: If they have gone since.
+            OutputError: If the file was removed meanwhile.
         """
         try:
             with safe_open(self.path(key), "pt") as file:
-                return tuple(file.get_slice(name)[rows] for name in _names(file))
+                return tuple(file.get_slice(name)[frames] for name in _names(file))
         except (OSError, SafetensorError) as error:
             raise OutputError(
                 f"{self.path(key)}: was there when the run started ({error}); start it again, it "
@@ -224,11 +226,12 @@ class FeatureCache:
 
 
 def _names(file: Any) -> list[str]:
+    """Return the names of a file's tensors in the order in which they were written."""
     return sorted(file.keys(), key=int)
 
 
-def _facts(key: str, features: Features) -> dict[str, str]:
-    """What is written beside features, by which damage shows."""
+def _metadata(key: str, features: Features) -> dict[str, str]:
+    """Return the metadata that is written with features, and that reveals a damaged file."""
     checksum = 0
     for values in features:
         checksum = zlib.crc32(_bytes(values), checksum)
@@ -236,15 +239,16 @@ def _facts(key: str, features: Features) -> dict[str, str]:
 
 
 def _hash_weights(module: nn.Module) -> str:
-    """Hash place, names, dtypes, shapes and values of all weights that do not train."""
+    """Hash device type, names, dtypes, shapes and values of all weights that are not trainable."""
     digest = hashlib.sha256()
     frozen = {n: p.detach() for n, p in module.named_parameters() if not p.requires_grad}
     for name, values in sorted((frozen | dict(module.named_buffers())).items()):
-        # On another kind of device the same weights give features that differ by rounding.
+        # The device type counts too: on another one, the features differ by rounding.
         digest.update(f"{name} {values.device.type} {values.dtype} {tuple(values.shape)} ".encode())
         digest.update(_bytes(values.cpu()))
     return digest.hexdigest()
 
 
 def _bytes(values: Tensor) -> memoryview:
+    """Return the bytes of a tensor on the CPU, of any dtype (NumPy has no bfloat16)."""
     return values.contiguous().view(-1).view(torch.uint8).numpy().data

@@ -105,8 +105,8 @@ class ContrastMeasure:
         return {**self.ranking.compute(), "loss": _mean(self.losses)}
 
 
-class BindingMeasure:
-    """How well a `BindingPretraining` ranks captions and pictures, by its logits."""
+class ImageBindMeasure:
+    """How well a `ImageBindPretraining` ranks captions and pictures, by its logits."""
 
     def __init__(self) -> None:
         self.image, self.audio = Ranking(), Ranking()
@@ -117,7 +117,7 @@ class BindingMeasure:
         """Add a batch.
 
         Args:
-            out: A `BindingOutput`.
+            out: A `ImageBindPretrainingOutput`.
             batch: Its inputs, of which `shown` and `heard`, (N, C) each, are needed.
         """
         shown, heard = batch["shown"], batch["heard"]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avseg.backbones.imagebind import ImageBindConfig
-from avseg.training.pretraining.imagebind_objective import BindingPretraining
+from avseg.training.pretraining.imagebind_objective import ImageBindPretraining
 
 CONFIG = ImageBindConfig(
     vision={"image_size": 32, "patch_size": 8, "stem_channels": [4], "width": 8, "blocks": 1}
@@ -19,9 +19,9 @@ CONFIG = ImageBindConfig(
 CAPTIONS = torch.tensor([[1, 5], [2, 5], [3, 5]])
 
 
-def make_model() -> BindingPretraining:
+def make_model() -> ImageBindPretraining:
     torch.manual_seed(0)
-    return BindingPretraining(CONFIG, CAPTIONS)
+    return ImageBindPretraining(CONFIG, CAPTIONS)
 
 
 def make_batch() -> dict[str, Tensor]:

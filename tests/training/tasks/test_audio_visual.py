@@ -12,7 +12,7 @@ from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.synthavs.contents import find_synthavs_split, read_contents
 from avseg.synthavs.writer import OPTIONS_FILE
-from avseg.training.clips import EmbeddedClips, Frames
+from avseg.training.clips import EmbeddedClips, SingleFrames
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
 from avseg.training.parts import Part
 from avseg.training.tasks.audio_visual import collate, frozen_towers
@@ -74,7 +74,7 @@ def test_targets_are_the_clips_masks(data: Path) -> None:
 
 def test_frames_of_several_clips_make_a_batch(data: Path) -> None:
     model, processor = build(adapters=False)
-    frames = Frames(embed(model, processor, AVSBench(data, "ms3", "train")))
+    frames = SingleFrames(embed(model, processor, AVSBench(data, "ms3", "train")))
     batch = collate([frames[0], frames[6]], processor, needs_sam=False)
     assert batch["targets"].shape == (2, 1, 64, 64)
     assert batch["image_features"][0].shape[:2] == (2, 1)
@@ -142,8 +142,8 @@ def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data:
     for features in ("clip", "clap"):
         config = Av2tSamConfig.tiny(**tiny.MODEL, features=features)
         train = options.build(TaskInputs(config, {}, data, runs / "sounds")).train
-        assert isinstance(train, Frames)
-        sizes[features] = len(train.places), len(train.dubs)
+        assert isinstance(train, SingleFrames)
+        sizes[features] = len(train.indices), len(train.pairs)
     split = AVSBench(data, "ms3", "train")
     assert read_contents(split, find_synthavs_split(split)) is not None
     assert sizes["clip"] == (sizes["clap"][0], 0)
@@ -157,5 +157,5 @@ def test_off_screen_sounds_are_refused_where_nothing_tells_what_is_in_the_pictur
     (tmp_path / "Multi-sources" / OPTIONS_FILE).unlink()
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.1)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
-    with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not tell"):
+    with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not list"):
         options.build(TaskInputs(config, {}, tmp_path, runs / "sounds"))

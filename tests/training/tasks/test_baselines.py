@@ -14,12 +14,12 @@ from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.segmenter import load_segmenter
 from avseg.synthavs.contents import ClipContents
-from avseg.training.clips import Dub, EmbeddedClips, WholeClip, draw_clip_dubs
+from avseg.training.clips import ClipIndex, EmbeddedClips, OffScreenPair, draw_off_screen_clips
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory, FeatureStore
 from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import run_recipe
-from avseg.training.tasks.audio_visual import hearing_tower
-from avseg.training.tasks.baselines import collate, in_clips, in_single_frames
+from avseg.training.tasks.audio_visual import clap_tower
+from avseg.training.tasks.baselines import collate, single_frame_examples, whole_clip_examples
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
@@ -66,7 +66,7 @@ def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:
     torch.manual_seed(0)
     model = SamaModel(SamaConfig.tiny(**SAMA.model)).train(mode=False)
     splits = [AVSBench(data, *name.split("/")) for name in names]  # type: ignore[arg-type]
-    towers = [hearing_tower(model.clap, 1.0)]
+    towers = [clap_tower(model.clap, 1.0)]
     return model, EmbeddedClips(splits, towers, FeaturesInMemory(), 1.0, whole=True)
 
 
@@ -138,7 +138,7 @@ def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> Non
 
 def test_a_frame_keeps_its_own_sound(data: Path) -> None:
     _, clips = clips_of(data, "s4/train", "ms3/train")
-    frames = in_single_frames(clips, [])
+    frames = single_frame_examples(clips, [])
     assert len(frames) == 2 * 1 + 2 * 5
     eighth, whole = frames[8], clips[3]
     np.testing.assert_array_equal(eighth.frames[0], whole.frames[1])
@@ -153,25 +153,25 @@ def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path
         ClipContents(frozenset({"dog"}), frozenset({"dog"})),
         ClipContents(frozenset({"cat"}), frozenset({"cat"})),
     ]
-    dubs = draw_clip_dubs(contents, share=1.5)
-    assert len(dubs) == 3
-    excerpts = in_clips(clips, dubs)
+    pairs = draw_off_screen_clips(contents, share=1.5)
+    assert len(pairs) == 3
+    excerpts = whole_clip_examples(clips, pairs)
     assert len(excerpts) == 2 + 3
-    for dub, item in zip(dubs, (excerpts[2 + i] for i in range(3)), strict=True):
-        assert dub.sound.clip == 1 - dub.picture.clip
-        np.testing.assert_array_equal(item.frames, clips[dub.picture.clip].frames)
-        lent = clips[dub.sound.clip].features["clap_embeddings"][0]
+    for pair, item in zip(pairs, (excerpts[2 + i] for i in range(3)), strict=True):
+        assert pair.audio.clip == 1 - pair.visual.clip
+        np.testing.assert_array_equal(item.frames, clips[pair.visual.clip].frames)
+        lent = clips[pair.audio.clip].features["clap_embeddings"][0]
         assert torch.equal(item.features["clap_embeddings"][0], lent)
         assert item.annotated.all()
         assert not item.masks.any()
     with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -1"):
-        draw_clip_dubs(contents, -1)
+        draw_off_screen_clips(contents, -1)
 
 
 def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> None:
     # Of the clip that lends its sound, one frame is annotated and the third is not.
     _, clips = clips_of(data, "s4/train", "ms3/train")
-    frames = in_single_frames(clips, [Dub(WholeClip(2), WholeClip(0))])
+    frames = single_frame_examples(clips, [OffScreenPair(ClipIndex(2), ClipIndex(0))])
     third = frames[len(frames) - 3]
     np.testing.assert_array_equal(third.frames[0], clips[2].frames[2])
     lent = clips[0].features["clap_embeddings"][0]
@@ -180,7 +180,7 @@ def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> No
 
 def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
     dog = ClipContents(frozenset({"dog"}), frozenset({"dog"}))
-    assert draw_clip_dubs([dog, dog], share=1.0) == []
+    assert draw_off_screen_clips([dog, dog], share=1.0) == []
 
 
 def test_what_one_baseline_heard_the_other_finds(
@@ -203,7 +203,9 @@ def test_off_screen_clips_come_on_top(recipe: Recipe, data: Path) -> None:
 @both
 @pytest.mark.parametrize("when", ["measured", "tested"])
 def test_data_without_all_masks_is_not_measured(recipe: Recipe, when: str, data: Path) -> None:
-    with pytest.raises(TrainingError, match=r"s4/train has frames whose mask nobody knows; mea"):
+    with pytest.raises(
+        TrainingError, match=r"s4/train has frames without a ground-truth mask; eva"
+    ):
         build(recipe, data, None, **{when: ["s4/train"]})
 
 

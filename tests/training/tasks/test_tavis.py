@@ -25,17 +25,17 @@ from avseg.synthavs.classes import SemanticSplit
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import ClipContents
 from avseg.synthavs.writer import write_synthavs
-from avseg.training.clips import Dub, Place
+from avseg.training.clips import FrameIndex, OffScreenPair
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
 from avseg.training.run import run_recipe
 from avseg.training.tasks.options import TextBridge
 from avseg.training.tasks.task import TaskInputs
 from avseg.training.tasks.tavis import (
-    ClassedClip,
-    ClassedClips,
-    ClassedFrames,
-    ClassedMaskMeasure,
+    SemanticClip,
+    SemanticClips,
+    SemanticFrames,
+    SemanticMaskMeasure,
     collate,
     drop_specks,
     find_tokenizer,
@@ -96,10 +96,10 @@ def processor() -> TavisProcessor:
     return TavisProcessor.from_config(config, tokenizer).with_vocabulary(CATEGORIES)
 
 
-def clips_of(data: Path, name: str, processor: TavisProcessor) -> ClassedClips:
+def clips_of(data: Path, name: str, processor: TavisProcessor) -> SemanticClips:
     subset, split = name.split("/")
     opened = SemanticSplit.open(AVSBench(data, subset, split, processor.sample_rate))  # type: ignore[arg-type]
-    return ClassedClips([opened], processor)
+    return SemanticClips([opened], processor)
 
 
 def test_a_run_leaves_a_model_that_loads_and_names(data: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_every_annotated_frame_can_be_an_example_of_its_own(
     data: Path, processor: TavisProcessor
 ) -> None:
     clips = clips_of(data, "ms3/train", processor)
-    frames = ClassedFrames(clips)
+    frames = SemanticFrames(clips)
     assert len(frames) == 5 * len(clips)
     for number, name in ((7, "targets"), (7, "pixel_values"), (7, "audio_values")):
         alone, whole = getattr(frames[number], name), getattr(clips[1], name)
@@ -136,7 +136,7 @@ def test_a_dubbed_frame_has_the_sound_of_another_and_nothing_to_mark(
     data: Path, processor: TavisProcessor
 ) -> None:
     clips = clips_of(data, "s4/val", processor)
-    frames = ClassedFrames(clips, [Dub(picture=Place(0, 1), sound=Place(0, 3))])
+    frames = SemanticFrames(clips, [OffScreenPair(visual=FrameIndex(0, 1), audio=FrameIndex(0, 3))])
     dubbed = frames[len(frames) - 1]
     assert torch.equal(dubbed.pixel_values[0], clips[0].pixel_values[1])
     assert torch.equal(dubbed.audio_values[0], clips[0].audio_values[3])
@@ -151,8 +151,8 @@ def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Pa
         TextBridge(("ms3/train",), ("s4/val",), off_screen=0.5)
     options = TextBridge(("ms3/train", "s4/train"), ("s4/val",), frames_alone=True, off_screen=0.5)
     train = options.build(inputs).train
-    assert isinstance(train, ClassedFrames)
-    assert 0 < len(train.dubs) <= 0.5 * len(train.places)
+    assert isinstance(train, SemanticFrames)
+    assert 0 < len(train.pairs) <= 0.5 * len(train.indices)
 
 
 def test_a_batch_fills_short_clips_up_with_frames_that_do_not_count(
@@ -191,7 +191,7 @@ def test_clips_with_other_names_are_not_trained_on(
     entries = AVSBench(data, "s4", "train").entries
     kept = str(entries[0].category)
     clips = clips_of(data, "s4/train", processor.with_vocabulary([kept]))
-    assert [entries[i].category for _, i in clips.places] == [
+    assert [entries[i].category for _, i in clips.indices] == [
         entry.category for entry in entries if entry.category == kept
     ]
     nothing = recipe(train=["s4/train"], classes=["telephone"])
@@ -204,16 +204,18 @@ def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
 ) -> None:
     told: list[ClipContents] = []
 
-    def draw_dubs(_: ClassedClips, contents: list[ClipContents], __: float) -> list[Dub[Place]]:
+    def draw_off_screen_frames(
+        _: SemanticClips, contents: list[ClipContents], __: float
+    ) -> list[OffScreenPair[FrameIndex]]:
         told.extend(contents)
         return []
 
-    monkeypatch.setattr("avseg.training.tasks.tavis.draw_dubs", draw_dubs)
+    monkeypatch.setattr("avseg.training.tasks.tavis.draw_off_screen_frames", draw_off_screen_frames)
     kept = str(AVSBench(data, "s4", "train").entries[1].category)
     inputs = TaskInputs(TavisConfig.tiny(**MODEL), {}, data, tmp_path / "sounds")
     options = TextBridge(("s4/train",), (), classes=(kept,), frames_alone=True, off_screen=0.5)
     frames = options.build(inputs).train
-    assert isinstance(frames, ClassedFrames)
+    assert isinstance(frames, SemanticFrames)
     assert [contents.sounding for contents in told] == [{kept}] * len(frames.clips)
 
 
@@ -293,7 +295,7 @@ def perfect() -> tuple[TavisOutput, dict[str, torch.Tensor]]:
 
 
 def test_what_is_found_and_named_scores_one() -> None:
-    measure = ClassedMaskMeasure()
+    measure = SemanticMaskMeasure()
     measure.update(*perfect())
     scores = measure.compute()
     assert scores["j"] == pytest.approx(1.0, abs=0.05)
@@ -303,7 +305,7 @@ def test_what_is_found_and_named_scores_one() -> None:
 def test_a_wrong_name_costs_its_class() -> None:
     out, batch = perfect()
     batch["targets"] = batch["targets"] * 2
-    one, other = ClassedMaskMeasure(), ClassedMaskMeasure()
+    one, other = SemanticMaskMeasure(), SemanticMaskMeasure()
     one.update(out, batch)
     other.update(*perfect())
     assert one.compute()["miou"] == 0.0
@@ -313,7 +315,7 @@ def test_a_wrong_name_costs_its_class() -> None:
 
 
 def test_seen_and_unseen_classes_are_averaged_apart() -> None:
-    measure = ClassedMaskMeasure(("dog", "cat"), seen=["dog"])
+    measure = SemanticMaskMeasure(("dog", "cat"), seen=["dog"])
     measure.update(*perfect())
     assert measure.compute()["miou_seen"] == pytest.approx(1.0, abs=0.05)
     assert "miou_unseen" not in measure.compute()  # none occurs
@@ -326,10 +328,10 @@ def test_seen_and_unseen_classes_are_averaged_apart() -> None:
 
 
 def test_the_harmonic_mean_is_below_the_mean() -> None:
-    measure = ClassedMaskMeasure(("dog", "cat"), seen=["dog"])
+    measure = SemanticMaskMeasure(("dog", "cat"), seen=["dog"])
     measure.update(*perfect())
-    measure.shared[1:3] = torch.tensor([6.0, 2.0])
-    measure.together[1:3] = 10.0
+    measure.intersection[1:3] = torch.tensor([6.0, 2.0])
+    measure.union[1:3] = 10.0
     assert measure.compute()["miou_harmonic"] == pytest.approx(2 * 0.6 * 0.2 / 0.8)
 
 
@@ -370,5 +372,5 @@ def test_each_row_of_the_ablations_is_a_recipe_with_settings(
 
 
 def test_a_clip_has_one_vocabulary(data: Path, processor: TavisProcessor) -> None:
-    clip: ClassedClip = clips_of(data, "s4/val", processor)[0]
+    clip: SemanticClip = clips_of(data, "s4/val", processor)[0]
     assert torch.equal(clip.name_ids, processor.name_ids)

@@ -40,13 +40,13 @@ from avseg.synthavs.corpora import (
     load_sound_bank,
 )
 from avseg.training.measures import (
-    BindingMeasure,
     ClassMeasure,
     ContrastMeasure,
+    ImageBindMeasure,
     TextPromptMeasure,
 )
 from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
-from avseg.training.pretraining.imagebind_objective import BindingPretraining
+from avseg.training.pretraining.imagebind_objective import ImageBindPretraining
 from avseg.training.pretraining.objectives import (
     ClassPretraining,
     ContrastivePretraining,
@@ -247,7 +247,7 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
         batch["spectrograms"] = spectrograms(batch.pop("audio_values"), config.audio)
         return batch
 
-    model = BindingPretraining(config, _captions())
+    model = ImageBindPretraining(config, _captions())
     load_parts({"stem": model.imagebind.vision_tower.stem, WHOLE: model}, inputs.parts)
     return Task(
         model=model,
@@ -259,7 +259,7 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
             for name, styles in _EVALUATION_STYLES.items()
         },
         collate=collate,
-        measure=BindingMeasure,
+        measure=ImageBindMeasure,
     )
 
 

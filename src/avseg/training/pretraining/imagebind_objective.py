@@ -17,7 +17,7 @@ from avseg.training.pretraining.objectives import class_loss
 
 
 @dataclass
-class BindingOutput(ModelOutput):
+class ImageBindPretrainingOutput(ModelOutput):
     """What the pre-training returns for N pictures and N sounds.
 
     Args:
@@ -33,7 +33,7 @@ class BindingOutput(ModelOutput):
     pair_logits: Tensor | None = None
 
 
-class BindingPretraining(nn.Module):
+class ImageBindPretraining(nn.Module):
     """Three towers that agree on what is shown, heard and named, pair by pair (SigLIP's loss).
 
     A text is true of a picture if all it names is visible, a sound if all that sounds is; the same
@@ -63,7 +63,7 @@ class BindingPretraining(nn.Module):
         shown: Tensor,
         heard: Tensor,
         classes: Tensor,
-    ) -> BindingOutput:
+    ) -> ImageBindPretrainingOutput:
         """Compare everything with everything.
 
         Args:
@@ -96,7 +96,7 @@ class BindingPretraining(nn.Module):
             + 0.5 * _pairs_loss(pair_logits, _holds(shown, heard))
             + 2 * dense
         )
-        return BindingOutput(
+        return ImageBindPretrainingOutput(
             loss=loss,
             image_logits=image_logits[:, :count],
             audio_logits=audio_logits[:, :count],

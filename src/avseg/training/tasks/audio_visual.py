@@ -1,6 +1,6 @@
-"""The bridge from sound to text space: AV2T-SAM on annotated clips, its backbones frozen.
+"""The task that trains AV2T-SAM on annotated clips, with frozen backbones.
 
-What the frozen towers say of a frame and its sound never changes, so it is computed once and kept
+The embeddings of the frozen towers never change, so they are computed once and cached
 (`feature_cache`). T frames of a clip, V / A width of CLIP's / CLAP's embedding.
 """
 
@@ -24,7 +24,14 @@ from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.modeling import Av2tSamModel
 from avseg.models.av2t_sam.processing import Av2tSamProcessor
 from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
-from avseg.training.clips import Dub, EmbeddedClip, EmbeddedClips, Frames, Place, draw_dubs
+from avseg.training.clips import (
+    EmbeddedClip,
+    EmbeddedClips,
+    FrameIndex,
+    OffScreenPair,
+    SingleFrames,
+    draw_off_screen_frames,
+)
 from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, load_parts
@@ -61,6 +68,7 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
     load_parts(modules, inputs.parts)
     processor = Av2tSamProcessor.from_config(inputs.config)
 
+    # The towers compute the features here, before the trainer moves the model to the device.
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
     towers = frozen_towers(model, processor)
 
@@ -73,13 +81,13 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
         return {name.replace("/", "_"): read(name) for name in names}
 
     clips = read(*options.train)
-    dubs: list[Dub[Place]] = []
+    pairs: list[OffScreenPair[FrameIndex]] = []
     if options.off_screen and model.clap is not None:
-        contents = [c for name in options.train for c in contents_of(name, splits[name])]
-        dubs = draw_dubs(clips, contents, options.off_screen)
+        contents = [c for name in options.train for c in read_split_contents(name, splits[name])]
+        pairs = draw_off_screen_frames(clips, contents, options.off_screen)
     return Task(
         model=model,
-        train=Frames(clips, dubs),
+        train=SingleFrames(clips, pairs),
         measured=read_each(options.measured),
         tested=read_each(options.tested),
         collate=lambda clips: collate(clips, processor, needs_sam=inputs.config.adapters),
@@ -90,40 +98,41 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
 
 
 def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[FrozenTower]:
-    """List the parts whose features depend on nothing that trains.
+    """Return the parts of a model whose features depend on no trainable weight.
 
     Args:
-        model: The model, with its weights in place and where they are to be computed with.
-        processor: Its processor.
+        model: The model, with its weights loaded, on the device that computes the features.
+        processor: Processor of the model.
 
     Returns:
-        `clap_embeddings` (T, A) and `clip_embeddings` (T, V), those that the model uses; without
-        adapters also `image_features`, the levels of the image encoder in float16.
+        Towers with the features `clap_embeddings` (T, A) and `clip_embeddings` (T, V), those that
+        the model uses; without adapters also `image_features`, the levels of the image encoder in
+        float16.
     """
-    config, prepared = model.config, asdict(processor)
+    config, preprocessing = model.config, asdict(processor)
 
     def settings(tower: StrictConfig) -> dict[str, Any]:
-        return {"tower": options_of(tower), "processor": prepared}
+        return {"tower": options_of(tower), "processor": preprocessing}
 
-    def show(name: str, frames: NDArray[Any]) -> Tensor:
+    def prepare(name: str, frames: NDArray[Any]) -> Tensor:
         return processor.prepare_frames(frames, (name,))[f"pixel_values_{name}"].to(model.device)
 
     towers = []
     if (clap := model.clap) is not None:
-        towers.append(hearing_tower(clap, processor.window_s))
+        towers.append(clap_tower(clap, processor.window_s))
     if (clip := model.clip) is not None:
 
-        def look(frames: NDArray[Any]) -> Features:
-            return (clip(show("clip", frames)),)
+        def embed(frames: NDArray[Any]) -> Features:
+            return (clip(prepare("clip", frames)),)
 
         towers.append(
-            FrozenTower("clip_embeddings", "frames", clip, settings(config.clip_config), look)
+            FrozenTower("clip_embeddings", "frames", clip, settings(config.clip_config), embed)
         )
-    if model.adapters is None:
+    if model.adapters is None:  # adapters train inside the image encoder
         sam = model.segmenter.sam
 
         def encode(frames: NDArray[Any]) -> Features:
-            levels = sam.encode_images(show("sam", frames)).levels
+            levels = sam.encode_images(prepare("sam", frames)).levels
             return tuple(level.half() for level in levels)
 
         towers.append(
@@ -138,33 +147,33 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
     return towers
 
 
-def hearing_tower(clap: ClapAudioTower, window_s: float) -> FrozenTower:
-    """Describe CLAP's part, whose features models of any family share.
+def clap_tower(clap: ClapAudioTower, window_s: float) -> FrozenTower:
+    """Return CLAP as a frozen tower; every model with the same CLAP shares its cached features.
 
     Args:
-        clap: The audio tower, with its weights in place and where they are to be computed with.
-        window_s: Sound that belongs to a frame, in seconds.
+        clap: The audio tower, with its weights loaded, on the device that computes the features.
+        window_s: Length of the audio that belongs to a frame, in seconds.
 
     Returns:
-        `clap_embeddings` (T, A).
+        The tower with the features `clap_embeddings` (T, A).
     """
 
-    def hear(windows: NDArray[Any]) -> Features:
+    def embed(windows: NDArray[Any]) -> Features:
         return (clap(torch.from_numpy(windows).to(clap.mel_bank.device)),)
 
     settings = {"tower": options_of(clap.config), "window_s": window_s}
-    return FrozenTower("clap_embeddings", "sound", clap, settings, hear)
+    return FrozenTower("clap_embeddings", "audio", clap, settings, embed)
 
 
 def collate(
     clips: list[EmbeddedClip], processor: Av2tSamProcessor, needs_sam: bool
 ) -> dict[str, Any]:
-    """Make a batch of the model's inputs.
+    """Collate clips to a batch of the model's inputs.
 
     Args:
         clips: Clips with equally many frames of one size.
-        processor: The model's processor.
-        needs_sam: Whether the image encoder has to run.
+        processor: Processor of the model.
+        needs_sam: Whether the image encoder runs in training, because its features are not cached.
 
     Returns:
         Inputs of `Av2tSamModel`.
@@ -184,23 +193,23 @@ def collate(
     return batch
 
 
-def contents_of(name: str, split: AVSBench) -> list[ClipContents]:
-    """Read what each clip of a split shows and sounds of.
+def read_split_contents(name: str, split: AVSBench) -> list[ClipContents]:
+    """Read the visible and audible categories of each clip of a split.
 
     Args:
-        name: Of the split, for the error.
-        split: The clips.
+        name: Name of the split, for the error.
+        split: The split.
 
     Returns:
-        The contents, in the order of the clips.
+        The categories, in the order of the clips.
 
     Raises:
-        TrainingError: If the data does not tell.
+        TrainingError: If the data set has no list of its visible categories.
     """
     contents = read_contents(split, find_synthavs_split(split))
     if contents is None:
         raise TrainingError(
-            f"data.off_screen: {name} in {split.folder} does not tell what is in the picture; only "
+            f"data.off_screen: {name} in {split.folder} does not list its visible categories; only "
             "SynthAVS and s4 do. Set data.off_screen=0.0, or leave that data set out."
         )
     return contents

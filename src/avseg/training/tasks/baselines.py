@@ -1,7 +1,7 @@
-"""What the bridge is compared with: SAMA-AVS and AVSBench's own model, on the same clips.
+"""The tasks that train the baselines of AV2T-SAM: SAMA-AVS and AVSBench's own model.
 
-The audio tower never trains, so what it says is computed once and kept (`feature_cache`). T frames
-of a clip, A width of an audio embedding.
+The audio tower is frozen, so its embeddings are computed once and cached (`feature_cache`). T
+frames of a clip, A width of an audio embedding.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from avseg.training.clips import (
-    Dub,
+    ClipIndex,
     EmbeddedClip,
     EmbeddedClips,
-    Excerpts,
-    Frames,
-    Place,
-    WholeClip,
-    draw_clip_dubs,
+    FrameIndex,
+    OffScreenPair,
+    SingleFrames,
+    TrainingExamples,
+    draw_off_screen_clips,
 )
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, load_parts
-from avseg.training.tasks.audio_visual import contents_of, hearing_tower, open_splits
+from avseg.training.tasks.audio_visual import clap_tower, open_splits, read_split_contents
 from avseg.training.tasks.options import BaselineOptions, Sama, Tpavi
 from avseg.training.tasks.task import Task, TaskInputs
 
@@ -53,7 +53,7 @@ def build_sama(options: Sama, inputs: TaskInputs[SamaConfig]) -> Task:
     model = SamaModel(inputs.config)
     modules = {"sam": model.get_submodule("sam"), "clap": model.clap, WHOLE: model}
     load_parts(modules, inputs.parts)
-    return _build(options, inputs, model, in_single_frames)
+    return _build(options, inputs, model, single_frame_examples)
 
 
 def build_tpavi(options: Tpavi, inputs: TaskInputs[TpaviConfig]) -> Task:
@@ -75,14 +75,14 @@ def build_tpavi(options: Tpavi, inputs: TaskInputs[TpaviConfig]) -> Task:
     model = TpaviModel(inputs.config)
     modules = {"hiera": model.encoder.hiera, "clap": model.clap, WHOLE: model}
     load_parts(modules, inputs.parts)
-    return _build(options, inputs, model, in_clips)
+    return _build(options, inputs, model, whole_clip_examples)
 
 
 def _build(
     options: BaselineOptions,
     inputs: TaskInputs[Any],
     model: SamaModel | TpaviModel,
-    arrange: Callable[[EmbeddedClips, Sequence[Dub[WholeClip]]], Excerpts],
+    arrange: Callable[[EmbeddedClips, Sequence[OffScreenPair[ClipIndex]]], TrainingExamples],
 ) -> Task:
     """Build the task around a model with loaded parts; `arrange` makes its training examples."""
     names = (*options.train, *options.measured, *options.tested)
@@ -91,7 +91,7 @@ def _build(
         _check_annotated(name, splits[name])
     processor = FrameAudioProcessor.from_config(inputs.config)
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
-    towers = [hearing_tower(model.clap, processor.window_s)]
+    towers = [clap_tower(model.clap, processor.window_s)]
 
     def read(*names: str) -> EmbeddedClips:
         chosen = [splits[name] for name in names]
@@ -101,13 +101,13 @@ def _build(
         return {name.replace("/", "_"): read(name) for name in names}
 
     clips = read(*options.train)
-    dubs: list[Dub[WholeClip]] = []
+    pairs: list[OffScreenPair[ClipIndex]] = []
     if options.off_screen:
-        contents = [c for name in options.train for c in contents_of(name, splits[name])]
-        dubs = draw_clip_dubs(contents, options.off_screen)
+        contents = [c for name in options.train for c in read_split_contents(name, splits[name])]
+        pairs = draw_off_screen_clips(contents, options.off_screen)
     return Task(
         model=model,
-        train=arrange(clips, dubs),
+        train=arrange(clips, pairs),
         measured=read_each(options.measured),
         tested=read_each(options.tested),
         collate=lambda clips: collate(clips, processor),
@@ -117,50 +117,54 @@ def _build(
     )
 
 
-def in_clips(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Excerpts:
-    """Take clips as they are.
+def whole_clip_examples(
+    clips: EmbeddedClips, pairs: Sequence[OffScreenPair[ClipIndex]]
+) -> TrainingExamples:
+    """Return whole clips as training examples.
 
     Args:
         clips: The clips.
-        dubs: Clips to add with the sound of another.
+        pairs: Clips to add with the audio of another clip.
 
     Returns:
-        The clips, then the dubbed ones.
+        The clips, followed by the pairs.
     """
-    return Excerpts(clips, [WholeClip(number) for number in range(len(clips))], dubs)
+    return TrainingExamples(clips, [ClipIndex(number) for number in range(len(clips))], pairs)
 
 
-def in_single_frames(clips: EmbeddedClips, dubs: Sequence[Dub[WholeClip]]) -> Frames:
-    """Take clips apart: every annotated frame becomes a clip of one frame.
+def single_frame_examples(
+    clips: EmbeddedClips, pairs: Sequence[OffScreenPair[ClipIndex]]
+) -> SingleFrames:
+    """Return single annotated frames as training examples, each a clip of one frame.
 
     Args:
         clips: The clips.
-        dubs: Clips to add with the sound of another, frame for frame.
+        pairs: Clips to add with the audio of another clip, frame by frame.
 
     Returns:
-        The frames, then the dubbed ones.
+        The frames, followed by the frames of the pairs.
     """
-    dubbed = [
-        Dub(Place(picture.clip, frame), Place(sound.clip, frame))
-        for picture, sound in dubs
-        for frame in clips.seconds(picture.clip)
+    frame_pairs = [
+        OffScreenPair(FrameIndex(visual.clip, frame), FrameIndex(audio.clip, frame))
+        for visual, audio in pairs
+        for frame in clips.seconds(visual.clip)
     ]
-    return Frames(clips, dubbed)
+    return SingleFrames(clips, frame_pairs)
 
 
 def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> dict[str, Tensor]:
-    """Make a batch of the model's inputs.
+    """Collate clips to a batch of the model's inputs.
 
     Args:
         clips: Clips with equally many frames of one size.
-        processor: The model's processor.
+        processor: Processor of the model.
 
     Returns:
         Inputs of `SamaModel` or `TpaviModel`.
     """
-    pictures = processor.prepare_frames(np.concatenate([clip.frames for clip in clips]))
+    pixel_values = processor.prepare_frames(np.concatenate([clip.frames for clip in clips]))
     return {
-        "pixel_values": pictures.unflatten(0, (len(clips), -1)),
+        "pixel_values": pixel_values.unflatten(0, (len(clips), -1)),
         "clap_embeddings": torch.stack([clip.features["clap_embeddings"][0] for clip in clips]),
         "targets": torch.from_numpy(np.stack([clip.masks for clip in clips])),
         "annotated": torch.from_numpy(np.stack([clip.annotated for clip in clips])),
@@ -168,8 +172,12 @@ def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> di
 
 
 def _check_annotated(name: str, split: AVSBench) -> None:
+    """Raise an error if frames of an evaluation split lack a ground truth.
+
+    These models segment whole clips, so the measures would count frames without ground truth.
+    """
     if any(entry.annotated_seconds < entry.seconds for entry in split.entries):
         raise TrainingError(
-            f"data: {name} has frames whose mask nobody knows; measure on a split with all masks, "
-            "for instance s4/val."
+            f"data: {name} has frames without a ground-truth mask; evaluate on a split with all "
+            "masks, for instance s4/val."
         )

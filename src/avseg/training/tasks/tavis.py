@@ -1,4 +1,4 @@
-"""TAViS on clips whose pixels have a class, its towers and image encoder frozen.
+"""The task that trains TAViS on clips with a class for each pixel; towers and encoder are frozen.
 
 T frames of a clip, H x W size of a frame, S side of the model's frames, C names with the background
 first.
@@ -22,14 +22,14 @@ from avseg.models.outputs import AvsegOutput
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 from avseg.synthavs.captions import WORDS
 from avseg.synthavs.classes import SemanticSplit
-from avseg.training.clips import Dub, Place, draw_dubs, find_places
+from avseg.training.clips import FrameIndex, OffScreenPair, draw_off_screen_frames, list_frames
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, Part, load_parts
-from avseg.training.tasks.audio_visual import contents_of, open_splits
+from avseg.training.tasks.audio_visual import open_splits, read_split_contents
 from avseg.training.tasks.options import TextBridge
 from avseg.training.tasks.task import Task, TaskInputs
 
-#: A class with no more pixels than this in a whole clip is noise in AVSBench's maps.
+#: A class with at most this many pixels in a whole clip is noise in AVSBench's class maps.
 _FEWEST_PIXELS = 20
 
 
@@ -69,7 +69,7 @@ def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> T
 
     def clips(names: Sequence[str]) -> dict[str, Dataset[Any]]:
         return {
-            name.replace("/", "_"): ClassedClips(
+            name.replace("/", "_"): SemanticClips(
                 [splits[part] for part in name.split("+")], processor
             )
             for name in names
@@ -81,7 +81,7 @@ def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> T
         measured=clips(options.measured),
         tested=clips(options.tested),
         collate=collate,
-        measure=partial(ClassedMaskMeasure, processor.vocabulary, options.seen or options.classes),
+        measure=partial(SemanticMaskMeasure, processor.vocabulary, options.seen or options.classes),
         frames_of=frames_of,
         finish=processor.save_pretrained,
     )
@@ -89,24 +89,24 @@ def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> T
 
 def _read_training(
     options: TextBridge, splits: Mapping[str, SemanticSplit], processor: TavisProcessor, side: int
-) -> "Dataset[ClassedClip]":
+) -> "Dataset[SemanticClip]":
     """Return the training examples: whole clips, or single frames."""
     if options.classes:
         processor = processor.with_vocabulary(options.classes)
-    clips = ClassedClips([splits[name] for name in options.train], processor, side)
-    if not clips.places:
+    clips = SemanticClips([splits[name] for name in options.train], processor, side)
+    if not clips.indices:
         raise TrainingError(
             f"data.classes: no clip of {', '.join(options.train)} has nothing but "
             f"{', '.join(options.classes)}; name classes of the data."
         )
     if not options.frames_alone:
         return clips
-    dubs: list[Dub[Place]] = []
+    pairs: list[OffScreenPair[FrameIndex]] = []
     if options.off_screen:
-        contents_of_split = [contents_of(name, splits[name].split) for name in options.train]
-        contents = [contents_of_split[split][number] for split, number in clips.places]
-        dubs = draw_dubs(clips, contents, options.off_screen)
-    return ClassedFrames(clips, dubs)
+        of_split = [read_split_contents(name, splits[name].split) for name in options.train]
+        contents = [of_split[split][number] for split, number in clips.indices]
+        pairs = draw_off_screen_frames(clips, contents, options.off_screen)
+    return SemanticFrames(clips, pairs)
 
 
 def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
@@ -116,10 +116,10 @@ def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
         parts: Weights that the model starts from.
 
     Returns:
-        The tokenizer beside one of them; without any, the words of SynthAVS.
+        The tokenizer in the folder of one of them; without any, one for the words of SynthAVS.
 
     Raises:
-        CheckpointError: If it is damaged.
+        CheckpointError: If the tokenizer's file is damaged.
     """
     for part in parts:
         path = part.weights.with_name(ImageBindTokenizer.FILE)
@@ -128,15 +128,15 @@ def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
     return ImageBindTokenizer.from_words(WORDS[:-1])
 
 
-class ClassedClip(NamedTuple):
-    """A clip as the model takes it, up to its last frame with truth.
+class SemanticClip(NamedTuple):
+    """Inputs of the model for one clip, up to the clip's last annotated frame.
 
     Attributes:
-        pixel_values: (T, 3, S, S) float32.
-        audio_values: (T, 1, bands, columns) float32.
-        name_ids: (C, L) int64.
-        targets: Number of the name of every pixel, (T, H, W) uint8.
-        annotated: Frames whose truth is known, (T,) bool.
+        pixel_values: Frames in [0, 1], (T, 3, S, S) float32.
+        audio_values: Spectrogram of each frame's audio window, (T, 1, bands, columns) float32.
+        name_ids: Token ids of the names, (C, L) int64.
+        targets: Number of the name of each pixel, (T, H, W) uint8.
+        annotated: Whether a frame has a ground truth, (T,) bool.
     """
 
     pixel_values: Tensor
@@ -146,14 +146,14 @@ class ClassedClip(NamedTuple):
     annotated: Tensor
 
 
-class ClassedClips(Dataset[ClassedClip]):
-    """Clips of splits whose classes are the processor's names.
+class SemanticClips(Dataset[SemanticClip]):
+    """Clips of splits with a class for each pixel, as inputs of the model.
 
     Args:
         splits: The splits.
-        processor: Makes the inputs. A clip of which the table tells a class that is not in its
-            vocabulary is left out; if a map has one all the same, it is background.
-        side: To which the truth is resized, in pixels; None leaves it.
+        processor: Processor of the model. A clip with a class outside its vocabulary, by the
+            split's metadata, is left out; such a class in a class map becomes background.
+        side: Side to which class maps are resized, in pixels; None keeps their size.
     """
 
     def __init__(
@@ -161,33 +161,36 @@ class ClassedClips(Dataset[ClassedClip]):
     ) -> None:
         self.splits, self.processor, self.side = splits, processor, side
         names = processor.vocabulary
-        self.places = [(s, i) for s, split in enumerate(splits) for i in split.within(names)]
+        # Number of the split, and of the clip in it.
+        self.indices = [(s, i) for s, split in enumerate(splits) for i in split.within(names)]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
-    def __getitem__(self, index: int) -> ClassedClip:
-        # Frames look at those before them alone: those after the last with truth teach nothing.
+    def __getitem__(self, index: int) -> SemanticClip:
+        # The memory goes back in time only, so frames after the last annotated one give no loss.
         return self.read(index, self.seconds(index))
 
     def seconds(self, index: int) -> range:
-        """Number the annotated frames of a clip."""
+        """Return the numbers of a clip's annotated frames."""
         split, number = self._find(index)
         return range(split.split.entries[number].annotated_seconds)
 
     def read_masks(self, index: int) -> NDArray[np.bool_]:
-        """Read the masks of a clip's annotated frames, (T, H, W)."""
+        """Read the ground-truth masks of a clip's annotated frames, (T, H, W)."""
         split, number = self._find(index)
         return split.split.read_frames(number, self.seconds(index))[1]
 
-    def read(self, index: int, seconds: Sequence[int], voice: Place | None = None) -> ClassedClip:
+    def read(
+        self, index: int, seconds: Sequence[int], audio: FrameIndex | None = None
+    ) -> SemanticClip:
         """Read some frames of a clip.
 
         Args:
             index: Number of the clip.
             seconds: Numbers of its frames.
-            voice: Frame of another clip whose sound takes the place of that of the only frame
-                read, in which nothing sounds then.
+            audio: Frame of another clip whose audio replaces that of the only frame read, which
+                then has an empty ground truth.
 
         Returns:
             The frames.
@@ -196,9 +199,9 @@ class ClassedClips(Dataset[ClassedClip]):
         clip, labels = split.read(number, seconds)
         windows = clip.clip.audio_windows(self.processor.window_s)
         targets = renumber(labels, split.names, self.processor.vocabulary)
-        if voice is not None:
-            windows, targets = self._read_window(voice), np.zeros_like(targets)
-        return ClassedClip(
+        if audio is not None:
+            windows, targets = self._read_audio(audio), np.zeros_like(targets)
+        return SemanticClip(
             pixel_values=self.processor.prepare_frames(clip.clip.frames),
             audio_values=self.processor.prepare_audio(windows),
             name_ids=self.processor.name_ids,
@@ -206,87 +209,90 @@ class ClassedClips(Dataset[ClassedClip]):
             annotated=torch.from_numpy(clip.annotated),
         )
 
-    def _read_window(self, voice: Place) -> NDArray[np.float32]:
-        split, number = self._find(voice.clip)
-        clip = split.split.read(number, [voice.frame]).clip
+    def _read_audio(self, frame: FrameIndex) -> NDArray[np.float32]:
+        """Read the audio window of one frame, (1, samples)."""
+        split, number = self._find(frame.clip)
+        clip = split.split.read(number, [frame.frame]).clip
         return clip.audio_windows(self.processor.window_s)
 
     def _find(self, index: int) -> tuple[SemanticSplit, int]:
-        split, number = self.places[index]
+        split, number = self.indices[index]
         return self.splits[split], number
 
 
-class ClassedFrames(Dataset[ClassedClip]):
-    """Every annotated frame of the clips, as a clip of one frame; then the dubbed ones.
+class SemanticFrames(Dataset[SemanticClip]):
+    """Every annotated frame as a clip of one frame, followed by pairs with off-screen sound.
 
     Args:
         clips: The clips.
-        dubs: Frames added with the sound of another, and nothing to mark.
+        pairs: Pairs of frames with off-screen sound.
     """
 
-    def __init__(self, clips: ClassedClips, dubs: Sequence[Dub[Place]] = ()) -> None:
-        self.clips, self.dubs = clips, dubs
-        self.places = find_places(clips)
+    def __init__(
+        self, clips: SemanticClips, pairs: Sequence[OffScreenPair[FrameIndex]] = ()
+    ) -> None:
+        self.clips, self.pairs = clips, pairs
+        self.indices = list_frames(clips)
 
     def __len__(self) -> int:
-        return len(self.places) + len(self.dubs)
+        return len(self.indices) + len(self.pairs)
 
-    def __getitem__(self, index: int) -> ClassedClip:
-        if index < len(self.places):
-            place = self.places[index]
-            return self.clips.read(place.clip, [place.frame])
-        dub = self.dubs[index - len(self.places)]
-        return self.clips.read(dub.picture.clip, [dub.picture.frame], dub.sound)
+    def __getitem__(self, index: int) -> SemanticClip:
+        if index < len(self.indices):
+            chosen = self.indices[index]
+            return self.clips.read(chosen.clip, [chosen.frame])
+        pair = self.pairs[index - len(self.indices)]
+        return self.clips.read(pair.visual.clip, [pair.visual.frame], pair.audio)
 
 
-def frames_of(clip: ClassedClip) -> NDArray[np.uint8]:
-    """Give the frames of a clip back as pictures, to show masks on.
+def frames_of(clip: SemanticClip) -> NDArray[np.uint8]:
+    """Convert the pixel values of a clip back to RGB images, on which masks can be drawn.
 
     Args:
         clip: The clip.
 
     Returns:
-        RGB, (T, S, S, 3).
+        RGB images, (T, S, S, 3).
     """
-    pictures = (clip.pixel_values * 255).round().to(torch.uint8)
-    frames: NDArray[np.uint8] = pictures.permute(0, 2, 3, 1).numpy()
+    images = (clip.pixel_values * 255).round().to(torch.uint8)
+    frames: NDArray[np.uint8] = images.permute(0, 2, 3, 1).numpy()
     return frames
 
 
 def renumber(
     labels: NDArray[np.uint8], names: Sequence[str], vocabulary: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Turn a data set's class numbers to those of a vocabulary.
+    """Convert the class numbers of a data set to those of a vocabulary.
 
     Args:
-        labels: Class of every pixel, 0 the background.
-        names: The data set's classes by number.
+        labels: Class of each pixel, 0 the background.
+        names: Classes of the data set by number.
         vocabulary: Names without the background; the first is number 1.
 
     Returns:
-        Numbers of the vocabulary; 0 for what is not in it.
+        Numbers in the vocabulary; 0 for a class that the vocabulary lacks.
     """
     numbers = {name: number for number, name in enumerate(vocabulary, start=1)}
-    table = np.array([0, *(numbers.get(name, 0) for name in names[1:])], np.uint8)
-    return table[labels]
+    lookup = np.array([0, *(numbers.get(name, 0) for name in names[1:])], np.uint8)
+    return lookup[labels]
 
 
 def drop_specks(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Make classes of a few pixels in a whole clip background, as the paper's code does.
+    """Replace classes with few pixels in the whole clip by background, as the paper's code does.
 
     Args:
-        labels: Class of every pixel, (T, H, W).
+        labels: Class of each pixel, (T, H, W).
 
     Returns:
-        The same without classes of at most 20 pixels.
+        The class maps without classes of at most 20 pixels.
     """
     counts = np.bincount(labels.ravel(), minlength=256)
     kept: NDArray[np.uint8] = np.where(counts[labels] > _FEWEST_PIXELS, labels, 0).astype(np.uint8)
     return kept
 
 
-def collate(clips: Sequence[ClassedClip]) -> dict[str, Tensor]:
-    """Make a batch of the model's inputs; short clips get frames at their end that do not count.
+def collate(clips: Sequence[SemanticClip]) -> dict[str, Tensor]:
+    """Collate clips to a batch; short clips are padded with frames that are not annotated.
 
     Args:
         clips: Clips with frames of one size and one vocabulary.
@@ -297,84 +303,87 @@ def collate(clips: Sequence[ClassedClip]) -> dict[str, Tensor]:
     longest = max(len(clip.annotated) for clip in clips)
 
     def stack(name: str) -> Tensor:
-        rows = []
+        padded = []
         for values in (getattr(clip, name) for clip in clips):
             filled = values.new_zeros(longest, *values.shape[1:])
             filled[: len(values)] = values
-            rows.append(filled)
-        return torch.stack(rows)
+            padded.append(filled)
+        return torch.stack(padded)
 
-    batch = {name: stack(name) for name in ClassedClip._fields if name != "name_ids"}
+    batch = {name: stack(name) for name in SemanticClip._fields if name != "name_ids"}
     return batch | {"name_ids": clips[0].name_ids}
 
 
-class ClassedMaskMeasure:
-    """How well clips are segmented, as one mask and by class, by a `TavisOutput`.
+class SemanticMaskMeasure:
+    """Scores of predicted masks and class maps, from the model's `TavisOutput`.
 
     Args:
         vocabulary: Names without the background; the first is number 1.
-        seen: Those of them that are measured apart from the others; none are if it is empty.
+        seen: Names whose scores are reported separately from those of the others; may be empty.
     """
 
     def __init__(self, vocabulary: Sequence[str] = (), seen: Collection[str] = ()) -> None:
         self.seen = {number for number, name in enumerate(vocabulary, start=1) if name in seen}
         self.masks = MaskMeasure()
-        self.shared = torch.zeros(256)
-        self.together = torch.zeros(256)
+        # Pixels of each class over all clips; class numbers are uint8, so there are 256.
+        self.intersection = torch.zeros(256)
+        self.union = torch.zeros(256)
 
     def update(self, out: Any, batch: dict[str, Any]) -> None:
         """Add a batch.
 
         Args:
             out: A `TavisOutput` with its loss.
-            batch: Its inputs, of which `targets` (B, T, H, W) and `annotated` (B, T) are needed.
+            batch: Inputs of the model, with `targets` (B, T, H, W) and `annotated` (B, T).
         """
         maps = out.class_logits.argmax(dim=2).cpu()  # (B, T, S, S)
-        for b, known in enumerate(batch["annotated"]):
-            truth = batch["targets"][b][known]
+        for b, annotated in enumerate(batch["annotated"]):
+            targets = batch["targets"][b][annotated]
             masks = AvsegOutput(
-                loss=out.loss, mask_logits=out.mask_logits[b : b + 1].cpu()[:, known]
+                loss=out.loss, mask_logits=out.mask_logits[b : b + 1].cpu()[:, annotated]
             )
-            self.masks.update(masks, {"targets": (truth > 0).unsqueeze(0)})
-            self._count(_enlarge(maps[b][known], truth.shape[-2:]), truth.long())
+            self.masks.update(masks, {"targets": (targets > 0).unsqueeze(0)})
+            self._count(_enlarge(maps[b][annotated], targets.shape[-2:]), targets.long())
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
         self.masks.merge(other.masks)
-        self.shared += other.shared
-        self.together += other.together
+        self.intersection += other.intersection
+        self.union += other.union
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            Those of `MaskMeasure`; `miou`: mean IoU of the classes that occur, marked or true, the
-            background left out, each over all pixels. If some names are measured apart, also
-            `miou_seen`, of these, `miou_unseen`, of the others, and `miou_harmonic`, the harmonic
-            mean of the two. What no class is there for is left out.
+            The scores of `MaskMeasure`, and `miou`: the mean IoU of the classes that are predicted
+            or in the ground truth, without the background; each IoU is over the pixels of all
+            clips. If `seen` has names, also `miou_seen`, the mean over these; `miou_unseen`, over
+            the others; and `miou_harmonic`, the harmonic mean of the two. A mean over no class is
+            left out.
         """
-        occurring = [k for k in self.together.nonzero().flatten().tolist() if k > 0]
-        ious = {k: float(self.shared[k] / self.together[k]) for k in occurring}
-        kinds = {"miou": list(ious.values())}
+        occurring = [k for k in self.union.nonzero().flatten().tolist() if k > 0]
+        ious = {k: float(self.intersection[k] / self.union[k]) for k in occurring}
+        groups = {"miou": list(ious.values())}
         if self.seen:
-            kinds["miou_seen"] = [iou for k, iou in ious.items() if k in self.seen]
-            kinds["miou_unseen"] = [iou for k, iou in ious.items() if k not in self.seen]
-        named = {name: fmean(values) for name, values in kinds.items() if values}
-        if {"miou_seen", "miou_unseen"} <= named.keys():
-            both = [named["miou_seen"], named["miou_unseen"]]
-            named["miou_harmonic"] = harmonic_mean(both)
-        return self.masks.compute() | named
+            groups["miou_seen"] = [iou for k, iou in ious.items() if k in self.seen]
+            groups["miou_unseen"] = [iou for k, iou in ious.items() if k not in self.seen]
+        scores = {name: fmean(values) for name, values in groups.items() if values}
+        if {"miou_seen", "miou_unseen"} <= scores.keys():
+            both = [scores["miou_seen"], scores["miou_unseen"]]
+            scores["miou_harmonic"] = harmonic_mean(both)
+        return self.masks.compute() | scores
 
-    def _count(self, maps: Tensor, truth: Tensor) -> None:
-        marked = maps.flatten().bincount(minlength=256)
-        true = truth.flatten().bincount(minlength=256)
-        right = truth[maps == truth].bincount(minlength=256)
-        self.shared += right
-        self.together += marked + true - right
+    def _count(self, maps: Tensor, targets: Tensor) -> None:
+        """Add the pixels of predicted class maps and of the ground truth, both (T, H, W)."""
+        predicted = maps.flatten().bincount(minlength=256)
+        true = targets.flatten().bincount(minlength=256)
+        correct = targets[maps == targets].bincount(minlength=256)
+        self.intersection += correct
+        self.union += predicted + true - correct
 
 
 def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:
@@ -383,7 +392,7 @@ def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:
 
 
 def _enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Resize class maps (T, H, W) to the nearest pixel."""
+    """Resize class maps (T, H, W) by the nearest pixel."""
     if maps.shape[-2:] == torch.Size(size):
         return maps
     resized = F.interpolate(maps.unsqueeze(1).float(), size=tuple(size), mode="nearest-exact")
