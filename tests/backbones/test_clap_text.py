@@ -94,7 +94,7 @@ def test_whole_words_are_their_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "horse", "dog <|endoftext|> cat"])
 def test_blank_and_unknown_texts_are_refused(text: str) -> None:
-    with pytest.raises(PromptError, match="cannot be compared with the audio"):
+    with pytest.raises(PromptError, match="cannot be encoded"):
         ClapTokenizer.from_words(WORDS).encode(["dog", text])
 
 

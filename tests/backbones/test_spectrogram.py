@@ -65,5 +65,5 @@ def test_kaldi_has_a_column_for_each_whole_window_and_no_logarithm_of_zero() -> 
 
 
 def test_less_than_a_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="sounds have 399 samples, a window has 400"):
+    with pytest.raises(ValueError, match="the audio has 399 samples, a window has 400"):
         kaldi_fbank(torch.zeros(1, 399), 16000, 40)

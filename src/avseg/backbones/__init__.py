@@ -1,8 +1,8 @@
-"""Foundation models without task code: frames, text or sound in, features out.
+"""Foundation models without task code: they compute features of images, texts and audio.
 
-Each module wraps the model of `transformers` where there is one and follows the paper where there
-is none (BEiT-3, the front end and projection of MS-CLAP). One configuration class per model gives
-the published size by default; a small model is the same class with smaller numbers.
+A module wraps the model of `transformers` if there is one, and follows the paper otherwise (BEiT-3,
+the front end and projection of MS-CLAP). The defaults of a configuration class are the published
+sizes; a small model has the same class with smaller numbers.
 """
 
 from avseg.backbones.beit3 import Beit3Config, Beit3Model

@@ -1,8 +1,8 @@
 """BEiT-3, the image-text encoder of EVF-SAM (Wang et al., CVPR 2023, arXiv:2208.10442).
 
 A multiway transformer: image and text tokens attend to each other, but every linear layer and
-every norm exists twice, `A` for image and `B` for text tokens. Modules carry the names of the
-published files, so that these load without a table of names.
+every norm exists twice, `A` for image and `B` for text tokens. Modules have the names of the
+published files, which therefore load under the same keys.
 
 N images, V = 1 + (S / P)^2 image tokens with the class token first, T text tokens, L = V + T,
 D width, H heads.
@@ -20,7 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.stem import patch_convolution
 
-#: Both position tables are read from this row on; the rows before it are never used.
+#: First used row of both position tables. The published code is based on fairseq, whose tables
+#: reserve the rows before it for padding.
 _FIRST_POSITION = 2
 
 
@@ -37,7 +38,7 @@ class Beit3Config(StrictConfig):
         num_heads: Attention heads of a layer.
         ffn_dim: Hidden width of a layer's feed-forward network.
         vocab_size: Rows of the text table.
-        max_text_positions: Rows of the text position table, two of them unused.
+        max_text_positions: Rows of the text position table, the first two of them unused.
         layer_norm_eps: Epsilon of every norm.
     """
 
@@ -55,7 +56,7 @@ class Beit3Config(StrictConfig):
     layer_norm_eps: float = 1e-5
 
     def validate_patches(self) -> None:
-        """Refuse an image that patches do not tile."""
+        """Validate that patches tile the image."""
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"image_size must be a multiple of patch_size {self.patch_size}, "
@@ -63,7 +64,7 @@ class Beit3Config(StrictConfig):
             )
 
     def validate_heads(self) -> None:
-        """Refuse a width that the heads do not divide."""
+        """Validate that the heads divide the width."""
         if self.dim % self.num_heads:
             raise ValueError(
                 f"dim must be a multiple of num_heads {self.num_heads}, got {self.dim}."
@@ -71,20 +72,20 @@ class Beit3Config(StrictConfig):
 
     @property
     def max_text_tokens(self) -> int:
-        """Longest text that has positions, in tokens."""
+        """Maximum length of a text, in tokens."""
         return self.max_text_positions - _FIRST_POSITION
 
     @property
     def num_patches(self) -> int:
-        """Patches of an image."""
+        """Number of patches of an image."""
         return (self.image_size // self.patch_size) ** 2
 
 
 class Multiway(nn.Module):
-    """One module for image tokens (`A`) and one of the same make for text tokens (`B`).
+    """A pair of equal modules: `A` for image tokens and `B` for text tokens.
 
     Args:
-        make: Builds either of the two.
+        make: Function that builds one of the two.
     """
 
     def __init__(self, make: Callable[[], nn.Module]) -> None:
@@ -93,7 +94,7 @@ class Multiway(nn.Module):
         self.B = make()
 
     def forward(self, tokens: Tensor, split: int) -> Tensor:
-        """Apply `A` to the first `split` tokens and `B` to the rest, (N, L, D)."""
+        """Apply `A` to the first `split` tokens and `B` to the others, (N, L, D)."""
         if tokens.shape[1] <= split:
             image_only: Tensor = self.A(tokens)
             return image_only
@@ -101,7 +102,7 @@ class Multiway(nn.Module):
 
 
 class VisionEmbedding(nn.Module):
-    """Patches with the class token first.
+    """Embedding of image patches, with the class token first.
 
     Args:
         config: Sizes.
@@ -119,7 +120,7 @@ class VisionEmbedding(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a norm between (sub-LayerNorm).
+    """Two linear layers with a norm between them (sub-LayerNorm).
 
     Args:
         config: Sizes.
@@ -138,7 +139,7 @@ class FeedForward(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multiway attention over all tokens, with a norm before the output (sub-LayerNorm).
+    """Multiway self-attention over all tokens, with a norm before the output (sub-LayerNorm).
 
     Args:
         config: Sizes.
@@ -154,16 +155,16 @@ class SelfAttention(nn.Module):
         self.inner_attn_ln = _multiway_norm(config)
 
     def forward(self, tokens: Tensor, queries: int, split: int, bias: Tensor | None) -> Tensor:
-        """Attend from the first tokens to all tokens.
+        """Compute the attention of the first tokens to all tokens.
 
         Args:
             tokens: Normalised tokens, (N, L, D).
-            queries: How many tokens, from the first on, ask.
-            split: Where the text begins.
+            queries: Number of tokens, from the first on, for which an output is computed.
+            split: Index of the first text token.
             bias: Added to the attention logits, broadcast to (N, H, L, L); None adds nothing.
 
         Returns:
-            What the asking tokens gather, (N, queries, D).
+            Output of the first `queries` tokens, (N, queries, D).
         """
         query = self._heads(self.q_proj(tokens[:, :queries], split))
         key = self._heads(self.k_proj(tokens, split))
@@ -178,7 +179,7 @@ class SelfAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward, each on normalised tokens and added to its input.
+    """Transformer layer: pre-norm attention and feed-forward, both residual.
 
     Args:
         config: Sizes.
@@ -192,7 +193,7 @@ class EncoderLayer(nn.Module):
         self.final_layer_norm = _multiway_norm(config)
 
     def forward(self, tokens: Tensor, queries: int, split: int, bias: Tensor | None) -> Tensor:
-        """Update the first `queries` tokens from all of them; arguments as for the attention."""
+        """Compute the first `queries` output tokens; arguments as in `SelfAttention`."""
         normalised = self.self_attn_layer_norm(tokens, split)
         tokens = tokens[:, :queries] + self.self_attn(normalised, queries, split, bias)
         out: Tensor = tokens + self.ffn(self.final_layer_norm(tokens, split), split)
@@ -200,7 +201,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The stack of layers with the position tables and the last norm.
+    """Stack of layers with the position tables and the final norm.
 
     Args:
         config: Sizes.
@@ -217,18 +218,19 @@ class Encoder(nn.Module):
         )
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.layer_norm = _multiway_norm(config)
-        #: Recompute each layer in the backward pass instead of keeping its activations.
+        #: Whether activations are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
 
     def with_positions(self, tokens: Tensor, kind: str) -> Tensor:
-        """Add positions counted from the start of the image ("A") or of the text ("B")."""
+        """Add position embeddings to the tokens of an image ("A") or of a text ("B")."""
         table = self.embed_positions[kind].weight
         positions: Tensor = table[_FIRST_POSITION : _FIRST_POSITION + tokens.shape[1]]  # type: ignore[index]
         return tokens + positions
 
     def forward(self, tokens: Tensor, split: int, bias: Tensor | None, cls_only: bool) -> Tensor:
-        """Encode tokens; with `cls_only` the last layer computes the class token alone."""
+        """Encode tokens; with `cls_only` the last layer computes the class token only."""
         for i, layer in enumerate(self.layers):
+            # The class token needs all tokens of the layer before, but no other output of the last.
             is_last = i == len(self.layers) - 1
             queries = 1 if cls_only and is_last else tokens.shape[1]
             if self.gradient_checkpointing and tokens.requires_grad:
@@ -240,7 +242,7 @@ class Encoder(nn.Module):
 
 
 class Beit3Model(nn.Module):
-    """BEiT-3: an image and a text, or embeddings in a text's place, become one sequence.
+    """BEiT-3: encodes an image and a text, or other embeddings instead of a text, as one sequence.
 
     Args:
         config: Sizes.
@@ -257,30 +259,30 @@ class Beit3Model(nn.Module):
 
     @property
     def patch_positions(self) -> Tensor:
-        """Positions of an image's patches without the class token's, (V - 1, D); a view."""
+        """Position embeddings of the patches, without the class token, (V - 1, D); a view."""
         table = self.encoder.embed_positions.get_submodule("A").weight
         rows: Tensor = table[_FIRST_POSITION + 1 :]  # type: ignore[index]
         return rows
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
-        """Embed images, once for any number of texts.
+        """Embed images; the result can be used for any number of texts.
 
         Args:
             pixel_values: Images in [-1, 1], (N, 3, S, S).
 
         Returns:
-            Image tokens with their positions, the class token first, (N, V, D).
+            Image tokens with position embeddings, the class token first, (N, V, D).
         """
         return self.encoder.with_positions(self.vision_embed(pixel_values), "A")
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
-        """Look tokens up.
+        """Embed texts.
 
         Args:
             input_ids: Token ids, (N, T) int64.
 
         Returns:
-            Text embeddings without positions, (N, T, D).
+            Text embeddings without position embeddings, (N, T, D).
         """
         embeddings: Tensor = self.text_embed(input_ids)
         return embeddings
@@ -292,11 +294,12 @@ class Beit3Model(nn.Module):
         padding_mask: Tensor | None = None,
         cls_only: bool = False,
     ) -> Tensor:
-        """Let image and text attend to each other.
+        """Encode images and texts together.
 
         Args:
-            image_tokens: From `embed_images`, (N, V, D).
-            text_embeddings: From `embed_text` or made otherwise, without positions, (N, T, D).
+            image_tokens: Image tokens from `embed_images`, (N, V, D).
+            text_embeddings: Embeddings from `embed_text` or another model, without position
+                embeddings, (N, T, D).
             padding_mask: True where the text is padding, (N, T) bool; None masks nothing.
             cls_only: Compute only the class token in the last layer; the same value, cheaper.
 
@@ -315,6 +318,7 @@ class Beit3Model(nn.Module):
         text = self.encoder.with_positions(text_embeddings, "B")
         bias = None
         if padding_mask is not None:
+            # As in the published code. The bias already hides padding from the other tokens.
             text = text * ~padding_mask.unsqueeze(-1)
             bias = _attention_bias(padding_mask, image_tokens)
         tokens = torch.cat([image_tokens, text], dim=1)
@@ -323,10 +327,10 @@ class Beit3Model(nn.Module):
 
 
 def _attention_bias(padding_mask: Tensor, image_tokens: Tensor) -> Tensor:
-    """Turn padding into -inf for every query's look at those keys, (N, 1, 1, L)."""
+    """Build an attention bias with -inf at the keys that are padding, (N, 1, 1, L)."""
     shape = (len(padding_mask), image_tokens.shape[1])
-    none = torch.zeros(shape, dtype=torch.bool, device=padding_mask.device)
-    mask = torch.cat([none, padding_mask], dim=1)
+    no_padding = torch.zeros(shape, dtype=torch.bool, device=padding_mask.device)
+    mask = torch.cat([no_padding, padding_mask], dim=1)
     bias = torch.zeros(mask.shape, dtype=image_tokens.dtype, device=mask.device)
     return bias.masked_fill(mask, float("-inf"))[:, None, None]
 

@@ -1,9 +1,9 @@
-"""MS-CLAP 2023's audio tower (Elizalde et al. 2023, arXiv:2309.05767): sound to an embedding.
+"""MS-CLAP 2023's audio tower (Elizalde et al. 2023, arXiv:2309.05767): audio to an embedding.
 
-HTSAT (Chen et al. 2022, arXiv:2202.00874) is `transformers`' `ClapAudioModel`; the log-mel front
+HTSAT (Chen et al. 2022, arXiv:2202.00874) is `transformers`' `ClapAudioModel`. The log-mel front
 end and the projection differ from that library's CLAP and are written here.
 
-N sounds, S samples, T spectrogram columns, M mel bands, D embedding width.
+N waveforms, S samples, T spectrogram columns, M mel bands, D embedding width.
 """
 
 from dataclasses import field
@@ -23,22 +23,22 @@ class ClapAudioTowerConfig(StrictConfig):
     """Sizes and front end of a CLAP audio tower; the defaults are MS-CLAP 2023.
 
     Args:
-        sample_rate: Of the sound, in Hz.
-        n_fft: Window and transform of the spectrogram, in samples.
-        hop: Distance of two columns, in samples.
+        sample_rate: Sample rate of the audio, in Hz.
+        n_fft: Length of the spectrogram's window and transform, in samples.
+        hop: Distance between two columns, in samples.
         num_mel_bins: Mel bands M.
-        mel_sample_rate: Rate the mel filters are computed for, in Hz. The published model hears
-            44.1 kHz sound through filters computed for 32 kHz, and was trained that way.
+        mel_sample_rate: Sample rate that the mel filters are computed for, in Hz. The published
+            model applies filters for 32 kHz to 44.1 kHz audio, and was trained that way.
         fmin: Lower edge of the first mel band, in Hz.
         fmax: Upper edge of the last mel band, in Hz.
-        spec_size: Side of the square the spectrogram is folded to; a sound may have at most
-            spec_size ** 2 / num_mel_bins columns and is stretched to that many.
+        spec_size: Side of the square that the spectrogram is folded to. The spectrogram is
+            stretched to spec_size ** 2 / num_mel_bins columns, and may not have more.
         patch_size: Side and stride of a patch of that square.
         window_size: Side of the attention windows, in patches.
         depths: Blocks of each stage.
         num_heads: Attention heads of each stage.
         embed_dim: Width of the first stage; each next stage doubles it.
-        dropout: After attention and feed-forward, in training.
+        dropout: Dropout rate after attention and feed-forward.
         projection_dim: Width D of the embedding.
     """
 
@@ -61,7 +61,7 @@ class ClapAudioTowerConfig(StrictConfig):
     projection_dim: int = 1024
 
     def validate_stages(self) -> None:
-        """Refuse stages without heads, and mel bands that do not fold into the square."""
+        """Validate the number of stages, and that the mel bands divide the square's side."""
         if len(self.depths) != len(self.num_heads):
             raise ValueError(
                 f"depths and num_heads need one entry for each stage, got {self.depths} and "
@@ -80,11 +80,13 @@ class ClapAudioTowerConfig(StrictConfig):
 
     @property
     def max_samples(self) -> int:
-        """Samples of the longest sound the square holds."""
+        """Samples of the longest audio that fits into the square."""
+        # S samples have S // hop + 1 columns, since the first and the last column are centred on
+        # the ends.
         return (self.spec_size**2 // self.num_mel_bins - 1) * self.hop + self.hop - 1
 
     def check_window(self, window_s: float) -> None:
-        """Refuse a window of sound that the model cannot hold.
+        """Validate the length of an audio window.
 
         Args:
             window_s: Length of the window, in seconds.
@@ -100,7 +102,7 @@ class ClapAudioTowerConfig(StrictConfig):
             )
 
     def to_transformers(self) -> ClapAudioConfig:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         return ClapAudioConfig(
             window_size=self.window_size,
             num_mel_bins=self.num_mel_bins,
@@ -117,12 +119,12 @@ class ClapAudioTowerConfig(StrictConfig):
 
 
 class ClapProjection(nn.Module):
-    """MS-CLAP's projection: a linear layer and a residual one, then a norm.
+    """MS-CLAP's projection: a linear layer, a residual linear layer, and a norm.
 
     Args:
-        in_dim: Width of the audio encoder's output.
+        in_dim: Width of the encoder's output.
         out_dim: Width of the embedding.
-        dropout: Before the sum, in training.
+        dropout: Dropout rate before the sum.
     """
 
     def __init__(self, in_dim: int, out_dim: int, dropout: float) -> None:
@@ -140,7 +142,7 @@ class ClapProjection(nn.Module):
 
 
 class ClapAudioTower(nn.Module):
-    """Waveform in, embedding out.
+    """Audio tower: computes an embedding of a waveform.
 
     Args:
         config: Sizes and front end.
@@ -162,32 +164,32 @@ class ClapAudioTower(nn.Module):
         """Compute the log-mel spectrogram.
 
         Args:
-            audio_values: Mono sound in [-1, 1] at the configuration's rate, (N, S).
+            audio_values: Mono audio in [-1, 1] at the configuration's sample rate, (N, S).
 
         Returns:
             Decibels, (N, T, M) float32.
         """
-        # Autocast would sum powers over ten orders of magnitude with 8 bits.
+        # bfloat16 has 8 significant bits, too few for sums of powers over ten orders of magnitude.
         with torch.autocast(audio_values.device.type, enabled=False):
             power = power_spectrogram(audio_values, self.config.n_fft, self.config.hop)
             return decibels(power @ self.mel_bank)
 
     def forward(self, audio_values: Tensor) -> Tensor:
-        """Embed sounds.
+        """Embed audio.
 
         Args:
-            audio_values: Mono sound in [-1, 1] at the configuration's rate, (N, S).
+            audio_values: Mono audio in [-1, 1] at the configuration's sample rate, (N, S).
 
         Returns:
             Embeddings, not normalised, (N, D).
 
         Raises:
-            ValueError: If the sounds are longer than the model's square holds.
+            ValueError: If the audio has more samples than fit into the model's square.
         """
         if audio_values.shape[-1] > self.config.max_samples:
             raise ValueError(
-                f"sounds have {audio_values.shape[-1]} samples, the model holds "
-                f"{self.config.max_samples}; cut them, or raise hop or spec_size."
+                f"the audio has {audio_values.shape[-1]} samples, the model holds "
+                f"{self.config.max_samples}; cut it, or raise hop or spec_size."
             )
         features = self.htsat(input_features=self.log_mel(audio_values).unsqueeze(1)).pooler_output
         embeddings: Tensor = self.projection(features)

@@ -1,8 +1,8 @@
 """MS-CLAP 2023's text tower (Elizalde et al. 2023, arXiv:2309.05767): text to an embedding.
 
-GPT-2 is `transformers`' `GPT2Model`; the state of the token that ends the text goes through the
-same kind of projection as the sound. Both embeddings share a space: their cosine, times exp of the
-model's logit scale, is the logit of "this text is true of this sound".
+GPT-2 is `transformers`' `GPT2Model`. The state of the end token is projected in the same way as the
+audio. Both embeddings are in one space: their cosine, times exp of the model's logit scale, is the
+logit of "this text describes this audio".
 
 N texts, L tokens, D embedding width.
 """
@@ -32,12 +32,12 @@ class ClapTextTowerConfig(StrictConfig):
     Args:
         vocab_size: Rows of the token table.
         max_positions: Rows of the position table.
-        max_tokens: Longest text the tower was trained with, its end token included.
-        end_token_id: Token whose state becomes the embedding; every text needs one.
+        max_tokens: Longest text in training, in tokens with the end token.
+        end_token_id: Token whose state is projected to the embedding; every text needs one.
         dim: Width of the transformer.
         num_layers: Transformer layers.
         num_heads: Attention heads of a layer.
-        dropout: After attention and feed-forward, in training.
+        dropout: Dropout rate of embeddings, attention and feed-forward.
         projection_dim: Width D of the embedding.
     """
 
@@ -54,7 +54,7 @@ class ClapTextTowerConfig(StrictConfig):
     projection_dim: int = 1024
 
     def to_transformers(self) -> GPT2Config:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         return GPT2Config(
             vocab_size=self.vocab_size,
             n_positions=self.max_positions,
@@ -70,10 +70,11 @@ class ClapTextTowerConfig(StrictConfig):
 
 
 class ClapTextTower(nn.Module):
-    """Texts in, embeddings in the audio tower's space out.
+    """Text tower: computes embeddings in the audio tower's space.
 
-    The published code counts the tokens that are not "!", its padding, to find the last; so a "!"
-    on its own in a text makes it take an earlier token's state. Here it is always the end token's.
+    The published code finds the end token by counting the tokens that are not padding, and "!" is
+    its padding. So a "!" by itself in a text makes it use the state of an earlier token. Here it is
+    always the end token's.
 
     Args:
         config: Sizes.
@@ -86,16 +87,16 @@ class ClapTextTower(nn.Module):
         self.projection = ClapProjection(config.dim, config.projection_dim, config.dropout)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Embed texts; what follows the end token is ignored, as attention looks back only.
+        """Embed texts. Padding after the end token has no effect, since attention is causal.
 
         Args:
-            input_ids: Token ids with an end token each, (N, L) int64.
+            input_ids: Token ids, each text with an end token, (N, L) int64.
 
         Returns:
             Embeddings, not normalised, (N, D).
 
         Raises:
-            ValueError: If a text is too long, or does not end.
+            ValueError: If a text is too long, or has no end token.
         """
         if input_ids.shape[-1] > self.config.max_tokens:
             raise ValueError(
@@ -110,13 +111,14 @@ class ClapTextTower(nn.Module):
             )
         states = self.gpt2(input_ids=input_ids).last_hidden_state  # (N, L, W)
         rows = torch.arange(len(states), device=states.device)
+        # argmax returns the first of equal values: the position of the first end token.
         embeddings: Tensor = self.projection(states[rows, is_end.int().argmax(dim=-1)])
         return embeddings
 
 
 @dataclass(frozen=True)
 class ClapTokenizer(JsonTokenizer):
-    """Text to the token ids of a text tower, closed by the end token.
+    """Tokenizer of a text tower; the end token closes every text.
 
     As in the published model's code, a space precedes the end token.
 
@@ -154,7 +156,7 @@ class ClapTokenizer(JsonTokenizer):
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read or used.
+            CheckpointError: If it cannot be read, or is no such tokenizer.
         """
         try:
             return cls(path.read_text(encoding="utf-8"))
@@ -182,8 +184,8 @@ class ClapTokenizer(JsonTokenizer):
             # A second end token stands for a word outside the vocabulary.
             if ids.count(self.end_id) != 1 or not text.strip():
                 raise PromptError(
-                    f"{text!r} cannot be compared with the audio: it is blank, or a word of it is "
-                    "not in this model's vocabulary; use words that it was trained with."
+                    f"{text!r} cannot be encoded: it is blank, or a word of it is not in this "
+                    "model's vocabulary; use words that it was trained with."
                 )
             rows.append(torch.tensor(ids))
         return pad_sequence(rows, batch_first=True)

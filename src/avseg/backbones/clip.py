@@ -1,6 +1,6 @@
 """CLIP's image and text towers (Radford et al. 2021, arXiv:2103.00020), from `transformers`.
 
-AV2T-SAM needs the image tower; the text tower is its partner in pre-training.
+AV2T-SAM uses the image tower; the text tower is only used to pre-train it.
 
 N images or texts, S image side, T tokens, D embedding width.
 """
@@ -47,7 +47,7 @@ class ClipImageTowerConfig(StrictConfig):
     projection_dim: int = 512
 
     def to_transformers(self) -> CLIPVisionConfig:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         return CLIPVisionConfig(
             image_size=self.image_size,
             patch_size=self.patch_size,
@@ -66,7 +66,7 @@ class ClipTextTowerConfig(StrictConfig):
     Args:
         vocab_size: Rows of the token table.
         max_positions: Longest text, in tokens.
-        eos_token_id: Token whose state becomes the embedding; every text needs one.
+        eos_token_id: Token whose state is projected to the embedding; every text needs one.
         dim: Width of the transformer.
         num_layers: Transformer layers.
         num_heads: Attention heads of a layer.
@@ -86,7 +86,7 @@ class ClipTextTowerConfig(StrictConfig):
     projection_dim: int = 512
 
     def validate_eos_token_id(self) -> None:
-        """Token 2 makes `transformers` take the largest id for the end, an old mistake."""
+        """Validate that the end token is not 2, for which `transformers` keeps an old mistake."""
         if self.eos_token_id == 2:
             raise ValueError(
                 "eos_token_id must not be 2, which transformers reads as 'the largest id ends the "
@@ -94,7 +94,7 @@ class ClipTextTowerConfig(StrictConfig):
             )
 
     def to_transformers(self) -> CLIPTextConfig:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         return CLIPTextConfig(
             vocab_size=self.vocab_size,
             max_position_embeddings=self.max_positions,
@@ -110,7 +110,7 @@ class ClipTextTowerConfig(StrictConfig):
 
 
 class ClipImageTower(nn.Module):
-    """Images in, embeddings out.
+    """Image tower: computes embeddings of images.
 
     Args:
         config: Sizes.
@@ -138,7 +138,7 @@ class ClipImageTower(nn.Module):
 
 
 class ClipTextTower(nn.Module):
-    """Texts in, embeddings in the image tower's space out.
+    """Text tower: computes embeddings in the image tower's space.
 
     Args:
         config: Sizes.
@@ -150,10 +150,10 @@ class ClipTextTower(nn.Module):
         self.clip = CLIPTextModelWithProjection(config.to_transformers())
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Embed texts; what follows the end token is ignored, as attention looks back only.
+        """Embed texts. Padding after the end token has no effect, since attention is causal.
 
         Args:
-            input_ids: Token ids with an end token each, (N, T) int64.
+            input_ids: Token ids, each text with an end token, (N, T) int64.
 
         Returns:
             Embeddings, not normalised, (N, D).

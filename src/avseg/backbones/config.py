@@ -1,4 +1,4 @@
-"""The configuration class under all others: an option it does not know is an error."""
+"""Base class of all configurations, which rejects unknown options."""
 
 from collections.abc import Mapping, Sequence
 from inspect import get_annotations
@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self, get_origin
 
 from transformers import PreTrainedConfig
 
-#: What `transformers` itself passes to a configuration besides its fields.
+#: Arguments that `transformers` itself passes to a configuration besides its fields.
 _SET_BY_TRANSFORMERS = {
     "attn_implementation",
     "experts_implementation",
@@ -18,7 +18,7 @@ _SET_BY_TRANSFORMERS = {
 
 
 class StrictConfig(PreTrainedConfig):
-    """A configuration that refuses options it does not know.
+    """Configuration that raises an error for an unknown option.
 
     Raises:
         TypeError: If an option is unknown.
@@ -32,7 +32,7 @@ class StrictConfig(PreTrainedConfig):
                 f"{self._group_hint(unknown)}; "
                 f"it has {', '.join(sorted(own_options(type(self))))}."
             )
-        kwargs.pop("model_type", None)  # a class attribute, written to the JSON for readers
+        kwargs.pop("model_type", None)  # a class attribute, which the JSON file has for its readers
         super().__post_init__(**kwargs)
 
     def _group_hint(self, unknown: set[str]) -> str:
@@ -45,11 +45,11 @@ class StrictConfig(PreTrainedConfig):
         return f" (did you mean {', '.join(places)}?)" if places else ""
 
     def replace(self, **changes: Any) -> Self:
-        """Copy with some options changed.
+        """Copy the configuration with some options changed.
 
         Args:
-            **changes: Options of this configuration; a backbone's options may be given as a
-                dictionary of those that change, or whole if it names another `model_type`.
+            **changes: Options of this configuration. A backbone's options may be a dictionary of
+                the changed ones, or of all options if it has another `model_type`.
 
         Returns:
             A new configuration of the same class.
@@ -71,13 +71,13 @@ def config_of(
     classes: Sequence[type[StrictConfig]],
     what: str,
 ) -> Any:
-    """Make the configuration that options are of, where several classes are possible.
+    """Build a configuration from options, if several classes are possible.
 
     Args:
-        options: A configuration, or its options, the first class's if their `model_type` does not
-            say; None for the first class's defaults.
+        options: A configuration, or its options; without a `model_type` these are of the first
+            class. None for the first class's defaults.
         classes: The possible classes.
-        what: What they are configurations of, for the error.
+        what: Name of the configured model, for the error message.
 
     Returns:
         The configuration, of one of the classes.
@@ -97,13 +97,13 @@ def config_of(
 
 
 def own_options(config_class: type[StrictConfig]) -> list[str]:
-    """Name the options a configuration class adds to those of `transformers`.
+    """List the options that a configuration class adds to those of `transformers`.
 
     Args:
         config_class: The configuration class.
 
     Returns:
-        Names of the options, base classes' first.
+        Names of the options, those of base classes first.
     """
     names: list[str] = []
     for cls in reversed(config_class.__mro__):
@@ -114,12 +114,12 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
 
 
 def _is_shared(kind: Any) -> bool:
-    """Whether an annotation is of what all configurations of a class share."""
+    """Return whether an annotation is that of a class attribute."""
     return get_origin(kind) is ClassVar
 
 
 def options_of(config: StrictConfig) -> dict[str, Any]:
-    """Give the options of a configuration without what `transformers` adds to it.
+    """Return the options of a configuration, without those that `transformers` adds.
 
     Args:
         config: The configuration.

@@ -1,6 +1,6 @@
-"""EVF-SAM: SAM prompted by BEiT-3's reading of a text and the image (arXiv:2406.20076).
+"""EVF-SAM: SAM prompted by BEiT-3's joint encoding of a text and an image (arXiv:2406.20076).
 
-AV2T-SAM uses the same model with pseudo text tokens in the text's place.
+AV2T-SAM uses the same model with pseudo text tokens instead of a text.
 
 N prompts, T text tokens, D width of BEiT-3, E prompt width of SAM.
 """
@@ -16,69 +16,68 @@ from avseg.backbones.sam import ImageFeatures, MaskPrediction, PromptedSam
 from avseg.backbones.sam1 import PromptedSam1, PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
 
-#: Configuration of either SAM.
+#: Configuration of SAM 1 or SAM 2.
 SamConfig = PromptedSam1Config | PromptedSam2Config
 
 
 def as_sam_config(options: SamConfig | Mapping[str, Any] | None) -> SamConfig:
-    """Make the configuration of the SAM that the options are of.
+    """Build the configuration of SAM 1 or SAM 2 from options.
 
     Args:
-        options: A configuration, or its options, SAM 2's if their `model_type` does not say; None
+        options: A configuration, or its options; without a `model_type` these are SAM 2's. None
             for SAM 2's defaults.
 
     Returns:
         The configuration.
 
     Raises:
-        ValueError: If `model_type` names neither SAM.
+        ValueError: If `model_type` is neither SAM's.
     """
     config: SamConfig = config_of(options, (PromptedSam2Config, PromptedSam1Config), "a SAM")
     return config
 
 
 def check_suppress_absent(config: SamConfig, suppress_absent: bool) -> None:
-    """Refuse to ask SAM 1 whether there is an object.
+    """Validate that a model which suppresses absent objects has an object score.
 
     Args:
-        config: Of either SAM.
-        suppress_absent: Whether the object score is to be asked.
+        config: Configuration of SAM 1 or SAM 2.
+        suppress_absent: Whether masks of absent objects are suppressed.
 
     Raises:
-        ValueError: If it is, and there is none.
+        ValueError: If they are, and the model is SAM 1, which has no object score.
     """
     if suppress_absent and isinstance(config, PromptedSam1Config):
         raise ValueError(
-            "suppress_absent needs an object score, which SAM 1 has not; leave it out, or take "
-            "SAM 2."
+            "suppress_absent needs an object score, which SAM 1 lacks; leave it out, or use SAM 2."
         )
 
 
 def check_object_score(config: SamConfig, presence_weight: float, suppress_absent: bool) -> None:
-    """Refuse to train or to ask SAM 1's judgement whether there is an object.
+    """Validate that a model which trains or uses the object score has one.
 
     Args:
-        config: Of either SAM.
+        config: Configuration of SAM 1 or SAM 2.
         presence_weight: Weight of the loss that trains the object score.
-        suppress_absent: Whether the object score is to be asked.
+        suppress_absent: Whether masks of absent objects are suppressed.
 
     Raises:
-        ValueError: If there is no object score, and one of the two needs it.
+        ValueError: If one of the two needs an object score, and the model is SAM 1.
     """
     if isinstance(config, PromptedSam1Config) and (presence_weight or suppress_absent):
         raise ValueError(
             f"presence_weight {presence_weight} and suppress_absent {suppress_absent} need an "
-            "object score, which SAM 1 has not; leave both out, or take SAM 2."
+            "object score, which SAM 1 lacks; leave both out, or use SAM 2."
         )
 
 
 def build_sam(config: SamConfig) -> PromptedSam:
-    """Build the SAM that a configuration is of."""
+    """Build SAM 1 or SAM 2 from its configuration."""
     return PromptedSam1(config) if isinstance(config, PromptedSam1Config) else PromptedSam2(config)
 
 
 class TextPromptedSam(nn.Module):
-    """A segmenter that takes a text, or embeddings in its place.
+    """Segmentation model prompted by a text, or by other embeddings instead of a text.
 
     Args:
         sam_config: Sizes of the image encoder and the mask decoder.
@@ -101,15 +100,15 @@ class TextPromptedSam(nn.Module):
         text_embeddings: Tensor,
         padding_mask: Tensor | None = None,
     ) -> Tensor:
-        """Turn text in the light of its image into a prompt for the mask decoder.
+        """Encode a text together with its image to a prompt for the mask decoder.
 
         Args:
-            image_tokens: From `beit3.embed_images`, of each prompt's image, (N, V, D).
-            text_embeddings: From `beit3.embed_text`, or pseudo text tokens, (N, T, D).
+            image_tokens: Tokens of each prompt's image, from `beit3.embed_images`, (N, V, D).
+            text_embeddings: Embeddings from `beit3.embed_text`, or pseudo text tokens, (N, T, D).
             padding_mask: True where the text is padding, (N, T) bool; None masks nothing.
 
         Returns:
-            Sparse prompt embeddings, one token each, (N, 1, E).
+            Sparse prompt embeddings, one token for each text, (N, 1, E).
         """
         cls = self.beit3(image_tokens, text_embeddings, padding_mask, cls_only=True)  # (N, 1, D)
         prompts: Tensor = self.text_hidden_fcs(cls)
@@ -123,17 +122,17 @@ class TextPromptedSam(nn.Module):
         padding_mask: Tensor | None = None,
         multimask: bool = True,
     ) -> MaskPrediction:
-        """Segment what each text names in its image.
+        """Predict the masks of the object that each text names.
 
         Args:
-            features: From `sam.encode_images`, lined up with the prompts.
-            image_tokens: From `beit3.embed_images`, of each prompt's image, (N, V, D).
-            text_embeddings: From `beit3.embed_text`, or pseudo text tokens, (N, T, D).
+            features: Image features from `sam.encode_images`, one entry for each prompt.
+            image_tokens: Tokens of each prompt's image, from `beit3.embed_images`, (N, V, D).
+            text_embeddings: Embeddings from `beit3.embed_text`, or pseudo text tokens, (N, T, D).
             padding_mask: True where the text is padding, (N, T) bool; None masks nothing.
-            multimask: Three masks for each prompt, or one.
+            multimask: Whether three masks are predicted for each prompt, or one.
 
         Returns:
-            The masks of each prompt.
+            The predicted masks of each prompt.
         """
         prompts = self.text_prompts(image_tokens, text_embeddings, padding_mask)
         return self.sam.decode_masks(features, prompts, multimask)

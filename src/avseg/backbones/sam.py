@@ -1,4 +1,4 @@
-"""What every promptable SAM here does: the interface, and what passes through it.
+"""Interface of SAM 1 and SAM 2: image features, mask predictions, and shared encoder code.
 
 N images, M prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
 h side of the image embedding's grid, m side of the mask logits.
@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-#: Mask logit where there is nothing to mark, as in SAM 2.
+#: Mask logit of every pixel if the object is absent, as in SAM 2.
 NO_OBJECT_LOGIT = -1024.0
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What an image encoder knows of N images, lined up with M prompts.
+    """Features of N images, with the index of each prompt's image for M prompts.
 
     Args:
-        levels: The image embedding, (N, E, h, h); of SAM 2 also the levels of twice and four times
-            its resolution, (N, E, 2h, 2h) and (N, E, 4h, 4h).
-        image_index: For each prompt the image it belongs to, (M,) int64; None for one prompt an
-            image, in order.
-        conditioned: Image embedding of each prompt in place of its image's, (M, E, h, h), where it
-            differs from prompt to prompt; None where it does not.
+        levels: The image embedding, (N, E, h, h). SAM 2 adds levels of twice and four times its
+            resolution, (N, E, 2h, 2h) and (N, E, 4h, 4h).
+        image_index: Index of each prompt's image, (M,) int64; None for one prompt for each image,
+            in order.
+        conditioned: Image embedding of each prompt, conditioned on its memory, (M, E, h, h). It is
+            used instead of the image's. None without a memory.
     """
 
     levels: tuple[Tensor, ...]
@@ -36,14 +36,14 @@ class ImageFeatures:
 
     @property
     def embeddings(self) -> Tensor:
-        """The image embedding, of each image once, (N, E, h, h)."""
+        """Image embedding of each image, (N, E, h, h)."""
         return self.levels[0]
 
     def repeat(self, index: Tensor) -> "ImageFeatures":
-        """Line images up with prompts; nothing is copied, so that work on an image is done once.
+        """Assign images to prompts by index, without copying their features.
 
         Args:
-            index: For each prompt the image it belongs to, (M,) int64.
+            index: Index of each prompt's image, (M,) int64.
 
         Returns:
             The same features for M prompts.
@@ -57,26 +57,27 @@ class ImageFeatures:
 
     @property
     def prompt_embeddings(self) -> Tensor:
-        """The image embedding of each prompt, (M, E, h, h)."""
+        """Image embedding of each prompt, (M, E, h, h)."""
         return self.per_prompt(self.embeddings) if self.conditioned is None else self.conditioned
 
     def per_prompt(self, level: Tensor) -> Tensor:
-        """Repeat what was made of a level for each prompt, (N, ...) to (M, ...)."""
+        """Repeat values of each image for its prompts, (N, ...) to (M, ...)."""
         return level if self.image_index is None else level[self.image_index]
 
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """A mask decoder's answer to M prompts.
+    """Output of a mask decoder for M prompts.
 
     Args:
-        mask_logits: K masks each, before the sigmoid, (M, K, m, m), K = 3 or 1.
-        iou_predictions: The decoder's estimate of each mask's IoU, (M, K) in [0, 1].
-        object_score_logits: Whether there is such an object, before the sigmoid, (M, 1); None of
-            SAM 1, which does not say.
-        resized_to: Side to which masks are resized before all else, in pixels; None leaves them.
-        mask_tokens: The decoder's token behind each mask, (M, K, E); None of SAM 1, which gives
-            none out.
+        mask_logits: K masks for each prompt, before the sigmoid, (M, K, m, m), K = 3 or 1.
+        iou_predictions: Predicted IoU of each mask, (M, K) in [0, 1].
+        object_score_logits: Presence of the object, before the sigmoid, (M, 1); None for SAM 1,
+            which does not predict it.
+        resized_to: Side that masks are resized to before any other use, in pixels; None for masks
+            that are not resized.
+        mask_tokens: The decoder's output token of each mask, (M, K, E); None for SAM 1, whose
+            decoder does not return them.
     """
 
     mask_logits: Tensor
@@ -86,11 +87,11 @@ class MaskPrediction:
     mask_tokens: Tensor | None = None
 
     def best(self, suppress_absent: bool = False) -> tuple[Tensor, Tensor]:
-        """Pick of the K masks the one with the highest predicted IoU.
+        """Select the mask with the highest predicted IoU of each prompt.
 
         Args:
-            suppress_absent: Whether there is no mask where the object score says that there is no
-                such object, as in SAM 2 (arXiv:2408.00714, appendix D).
+            suppress_absent: Whether the mask is emptied if the object score predicts that the
+                object is absent, as in SAM 2 (arXiv:2408.00714, appendix D).
 
         Returns:
             Mask logits, (M, m, m) or (M, resized_to, resized_to), and predicted IoU (M,).
@@ -106,9 +107,9 @@ class MaskPrediction:
         return logits, self.iou_predictions[rows, best]
 
     def best_tokens(self) -> Tensor:
-        """Give the token behind the mask that `best` picks, (M, E); of SAM 2 only."""
+        """Select the token of the mask that `best` returns, (M, E); for SAM 2 only."""
         if self.mask_tokens is None:
-            raise TypeError("this decoder gives no mask tokens out; take SAM 2's.")
+            raise TypeError("SAM 1's decoder returns no mask tokens; use SAM 2.")
         return self.mask_tokens[self._best_index()]
 
     def _best_index(self) -> tuple[Tensor, Tensor]:
@@ -117,33 +118,33 @@ class MaskPrediction:
 
 
 class PromptedSamConfig(Protocol):
-    """What is asked of the sizes of a promptable SAM."""
+    """Sizes that the configurations of SAM 1 and SAM 2 have in common."""
 
     image_size: int
     prompt_dim: int
 
     @property
     def embedding_stride(self) -> int:
-        """Pixels per step of the image embedding's grid."""
+        """Stride of the image embedding's grid, in pixels."""
         ...
 
 
 class PromptedSam(Protocol):
-    """A SAM that takes a vector for each encoder block and embeddings as prompts."""
+    """SAM with a prompt vector for each encoder block, and embeddings as mask prompts."""
 
-    #: Recompute blocks in the backward pass instead of keeping their activations.
+    #: Whether activations of blocks are recomputed in the backward pass instead of stored.
     gradient_checkpointing: bool
-    #: How many blocks that is, from the first on; None for all.
+    #: Number of recomputed blocks, from the first on; None for all.
     recomputed_blocks: int | None
 
     @property
     def config(self) -> PromptedSamConfig:
-        """Sizes."""
+        """Sizes of the model."""
         ...
 
     @property
     def image_encoder(self) -> nn.Module:
-        """The part that sees the image, which AV2T-SAM keeps frozen."""
+        """The image encoder, which AV2T-SAM keeps frozen."""
         ...
 
     @property
@@ -154,7 +155,7 @@ class PromptedSam(Protocol):
     def encode_images(
         self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
     ) -> ImageFeatures:
-        """Encode images, with a vector added at every position of each block's input.
+        """Encode images; a prompt vector is added to each block's input at every position.
 
         Args:
             pixel_values: Normalised images, (N, 3, S, S).
@@ -175,25 +176,25 @@ class PromptedSam(Protocol):
         """Decode the masks of each prompt.
 
         Args:
-            features: Of the images, lined up with the prompts.
+            features: Features of the images, with the index of each prompt's image.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
-            multimask: Three masks for a prompt that may mean several things, or one.
+            multimask: Whether three masks are predicted for an ambiguous prompt, or one.
 
         Returns:
-            The masks and what the decoder thinks of them.
+            The masks and their predicted quality.
         """
         ...
 
 
 def is_recomputed(sam: PromptedSam, block: int) -> bool:
-    """Say whether a block's activations are computed again in the backward pass.
+    """Return whether a block's activations are recomputed in the backward pass.
 
     Args:
         sam: The model.
-        block: Number of the block.
+        block: Index of the block.
 
     Returns:
-        True if so.
+        True if they are recomputed.
     """
     limit = sam.recomputed_blocks
     return sam.gradient_checkpointing and (limit is None or block < limit)
@@ -202,19 +203,20 @@ def is_recomputed(sam: PromptedSam, block: int) -> bool:
 def run_block(
     block: Callable[[Tensor], Tensor], hidden: Tensor, prompt: Tensor | None, recompute: bool
 ) -> Tensor:
-    """Run an encoder's block on its input plus its prompt (arXiv:2502.16359, eq. 1).
+    """Run an encoder block on its input plus its prompt (arXiv:2502.16359, eq. 1).
 
     Args:
-        block: From (N, h, w, C_i) to its output.
-        hidden: The block's input, (N, h, w, C_i).
-        prompt: Added at every position, (N, C_i); None adds nothing.
-        recompute: Keep only the block's input for the backward pass.
+        block: The block, from (N, h, w, C_i) to its output.
+        hidden: Input of the block, (N, h, w, C_i).
+        prompt: Vector added at every position, (N, C_i); None adds nothing.
+        recompute: Whether only the block's input is stored for the backward pass.
 
     Returns:
-        The block's output.
+        Output of the block.
     """
     if prompt is not None:
         hidden = hidden + prompt[:, None, None, :]
+    # Without a gradient (the blocks before the first prompt that trains) nothing is stored anyway.
     if recompute and hidden.requires_grad:
         out: Tensor = checkpoint(block, hidden, use_reentrant=False)
     else:
@@ -228,7 +230,7 @@ def check_encoder_inputs(
     pixel_values: Tensor,
     block_prompts: list[Tensor] | None,
 ) -> None:
-    """Refuse images that the position tables do not fit, and too few or too many prompts.
+    """Validate the size of the images and the number of block prompts.
 
     Args:
         config: Sizes of the model.

@@ -1,8 +1,8 @@
 """SAM's image encoder and mask decoder (Kirillov et al. 2023, arXiv:2304.02643).
 
-As with SAM 2, the modules are those of `transformers` and the loop over the encoder's blocks is
-ours, because an adapter's vector has to be added to the input of each block (AV2T-SAM,
-arXiv:2502.16359, eq. 1); so is the attention over the whole image, which would take gigabytes.
+As for SAM 2, the modules are those of `transformers`. The loop over the encoder's blocks is ours,
+because an adapter's vector has to be added to the input of each block (AV2T-SAM, arXiv:2502.16359,
+eq. 1). The attention over the whole image is ours, because that of `transformers` takes gigabytes.
 
 N images, M prompts, S image side, C width of the encoder, E prompt width, P prompt tokens,
 h = S / 16 with the published patches.
@@ -39,8 +39,8 @@ from avseg.backbones.sam import (
 class PromptedSam1Config(StrictConfig):
     """Sizes of a SAM image encoder and mask decoder; the defaults are SAM ViT-H.
 
-    The position tables have a row for each patch of `image_size`, so weights fit one size only,
-    1024 if they are published ones.
+    The position tables have a row for each patch of `image_size`. So weights fit one size only,
+    1024 for the published ones.
 
     Args:
         image_size: Side of the square input, in pixels.
@@ -75,7 +75,7 @@ class PromptedSam1Config(StrictConfig):
     iou_head_dim: int = 256
 
     def validate_image_size(self) -> None:
-        """Refuse an image that patches do not tile."""
+        """Validate that patches tile the image."""
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"image_size must be a multiple of patch_size {self.patch_size}, "
@@ -83,14 +83,14 @@ class PromptedSam1Config(StrictConfig):
             )
 
     def validate_heads(self) -> None:
-        """Refuse a width that the heads do not divide."""
+        """Validate that the heads divide the width."""
         if self.dim % self.num_heads:
             raise ValueError(
                 f"dim must be a multiple of num_heads {self.num_heads}, got {self.dim}."
             )
 
     def validate_global_blocks(self) -> None:
-        """Refuse blocks that there are not."""
+        """Validate that the global blocks exist."""
         wrong = sorted(i for i in self.global_blocks if not 0 <= i < self.num_layers)
         if wrong:
             raise ValueError(
@@ -99,11 +99,11 @@ class PromptedSam1Config(StrictConfig):
 
     @property
     def embedding_stride(self) -> int:
-        """Pixels per step of the image embedding's grid."""
+        """Stride of the image embedding's grid, in pixels."""
         return self.patch_size
 
     def to_transformers(self) -> SamConfig:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         vision = SamVisionConfig(
             hidden_size=self.dim,
             output_channels=self.prompt_dim,
@@ -125,8 +125,8 @@ class PromptedSam1Config(StrictConfig):
             num_hidden_layers=self.decoder_layers,
             num_attention_heads=self.decoder_heads,
             iou_head_hidden_dim=self.iou_head_dim,
-            # Published weights were trained with this; the default of transformers, 1e-6, moves
-            # mask logits by a tenth of their range.
+            # The published weights were trained with this value. With transformers' default, 1e-6,
+            # mask logits change by a tenth of their range.
             layer_norm_eps=1e-5,
         )
         return SamConfig(
@@ -137,7 +137,7 @@ class PromptedSam1Config(StrictConfig):
 
 
 class PromptedSam1(nn.Module):
-    """SAM that takes a vector for each encoder block and embeddings as prompts.
+    """SAM with a prompt vector for each encoder block, and embeddings as mask prompts.
 
     Args:
         config: Sizes.
@@ -151,37 +151,38 @@ class PromptedSam1(nn.Module):
             self.sam1.shared_image_embedding,
             self.sam1.prompt_encoder.shared_embedding,
         ):
-            # Random frequencies that never train: a buffer, as in SAM 2, not one shared parameter.
+            # Random frequencies that never train. transformers shares one parameter between both;
+            # here each is a buffer, as in SAM 2.
             frequencies = embedding.positional_embedding.detach().clone()
             del embedding.positional_embedding
             embedding.register_buffer("positional_embedding", frequencies)
-        #: Recompute blocks in the backward pass instead of keeping their activations.
+        #: Whether activations of blocks are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
-        #: How many blocks that is, from the first on; None for all. Each has as much to keep.
+        #: Number of recomputed blocks, from the first on; None for all. Each saves the same memory.
         self.recomputed_blocks: int | None = None
 
     @property
     def image_encoder(self) -> nn.Module:
-        """The vision transformer and the neck."""
+        """The image encoder: vision transformer and neck."""
         encoder: nn.Module = self.sam1.vision_encoder
         return encoder
 
     @property
     def block_dims(self) -> list[int]:
-        """Input width of every encoder block; all have width C."""
+        """Input width of every encoder block, C for each."""
         return [self.config.dim] * self.config.num_layers
 
     def encode_images(
         self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
     ) -> ImageFeatures:
-        """Encode images, with a vector added at every position of each block's input.
+        """Encode images; a prompt vector is added to each block's input at every position.
 
         Args:
             pixel_values: Normalised images, (N, 3, S, S).
             block_prompts: One (N, C) tensor for every block; None adds nothing.
 
         Returns:
-            Features of the images, one level.
+            Features of the images, with one level.
 
         Raises:
             ValueError: If the images are of another size, or there is not one prompt for each
@@ -194,7 +195,7 @@ class PromptedSam1(nn.Module):
             prompt = block_prompts[i] if block_prompts else None
             run = partial(_global_block, block) if i in self.config.global_blocks else block
             hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
-        # Here float16 would overflow; SAM's own code leaves it for the neck too.
+        # The neck overflows in float16; SAM's own code leaves float16 here too.
         with torch.autocast(hidden.device.type, enabled=False):
             return ImageFeatures((encoder.neck(hidden.to(encoder.neck.conv1.weight.dtype)),))
 
@@ -203,16 +204,16 @@ class PromptedSam1(nn.Module):
     ) -> MaskPrediction:
         """Decode the masks of each prompt.
 
-        SAM resizes its masks to the side of its input before any other size, and AV2T-SAM and
-        EVF-SAM score and train on the result; going to the video's size in one step differs.
+        SAM first resizes its masks to the side of its input, and AV2T-SAM and EVF-SAM are trained
+        and evaluated on the result. Resizing to the video's size in one step gives other masks.
 
         Args:
-            features: Of the images, lined up with the prompts.
+            features: Features of the images, with the index of each prompt's image.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
-            multimask: Three masks for a prompt that may mean several things, or one.
+            multimask: Whether three masks are predicted for an ambiguous prompt, or one.
 
         Returns:
-            The masks, of side 4h and to be resized to S, and what the decoder thinks of them.
+            The masks, of side 4h and to be resized to S, and their predicted quality.
         """
         embeddings = features.per_prompt(features.embeddings)
         dense = self.sam1.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
@@ -228,7 +229,7 @@ class PromptedSam1(nn.Module):
 
 
 def _global_block(block: nn.Module, hidden: Tensor) -> Tensor:
-    """Run a block that attends over the whole image, (N, h, h, C), in little memory."""
+    """Run a block with attention over the whole image, (N, h, h, C), in less memory."""
     layers: Any = block
     hidden = hidden + _attend_globally(layers.attn, layers.layer_norm1(hidden))
     out: Tensor = hidden + layers.mlp(layers.layer_norm2(hidden))
@@ -236,19 +237,20 @@ def _global_block(block: nn.Module, hidden: Tensor) -> Tensor:
 
 
 def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
-    """Attend with relative positions, without a bias for every pair of positions.
+    """Compute attention with relative positions, without a bias for every pair of positions.
 
-    The bias of a query at a key is what the query gives for the key's row plus what it gives for
-    the key's column. So it is a part of their product: the query is lengthened by what it gives
-    for every row and column, the key by a 1 at its own row and its own column. At 64 x 64 positions
-    and 16 heads a bias takes 1.07 GB an image, in `transformers` as in the published code.
+    The bias of query q and key k is the sum of two products: q with the embedding of k's row
+    offset, and q with that of k's column offset. Here both become a part of the product of q and
+    k: q is extended by its products with all rows and all columns, and k by a one-hot vector of its
+    row and one of its column. A bias tensor takes 1.07 GB for each image at 64 x 64 positions and
+    16 heads, in `transformers` and in the published code.
 
     Args:
-        attention: Its layers, of G heads of width d.
+        attention: Layers of the attention, with G heads of width d.
         hidden: Normalised input, (N, h, h, C).
 
     Returns:
-        What is gathered, (N, h, h, C).
+        Output of the attention, (N, h, h, C).
     """
     images, side, _, width = hidden.shape
     qkv = attention.qkv(hidden).view(images, side, side, 3, attention.num_attention_heads, -1)
@@ -257,12 +259,13 @@ def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
     columns = attention.get_rel_pos(side, side, attention.rel_pos_w)
     by_row = torch.einsum("ngyxd,ykd->ngyxk", query, rows)  # (N, G, h, h, h)
     by_column = torch.einsum("ngyxd,xkd->ngyxk", query, columns)
-    one = torch.eye(side, dtype=key.dtype, device=key.device)
-    own_row = one[:, None].expand(*key.shape[:2], side, side, side)
-    own_column = one[None].expand_as(own_row)
+    one_hot = torch.eye(side, dtype=key.dtype, device=key.device)
+    own_row = one_hot[:, None].expand(*key.shape[:2], side, side, side)
+    own_column = one_hot[None].expand_as(own_row)
+    # Only the product with the key is scaled, not the position terms: hence scale=1 below.
     long_query = torch.cat([query * attention.scale, by_row, by_column], dim=-1).flatten(2, 3)
     long_key = torch.cat([key, own_row, own_column], dim=-1).flatten(2, 3)
-    # Fused attention wants values as wide as keys.
+    # The fused kernels need values as wide as keys; the added zeros are cut off below.
     long_value = F.pad(value, (0, 2 * side)).flatten(2, 3)
     gathered = F.scaled_dot_product_attention(long_query, long_key, long_value, scale=1.0)
     gathered = gathered[..., : value.shape[-1]].transpose(1, 2)  # (N, h * h, G, d)

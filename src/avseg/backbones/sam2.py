@@ -1,6 +1,6 @@
 """SAM 2's image encoder and mask decoder (Ravi et al. 2024, arXiv:2408.00714).
 
-The modules are those of `transformers`; the loop over the encoder's blocks is ours, because an
+The modules are those of `transformers`. The loop over the encoder's blocks is ours, because an
 adapter's vector has to be added to the input of each block (AV2T-SAM, arXiv:2502.16359, eq. 1).
 
 N images, M prompts, S image side, C_i input width of block i, E prompt width, P prompt tokens,
@@ -33,7 +33,7 @@ from avseg.backbones.sam import (
 
 @strict
 class HieraConfig(StrictConfig):
-    """Sizes of a Hiera as SAM 2 has it; the defaults are Hiera-L.
+    """Sizes of SAM 2's Hiera image encoder; the defaults are Hiera-L.
 
     Args:
         image_size: Side of the square input, in pixels.
@@ -58,7 +58,8 @@ class HieraConfig(StrictConfig):
     global_blocks: list[int] = field(default_factory=lambda: [23, 33, 43])
 
     def validate_image_size(self) -> None:
-        """Refuse an image that the stages and the first stage's windows do not divide."""
+        """Validate that the stages and the first stage's windows divide the image."""
+        # Three stages halve the grid (8); the first stage's windows must tile its full grid.
         unit = self.patch_stride * max(8, self.window_sizes[0])
         if self.image_size % unit:
             raise ValueError(
@@ -67,14 +68,14 @@ class HieraConfig(StrictConfig):
             )
 
     def validate_stages(self) -> None:
-        """Refuse lists that do not have one entry for each of the four stages."""
+        """Validate that each list has one entry for each of the four stages."""
         for name in ("blocks_per_stage", "embed_dims", "num_heads", "window_sizes"):
             values = getattr(self, name)
             if len(values) != 4:
                 raise ValueError(f"{name} needs 4 entries, one for each stage, got {values}.")
 
     def validate_global_blocks(self) -> None:
-        """Refuse global attention where a stage halves the resolution, which works in windows."""
+        """Validate that no first block of a stage is global, since it works in windows."""
         firsts = [sum(self.blocks_per_stage[:stage]) for stage in (1, 2, 3)]
         wrong = sorted(set(firsts) & set(self.global_blocks))
         if wrong:
@@ -83,7 +84,7 @@ class HieraConfig(StrictConfig):
             )
 
     def to_hiera(self) -> Sam2HieraDetConfig:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         return Sam2HieraDetConfig(
             hidden_size=self.embed_dims[0],
             num_attention_heads=self.num_heads[0],
@@ -100,7 +101,7 @@ class HieraConfig(StrictConfig):
 
 
 class Hiera(nn.Module):
-    """An image in, a pyramid of features out.
+    """Hiera alone: computes a feature pyramid of images.
 
     Args:
         config: Sizes.
@@ -118,27 +119,34 @@ class Hiera(nn.Module):
             pixel_values: Normalised images, (N, 3, S, S).
 
         Returns:
-            Output of each stage, fine to coarse, (N, C_i, h_i, h_i).
+            Output of each stage, from fine to coarse, (N, C_i, h_i, h_i).
         """
         stages = self.hiera(pixel_values).intermediate_hidden_states
         return [stage.permute(0, 3, 1, 2) for stage in stages]
 
 
 def use_lean_attention(hiera: Sam2HieraDetModel) -> None:
-    """Let each block attend as in `transformers`, without a product there that nothing uses.
+    """Replace the attention of each block by one that skips an unused matrix product.
+
+    Besides the attention, `transformers` computes at each position the softmax of the product of
+    all heads' queries and keys, and does not use the result.
 
     Args:
-        hiera: Changed in place.
+        hiera: The encoder; it is changed in place.
     """
     for block in hiera.blocks:
-        block.attn.__class__ = _Attention
+        # The class is exchanged, not the module, so that weights and their names stay.
+        block.attn.__class__ = _LeanAttention
 
 
-class _Attention(Sam2MultiScaleAttention):
-    """See `use_lean_attention`."""
+class _LeanAttention(Sam2MultiScaleAttention):
+    """Hiera's attention without the unused matrix product; see `use_lean_attention`."""
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
-        """Attend within each of N images or windows, (N, h, w, C_i); a stride halves h and w."""
+        """Compute attention in each of N images or windows, (N, h, w, C_i).
+
+        A query stride halves h and w of the output.
+        """
         count, height, width = hidden_states.shape[:3]
         qkv = self.qkv(hidden_states).view(count, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)  # (N, h * w, heads, C_i / heads)
@@ -154,7 +162,7 @@ class _Attention(Sam2MultiScaleAttention):
         return out
 
 
-#: Feature levels the top-down path of the neck reaches; finer levels are lateral only.
+#: Feature levels that the top-down path of the neck reaches; finer levels are lateral only.
 _TOP_DOWN_LEVELS = (2, 3)
 
 
@@ -162,7 +170,7 @@ _TOP_DOWN_LEVELS = (2, 3)
 class PromptedSam2Config(HieraConfig):
     """Sizes of a SAM 2 image encoder and mask decoder; the defaults are SAM 2.0 Hiera-L.
 
-    The options of Hiera are those of `HieraConfig`; the mask logits have the stride of its patches.
+    The options of Hiera are those of `HieraConfig`. Mask logits have the stride of its patches.
 
     Args:
         prompt_dim: Width E of the neck, the prompts and the mask decoder.
@@ -182,11 +190,11 @@ class PromptedSam2Config(HieraConfig):
 
     @property
     def embedding_stride(self) -> int:
-        """Pixels per step of the image embedding's grid."""
+        """Stride of the image embedding's grid, in pixels."""
         return 4 * self.patch_stride
 
     def to_transformers(self) -> Sam2Config:
-        """Spell the sizes in `transformers`' words."""
+        """Convert this configuration to the matching `transformers` configuration."""
         side = self.image_size // self.patch_stride
         vision = Sam2VisionConfig(
             backbone_config=self.to_hiera(),
@@ -215,7 +223,7 @@ class PromptedSam2Config(HieraConfig):
 
 
 class PromptedSam2(nn.Module):
-    """SAM 2 that takes a vector for each encoder block and embeddings as prompts.
+    """SAM 2 with a prompt vector for each encoder block, and embeddings as mask prompts.
 
     Args:
         config: Sizes.
@@ -226,14 +234,15 @@ class PromptedSam2(nn.Module):
         self.config = config
         self.sam2 = Sam2Model(config.to_transformers())
         use_lean_attention(self.sam2.vision_encoder.backbone)
-        #: Recompute blocks in the backward pass instead of keeping their activations.
+        #: Whether activations of blocks are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
-        #: How many blocks that is, from the first on; None for all. Those keep most.
+        #: Number of recomputed blocks, from the first on; None for all. The first ones, at the
+        #: finest resolution, save most memory.
         self.recomputed_blocks: int | None = None
 
     @property
     def image_encoder(self) -> nn.Module:
-        """Hiera and the neck."""
+        """The image encoder: Hiera and the neck."""
         encoder: nn.Module = self.sam2.vision_encoder
         return encoder
 
@@ -250,14 +259,14 @@ class PromptedSam2(nn.Module):
     def encode_images(
         self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
     ) -> ImageFeatures:
-        """Encode images, with a vector added at every position of each block's input.
+        """Encode images; a prompt vector is added to each block's input at every position.
 
         Args:
             pixel_values: Normalised images, (N, 3, S, S).
             block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
 
         Returns:
-            Features of the images, each for itself.
+            Features of the images as single frames, without memory.
 
         Raises:
             ValueError: If the images are of another size, or there is not one prompt for each
@@ -266,13 +275,13 @@ class PromptedSam2(nn.Module):
         return self.without_memory(self.encode_frames(pixel_values, block_prompts))
 
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
-        """Say of frames that nothing is remembered of frames before them.
+        """Add SAM 2's embedding of "no memory" to the features of frames.
 
         Args:
-            features: Of the frames, from `encode_frames`.
+            features: Features of the frames, from `encode_frames`.
 
         Returns:
-            The same with SAM 2's embedding of "no memory" on top.
+            Features for decoding each frame by itself.
         """
         top, *fine = features.levels
         return ImageFeatures(
@@ -282,7 +291,7 @@ class PromptedSam2(nn.Module):
     def encode_frames(
         self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
     ) -> ImageFeatures:
-        """Encode images as they are before anything is remembered; else as `encode_images`.
+        """Encode frames of a video, before memory or the embedding of "no memory" is added.
 
         Args:
             pixel_values: Normalised images, (N, 3, S, S).
@@ -318,15 +327,15 @@ class PromptedSam2(nn.Module):
         """Decode the masks of each prompt.
 
         Args:
-            features: Of the images, lined up with the prompts.
+            features: Features of the images, with the index of each prompt's image.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
-            multimask: Three masks for a prompt that may mean several things, or one; where that is
-                unstable, SAM 2 gives the best of the three for it, except in training.
-            dense_prompt_embeddings: Added at every position of the image embedding, (M, E); None
-                adds SAM's embedding of "no mask".
+            multimask: Whether three masks are predicted for an ambiguous prompt, or one. If the one
+                is unstable, SAM 2 returns the best of the three instead, except in training.
+            dense_prompt_embeddings: Vector added at every position of the image embedding, (M, E);
+                None adds SAM's embedding of "no mask".
 
         Returns:
-            The masks, of side 4h, and what the decoder thinks of them.
+            The masks, of side 4h, and their predicted quality.
         """
         decoder = self.sam2.mask_decoder
         _, stride8, stride4 = features.levels
@@ -335,7 +344,8 @@ class PromptedSam2(nn.Module):
         if dense is None:
             dense = self.sam2.prompt_encoder.no_mask_embed.weight  # (1, E)
         positions = self.sam2.get_image_wide_positional_embeddings()  # (1, E, h, h)
-        # The two convolutions narrow the large levels 4 and 8 times: once an image, then repeated.
+        # The two convolutions reduce the channels of the large levels 8 and 4 times. They run once
+        # for each image, and their smaller outputs are repeated for its prompts.
         fine = [decoder.conv_s0(stride4), decoder.conv_s1(stride8)]
         masks, iou, tokens, object_scores = decoder(
             image_embeddings=embeddings,
@@ -351,10 +361,10 @@ class PromptedSam2(nn.Module):
         """Run the feature pyramid without its unused position encodings.
 
         Args:
-            stages: Output of each stage, fine to coarse, (N, h_i, w_i, C_i).
+            stages: Output of each stage, from fine to coarse, (N, h_i, w_i, C_i).
 
         Returns:
-            The three finest levels, fine to coarse, (N, E, h_i, w_i).
+            The three finest levels, from fine to coarse, (N, E, h_i, w_i).
         """
         convs = self.sam2.vision_encoder.neck.convs
         levels: list[Tensor] = []

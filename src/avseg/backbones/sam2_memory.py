@@ -1,10 +1,10 @@
 """SAM 2's memory over the frames of a video (Ravi et al. 2024, arXiv:2408.00714, section 4).
 
-The modules are those of `transformers`; the bank is ours, because here a prompt comes with every
-frame and many videos go through at once. What is remembered has a fixed size, however long the
-video: a map and a pointer for each prompt, of the first frame and of the last few.
+The modules are those of `transformers`. The memory bank is ours, because here every frame has a
+prompt, and many videos are processed in one batch. The bank has a fixed size for any length of the
+video: a memory map and an object pointer for each prompt, of the first frame and of the last few.
 
-M prompts (each an object that is followed), E prompt width, C = 64 width of the memory, h side of
+M prompts (each a tracked object), E prompt width, C = 64 width of the memory, h side of
 the image embedding's grid, S image side.
 """
 
@@ -27,10 +27,10 @@ from avseg.backbones.config import StrictConfig
 from avseg.backbones.sam import MaskPrediction
 from avseg.backbones.sam2 import PromptedSam2Config
 
-#: Width C of the memory, which `transformers` fixes.
+#: Width C of the memory, a constant in `transformers`.
 MEMORY_DIM = 64
 
-#: What mask probabilities become before they are encoded, as in SAM 2's configuration.
+#: Scale and bias of mask probabilities before they are encoded, as in SAM 2's configuration.
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 
 
@@ -39,13 +39,13 @@ class Sam2MemoryConfig(StrictConfig):
     """Sizes of SAM 2's memory; the defaults are SAM 2.0's, for any image encoder.
 
     Args:
-        frames: Frames whose maps are remembered: the first, and the last `frames - 1`.
-        pointers: Most frames whose object pointers are remembered, the first among them.
+        frames: Number of memory maps: of the first frame, and of the last `frames - 1`.
+        pointers: Number of object pointers: of the first frame, and of the last `pointers - 1`.
         layers: Layers of the memory attention.
         ffn_dim: Hidden width of these layers.
-        dropout: Within these layers, in training.
-        presence_cut: Object score, before the sigmoid, above which a pointer is the object's own
-            and not that of "no object"; SAM 2 has 0.
+        dropout: Dropout rate in these layers.
+        presence_cut: Object score, before the sigmoid, above which the object's pointer is stored
+            instead of the pointer of "no object"; SAM 2 has 0.
     """
 
     model_type = "avseg-sam2-memory"
@@ -58,7 +58,7 @@ class Sam2MemoryConfig(StrictConfig):
     presence_cut: float = 0.0
 
     def validate_bank(self) -> None:
-        """Refuse a memory that does not hold the frame before."""
+        """Validate that the memory holds at least the first frame and the previous one."""
         for option in ("frames", "pointers"):
             value = getattr(self, option)
             if value < 2:
@@ -67,7 +67,7 @@ class Sam2MemoryConfig(StrictConfig):
                 )
 
     def to_transformers(self, sam: PromptedSam2Config) -> Sam2VideoConfig:
-        """Spell the sizes in `transformers`' words.
+        """Convert this configuration to the matching `transformers` configuration.
 
         Args:
             sam: Sizes of the encoder and decoder around the memory.
@@ -94,13 +94,13 @@ class Sam2MemoryConfig(StrictConfig):
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """What is remembered of the frames so far.
+    """Memory maps and object pointers of earlier frames.
 
     Args:
-        first_map: Of the first frame, (M, C, h, h).
-        first_pointer: Of the first frame, (M, E).
-        maps: Of the last frames after it, the latest last, (M, C, h, h) each.
-        pointers: Likewise, (M, E) each.
+        first_map: Memory map of the first frame, (M, C, h, h).
+        first_pointer: Object pointer of the first frame, (M, E).
+        maps: Memory maps of the last frames after it, the latest last, (M, C, h, h) each.
+        pointers: Object pointers of the last frames after it, the latest last, (M, E) each.
     """
 
     first_map: Tensor
@@ -110,15 +110,15 @@ class MemoryBank:
 
 
 class FrameMemory(Sam2VideoPreTrainedModel):
-    """Remembers masks, and lets a frame look at what is remembered.
+    """Memory encoder and memory attention: conditions a frame on the masks of earlier frames.
 
     Args:
         config: Sizes of the memory.
         sam: Sizes of the encoder and decoder around it.
 
     Attributes:
-        time_embeddings: Added to the map of the frame `lag` before by its row `lag - 1`; the last
-            row is the first frame's.
+        time_embeddings: Time embedding of memory maps. Row `lag - 1` belongs to the frame `lag`
+            frames before; the last row belongs to the first frame.
     """
 
     def __init__(self, config: Sam2MemoryConfig, sam: PromptedSam2Config) -> None:
@@ -140,63 +140,66 @@ class FrameMemory(Sam2VideoPreTrainedModel):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def condition(self, embeddings: Tensor, bank: MemoryBank) -> Tensor:
-        """Let the frame look at what is remembered.
+        """Condition a frame's image embedding on the memory bank.
 
         Args:
             embeddings: Image embedding of the frame for each prompt, (M, E, h, h).
-            bank: What is remembered of the frames before.
+            bank: Memory of the frames before.
 
         Returns:
-            The image embedding with what it found, (M, E, h, h).
+            The conditioned image embedding, (M, E, h, h).
         """
         grid = embeddings.shape[-2:]
+        # Memory maps: the first frame with the last time embedding, then from old to new.
         maps = [bank.first_map, *bank.maps]
         rows = [len(self.time_embeddings) - 1, *range(len(bank.maps) - 1, -1, -1)]
-        places = _as_tokens(self._positions(self.encoder.position_encoding, maps[0]))
+        positions = _as_tokens(self._positions(self.encoder.position_encoding, maps[0]))
+        # Object pointers are E wide; each is split into E / C memory tokens, without positions.
         pointers = torch.stack((bank.first_pointer, *bank.pointers))  # (p, M, E)
         pointers = pointers.unflatten(-1, (-1, MEMORY_DIM)).transpose(1, 2).flatten(0, 1)
         memory = torch.cat([*map(_as_tokens, maps), pointers])  # (tokens, M, C)
-        memory_places = torch.cat(
-            [places + self.time_embeddings[row] for row in rows] + [torch.zeros_like(pointers)]
+        memory_positions = torch.cat(
+            [positions + self.time_embeddings[row] for row in rows] + [torch.zeros_like(pointers)]
         )
-        found: Tensor = self.attention(
+        conditioned: Tensor = self.attention(
             current_vision_features=_as_tokens(embeddings),
             current_vision_position_embeddings=_as_tokens(
                 self._positions(self.positions, embeddings)
             ),
             memory=memory,
-            memory_posision_embeddings=memory_places,
+            memory_posision_embeddings=memory_positions,
             num_object_pointer_tokens=len(pointers),
-        )  # (1, M, h * h, E): its layers work with the prompts first, and add an axis
-        return found[0].transpose(1, 2).unflatten(-1, grid)
+        )  # (1, M, h * h, E): its layers have the batch axis first, and add an axis
+        return conditioned[0].transpose(1, 2).unflatten(-1, grid)
 
     def append_frame(
         self, bank: MemoryBank | None, embeddings: Tensor, prediction: MaskPrediction
     ) -> MemoryBank:
-        """Add a frame to what is remembered, and forget what is too long ago.
+        """Append a frame to the memory bank, and drop the oldest beyond its capacity.
 
         Args:
-            bank: What is remembered of the frames before; None for the first frame.
-            embeddings: Image embedding of the frame for each prompt, before it looked at what is
-                remembered, (M, E, h, h).
-            prediction: SAM 2's answer to each prompt; its best mask is remembered, and the token
-                behind it.
+            bank: Memory of the frames before; None for the first frame.
+            embeddings: Image embedding of the frame for each prompt, before it was conditioned on
+                the memory, (M, E, h, h).
+            prediction: SAM 2's prediction for each prompt; its best mask is stored, and the token
+                of that mask.
 
         Returns:
-            What is remembered now.
+            The bank with the frame.
         """
         mask_logits, _ = prediction.best()  # (M, m, m)
         mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
         side = (self.image_size, self.image_size)
         logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
         new_map, _ = self.encoder(embeddings, logits.sigmoid() * _MASK_SCALE + _MASK_BIAS)
-        is_there = torch.ones_like(mask_tokens[:, :1])
+        is_present = torch.ones_like(mask_tokens[:, :1])
         if scores is not None:
-            is_there = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
+            is_present = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
         pointer = self.pointer_projection(mask_tokens)
-        pointer = is_there * pointer + (1 - is_there) * self.no_object_pointer
+        pointer = is_present * pointer + (1 - is_present) * self.no_object_pointer
         if bank is None:
             return MemoryBank(new_map, pointer)
+        # The first frame stays for the whole video, as in SAM 2; only the others are dropped.
         maps = (*bank.maps, new_map)[-(self.sizes.frames - 1) :]
         pointers = (*bank.pointers, pointer)[-(self.sizes.pointers - 1) :]
         return MemoryBank(bank.first_map, bank.first_pointer, maps, pointers)
@@ -208,5 +211,5 @@ class FrameMemory(Sam2VideoPreTrainedModel):
 
 
 def _as_tokens(maps: Tensor) -> Tensor:
-    """Lay maps (M, C, h, h) out as `transformers` wants them, (h * h, M, C)."""
+    """Reshape maps (M, C, h, h) to the layout of `transformers`, (h * h, M, C)."""
     return maps.flatten(2).permute(2, 0, 1)

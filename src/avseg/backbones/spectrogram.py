@@ -1,6 +1,6 @@
-"""Log-mel spectrograms in torch, with each model's constants given by its configuration.
+"""Log-mel spectrograms in torch; each model's constants come from its configuration.
 
-N sounds, S samples, F = n_fft / 2 + 1 frequencies, M mel bands, T = S / hop + 1 columns.
+N waveforms, S samples, F = n_fft / 2 + 1 frequencies, M mel bands, T = S / hop + 1 columns.
 """
 
 import math
@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.audio_utils import mel_filter_bank
 
-#: Power below this counts as silence: -100 dB.
+#: Smallest power before the logarithm: -100 dB.
 _POWER_FLOOR = 1e-10
 
-#: Kaldi's front end: window and hop in seconds, lowest frequency in Hz, pre-emphasis, least power.
+#: Kaldi's constants: window and hop in seconds, lowest frequency in Hz, pre-emphasis, least power.
 _KALDI_WINDOW_S, _KALDI_HOP_S = 0.025, 0.010
 _KALDI_FMIN = 20.0
 _KALDI_PREEMPHASIS = 0.97
@@ -21,12 +21,12 @@ _KALDI_FLOOR = torch.finfo(torch.float32).eps
 
 
 def power_spectrogram(waveforms: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Compute power over frequency and time, columns centred on multiples of `hop`.
+    """Compute a power spectrogram with columns centred on multiples of `hop`.
 
     Args:
-        waveforms: Mono sound in [-1, 1], (N, S) with S > n_fft / 2.
+        waveforms: Mono audio in [-1, 1], (N, S) with S > n_fft / 2.
         n_fft: Length of the periodic Hann window and of the transform, in samples.
-        hop: Distance of two columns, in samples.
+        hop: Distance between two columns, in samples.
 
     Returns:
         Power, (N, T, F).
@@ -43,8 +43,8 @@ def mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int, fmin: float, fmax:
 
     Args:
         n_fft: Length of the transform, in samples.
-        num_mel_bins: Bands.
-        sample_rate: In Hz.
+        num_mel_bins: Number of mel bands M.
+        sample_rate: Sample rate, in Hz.
         fmin: Lower edge of the first band, in Hz.
         fmax: Upper edge of the last band, in Hz.
 
@@ -58,34 +58,36 @@ def mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int, fmin: float, fmax:
 
 
 def decibels(power: Tensor) -> Tensor:
-    """Turn power into decibels, at least -100."""
+    """Convert power to decibels, at least -100."""
     return 10 * power.clamp(min=_POWER_FLOOR).log10()
 
 
 def kaldi_fbank(waveforms: Tensor, sample_rate: int, num_mel_bins: int) -> Tensor:
-    """Compute log-mel columns as Kaldi does (25 ms Hann windows, 10 ms apart, whole ones only).
+    """Compute Kaldi's log-mel filter banks: 25 ms Hann windows, 10 ms apart, no padding.
 
-    Each window loses its mean and is pre-emphasised before it is weighted.
+    The mean of each window is subtracted, and the window is pre-emphasised before it is weighted.
 
     Args:
-        waveforms: Mono sound, (N, S).
-        sample_rate: In Hz.
-        num_mel_bins: Bands M, from 20 Hz to half the rate.
+        waveforms: Mono audio, (N, S).
+        sample_rate: Sample rate, in Hz.
+        num_mel_bins: Number of mel bands M, from 20 Hz to half the sample rate.
 
     Returns:
-        Natural logarithms of power, (N, T, M).
+        Natural logarithm of the power, (N, T, M).
 
     Raises:
-        ValueError: If the sound is shorter than a window.
+        ValueError: If the audio is shorter than a window.
     """
     length, hop = round(_KALDI_WINDOW_S * sample_rate), round(_KALDI_HOP_S * sample_rate)
     if waveforms.shape[-1] < length:
         raise ValueError(
-            f"sounds have {waveforms.shape[-1]} samples, a window has {length}; give longer ones."
+            f"the audio has {waveforms.shape[-1]} samples, a window has {length}; give "
+            "longer audio."
         )
     n_fft = 2 ** math.ceil(math.log2(length))
     frames = waveforms.unfold(-1, length, hop)  # (N, T, length)
     frames = frames - frames.mean(dim=-1, keepdim=True)
+    # Kaldi repeats a window's first sample for the pre-emphasis, and uses symmetric windows.
     before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]
     window = torch.hann_window(length, False, dtype=frames.dtype, device=frames.device)
     emphasised = (frames - _KALDI_PREEMPHASIS * before) * window
@@ -95,7 +97,11 @@ def kaldi_fbank(waveforms: Tensor, sample_rate: int, num_mel_bins: int) -> Tenso
 
 
 def _kaldi_mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int) -> Tensor:
-    """Build triangles with straight sides over mel, (F, M) float32; the last frequency has none."""
+    """Build triangular filters that are linear in mel, (F, M) float32.
+
+    Unlike Slaney's, their sides are straight over mel, not over Hz. The last frequency has weight 0
+    in every band, as in Kaldi.
+    """
     low, high = (1127 * math.log(1 + edge / 700) for edge in (_KALDI_FMIN, sample_rate / 2))
     edges = low + torch.arange(num_mel_bins + 2) * ((high - low) / (num_mel_bins + 1))
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]

@@ -1,8 +1,8 @@
-"""A convolutional stem in place of a vision transformer's single patch convolution.
+"""Convolutional stem instead of a vision transformer's single patch convolution.
 
-Small vision transformers trained from little data learn faster and better when the patches are
-made by a stack of stride-2 convolutions (Xiao et al., NeurIPS 2021, arXiv:2106.14881). The
-published models have no such stem, so an empty list of channels means the patch convolution.
+Small vision transformers train faster and better on little data if a stack of stride-2 convolutions
+computes the patches (Xiao et al., NeurIPS 2021, arXiv:2106.14881). The published models have no
+such stem: an empty list of channels means the patch convolution.
 
 N images, S side in pixels, P patch side, D width of the transformer.
 """
@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 
 class ConvStem(nn.Module):
-    """Stride-2 stages, a residual block after each but the first, then a convolution to patches.
+    """Stride-2 stages with residual blocks after all but the first, and a patch convolution.
 
     Args:
         channels: Output channels of each stride-2 stage.
         dim: Width of the transformer.
         patch_size: Side of a patch, in pixels; a multiple of 2 ** len(channels).
-        in_channels: Of the picture, 3 for RGB.
+        in_channels: Channels of the image, 3 for RGB.
 
     Raises:
-        ValueError: If the stages do not divide the patch.
+        ValueError: If the total stride of the stages does not divide the patch.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ConvStem(nn.Module):
         if patch_size % stride:
             raise ValueError(
                 f"patch_size must be a multiple of {stride} for {len(channels)} stem_channels "
-                f"(each halves the picture), got {patch_size}."
+                f"(each halves the image), got {patch_size}."
             )
         stages: list[nn.Module] = []
         for out_channels in channels:
@@ -45,20 +45,21 @@ class ConvStem(nn.Module):
         self.stages = nn.Sequential(*stages)
         side = patch_size // stride
         self.projection = nn.Conv2d(in_channels, dim, kernel_size=side, stride=side)
-        # Keeps torch's own initialisation when transformers initialises the model around the stem.
+        # Otherwise transformers would initialise the stem again, with the rule of the model around
+        # it, instead of torch's own.
         for module in self.modules():
             module._is_hf_initialized = True  # type: ignore[assignment]
 
     @property
     def weight(self) -> Tensor:
-        """The last convolution's weight; CLIP of transformers reads its dtype."""
+        """Weight of the patch convolution, whose dtype CLIP of `transformers` reads."""
         return self.projection.weight
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """Turn pictures into a grid of patch vectors.
+        """Compute a grid of patch vectors.
 
         Args:
-            pixel_values: Normalised pictures, (N, 3, S, S).
+            pixel_values: Normalised images, (N, 3, S, S).
 
         Returns:
             Patch vectors, (N, D, S / P, S / P).
@@ -68,7 +69,7 @@ class ConvStem(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input.
+    """Residual block of two 3x3 convolutions.
 
     Args:
         channels: Channels of input and output.
@@ -85,15 +86,15 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add the block's output to its input, (N, C, h, w)."""
+        """Transform features, (N, C, h, w)."""
         return F.relu(features + self.layers(features))
 
 
 def patch_convolution(channels: Sequence[int], dim: int, patch_size: int) -> nn.Module:
-    """Build what turns pictures into patch vectors.
+    """Build a patch convolution or a convolutional stem.
 
     Args:
-        channels: Of the stem's stages; empty for the published single convolution.
+        channels: Output channels of the stem's stages; empty for a single patch convolution.
         dim: Width of the transformer.
         patch_size: Side of a patch, in pixels.
 

@@ -1,7 +1,7 @@
-"""Text to token ids: BEiT-3's SentencePiece model, or the words that a small model was taught.
+"""Tokenizers of BEiT-3, published or small, and the base class of CLAP's and ImageBind's.
 
-One interface, `TextTokenizer`, two tokenizers. Each is one file beside the model, by whose name
-`load_tokenizer` knows it.
+BEiT-3's are `SentencePieceTokenizer` and `WordTokenizer`, with the interface `TextTokenizer`. Each
+is one file beside the model; `load_tokenizer` selects the class by the name of that file.
 """
 
 import json
@@ -20,40 +20,40 @@ from avseg.errors import CheckpointError, PromptError
 
 
 class TextTokenizer(Protocol):
-    """What turns a text into rows of BEiT-3's text table."""
+    """Interface of BEiT-3's tokenizers."""
 
     #: Name of its file beside the model.
     FILE: ClassVar[str]
-    #: Id that fills up short texts, to be masked.
+    #: Id of the padding, which is masked in the model.
     PAD_ID: ClassVar[int]
 
     def __len__(self) -> int:
-        """Rows of the text table that it needs."""
+        """Number of rows that it needs in the model's text table."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text that is not blank into token ids."""
+        """Encode a text that is not blank as token ids."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write `FILE` into a folder that is there."""
+        """Write `FILE` to an existing folder."""
         ...
 
 
 @dataclass(frozen=True)
 class SentencePieceTokenizer:
-    """The tokenizer of BEiT-3 and so of EVF-SAM: a unigram SentencePiece model (`beit3.spm`).
+    """Tokenizer of BEiT-3 and EVF-SAM: a SentencePiece model (`beit3.spm`).
 
     Ids are those of XLM-RoBERTa, whose tokenizer both repositories use (microsoft/unilm, beit3;
-    hustvl/EVF-SAM): a text is `<s> pieces </s>` with <s> = 0, <pad> = 1, </s> = 2, <unk> = 3, and
-    any other piece has its number in the file plus 1.
+    hustvl/EVF-SAM): a text is `<s> pieces </s>` with <s> = 0, <pad> = 1, </s> = 2, <unk> = 3. The
+    id of any other piece is its number in the file plus 1.
 
-    A repository may add tokens, in a file beside the model, that are matched before all else:
-    EVF-SAM's multitask models have "[semantic]".
+    A repository may add tokens in a file beside the model. They are matched first: EVF-SAM's
+    multitask models have "[semantic]".
 
     Args:
         model: Content of the SentencePiece model file.
-        added: Ids of tokens that are not in it.
+        added: Ids of added tokens, which are not in the model file.
 
     Raises:
         ValueError: If the sentencepiece library cannot read it, or its special pieces are others.
@@ -68,11 +68,11 @@ class SentencePieceTokenizer:
     added: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._processor  # noqa: B018 - a damaged file is to be noticed now
+        self._processor  # noqa: B018 - parses the model, so that a damaged file is noticed at once
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read a SentencePiece model, and `added_tokens.json` beside it if that is there.
+        """Read a SentencePiece model, and `added_tokens.json` beside it if it exists.
 
         Args:
             path: The file.
@@ -81,7 +81,7 @@ class SentencePieceTokenizer:
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read or used.
+            CheckpointError: If it cannot be read, or is no such model.
         """
         beside = path.with_name(cls._ADDED_FILE)
         try:
@@ -98,13 +98,13 @@ class SentencePieceTokenizer:
         return max([highest, *self.added.values()]) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text into token ids.
+        """Encode a text as token ids.
 
         Args:
             text: The text.
 
         Returns:
-            Ids, those of the start and the end included; unknown characters are id 3.
+            Ids with those of the start and the end; unknown characters have id 3.
         """
         ids = [self._START]
         for part in self._split(text):
@@ -112,21 +112,22 @@ class SentencePieceTokenizer:
                 ids.append(self.added[part])
                 continue
             numbers = self._processor.encode(part)
+            # The library's id of an unknown piece is 0.
             ids += [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
         return [*ids, self._END]
 
     def save(self, folder: Path) -> None:
-        """Write the model file.
+        """Write the model file and the added tokens.
 
         Args:
-            folder: A folder that is there.
+            folder: An existing folder.
         """
         (folder / self.FILE).write_bytes(self.model)
         if self.added:
             (folder / self._ADDED_FILE).write_text(json.dumps(dict(self.added)), encoding="utf-8")
 
     def _split(self, text: str) -> list[str]:
-        """Cut added tokens out of the text between them."""
+        """Split a text at its added tokens, which become parts of their own."""
         if not self.added:
             return [text]
         return re.split(f"({'|'.join(map(re.escape, self.added))})", text)
@@ -146,10 +147,9 @@ class SentencePieceTokenizer:
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """Whole words, for a small model that was taught captions of a few dozen words.
+    """Tokenizer of whole words, for a small model with a few dozen words.
 
-    Articles and "and" are passed over and case does not matter, so that "a dog and the bus" is the
-    caption "dog bus".
+    Articles, "and" and upper case are ignored: "a dog and the bus" is the caption "dog bus".
 
     Args:
         words: Every word by its id; the first is padding.
@@ -157,16 +157,16 @@ class WordTokenizer:
 
     FILE: ClassVar[str] = "words.txt"
     PAD_ID: ClassVar[int] = 0
-    _PASSED_OVER: ClassVar[frozenset[str]] = frozenset({"a", "an", "and", "the"})
+    _IGNORED: ClassVar[frozenset[str]] = frozenset({"a", "an", "and", "the"})
 
     words: tuple[str, ...]
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read words.
+        """Read a tokenizer.
 
         Args:
-            path: The file, a word on each line.
+            path: The file, with one word on each line.
 
         Returns:
             The tokenizer.
@@ -178,30 +178,30 @@ class WordTokenizer:
             return cls(tuple(path.read_text(encoding="utf-8").splitlines()))
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: holds no words ({error}); save the processor again."
+                f"{path}: contains no words ({error}); save the processor again."
             ) from error
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text into word numbers.
+        """Encode a text as word ids.
 
         Args:
             text: The text.
 
         Returns:
-            Number of each word that counts.
+            Id of each word that is not ignored.
 
         Raises:
-            PromptError: If a word is unknown, or no word counts.
+            PromptError: If a word is unknown, or all words are ignored.
         """
-        words = [word for word in re.findall(r"\w+", text.lower()) if word not in self._PASSED_OVER]
+        words = [word for word in re.findall(r"\w+", text.lower()) if word not in self._IGNORED]
         unknown = [word for word in words if word not in self.words]
         if unknown or not words:
             known = ", ".join(word for word in self.words if word.isalpha())
             raise PromptError(
-                f"text {text!r}: this model does not know {', '.join(unknown) or 'what is meant'}; "
+                f"text {text!r}: this model does not know {', '.join(unknown) or 'a word of it'}; "
                 f"its words are {known}."
             )
         return [self.words.index(word) for word in words]
@@ -210,7 +210,7 @@ class WordTokenizer:
         """Write the words, one on each line.
 
         Args:
-            folder: A folder that is there.
+            folder: An existing folder.
         """
         (folder / self.FILE).write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
@@ -277,7 +277,7 @@ def build_word_level(words: Sequence[str]) -> Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> TextTokenizer:
-    """Load the tokenizer that lies beside a model.
+    """Load the tokenizer from a model's folder.
 
     Args:
         folder: The model's folder.
@@ -286,7 +286,7 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
         The tokenizer.
 
     Raises:
-        CheckpointError: If there is none, or it is damaged.
+        CheckpointError: If the folder has none, or it is damaged.
     """
     kinds = (SentencePieceTokenizer, WordTokenizer)
     for kind in kinds:

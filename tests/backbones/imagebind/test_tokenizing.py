@@ -48,7 +48,7 @@ def test_short_texts_are_filled_up_with_zeros() -> None:
 @pytest.mark.parametrize("text", ["", "  ", "a", "a zebra"])
 def test_a_text_without_a_known_word_is_refused(text: str) -> None:
     tokenizer = ImageBindTokenizer.from_words(("<pad>", "dog", "cat"))
-    with pytest.raises(PromptError, match="blank, or this model does not know a word of it"):
+    with pytest.raises(PromptError, match="blank, or a word of it is not in this"):
         tokenizer.encode([text])
 
 

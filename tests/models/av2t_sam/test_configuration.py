@@ -44,7 +44,7 @@ def test_a_copy_can_have_the_other_sam() -> None:
 
 @pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])
 def test_sam1_cannot_be_asked_whether_there_is_an_object(options: dict[str, object]) -> None:
-    with pytest.raises(Exception, match=r"need an object score, which SAM 1 has not; leave both"):
+    with pytest.raises(Exception, match=r"need an object score, which SAM 1 lacks; leave both"):
         Av2tSamConfig(sam_config=PromptedSam1Config(), **options)  # type: ignore[arg-type]
 
 

@@ -34,7 +34,7 @@ def test_the_small_model_takes_changes() -> None:
 
 @pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])
 def test_sam1_cannot_be_asked_whether_there_is_an_object(options: dict[str, object]) -> None:
-    with pytest.raises(Exception, match=r"need an object score, which SAM 1 has not; leave both"):
+    with pytest.raises(Exception, match=r"need an object score, which SAM 1 lacks; leave both"):
         SamaConfig(**options)  # type: ignore[arg-type]
 
 

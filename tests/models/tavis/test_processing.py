@@ -63,7 +63,7 @@ def test_names_are_chosen_and_the_background_comes_first() -> None:
         ([], "the vocabulary is empty"),
         (["dog", "dog"], "each once"),
         (["nothing"], "'nothing' is this model's name for the background"),
-        (["unicorn"], "does not know"),
+        (["unicorn"], "is not in this model's vocabulary"),
     ],
 )
 def test_other_vocabularies_are_refused(names: list[str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""ImageBind's audio, image and text towers, their front end and their tokenizer."""
+"""ImageBind: audio, image and text towers, audio front end and tokenizer."""
 
 from avseg.backbones.imagebind.audio import clip_starts, cut_clips, spectrograms
 from avseg.backbones.imagebind.configuration import (

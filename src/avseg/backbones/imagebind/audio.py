@@ -1,4 +1,4 @@
-"""Sound to the spectrograms that ImageBind's audio tower was trained on.
+"""Audio front end of ImageBind: cutting of audio clips, and log-mel spectrograms.
 
 S samples, N clips, M mel bands, T columns.
 """
@@ -10,37 +10,37 @@ from torch.nn import functional as F
 from avseg.backbones.imagebind.configuration import ImageBindAudioConfig
 from avseg.backbones.spectrogram import kaldi_fbank
 
-#: Mean and standard deviation of the log-mel values the published model was trained on.
+#: Mean and standard deviation of log-mel values, those of the published model.
 _MEAN, _STD = -4.268, 9.138
 
 
 def clip_starts(samples: int, count: int, config: ImageBindAudioConfig) -> list[int]:
-    """Place clips over a sound as the published code does: evenly, but never at the very end.
+    """Compute the start of each audio clip: evenly spaced, but never at the end.
 
-    Of 5 s, five clips of 2 s begin at 0, 0.6, 1.2, 1.8 and 2.4 s.
+    This follows the published code. In 5 s, five clips of 2 s begin at 0, 0.6, 1.2, 1.8 and 2.4 s.
 
     Args:
-        samples: Length of the sound.
-        count: How many clips.
-        config: Length of a clip.
+        samples: Length of the audio, in samples.
+        count: Number of clips.
+        config: Configuration with the length of a clip.
 
     Returns:
-        First sample of each clip; all 0 for a sound that is no longer than a clip.
+        First sample of each clip; all 0 for audio that is no longer than a clip.
     """
     free = max(samples - config.clip_samples, 0)
     return [number * free // count for number in range(count)]
 
 
 def cut_clips(audio: Tensor, count: int, config: ImageBindAudioConfig) -> Tensor:
-    """Cut clips out of a sound.
+    """Cut evenly spaced clips out of the audio.
 
     Args:
-        audio: Mono sound in [-1, 1] at the configuration's rate, (S,).
-        count: How many clips.
-        config: Length of a clip.
+        audio: Mono audio in [-1, 1] at the configuration's sample rate, (S,).
+        count: Number of clips.
+        config: Configuration with the length of a clip.
 
     Returns:
-        The clips, (count, samples of a clip); of a shorter sound, all of it each time.
+        The clips, (count, samples of a clip); shorter audio is repeated as a whole.
     """
     starts = clip_starts(len(audio), count, config)
     return torch.stack([audio[start : start + config.clip_samples] for start in starts])
@@ -49,11 +49,11 @@ def cut_clips(audio: Tensor, count: int, config: ImageBindAudioConfig) -> Tensor
 def spectrograms(clips: Tensor, config: ImageBindAudioConfig) -> Tensor:
     """Compute normalised log-mel spectrograms.
 
-    Columns that a clip is too short for are 0 before the normalisation, as in the published code.
+    Missing columns of a short clip are 0 before the normalisation, as in the published code.
 
     Args:
-        clips: Mono sound in [-1, 1] at the configuration's rate, (N, S).
-        config: Rate and size of the spectrogram.
+        clips: Mono audio in [-1, 1] at the configuration's sample rate, (N, S).
+        config: Configuration with the sample rate and the size of the spectrogram.
 
     Returns:
         Spectrograms, lowest frequencies first, (N, 1, M, T).
@@ -68,5 +68,5 @@ def spectrograms(clips: Tensor, config: ImageBindAudioConfig) -> Tensor:
         )
     clips = clips - clips.mean(dim=-1, keepdim=True)
     columns = kaldi_fbank(clips, config.sample_rate, config.mel_bins)[:, : config.target_length]
-    filled = F.pad(columns, (0, 0, 0, config.target_length - columns.shape[1]))
-    return ((filled - _MEAN) / _STD).transpose(1, 2).unsqueeze(1)
+    padded = F.pad(columns, (0, 0, 0, config.target_length - columns.shape[1]))
+    return ((padded - _MEAN) / _STD).transpose(1, 2).unsqueeze(1)

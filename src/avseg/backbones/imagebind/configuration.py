@@ -1,4 +1,4 @@
-"""Sizes of an ImageBind, published or small."""
+"""Configuration of ImageBind: the published sizes, and a small model's."""
 
 from dataclasses import field
 from typing import Any, ClassVar
@@ -13,12 +13,12 @@ class ImageBindVisionConfig(StrictConfig):
     """Sizes of the image tower; the defaults are ImageBind-Huge's, a ViT-H/14.
 
     Args:
-        image_size: Side that the position table is made for, in pixels; others are interpolated.
+        image_size: Image side of the position table, in pixels; for others it is interpolated.
         patch_size: Side of a patch, in pixels.
         stem_channels: Stages of a convolutional stem; empty for the published convolution over two
             frames.
-        width: Of the transformer.
-        blocks: Of the transformer.
+        width: Width of the transformer.
+        blocks: Number of blocks of the transformer.
         heads: Attention heads of a block.
     """
 
@@ -32,7 +32,7 @@ class ImageBindVisionConfig(StrictConfig):
     heads: int = 16
 
     def validate_sizes(self) -> None:
-        """Refuse an image that patches do not tile, and a width that the heads do not divide."""
+        """Validate that patches tile the image, and that the heads divide the width."""
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"image_size must be a multiple of patch_size {self.patch_size}, "
@@ -42,7 +42,7 @@ class ImageBindVisionConfig(StrictConfig):
 
     @property
     def side(self) -> int:
-        """Patches along a side of the position table."""
+        """Number of patches along a side of the position table."""
         return self.image_size // self.patch_size
 
 
@@ -51,15 +51,15 @@ class ImageBindAudioConfig(StrictConfig):
     """Sizes and front end of the audio tower; the defaults are ImageBind-Huge's, a ViT-B.
 
     Args:
-        sample_rate: Of the sound, in Hz.
-        clip_s: Length of a clip, in seconds.
+        sample_rate: Sample rate of the audio, in Hz.
+        clip_s: Length of an audio clip, in seconds.
         mel_bins: Mel bands M of the spectrogram.
-        target_length: Columns T of the spectrogram, 10 ms apart; a shorter one is filled up.
-        kernel: Side of a patch of the spectrogram; with a stem the distance of two patches too.
-        stride: Distance of two patches, without a stem.
+        target_length: Columns T of the spectrogram, 10 ms apart; a shorter one is padded.
+        kernel: Side of a patch of the spectrogram; with a stem also the distance between patches.
+        stride: Distance between two patches, without a stem.
         stem_channels: Stages of a convolutional stem; empty for the published convolution.
-        width: Of the transformer.
-        blocks: Of the transformer.
+        width: Width of the transformer.
+        blocks: Number of blocks of the transformer.
         heads: Attention heads of a block.
     """
 
@@ -77,7 +77,7 @@ class ImageBindAudioConfig(StrictConfig):
     heads: int = 12
 
     def validate_sizes(self) -> None:
-        """Refuse a spectrogram without a patch, and a width that the heads do not divide."""
+        """Validate that a patch fits the spectrogram, and that the heads divide the width."""
         if min(self.mel_bins, self.target_length) < self.kernel:
             raise ValueError(
                 f"mel_bins {self.mel_bins} and target_length {self.target_length} must be at least "
@@ -87,14 +87,14 @@ class ImageBindAudioConfig(StrictConfig):
 
     @property
     def clip_samples(self) -> int:
-        """Samples of a clip."""
+        """Number of samples of an audio clip."""
         return round(self.clip_s * self.sample_rate)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches over frequency and over time."""
+        """Number of patches over frequency and over time."""
         sides = (self.mel_bins, self.target_length)
-        if self.stem_channels:  # halves, rounding up, before it cuts patches
+        if self.stem_channels:  # each stage halves the spectrogram, rounding up
             halvings = 2 ** len(self.stem_channels)
             high, long = (-(-side // halvings) // (self.kernel // halvings) for side in sides)
         else:
@@ -107,10 +107,10 @@ class ImageBindTextConfig(StrictConfig):
     """Sizes of the text tower; the defaults are ImageBind-Huge's.
 
     Args:
-        vocab: Rows of the token table; the last of them ends every text.
+        vocab: Rows of the token table; the last one is the end token.
         context: Longest text, in tokens.
-        width: Of the transformer.
-        blocks: Of the transformer.
+        width: Width of the transformer.
+        blocks: Number of blocks of the transformer.
         heads: Attention heads of a block.
     """
 
@@ -123,7 +123,7 @@ class ImageBindTextConfig(StrictConfig):
     heads: int = 16
 
     def validate_sizes(self) -> None:
-        """Refuse a width that the heads do not divide."""
+        """Validate that the heads divide the width."""
         _check_heads(self.width, self.heads)
 
 
@@ -132,10 +132,10 @@ class ImageBindConfig(StrictConfig):
     """Sizes of an ImageBind (Girdhar et al., CVPR 2023, arXiv:2305.05665); default ImageBind-Huge.
 
     Args:
-        vision: Of the image tower, an `ImageBindVisionConfig`.
-        audio: Of the audio tower, an `ImageBindAudioConfig`.
-        text: Of the text tower, an `ImageBindTextConfig`.
-        dim: Width D of the space that the towers share.
+        vision: Sizes of the image tower, an `ImageBindVisionConfig`.
+        audio: Sizes of the audio tower, an `ImageBindAudioConfig`.
+        text: Sizes of the text tower, an `ImageBindTextConfig`.
+        dim: Width D of the joint embedding space.
     """
 
     model_type = "avseg-imagebind"
@@ -152,11 +152,11 @@ class ImageBindConfig(StrictConfig):
 
     @classmethod
     def tiny(cls, **changes: Any) -> "ImageBindConfig":
-        """Give the sizes of the small model for 128-pixel pictures and 1-second clips.
+        """Return the sizes of the small model for 128-pixel images and 1-second audio clips.
 
         Args:
-            **changes: Options that differ from the small model's; a tower's may be given as a
-                dictionary of those that change.
+            **changes: Options that differ from the small model's; a tower's may be a dictionary of
+                the changed ones.
 
         Returns:
             The configuration.
@@ -173,7 +173,12 @@ _TINY = ImageBindConfig(
     vision=ImageBindVisionConfig(
         image_size=128,
         patch_size=16,
-        stem_channels=[24, 48, 96, 160],  # those of the small CLIP, which it may start from
+        stem_channels=[
+            24,
+            48,
+            96,
+            160,
+        ],  # as in the small CLIP, whose stem may be loaded
         width=160,
         blocks=3,
         heads=5,

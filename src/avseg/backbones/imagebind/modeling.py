@@ -1,6 +1,7 @@
-"""ImageBind (Girdhar et al., CVPR 2023, arXiv:2305.05665): pictures, sounds and texts in one space.
+"""ImageBind (Girdhar et al., CVPR 2023, arXiv:2305.05665): one space for images, audio and texts.
 
-N items, P texts, n words, S image side, M x T spectrogram, L patches, W widths, D shared width.
+N items, P texts, n words, S image side, M x T spectrogram, L patches, W tower width, D width of the
+joint space.
 """
 
 import math
@@ -13,16 +14,16 @@ from torch.nn import functional as F
 from avseg.backbones.imagebind.configuration import ImageBindConfig
 from avseg.backbones.imagebind.towers import AudioTower, TextTower, TowerFeatures, VisionTower
 
-#: Largest factor of the text embeddings.
+#: Largest scale of text and audio embeddings, as in the published code.
 _MAX_SCALE = 100.0
 
 
 class Head(nn.Module):
-    """A norm and a linear layer into the shared space.
+    """Norm and linear projection into the joint space.
 
     Args:
-        width: Of the tower.
-        dim: Width of the space.
+        width: Width W of the tower.
+        dim: Width D of the joint space.
     """
 
     def __init__(self, width: int, dim: int) -> None:
@@ -36,12 +37,12 @@ class Head(nn.Module):
 
 
 class ImageBind(nn.Module):
-    """The audio, image and text towers; depth, thermal and motion are left out.
+    """ImageBind with its audio, image and text towers, without depth, thermal and motion.
 
     Args:
         config: Sizes.
-        frozen: Whether the model stays as it is: no parameter learns, and `train` does not leave
-            evaluation. Gradients pass through to its inputs all the same.
+        frozen: Whether no parameter is trainable and the model always stays in evaluation mode.
+            Gradients still pass through to its inputs.
     """
 
     audio_log_scale: Tensor
@@ -62,15 +63,14 @@ class ImageBind(nn.Module):
             self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode, which a frozen model never enters."""
+        """Set training mode, which a frozen model never enters."""
         return super().train(mode and not self.frozen)
 
     def encode_images(self, pixel_values: Tensor) -> TowerFeatures:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            pixel_values: Pictures as the model was trained on, (N, 3, S, S); any S that patches
-                tile.
+            pixel_values: Images, normalised as in training, (N, 3, S, S); any S that patches tile.
 
         Returns:
             Tokens (N, L, W) row by row, and class tokens (N, W).
@@ -79,10 +79,10 @@ class ImageBind(nn.Module):
         return features
 
     def encode_audio(self, spectrograms: Tensor) -> TowerFeatures:
-        """Encode sounds.
+        """Encode audio.
 
         Args:
-            spectrograms: From `imagebind.audio.spectrograms`, (N, 1, M, T).
+            spectrograms: Spectrograms from `imagebind.audio.spectrograms`, (N, 1, M, T).
 
         Returns:
             Tokens (N, L, W), and class tokens (N, W).
@@ -91,27 +91,28 @@ class ImageBind(nn.Module):
         return features
 
     def encode_words(self, word_embeddings: Tensor) -> Tensor:
-        """Encode words that need not be of the vocabulary, without start or end.
+        """Encode word embeddings, which may be outside the vocabulary, without start or end token.
 
         Args:
-            word_embeddings: The words, (N, n, W).
+            word_embeddings: Embeddings of the words, (N, n, W).
 
         Returns:
-            State of each, which has seen those before it, (N, n, W).
+            State of each word, (N, n, W). Attention is causal: it depends on the words before it.
         """
         states: Tensor = self.text_tower(word_embeddings)
         return states
 
     def encode_text_states(self, input_ids: Tensor) -> Tensor:
-        """Encode texts; what follows the end token takes no part.
+        """Encode texts. Padding after the end token has no effect, since attention is causal.
 
         Args:
-            input_ids: Token ids, the highest of a text being its end, (P, T) int64.
+            input_ids: Token ids, (P, T) int64; the highest id of a text is its end token.
 
         Returns:
             State of each text's end token, before the head, (P, W).
         """
         ends = input_ids.argmax(dim=-1)
+        # Columns after the last end token are padding for every text.
         words = self.text_tower.token_embedding(input_ids[:, : int(ends.max()) + 1])
         states: Tensor = self.text_tower(words)
         return states[torch.arange(len(states), device=states.device), ends]
@@ -120,25 +121,32 @@ class ImageBind(nn.Module):
         """Embed texts.
 
         Args:
-            input_ids: Token ids, the highest of a text being its end, (P, T) int64.
+            input_ids: Token ids, (P, T) int64; the highest id of a text is its end token.
 
         Returns:
-            Unit vectors times the text's scale, (P, D).
+            Unit vectors times the scale of texts, (P, D).
         """
         return self.project_text(self.encode_text_states(input_ids))
 
     def project_text(self, states: Tensor) -> Tensor:
-        """Bring states of texts, (..., W), into the space, (..., D): scaled unit vectors."""
+        """Project text states, (..., W), to the joint space, L2-normalise and scale, (..., D)."""
         scale = self.text_log_scale.exp().clamp(max=_MAX_SCALE)
         embeddings: Tensor = scale * self.text_head(states)
         return embeddings
 
     def project_audio(self, cls: Tensor) -> Tensor:
-        """Bring class tokens of sounds, (..., W), into the space, (..., D): unit vectors by 20."""
+        """Project audio class tokens to the joint space, L2-normalise them, and scale them by 20.
+
+        Args:
+            cls: Class tokens, (..., W).
+
+        Returns:
+            Embeddings, (..., D).
+        """
         embeddings: Tensor = self.audio_log_scale.exp().clamp(max=_MAX_SCALE) * self.audio_head(cls)
         return embeddings
 
     def project_image(self, cls: Tensor) -> Tensor:
-        """Bring class tokens of pictures, (..., W), into the space, (..., D): unit vectors."""
+        """Project image class tokens, (..., W), to the joint space and L2-normalise, (..., D)."""
         embeddings: Tensor = self.vision_head(cls)
         return embeddings

@@ -1,4 +1,4 @@
-"""Text to the token ids of ImageBind's text tower: CLIP's byte pairs, or a small model's words."""
+"""Tokenizer of ImageBind's text tower: CLIP's byte pairs, or a small model's words."""
 
 import gzip
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from avseg.errors import CheckpointError, PromptError
 _START = "<|startoftext|>"
 _END_OF_WORD = "</w>"
 
-#: CLIP's merges; what its file has beyond them was never trained.
+#: Number of CLIP's merges; its file has more lines, which CLIP does not use.
 _MERGES = 49152 - 256 - 2
 
-#: What CLIP takes for a word: an English ending, letters, one digit, or anything else but space.
+#: CLIP's definition of a word: an English ending, letters, one digit, or other characters.
 _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
-#: Words that a small model was not taught and that name nothing.
-_PASSED_OVER = r"\b(a|an|and|the)\b"
+#: Words that a small model ignores.
+_IGNORED = r"\b(a|an|and|the)\b"
 
 
 @dataclass(frozen=True)
 class ImageBindTokenizer(JsonTokenizer):
-    """Text to token ids, closed by the end token, whose id is the highest.
+    """Tokenizer of a text tower; the end token, which has the highest id, closes every text.
 
     The published code also repairs wrongly decoded text (ftfy) and HTML entities; here a text is
     encoded unchanged.
@@ -53,9 +53,9 @@ class ImageBindTokenizer(JsonTokenizer):
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> Self:
-        """Make a tokenizer of whole words, for a small model that knows few.
+        """Build a tokenizer of whole words, for a small model with a small vocabulary.
 
-        Case does not matter, and articles are passed over.
+        Upper case and articles are ignored.
 
         Args:
             words: Every word by its id; the end token gets the next one.
@@ -65,27 +65,28 @@ class ImageBindTokenizer(JsonTokenizer):
         """
         tokenizer = build_word_level(words)
         tokenizer.normalizer = normalizers.Sequence(
-            [normalizers.Lowercase(), normalizers.Replace(Regex(_PASSED_OVER), " ")]
+            [normalizers.Lowercase(), normalizers.Replace(Regex(_IGNORED), " ")]
         )
         return cls(tokenizer.to_str())
 
     @classmethod
     def from_merges(cls, lines: Sequence[str]) -> Self:
-        """Make CLIP's tokenizer.
+        """Build CLIP's tokenizer.
 
         Args:
-            lines: Of its file of merges (`bpe_simple_vocab_16e6.txt`), the first being a title.
+            lines: Lines of its file of merges (`bpe_simple_vocab_16e6.txt`); the first is a title.
 
         Returns:
             The tokenizer.
 
         Raises:
-            ValueError: If a line is no pair.
+            ValueError: If a line is not a pair.
         """
         pairs = [line.split() for line in lines[1 : 1 + _MERGES] if line.strip()]
         if not pairs or any(len(pair) != 2 for pair in pairs):
-            raise ValueError("its lines are no pairs of letters")
+            raise ValueError("its lines are not pairs of letters")
         merges = [(first, second) for first, second in pairs]
+        # The order of CLIP's vocabulary: bytes, bytes that end a word, merges, start, end.
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         tokens = [*letters, *(letter + _END_OF_WORD for letter in letters)]
         tokens += ["".join(pair) for pair in merges] + [_START, cls.END]
@@ -116,7 +117,7 @@ class ImageBindTokenizer(JsonTokenizer):
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read or used.
+            CheckpointError: If it cannot be read, or is no such tokenizer.
         """
         try:
             if path.suffix == ".json":
@@ -135,26 +136,27 @@ class ImageBindTokenizer(JsonTokenizer):
         return self.end_id + 1
 
     def encode(self, texts: Sequence[str], context: int = 77) -> Tensor:
-        """Turn texts into token ids.
+        """Encode texts as token ids.
 
         Args:
-            texts: At least one.
-            context: Longest text, in tokens; what is longer is cut before its end token.
+            texts: At least one text.
+            context: Longest text, in tokens; a longer one is cut before its end token.
 
         Returns:
-            Ids with the end token after each text, filled up with 0, (P, L) int64.
+            Ids with the end token after each text, padded with 0, (P, L) int64.
 
         Raises:
-            PromptError: If a text is blank, or holds a word the tokenizer does not know.
+            PromptError: If a text is blank, or has a word outside the vocabulary.
         """
         start = self.tokenizer.token_to_id(_START)
         rows = []
         for text in texts:
             ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+            # A small model's tokenizer encodes an unknown word as the end token.
             if not ids or self.end_id in ids:
                 raise PromptError(
-                    f"{text!r} cannot be compared: it is blank, or this model does not know a "
-                    "word of it; use words it was trained with."
+                    f"{text!r} cannot be encoded: it is blank, or a word of it is not in this "
+                    "model's vocabulary; use words that it was trained with."
                 )
             ids = ids if start is None else [start, *ids]
             rows.append(torch.tensor([*ids[: context - 1], self.end_id]))

@@ -1,9 +1,9 @@
-"""ImageBind's three towers: patches of a picture, patches of a sound, or words, to tokens.
+"""ImageBind's three towers: transformers for images, spectrograms and words.
 
-Each is a stem, a position table and a pre-norm transformer; they differ in small things, which
-Girdhar et al. (CVPR 2023, arXiv:2305.05665) took over from OpenCLIP's ViT-H and from AST.
+Each is a stem, a position table and a pre-norm transformer. They differ in details that Girdhar et
+al. (CVPR 2023, arXiv:2305.05665) adopted from OpenCLIP's ViT-H (image, text) and from AST (audio).
 
-N items, S image side, L tokens without the class token, W width, D width of the shared space.
+N items, S image side, L tokens without the class token, W width, D width of the joint space.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from avseg.backbones.stem import ConvStem
 
 _NORM_EPS = 1e-6
 
-#: Frames under the published convolution; a still stands for all of them.
+#: Frames of the published patch convolution; an image counts as two equal frames.
 _FRAMES = 2
 
 
 @dataclass(frozen=True)
 class TowerFeatures:
-    """What a transformer makes of a picture or a sound, before any head.
+    """Output of a tower for images or audio, before its head.
 
     Attributes:
-        tokens: One for each patch, (N, L, W).
-        cls: The class token, (N, W).
+        tokens: Token of each patch, (N, L, W).
+        cls: Class token, (N, W).
     """
 
     tokens: Tensor
@@ -40,12 +40,12 @@ class TowerFeatures:
 
 
 class Attention(nn.Module):
-    """Self-attention; with `bias_kv` every query also sees one learned key and value.
+    """Self-attention, optionally with one learned key and value besides those of the tokens.
 
     Args:
-        width: Of the tokens.
+        width: Width of the tokens.
         heads: Attention heads.
-        bias_kv: Whether there are a learned key and value.
+        bias_kv: Whether there is a learned key and value.
     """
 
     def __init__(self, width: int, heads: int, bias_kv: bool) -> None:
@@ -60,7 +60,7 @@ class Attention(nn.Module):
                 nn.init.xavier_normal_(bias)
 
     def forward(self, tokens: Tensor, causal: bool) -> Tensor:
-        """Let tokens (N, L, W) attend to each other, with `causal` only to those before."""
+        """Compute self-attention of tokens (N, L, W); with `causal` without later tokens."""
         query, key, value = self.in_proj(tokens).chunk(3, dim=-1)
         if self.bias_k is not None and self.bias_v is not None:
             key = torch.cat([key, self.bias_k.expand(len(key), -1, -1)], dim=1)
@@ -76,10 +76,10 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward network, each on normalised tokens and added to its input.
+    """Transformer block: pre-norm attention and feed-forward network, both residual.
 
     Args:
-        width: Of the tokens.
+        width: Width of the tokens.
         heads: Attention heads.
         bias_kv: Whether the attention has a learned key and value.
     """
@@ -100,14 +100,14 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The stack of blocks.
+    """Stack of transformer blocks.
 
     Args:
-        width: Of the tokens.
-        blocks: How many.
+        width: Width of the tokens.
+        blocks: Number of blocks.
         heads: Attention heads of a block.
         bias_kv: Whether attention has a learned key and value.
-        causal: Whether tokens see only those before them.
+        causal: Whether attention is causal.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.causal = causal
         self.blocks = nn.ModuleList(Block(width, heads, bias_kv) for _ in range(blocks))
-        #: Recompute each block in the backward pass instead of keeping its activations.
+        #: Whether activations of blocks are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
         self.apply(_initialise)
 
@@ -131,9 +131,10 @@ class Trunk(nn.Module):
 
 
 class TwoFramePatchConvolution(nn.Module):
-    """The published patch convolution over two frames, for a still that stands for both.
+    """Published patch convolution over two frames, applied to an image as two equal frames.
 
-    The kernel is kept as published and added up over time: the same sum, at half the cost.
+    The weight is stored as published, and summed over time before the convolution: the same result
+    at half the cost.
 
     Args:
         width: Output channels.
@@ -146,12 +147,12 @@ class TwoFramePatchConvolution(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """Turn pictures (N, 3, S, S) into patch vectors (N, W, S / P, S / P)."""
+        """Compute patch vectors (N, W, S / P, S / P) of images (N, 3, S, S)."""
         return F.conv2d(pixel_values, self.weight.sum(2), stride=self.weight.shape[-1])
 
 
 class VisionTower(nn.Module):
-    """Pictures to tokens.
+    """Image tower.
 
     Args:
         config: Sizes.
@@ -170,22 +171,21 @@ class VisionTower(nn.Module):
         self.trunk = Trunk(width, config.blocks, config.heads)
 
     def forward(self, pixel_values: Tensor) -> TowerFeatures:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            pixel_values: Pictures as the model was trained on, (N, 3, S, S); any S that patches
-                tile.
+            pixel_values: Images, normalised as in training, (N, 3, S, S); any S that patches tile.
 
         Returns:
             Tokens of the patches, row by row, and the class token.
 
         Raises:
-            ValueError: If a picture is not square, or patches do not tile it.
+            ValueError: If an image is not square, or patches do not tile it.
         """
         high, wide = pixel_values.shape[-2:]
         if high != wide or high % self.patch_size:
             raise ValueError(
-                f"pictures must be square with a side that is a multiple of {self.patch_size}, "
+                f"images must be square with a side that is a multiple of {self.patch_size}, "
                 f"got {high} x {wide}; resize them."
             )
         patches = self.stem(pixel_values).flatten(2).transpose(1, 2)
@@ -194,7 +194,7 @@ class VisionTower(nn.Module):
         return _features(self.trunk(self.pre_norm(tokens)))
 
     def _positions(self, side: int) -> Tensor:
-        """Return the position table for a grid of another side, interpolated, (1, 1 + L, W)."""
+        """Interpolate the position table to a grid of another side, (1, 1 + L, W)."""
         if side == self.side:
             return self.positions
         of_class, of_patches = self.positions.split([1, self.side**2], dim=1)
@@ -204,7 +204,7 @@ class VisionTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """Spectrograms to tokens.
+    """Audio tower.
 
     Args:
         config: Sizes.
@@ -224,21 +224,21 @@ class AudioTower(nn.Module):
         self.trunk = Trunk(width, config.blocks, config.heads, bias_kv=True)
 
     def forward(self, spectrograms: Tensor) -> TowerFeatures:
-        """Encode sounds.
+        """Encode audio.
 
         Args:
-            spectrograms: From `imagebind.audio.spectrograms`, (N, 1, M, T).
+            spectrograms: Spectrograms from `imagebind.audio.spectrograms`, (N, 1, M, T).
 
         Returns:
             Tokens of the patches, lowest frequencies first, and the class token.
 
         Raises:
-            ValueError: If the spectrograms are of another size than the configuration's.
+            ValueError: If the spectrograms do not have the size of the configuration.
         """
         if spectrograms.shape[1:] != self.spectrogram_shape:
             raise ValueError(
                 f"spectrograms must be (N, {', '.join(map(str, self.spectrogram_shape))}), got "
-                f"{tuple(spectrograms.shape)}; make them with imagebind.audio.spectrograms."
+                f"{tuple(spectrograms.shape)}; compute them with imagebind.audio.spectrograms."
             )
         patches = self.stem_norm(self.stem(spectrograms).flatten(2).transpose(1, 2))
         tokens = _with_class_token(patches, self.cls_token, self.positions)
@@ -246,7 +246,7 @@ class AudioTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Words to tokens, each of which has seen those before it.
+    """Text tower, with causal attention.
 
     Args:
         config: Sizes.
@@ -260,14 +260,14 @@ class TextTower(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
     def forward(self, word_embeddings: Tensor) -> Tensor:
-        """Encode words; what is not there would follow them, and no word sees what follows it.
+        """Encode word tokens. No padding is needed: with causal attention it has no effect.
 
         Args:
-            word_embeddings: Rows of the token table or made otherwise, without positions,
-                (N, n, W).
+            word_embeddings: Rows of the token table or other embeddings, without position
+                embeddings, (N, n, W).
 
         Returns:
-            Their states, (N, n, W).
+            States of the words, (N, n, W).
 
         Raises:
             ValueError: If there are more words than positions.
