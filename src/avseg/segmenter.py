@@ -1,4 +1,8 @@
-"""The path of the data: read a video, prepare model inputs, run the model, post-process the masks.
+"""From a video to masks: the path of the data on one page.
+
+`Segmenter.stream` reads a video in chunks. For each chunk, `_segment` selects the frames that are
+not silent, and `_forward` prepares the inputs, runs the model and post-processes its outputs.
+`load_segmenter` loads the model; `batch.py` writes result folders.
 
 T frames, H x W size of the video in pixels, S audio samples in the window of a frame.
 """
@@ -47,14 +51,14 @@ Prediction = tuple[str | None, npt.NDArray[np.bool_], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A model and its processor, which segment whole videos or single clips.
+    """A model and its processor, which segment videos and clips.
 
-    There are three kinds of models. Most mark all sounding objects in one mask. Some also name
-    them, with names from a vocabulary; `with_vocabulary` replaces it. Some mark what texts describe
-    and do not use the audio; `with_texts` sets the texts.
+    There are three kinds of models. Some mark all sounding objects in one mask. Some also name
+    them, with names from a vocabulary, which `with_vocabulary` replaces. Some mark the objects that
+    texts describe, and do not use the audio; `with_texts` sets the texts.
 
-    A model that uses the audio is not run on silent frames, those whose audio window is below
-    -70 dBFS. They get an empty mask and the score 0.
+    A frame is silent if its audio window is below -70 dBFS. It gets an empty mask and the score 0
+    without a forward pass, unless the model does not use the audio.
 
     Attributes:
         model: Model in evaluation mode.
@@ -69,84 +73,6 @@ class Segmenter:
     name: str
     weights_sha256: str | None = None
     frames_per_forward: int = FRAMES_PER_FORWARD
-
-    # What follows is read from the model, so that it cannot disagree with what is computed.
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.model.device
-
-    @property
-    def dtype(self) -> Dtype:
-        """Precision of matrix products."""
-        names = {dtype: name for name, dtype in _PRODUCT_DTYPES.items()}
-        return names[self.model.product_dtype]
-
-    @property
-    def image_size(self) -> int | None:
-        """Side of SAM 2's square input, in pixels, if it differs from the checkpoint's."""
-        checkpoint_size = self.model.checkpoint_image_size
-        if checkpoint_size is None:
-            return None
-        image_size: int = self.model.config.sam_config.image_size
-        return None if image_size == checkpoint_size else image_size
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Texts that describe what to mark; empty for a model that uses the audio."""
-        return self.processor.texts if isinstance(self.processor, TextProcessor) else ()
-
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Names that the model can predict; empty for a model that predicts no names."""
-        return self.processor.vocabulary if isinstance(self.processor, NamingProcessor) else ()
-
-    def with_vocabulary(self, *names: str) -> Segmenter:
-        """Return a segmenter whose model chooses among other names.
-
-        Args:
-            *names: Names of sounding objects; without any, the vocabulary stays the same.
-
-        Returns:
-            Segmenter with the same weights and the new vocabulary.
-
-        Raises:
-            PromptError: If the model predicts no names, or a name is blank, repeated, too long, or
-                has words that the model does not know.
-        """
-        if not names:
-            return self
-        if not isinstance(self.processor, NamingProcessor):
-            raise PromptError(
-                f"{self.name} does not name sounding objects, so it takes no vocabulary; leave the "
-                "vocabulary out, or use a model of the family avseg-cascade or avseg-tavis."
-            )
-        return replace(self, processor=self.processor.with_vocabulary(names))
-
-    def with_texts(self, *texts: str) -> Segmenter:
-        """Return a segmenter that marks what the texts describe.
-
-        Args:
-            *texts: One text for each object, such as "the dog on the left"; none for a model that
-                uses the audio.
-
-        Returns:
-            Segmenter with the same weights and the new texts.
-
-        Raises:
-            PromptError: If the model uses the audio and there is a text, or it needs a text and
-                there is none, or a text is blank, too long, or has words that the model does not
-                know.
-        """
-        if isinstance(self.processor, TextProcessor):
-            return replace(self, processor=self.processor.with_texts(texts))
-        if texts:
-            raise PromptError(
-                f"{self.name} marks sounding objects and takes no text, got {texts[0]!r}; leave "
-                "the text out, or use a model of the family avseg-evf-sam."
-            )
-        return self
 
     def __call__(
         self,
@@ -197,11 +123,11 @@ class Segmenter:
             PromptError: If the model needs a text and there is none.
             ValueError: If an option is out of its range.
         """
-        sample_rate = self.processor.sample_rate
-        soundless_ok = silent_ok or self.processor.window_s is None
+        # A model that is prompted by texts has no audio window, and needs no audio stream.
+        silent_ok = silent_ok or self.processor.window_s is None
         memory: MemoryBank | None = None
         for clip in stream_clips(
-            path, frames_per_second, sample_rate, FRAMES_PER_FORWARD, soundless_ok
+            path, frames_per_second, self.processor.sample_rate, FRAMES_PER_FORWARD, silent_ok
         ):
             segmentation, memory = self._segment(clip, threshold, memory)
             yield segmentation
@@ -279,12 +205,90 @@ class Segmenter:
         outputs: Any = self.model(**inputs, **optional)
         height, width = clip.frames.shape[1:3]
         if isinstance(self.processor, NamingProcessor):
-            sources = self.processor.sources(outputs, (height, width), threshold)
-            return [(each.name, each.masks, each.scores) for each in sources], outputs.memory
+            named = self.processor.sources(outputs, (height, width), threshold)
+            return [(source.name, source.masks, source.scores) for source in named], outputs.memory
         names = self.texts or (None,)
         masks = self.processor.post_process(outputs, [(height, width)] * len(names), threshold)
         scores = self.processor.scores(outputs).reshape(len(names), -1)
         return list(zip(names, masks, scores, strict=True)), outputs.memory
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts that describe what to mark; empty for a model that uses the audio."""
+        return self.processor.texts if isinstance(self.processor, TextProcessor) else ()
+
+    def with_texts(self, *texts: str) -> Segmenter:
+        """Return a segmenter that marks what the texts describe.
+
+        Args:
+            *texts: One text for each object, such as "the dog on the left"; none for a model that
+                uses the audio.
+
+        Returns:
+            Segmenter with the same weights and the new texts.
+
+        Raises:
+            PromptError: If the model uses the audio and there is a text, or it needs a text and
+                there is none, or a text is blank, too long, or has words that the model does not
+                know.
+        """
+        if isinstance(self.processor, TextProcessor):
+            return replace(self, processor=self.processor.with_texts(texts))
+        if texts:
+            raise PromptError(
+                f"{self.name} marks sounding objects and takes no text, got {texts[0]!r}; leave "
+                "the text out, or use a model of the family avseg-evf-sam."
+            )
+        return self
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Names that the model can predict; empty for a model that predicts no names."""
+        return self.processor.vocabulary if isinstance(self.processor, NamingProcessor) else ()
+
+    def with_vocabulary(self, *names: str) -> Segmenter:
+        """Return a segmenter whose model chooses among other names.
+
+        Args:
+            *names: Names of sounding objects; without any, the vocabulary stays the same.
+
+        Returns:
+            Segmenter with the same weights and the new vocabulary.
+
+        Raises:
+            PromptError: If the model predicts no names, or a name is blank, repeated, too long, or
+                has words that the model does not know.
+        """
+        if not names:
+            return self
+        if not isinstance(self.processor, NamingProcessor):
+            raise PromptError(
+                f"{self.name} does not name sounding objects, so it takes no vocabulary; leave the "
+                "vocabulary out, or use a model of the family avseg-cascade or avseg-tavis."
+            )
+        return replace(self, processor=self.processor.with_vocabulary(names))
+
+    # These settings are read from the model, so that they cannot differ from what is computed.
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> Dtype:
+        """Precision of matrix products."""
+        names = {dtype: name for name, dtype in _PRODUCT_DTYPES.items()}
+        return names[self.model.product_dtype]
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of SAM 2's square input in pixels if it is not the checkpoint's own, else None."""
+        checkpoint_size = self.model.checkpoint_image_size
+        if checkpoint_size is None:
+            return None
+        image_size: int = self.model.config.sam_config.image_size
+        return None if image_size == checkpoint_size else image_size
 
 
 def load_segmenter(
@@ -306,9 +310,9 @@ def load_segmenter(
             on one frame at a time: the same masks in about a third of the memory. CPU only.
         image_size: Side of SAM 2's square input, in pixels, a multiple of 32; None for the
             checkpoint's own. Half the side is about a third of the work, and changes the masks
-            (figures in docs/speed.md).
+            (figures in docs/explanation/speed.md).
         dtype: Precision of matrix products. "bfloat16" is faster on GPUs and on processors with
-            instructions for it, "float16" on GPUs; both change the masks a little (docs/speed.md).
+            instructions for it, "float16" on GPUs; both change the masks a little (same page).
             Weights, normalisation layers and spectrograms stay in float32.
         offline: Whether to forbid downloads, as HF_HUB_OFFLINE=1 does.
 
