@@ -114,7 +114,7 @@ class FileWeights:
     file: MappedWeights | None = None
 
     def release_after_use(self, model: nn.Module) -> None:
-        """Release the memory of large frozen layers after each of their forward passes.
+        """Release the memory of large frozen layers after each forward or backward pass.
 
         Args:
             model: The model; its frozen weights must be the tensors in `tensors`, not copies.
@@ -162,14 +162,14 @@ def read_weights(weights: Path, expected: Mapping[str, Tensor]) -> dict[str, Ten
     """Read all weights of a model.
 
     Args:
-        weights: As for `open_weights`.
-        expected: As for `open_weights`.
+        weights: `model.safetensors` with all weights, or `trained.safetensors`.
+        expected: State dict of the model, of which names and shapes are used.
 
     Returns:
         The tensors, mapped from disk.
 
     Raises:
-        CheckpointError: As `open_weights`.
+        CheckpointError: If the file of a frozen part is missing, has changed, or does not fit.
     """
     return merge_tensors(open_weights(weights, expected))
 
@@ -320,7 +320,7 @@ def _candidates(part: FrozenPart, run: Path) -> Iterator[Path]:
         imported = find_imported(RELEASES[part.source])
         yield from [imported.folder / WEIGHTS_FILE] if imported else []
     if part.source in TOWER_FILES:
-        from avseg.checkpoints.download import find_downloaded  # slow to import
+        from avseg.checkpoints.download import find_downloaded  # here since it is slow to import
 
         downloaded = find_downloaded(TOWER_FILES[part.source])
         yield from [downloaded] if downloaded else []

@@ -214,6 +214,7 @@ def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
     weights = weights_file(folder)
     if weights.name == TRAINED_FILE:
         tensors = read_weights(weights, shapes_of(config))
+        # The tensors are mapped from disk; the copies are in memory.
         state = {name: values.clone() for name, values in tensors.items()}
         return family.model.from_pretrained(
             folder, config=config, state_dict=state, **_LOADING_OPTIONS

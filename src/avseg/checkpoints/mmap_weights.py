@@ -1,9 +1,9 @@
-"""Weights that stay in their file until they are computed with.
+"""Memory-mapped weights, for models that are larger than memory.
 
-A model of some gigabytes computes with a few megabytes of weights at a time. So its file is mapped
-into memory: the operating system reads what a layer touches when the layer touches it, and what
-nothing touches is never read. After each large frozen layer has run, forward or backward, its pages
-are given back. The numbers are the file's either way.
+A model with gigabytes of weights uses a few megabytes of them at a time. So its file is
+memory-mapped: the operating system reads the pages of a layer's weights when the layer runs, and
+never reads unused ones. After each pass of a large frozen layer, forward or backward, its pages are
+released. The values are the same as after loading the file to memory.
 """
 
 import json
@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Layers with smaller weights keep them: what they hold is not worth the calls.
+#: Smallest weights that are released; for smaller ones the memory is not worth the system call.
 RELEASED_FROM_BYTES = 2**20
 
-#: Tells the operating system to forget pages; not every one has it. Those without forget pages by
-#: themselves when memory runs short.
+#: Advice to the operating system to drop pages from memory; None on systems without it. These drop
+#: pages by themselves if memory is short.
 _MADV_DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
 
 _DTYPES = {
@@ -33,24 +33,26 @@ _DTYPES = {
 
 
 class MappedWeights:
-    """The tensors of a safetensors file, none of them in memory yet.
+    """Tensors of a safetensors file, mapped to memory.
 
     Attributes:
-        tensors: By their names.
-        metadata: What the file's header says besides.
+        tensors: The tensors by name.
+        metadata: Metadata of the file's header.
 
     Args:
-        path: The file. It must not be written to as long as a tensor is in use; replacing it does
-            no harm.
+        path: The file. It must not be written to while a tensor is in use. Replacing it by another
+            file is safe.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, or holds a dtype that no model here has.
+        ValueError: If it is damaged, or has a dtype that no model here uses.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
+            # A private copy-on-write map: torch needs writable memory, and the file never changes.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        # The format: 8 bytes with the length of the header, the header as JSON, the tensors.
         start = 8 + int.from_bytes(self._map[:8], "little")
         header: dict[str, Any] = json.loads(self._map[8:start])
         self.metadata: dict[str, str] = header.pop("__metadata__", {})
@@ -66,39 +68,39 @@ class MappedWeights:
         }
 
     def release_after_use(self, model: nn.Module, prefix: str = "") -> None:
-        """Make large frozen layers give the pages of their weights back when they have run.
+        """Register hooks that release the pages of large frozen layers after each pass.
 
-        Weights that train are copied, since what is written to them is not in the file. So frozen
-        layers must stay frozen, and nothing else may be loaded into them.
+        Trainable weights are copied to memory first, since a released page loses the values written
+        to it. So frozen layers must stay frozen, and no other weights may be loaded into them.
 
         Args:
-            model: A model, or a part of one, that has these tensors as its own, or some of them.
-            prefix: What its names begin with in the file.
+            model: A model, or a part of one, whose parameters are these tensors, or some of them.
+            prefix: Prefix of its names in the file.
         """
         for values in model.parameters():
             if values.requires_grad:
                 values.data = values.data.clone()
         for path, module in model.named_modules():
             if any(True for _ in module.children()):
-                continue
+                continue  # only layers have weights of their own
             ranges = [
                 self._ranges[f"{prefix}{path}.{name}"]
                 for name, values in module.named_parameters(recurse=False)
                 if not values.requires_grad
                 and values.nbytes >= RELEASED_FROM_BYTES
-                and self._holds(f"{prefix}{path}.{name}", values)
+                and self._is_mapped(f"{prefix}{path}.{name}", values)
             ]
             if ranges:
                 release = _PageRelease(self._map, ranges)
                 module.register_forward_hook(release)
                 module.register_full_backward_hook(release)
 
-    def _holds(self, name: str, values: Tensor) -> bool:
+    def _is_mapped(self, name: str, values: Tensor) -> bool:
         return name in self.tensors and values.data_ptr() == self.tensors[name].data_ptr()
 
     def _view(self, place: tuple[int, int], dtype_name: str, shape: list[int]) -> Tensor:
         if dtype_name not in _DTYPES:
-            raise ValueError(f"it holds {dtype_name} values, expected {', '.join(_DTYPES)}")
+            raise ValueError(f"it has {dtype_name} values, expected {', '.join(_DTYPES)}")
         dtype, count = _DTYPES[dtype_name], math.prod(shape)
         if place[1] - place[0] != count * dtype.itemsize:
             raise ValueError(f"{shape} {dtype_name} values do not take {place[1] - place[0]} bytes")
@@ -108,16 +110,16 @@ class MappedWeights:
 
 
 class _PageRelease:
-    """A hook of a layer, forward or backward.
+    """Hook that releases the pages of one layer's weights after a forward or backward pass.
 
     Args:
         mapping: The mapped file.
-        ranges: First byte and the one after the last of each of the layer's tensors.
+        ranges: First byte, and the byte after the last, of each of the layer's tensors.
     """
 
     def __init__(self, mapping: mmap.mmap, ranges: list[tuple[int, int]]) -> None:
         self._map = mapping
-        # Whole pages: a neighbour's values that go too are read again when they are needed.
+        # Only whole pages can be released; values of a neighbouring tensor are read again on use.
         self._pages = [(start - start % mmap.PAGESIZE, end) for start, end in ranges]
 
     def __call__(self, *_: object) -> None:

@@ -1,1 +1,1 @@
-"""How published checkpoints name their tensors: one table for each project."""
+"""Key maps of published checkpoints: one module for each project."""

@@ -1,12 +1,12 @@
-"""AV2T-SAM (github.com/bok-bok/AV2T-SAM): an EVF-SAM with projector and adapters.
+"""Key map of AV2T-SAM (github.com/bok-bok/AV2T-SAM): an EVF-SAM with projector and adapters.
 
-A file always has both projections, whichever of CLIP and CLAP it was trained with.
+A file always has the projections of both CLIP and CLAP, whichever it was trained with.
 """
 
 from avseg.checkpoints.keymaps.evf_sam import evf_sam
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same
 
-#: Published name of the projection of each tower, and its name here.
+#: For each tower, the published name of its projection and the name here.
 PROJECTIONS = {"clip": ("vision_proj", "visual_proj"), "clap": ("audio_proj", "audio_proj")}
 
 _ADAPTERS = KeyMap(
@@ -18,14 +18,14 @@ _ADAPTERS = KeyMap(
 
 
 def av2t_sam(sam: int, features: str) -> KeyMap:
-    """Build the table of one kind of AV2T-SAM.
+    """Build the key map of one variant of AV2T-SAM.
 
     Args:
-        sam: 1 or 2.
-        features: "clip", "clap" or "mul"; a projection that takes no part is not held here.
+        sam: Version of SAM, 1 or 2.
+        features: "clip", "clap" or "mul"; a model here has no projection for unused features.
 
     Returns:
-        The table.
+        The key map.
     """
     projections = [
         rename(f"{published}.{{part}}", f"{ours}.{{part}}")

@@ -1,7 +1,8 @@
-"""BEiT-3 (github.com/microsoft/unilm/tree/master/beit3); our modules carry the same names."""
+"""Key map of BEiT-3 (github.com/microsoft/unilm/tree/master/beit3); our names are the same."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, same
 
+#: `A` for image tokens, `B` for text tokens.
 _WAY = "{way:A|B}"
 
 BEIT3 = KeyMap(
@@ -22,7 +23,7 @@ BEIT3 = KeyMap(
     )
 )
 
-#: The project's own files, with the heads of the tasks it was trained on.
+#: Key map of the project's own files, which contain the heads of the training tasks.
 BEIT3_FILE = BEIT3.under("beit3.", "") + KeyMap(
     (
         drop("{name:pooler|head|mlm_head|mim_head|scorer|language_head|vision_head}.{part}"),

@@ -1,4 +1,4 @@
-"""MS-CLAP 2023 (github.com/microsoft/CLAP): the audio tower, and both towers for a cascade."""
+"""Key maps of MS-CLAP 2023 (github.com/microsoft/CLAP): the audio tower, or both towers."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same, split
 
@@ -26,8 +26,8 @@ _HTSAT = KeyMap(
         drop(_BLOCK + ".attn_mask"),  # transformers computes the mask of shifted windows
         same("layers.{i}.downsample.{name:reduction|norm}.{part}"),
         same("norm.{part}"),
-        drop("spectrogram_extractor.{rest}"),  # a Fourier transform written as convolutions
-        drop("{name:tscam_conv|head}.{part}"),  # classes of AudioSet
+        drop("spectrogram_extractor.{rest}"),  # a Fourier transform as convolution weights
+        drop("{name:tscam_conv|head}.{part}"),  # classifier of AudioSet's classes
     )
 )
 
@@ -41,7 +41,7 @@ _AUDIO = (
 
 _GPT2 = KeyMap(
     (
-        # Constants that older versions of transformers saved: the causal mask and its value.
+        # Constants that older versions of transformers saved: the causal mask and its fill value.
         drop("h.{i}.attn.{name:bias|masked_bias}"),
         same("{name:wte|wpe}.weight"),
         same("h.{i}.{name:ln_1|ln_2|attn.c_attn|attn.c_proj|mlp.c_fc|mlp.c_proj}.{part}"),
@@ -49,10 +49,10 @@ _GPT2 = KeyMap(
     )
 )
 
-#: Names of the audio tower alone.
+#: Key map of the audio tower alone.
 CLAP = _AUDIO + KeyMap((drop("caption_encoder.{rest}"), drop("logit_scale")))
 
-#: Names of the cascade's audio and text towers and of the scale between them.
+#: Key map of the cascade's audio tower, text tower and logit scale.
 CLAP_WITH_TEXT = (
     _AUDIO.under("", "clap.")
     + _GPT2.under("caption_encoder.base.", "clap_text.gpt2.")

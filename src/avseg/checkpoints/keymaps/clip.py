@@ -1,8 +1,8 @@
-"""CLIP (github.com/openai/CLIP): the image tower; the text tower is not used."""
+"""Key maps of CLIP's image tower (github.com/openai/CLIP); its text tower is not used."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same, split, transpose
 
-#: As transformers writes it (`openai/clip-vit-base-patch32`).
+#: Key map of files that transformers saved (`openai/clip-vit-base-patch32`).
 CLIP = KeyMap(
     (
         drop("vision_model.embeddings.position_ids"),
@@ -17,15 +17,15 @@ CLIP = KeyMap(
 _BLOCK = "transformer.resblocks.{i}"
 _LAYER = "vision_model.encoder.layers.{i}"
 
-#: As OpenAI's code names it (the state dict of `ViT-B-32.pt`).
+#: Key map of OpenAI's state dict (that of `ViT-B-32.pt`).
 CLIP_OPENAI = KeyMap(
     (
         rename("visual.class_embedding", "vision_model.embeddings.class_embedding"),
         rename("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
         rename("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"),
-        rename("visual.ln_pre.{part}", "vision_model.pre_layrnorm.{part}"),
+        rename("visual.ln_pre.{part}", "vision_model.pre_layrnorm.{part}"),  # transformers' typo
         rename("visual.ln_post.{part}", "vision_model.post_layernorm.{part}"),
-        transpose("visual.proj", "visual_projection.weight"),
+        transpose("visual.proj", "visual_projection.weight"),  # a matrix, not a linear layer
         split(
             f"visual.{_BLOCK}.attn.in_proj_{{part}}",
             _LAYER + ".self_attn.q_proj.{part}",

@@ -1,6 +1,6 @@
-"""ImageBind (github.com/facebookresearch/ImageBind): three of its six towers.
+"""Key map of ImageBind (github.com/facebookresearch/ImageBind): three of its six towers.
 
-Those of depth, thermal pictures and motion are known and not used.
+The towers of depth, thermal images and motion are not used.
 """
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename

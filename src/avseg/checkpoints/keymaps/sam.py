@@ -1,8 +1,8 @@
-"""What SAM 1 and SAM 2 name alike, in the projects' files and in transformers' models."""
+"""Key maps that SAM 1 and SAM 2 share."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, rename, same
 
-#: The prompt encoder's mask branch, which text-prompted SAM never runs but transformers holds.
+#: Mask branch of the prompt encoder: not used by a text-prompted SAM, but a part of transformers'.
 MASK_PROMPTS = KeyMap(
     (
         rename("mask_downscaling.0.{part}", "mask_embed.conv1.{part}"),
@@ -16,7 +16,7 @@ MASK_PROMPTS = KeyMap(
 
 _HEAD = "{head:output_hypernetworks_mlps[.][0-9]+|iou_prediction_head|pred_obj_score_head}"
 
-#: The mask decoder around its attention layers.
+#: The mask decoder without its attention layers, whose names differ.
 MASK_DECODER = KeyMap(
     (
         rename(
@@ -33,7 +33,7 @@ MASK_DECODER = KeyMap(
     )
 )
 
-#: Where the mask decoder attends.
+#: Template of the names of the mask decoder's attention layers.
 ATTENTION = (
     "transformer.{where:layers[.][0-9]+[.]self_attn|layers[.][0-9]+[.]cross_attn_token_to_image|"
     "layers[.][0-9]+[.]cross_attn_image_to_token|final_attn_token_to_image}"

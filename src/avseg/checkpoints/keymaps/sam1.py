@@ -1,4 +1,4 @@
-"""SAM (github.com/facebookresearch/segment-anything)."""
+"""Key map of SAM (github.com/facebookresearch/segment-anything)."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, repeat, same
 from avseg.checkpoints.keymaps.sam import ATTENTION, MASK_DECODER, MASK_PROMPTS

@@ -1,4 +1,4 @@
-"""SAM 2 (github.com/facebookresearch/sam2): the image part, and its memory over the frames."""
+"""Key maps of SAM 2 (github.com/facebookresearch/sam2): image part, and memory over frames."""
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, join, rename, repeat, same
 from avseg.checkpoints.keymaps.sam import ATTENTION, MASK_DECODER, MASK_PROMPTS
@@ -36,9 +36,9 @@ _DECODER = KeyMap(
     )
 )
 
-#: How SAM 2 remembers earlier frames of a video. A layer scale of the memory encoder is called
-#: `gamma` in SAM 2's own files and `weight` in EVF-SAM's.
-_MEMORY = KeyMap(
+#: SAM 2's memory, for models without it. A layer scale of the memory encoder is called `gamma` in
+#: SAM 2's own files and `weight` in EVF-SAM's.
+_DROPPED_MEMORY = KeyMap(
     (
         drop("memory_encoder.fuser.layers.{i}.{name:gamma|weight}"),
         drop("memory_encoder.fuser.layers.{i}.{name:dwconv|norm|pwconv1|pwconv2}.{part}"),
@@ -53,7 +53,7 @@ _MEMORY = KeyMap(
     )
 )
 
-#: Without the memory.
+#: SAM 2 without its memory.
 SAM2_IMAGES = (
     _TRUNK.under("image_encoder.trunk.", "vision_encoder.backbone.")
     + KeyMap(
@@ -75,7 +75,7 @@ SAM2_IMAGES = (
 
 _DOWNSAMPLER = "memory_encoder.mask_downsampler.encoder"
 
-#: The memory, where it is used.
+#: SAM 2's memory, for models with it.
 SAM2_MEMORY = KeyMap(
     (
         rename(
@@ -123,14 +123,15 @@ SAM2_MEMORY = KeyMap(
         rename("obj_ptr_proj.layers.2.{part}", "pointer_projection.proj_out.{part}"),
         rename("maskmem_tpos_enc", "time_embeddings"),
         rename("no_obj_ptr", "no_object_pointer"),
-        drop("no_mem_pos_enc"),  # for a first frame that attends to a dummy
-        drop("mask_downsample.{part}"),  # for masks as prompts
+        drop("no_mem_pos_enc"),  # for a first frame that attends to a dummy memory
+        drop("mask_downsample.{part}"),  # for mask prompts
     )
 )
 
-SAM2 = SAM2_IMAGES + _MEMORY
+#: All tensors of a file of SAM 2, for models without memory.
+SAM2 = SAM2_IMAGES + _DROPPED_MEMORY
 
-#: The memory of a file of SAM 2, without the rest of it.
+#: All tensors of a file of SAM 2, for the memory alone.
 SAM2_MEMORY_ALONE = SAM2_MEMORY + KeyMap(
     (
         drop("{part:image_encoder|sam_prompt_encoder|sam_mask_decoder}.{rest}"),

@@ -1,13 +1,13 @@
-"""TAViS (github.com/Sssssuperior/TAViS): SAM 2 and ImageBind with what is between them.
+"""Key map of TAViS (github.com/Sssssuperior/TAViS): SAM 2, ImageBind and the layers between them.
 
-The released code declares much that it never uses.
+The released code declares many layers that it never uses.
 """
 
 from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename
 from avseg.checkpoints.keymaps.sam2 import SAM2_IMAGES, SAM2_MEMORY
 
-#: Published name of each linear layer, and its name here.
+#: Published name of each linear layer, and its name here. The misspelling is the published one.
 _LINEARS = {
     "seperate_audio": "decomposition.bias",
     "audio_to_texte": "pseudo_text.to_words",
@@ -21,7 +21,7 @@ _LINEARS = {
     **{f"aggregate.layers.{i}": f"prompts.fuse.{2 * i}" for i in range(3)},
 }
 
-#: Published name of each stack of cross-attentions, and its name here.
+#: Published name of each stack of cross-attention layers, and its name here.
 _STACKS = {
     "transformer_cross_attention_layers_W": "decomposition.gather",
     "transformer_cross_attention_audio": "decomposition.refine",
@@ -29,14 +29,14 @@ _STACKS = {
 
 
 def tavis(readout: str) -> KeyMap:
-    """Build the table of TAViS.
+    """Build the key map of TAViS.
 
     Args:
-        readout: "argmax" keeps the layer that picks the pseudo word that is read, which never
-            learned; "last" does not need it.
+        readout: Readout of the pseudo words: "argmax" uses the layer that selects a word, which
+            never received a gradient; "last" drops it.
 
     Returns:
-        The table.
+        The key map.
     """
     linears = [
         rename(f"{published}.{{part}}", f"{ours}.{{part}}")
@@ -83,7 +83,7 @@ def tavis(readout: str) -> KeyMap:
     )
 
 
-#: Declared and never used, or no weights.
+#: Layers that are declared and never used, and constants.
 _UNUSED = KeyMap(
     (
         drop("{name:query_fea_H|query_embed_H|text_prompt_all|no_mask_embed}.weight"),
