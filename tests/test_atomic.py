@@ -1,4 +1,4 @@
-"""Whatever has its final name is finished."""
+"""Outputs appear under their final name only when complete."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_writing_nothing_is_an_error(tmp_path: Path) -> None:
+def test_a_block_that_writes_nothing_raises(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="nothing was written"),
         replace_when_complete(tmp_path / "masks.txt"),
@@ -58,18 +58,18 @@ def test_writing_nothing_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_parent_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_parent_that_cannot_be_created_raises_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(
-            OutputError, match=r"file/sub: the folder cannot be made \(Not a directory\)"
+            OutputError, match=r"file/sub: the folder cannot be created \(Not a directory\)"
         ),
         replace_when_complete(tmp_path / "file" / "sub" / "masks.txt"),
     ):
         pass
 
 
-def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed_by_the_next_one(tmp_path: Path) -> None:
     write = (
         "import os, pathlib, sys\n"
         "from avseg.atomic import replace_when_complete\n"

@@ -1,4 +1,4 @@
-"""What a number was made with."""
+"""Description of the software and hardware that results were computed with."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from avseg import environment
 from avseg.environment import describe_environment, find_commit
 
 
-def test_the_environment_names_versions_and_device() -> None:
+def test_the_environment_has_versions_and_device() -> None:
     facts = describe_environment(torch.device("cpu"))
     assert facts["device"] == "cpu"
     packages = facts["packages"]
@@ -30,7 +30,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_commit_is_that_of_the_checkout_and_says_if_files_differ(
+def test_the_commit_is_that_of_the_checkout_with_dirty_for_changed_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "environment.py"

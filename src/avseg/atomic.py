@@ -1,8 +1,8 @@
-"""Outputs appear under their name only when they are complete.
+"""Atomic output: files and folders appear under their name only when they are complete.
 
-Work goes to a hidden sibling, `.NAME.partial-HOST-PID`, which is renamed at the end and removed
-when anything, Ctrl-C included, ends the work early. So whatever has its final name is finished. A
-killed process can remove nothing; the next one that writes the same output on this host does it.
+The output is written to a hidden path beside it, `.NAME.partial-HOST-PID`, which is renamed at the
+end and removed if anything, including Ctrl-C, ends the work early. A killed process cannot remove
+its partial output; the next process that writes the same output on the same host does.
 """
 
 import os
@@ -17,35 +17,37 @@ from avseg.errors import OutputError
 
 @contextmanager
 def replace_when_complete(destination: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and move it to its destination at the end.
+    """Provide a temporary path, and rename it to the destination at the end of the block.
 
-    What was at the destination stays as it is until the new output is complete, and stays for
-    good if the block raises.
+    An existing destination is kept until the new output is complete, and also if the block raises.
 
     Args:
-        destination: Where the finished file or folder belongs; its parent is made if needed.
+        destination: Final path of the file or folder; its parent is created if needed.
 
     Yields:
-        The path to write to, in the same folder and with the same suffix; nothing is there yet.
+        Path to write to, in the same folder and with the same suffix; it does not exist yet.
 
     Raises:
-        OutputError: If the parent cannot be made, or the block wrote nothing.
+        OutputError: If the parent cannot be created, or the block wrote nothing.
     """
+    # The same folder, so that the final rename stays within one file system.
     begin, end = f".{destination.stem}.partial-{platform.node()}-", destination.suffix
     partial = destination.with_name(f"{begin}{os.getpid()}{end}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{destination.parent}: the folder cannot be made ({error.strerror}); "
+            f"{destination.parent}: the folder cannot be created ({error.strerror}); "
             "choose an output folder that can be written to."
         ) from error
     _remove(partial)
-    _remove_left_behind(destination.parent, begin, end)
+    _remove_abandoned(destination.parent, begin, end)
     try:
         yield partial
         if not partial.exists():
-            raise OutputError(f"{destination}: nothing was written, so there is nothing to keep.")
+            raise OutputError(
+                f"{destination}: nothing was written to {partial.name}, so it was not created."
+            )
         _move(partial, destination)
     finally:
         _remove(partial)
@@ -55,8 +57,8 @@ def _move(partial: Path, destination: Path) -> None:
     if not destination.is_dir():
         partial.replace(destination)
         return
-    # A folder that is not empty cannot be replaced in one step: it steps aside, and back if the
-    # second rename fails.
+    # A folder that is not empty cannot be replaced by one rename. The old one is renamed first, and
+    # renamed back if the second rename fails.
     old = destination.with_name(f".{destination.name}.old-{os.getpid()}")
     _remove(old)
     destination.rename(old)
@@ -68,8 +70,8 @@ def _move(partial: Path, destination: Path) -> None:
     _remove(old)
 
 
-def _remove_left_behind(folder: Path, begin: str, end: str) -> None:
-    """Remove what processes of this host left that were killed while they wrote."""
+def _remove_abandoned(folder: Path, begin: str, end: str) -> None:
+    """Remove partial outputs of processes of this host that were killed."""
     for path in folder.iterdir():
         pid = path.name.removeprefix(begin).removesuffix(end)
         if path.name == f"{begin}{pid}{end}" and pid.isdecimal() and not _is_running(int(pid)):
@@ -77,13 +79,13 @@ def _remove_left_behind(folder: Path, begin: str, end: str) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # where asking would interrupt it
+    if os.name != "posix":  # os.kill would end the process on Windows
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # a process of another user
         return True
     return True
 

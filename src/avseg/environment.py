@@ -1,4 +1,4 @@
-"""What a run or a report was made with, so that its numbers can be traced and made again."""
+"""Description of software and hardware, stored with results so that they can be reproduced."""
 
 import platform
 import subprocess
@@ -9,18 +9,18 @@ import torch
 
 from avseg.version import __version__
 
-#: Packages that numbers depend on.
+#: Packages that can change results.
 _PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "scipy", "pillow", "av")
 
 
 def describe_environment(device: torch.device) -> dict[str, object]:
-    """Say what the work is done with.
+    """Collect versions, commit, machine and device.
 
     Args:
-        device: What computes.
+        device: Device that computes.
 
     Returns:
-        Versions, commit, machine and device, ready for JSON.
+        Values that can be written as JSON, by name.
     """
     return {
         "avseg": __version__,
@@ -34,13 +34,13 @@ def describe_environment(device: torch.device) -> dict[str, object]:
 
 
 def name_device(device: torch.device) -> str:
-    """Name what computes: the GPU's own name, else the kind of device.
+    """Return the name of a device, including the model of a GPU.
 
     Args:
         device: The device.
 
     Returns:
-        For instance "cuda (NVIDIA H100 80GB HBM3)" or "cpu".
+        Name such as "cuda (NVIDIA H100 80GB HBM3)" or "cpu".
     """
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
@@ -48,13 +48,13 @@ def name_device(device: torch.device) -> str:
 
 
 def find_commit() -> str | None:
-    """Find the commit of the code that runs.
+    """Return the git commit of the running package.
 
     Returns:
-        The commit's hash, with "-dirty" if files of the checkout differ from it; None if the
-        package does not run from a git checkout of its own.
+        Hash of the commit, with "-dirty" if files of the checkout differ from it; None if the
+        package does not run from its own git checkout.
     """
-    # An installed package may lie inside the checkout of another project.
+    # An installed package may be inside the checkout of another project, which does not track it.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     if tracked is None:
         return None

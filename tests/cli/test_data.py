@@ -1,4 +1,4 @@
-"""`avseg data`, as typed."""
+"""The commands `avseg data synthesize` and `avseg data check`."""
 
 import json
 import wave
@@ -15,7 +15,7 @@ def synthesize(*arguments: str) -> int:
     return run(app, ["data", "synthesize", *arguments])
 
 
-def test_synthesize_writes_a_data_set_and_says_so(
+def test_synthesize_writes_a_data_set_and_prints_a_summary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--subset", "ms3", "--out", str(tmp_path), "--clips", "2", "--seed", "3"]
@@ -29,7 +29,7 @@ def test_synthesize_writes_a_data_set_and_says_so(
     assert "already there" in capsys.readouterr().out
 
 
-def test_negative_sounds_that_avss_has_not_are_refused_before_anything_is_written(
+def test_negatives_of_avss_are_an_error_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--subset", "avss", "--out", str(tmp_path / "data"), "--clips", "1", "--negatives"]
@@ -48,7 +48,7 @@ def test_negative_sounds_that_avss_has_not_are_refused_before_anything_is_writte
     ],
     ids=" ".join,
 )
-def test_options_out_of_range_are_not_understood(arguments: list[str], tmp_path: Path) -> None:
+def test_options_out_of_range_end_with_2(arguments: list[str], tmp_path: Path) -> None:
     assert synthesize(*arguments, "--out", str(tmp_path)) == 2
     assert not list(tmp_path.iterdir())
 
@@ -75,7 +75,7 @@ def lay_out_a_clip(folder: Path) -> None:
     (folder / "ms3_meta_data.csv").write_text("video_name,split\na_0,test\n")
 
 
-def test_check_of_a_whole_data_set_ends_with_0(
+def test_check_of_an_intact_data_set_ends_with_0(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lay_out_a_clip(tmp_path)
@@ -84,7 +84,7 @@ def test_check_of_a_whole_data_set_ends_with_0(
     assert summary == ["ms3: test 1", f"{tmp_path}: 0 errors, 0 warnings"]
 
 
-def test_check_says_what_is_wrong_and_ends_with_1(
+def test_check_prints_the_findings_and_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lay_out_a_clip(tmp_path)
@@ -102,4 +102,4 @@ def test_check_of_no_data_set_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(app, ["data", "check", str(tmp_path)]) == 1
-    assert "holds no data set" in capsys.readouterr().err
+    assert "contains no data set" in capsys.readouterr().err

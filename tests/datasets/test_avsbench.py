@@ -1,4 +1,4 @@
-"""The reader, on clips laid out by hand: odd sizes, every way that masks and sounds are stored."""
+"""The AVSBench reader on small clips written here, with every form of masks and audio."""
 
 import json
 import subprocess
@@ -117,7 +117,7 @@ def make_avss(root: Path, classes: NDArray[np.uint8], coloured: bool) -> Path:
     return root
 
 
-def test_a_clip_has_five_frames_with_their_times_and_its_sound(tmp_path: Path) -> None:
+def test_a_clip_has_five_frames_with_times_and_audio(tmp_path: Path) -> None:
     item = AVSBench(make(tmp_path, "ms3"), "ms3")[0]
     assert item.clip_id == "a_0"
     assert item.clip.frames.shape == (5, HEIGHT, WIDTH, 3)
@@ -127,28 +127,26 @@ def test_a_clip_has_five_frames_with_their_times_and_its_sound(tmp_path: Path) -
     assert item.clip.audio.shape == (5 * 16000,)
 
 
-def test_each_frame_has_its_own_second_of_sound(tmp_path: Path) -> None:
+def test_each_frame_has_its_own_second_of_audio(tmp_path: Path) -> None:
     windows = AVSBench(make(tmp_path, "ms3"), "ms3")[0].clip.audio_windows(1.0)
     peaks = np.abs(windows).max(axis=1)
     assert peaks == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25], abs=1e-3)
 
 
 @pytest.mark.parametrize("mask_of", [grey, faint, one_bit, indexed, opaque_colours, opaque_grey])
-def test_a_pixel_that_is_not_zero_sounds_however_it_is_stored(
-    mask_of: MaskOf, tmp_path: Path
-) -> None:
+def test_a_nonzero_pixel_is_marked_in_any_image_mode(mask_of: MaskOf, tmp_path: Path) -> None:
     item = AVSBench(make(tmp_path, "ms3", mask_of), "ms3")[0]
     assert item.masks.dtype == np.bool_
     assert (item.masks[:4] == SOUNDING).all()
 
 
-def test_the_mask_of_a_silent_second_is_empty_but_known(tmp_path: Path) -> None:
+def test_the_mask_of_a_silent_second_is_empty_but_annotated(tmp_path: Path) -> None:
     item = AVSBench(make(tmp_path, "ms3"), "ms3")[0]
     assert not item.masks[4].any()
     assert item.annotated.all()
 
 
-def test_s4_training_clips_have_one_known_mask(tmp_path: Path) -> None:
+def test_s4_training_clips_have_one_annotated_frame(tmp_path: Path) -> None:
     item = AVSBench(make(tmp_path, "s4"), "s4", "train")[0]
     assert item.category == "dog_barking"
     assert item.annotated.tolist() == [True, False, False, False, False]
@@ -156,7 +154,7 @@ def test_s4_training_clips_have_one_known_mask(tmp_path: Path) -> None:
     assert not item.masks[1:].any()
 
 
-def test_ms3_does_not_say_what_sounds_and_has_no_classes(tmp_path: Path) -> None:
+def test_ms3_has_neither_categories_nor_classes(tmp_path: Path) -> None:
     data = AVSBench(make(tmp_path, "ms3"), "ms3")
     assert data.class_names is None
     assert data[0].category is None
@@ -182,16 +180,20 @@ def test_a_colour_that_is_no_class_is_background(tmp_path: Path) -> None:
     assert not item.masks.any()
 
 
-def test_a_class_number_beyond_the_list_is_refused(tmp_path: Path) -> None:
+def test_a_class_number_beyond_the_list_raises(tmp_path: Path) -> None:
     classes = np.full((HEIGHT, WIDTH), 3, np.uint8)
     data = AVSBench(make_avss(tmp_path, classes, coloured=False), "avss")
-    with pytest.raises(DatasetError, match=r"0.png: has class 3, but label2idx.json ends at 2"):
+    with pytest.raises(
+        DatasetError, match=r"0.png: has class 3, but the last class of label2idx.json is 2"
+    ):
         data[0]
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 @pytest.mark.parametrize("stored_rate", [16000, 44100])
-def test_sound_is_brought_to_the_wanted_rate(stored_rate: int, rate: int, tmp_path: Path) -> None:
+def test_audio_is_resampled_to_the_requested_rate(
+    stored_rate: int, rate: int, tmp_path: Path
+) -> None:
     save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 5, stored_rate)
     clip = AVSBench(tmp_path, "ms3", sample_rate=rate)[0].clip
     time = np.arange(rate) / rate
@@ -210,7 +212,7 @@ def test_channels_are_averaged(stored_rate: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored_rate", [16000, 32000])
-def test_sound_that_ends_early_is_followed_by_silence(stored_rate: int, tmp_path: Path) -> None:
+def test_short_audio_is_padded_with_silence(stored_rate: int, tmp_path: Path) -> None:
     save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 3.5, stored_rate)
     audio = AVSBench(tmp_path, "ms3")[0].clip.audio
     assert audio.shape == (5 * 16000,)
@@ -219,22 +221,22 @@ def test_sound_that_ends_early_is_followed_by_silence(stored_rate: int, tmp_path
 
 
 @pytest.mark.parametrize("stored_rate", [16000, 32000])
-def test_sound_longer_than_the_clip_is_cut(stored_rate: int, tmp_path: Path) -> None:
+def test_audio_longer_than_the_clip_is_cut(stored_rate: int, tmp_path: Path) -> None:
     save_tone(make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav", 7, stored_rate)
     assert AVSBench(tmp_path, "ms3")[0].clip.audio.shape == (5 * 16000,)
 
 
-def test_a_sound_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+def test_a_truncated_audio_file_raises(tmp_path: Path) -> None:
     path = make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav"
     path.write_bytes(path.read_bytes()[:40_000])
-    with pytest.raises(DatasetError, match=r"a_0.wav: the sound ends early, at 1.25 s of 5.00 s"):
+    with pytest.raises(DatasetError, match=r"a_0.wav: the audio ends early, at 1.25 s of 5.00 s"):
         AVSBench(tmp_path, "ms3")[0]
 
 
-def test_a_sound_file_that_is_none_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_no_audio_raises(tmp_path: Path) -> None:
     path = make(tmp_path, "ms3") / "ms3_data/audio_wav/test/a_0.wav"
     path.write_bytes(b"\x89nothing of the kind" * 50)
-    with pytest.raises(DatasetError, match=r"a_0.wav: the sound cannot be read"):
+    with pytest.raises(DatasetError, match=r"a_0.wav: the audio cannot be read"):
         AVSBench(tmp_path, "ms3")[0]
 
 
@@ -246,20 +248,22 @@ def test_a_sound_file_that_is_none_is_an_error(tmp_path: Path) -> None:
         "ms3_data/gt_masks/test/a_0/a_0_5.png",
     ],
 )
-def test_an_incomplete_data_set_is_refused_at_once(name: str, tmp_path: Path) -> None:
+def test_an_incomplete_data_set_raises_when_opened(name: str, tmp_path: Path) -> None:
     (make(tmp_path, "ms3") / name).unlink()
     with pytest.raises(DatasetError, match=rf"{name}: there is no such file .*unpack"):
         AVSBench(tmp_path, "ms3")
 
 
-def test_a_missing_folder_is_traced_to_where_the_data_ends(tmp_path: Path) -> None:
+def test_a_missing_file_raises_with_its_last_existing_folder(tmp_path: Path) -> None:
     (make(tmp_path, "ms3") / "ms3_data").rename(tmp_path / "renamed")
-    with pytest.raises(DatasetError, match=rf"what is there ends at {tmp_path}\)"):
+    with pytest.raises(DatasetError, match=rf"the last existing folder is {tmp_path}\)"):
         AVSBench(tmp_path, "ms3")
 
 
 @pytest.mark.parametrize("kind", ["visual_frames/a_0/a_0.mp4_2.png", "gt_masks/test/a_0/a_0_2.png"])
-def test_files_that_go_missing_or_bad_later_are_named(kind: str, tmp_path: Path) -> None:
+def test_files_that_are_lost_or_damaged_later_raise_with_their_path(
+    kind: str, tmp_path: Path
+) -> None:
     path = make(tmp_path, "ms3") / "ms3_data" / kind
     data = AVSBench(tmp_path, "ms3")
     path.write_bytes(path.read_bytes()[:60])
@@ -271,7 +275,7 @@ def test_files_that_go_missing_or_bad_later_are_named(kind: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["visual_frames/a_0/a_0.mp4_2.png", "gt_masks/test/a_0/a_0_2.png"])
-def test_frames_and_masks_of_two_sizes_are_refused(kind: str, tmp_path: Path) -> None:
+def test_frames_and_masks_of_different_sizes_raise(kind: str, tmp_path: Path) -> None:
     path = make(tmp_path, "ms3") / "ms3_data" / kind
     save(Image.new("RGB", (16, 16)), path)
     with pytest.raises(DatasetError, match=r"is 16 x 16 pixels .* first frame 18 x 32"):
@@ -294,7 +298,7 @@ def test_reading_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
 
 
-def test_where_both_are_there_the_classes_are_those_of_the_colours(tmp_path: Path) -> None:
+def test_if_both_class_maps_exist_the_colours_are_used(tmp_path: Path) -> None:
     classes = np.full((HEIGHT, WIDTH), 2, np.uint8)
     make_avss(tmp_path, classes, coloured=True)
     for second in range(10):
@@ -321,7 +325,7 @@ def test_coloured_classes_may_be_stored_as_a_palette_image(tmp_path: Path) -> No
     ("subset", "split", "frames", "known"),
     [("v1s", "train", 5, 1), ("v1s", "val", 5, 5), ("v1m", "train", 5, 5), ("v2", "train", 10, 10)],
 )
-def test_clips_of_avss_have_their_own_frames_and_no_padding(
+def test_clips_of_avss_are_not_padded(
     subset: Subset, split: str, frames: int, known: int, tmp_path: Path
 ) -> None:
     clip = ClipEntry("b_0", split, "axe", subset)
@@ -339,7 +343,7 @@ def test_clips_of_avss_have_their_own_frames_and_no_padding(
 
 
 @pytest.mark.parametrize("sound", ["misaligned", "noise", "silent"])
-def test_negative_sounds_come_with_the_frames_and_masks_of_the_original(
+def test_negative_audio_has_the_frames_and_masks_of_the_original(
     sound: str, tmp_path: Path
 ) -> None:
     make(tmp_path / "Multi-sources", "ms3")
@@ -355,13 +359,13 @@ def test_negative_sounds_come_with_the_frames_and_masks_of_the_original(
     assert negatives in data.audio_path(0).parents
 
 
-def test_negative_sounds_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
+def test_missing_negative_audio_raises(tmp_path: Path) -> None:
     make(tmp_path / "Single-source", "s4")
     with pytest.raises(DatasetError, match=r"avsbench_neg_data/Single-source/.*no such file"):
         AVSBench(tmp_path, "s4_noise", "train")
 
 
-def test_some_frames_are_read_without_the_others_and_the_sound(tmp_path: Path) -> None:
+def test_some_frames_can_be_read_without_the_audio(tmp_path: Path) -> None:
     data = AVSBench(make(tmp_path, "ms3"), "ms3")
     data.audio_path(0).unlink()
     data.frame_path(0, 2).unlink()
@@ -370,7 +374,7 @@ def test_some_frames_are_read_without_the_others_and_the_sound(tmp_path: Path) -
     assert [bool(mask.any()) for mask in masks] == [False, True]
 
 
-def test_a_frame_without_a_known_mask_reads_as_empty(tmp_path: Path) -> None:
+def test_a_frame_without_annotation_has_an_empty_mask(tmp_path: Path) -> None:
     data = AVSBench(make(tmp_path, "s4"), "s4", "train")
     _, masks = data.read_frames(0, [0, 1])
     assert [bool(mask.any()) for mask in masks] == [True, False]

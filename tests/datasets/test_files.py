@@ -1,4 +1,4 @@
-"""Single files: what is read of them, and what is said of damaged ones."""
+"""Reading of single image and audio files, intact and damaged."""
 
 import wave
 from pathlib import Path
@@ -25,7 +25,7 @@ def save_flac(path: Path, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA", "I;16"])
-def test_a_mask_is_read_from_its_colours_and_not_from_alpha(mode: str, tmp_path: Path) -> None:
+def test_a_mask_is_read_from_its_colours_without_alpha(mode: str, tmp_path: Path) -> None:
     if mode == "I;16":
         Image.fromarray(DRAWN.astype(np.uint16)).save(tmp_path / "mask.png")
     else:
@@ -35,7 +35,7 @@ def test_a_mask_is_read_from_its_colours_and_not_from_alpha(mode: str, tmp_path:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
-def test_a_picture_that_ends_early_is_refused(kept: float, suffix: str, tmp_path: Path) -> None:
+def test_a_truncated_image_raises(kept: float, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"picture.{suffix}"
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(path)
@@ -45,7 +45,7 @@ def test_a_picture_that_ends_early_is_refused(kept: float, suffix: str, tmp_path
         read_image(path)
 
 
-def test_a_png_with_changed_bytes_is_refused(tmp_path: Path) -> None:
+def test_a_png_with_changed_bytes_raises(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(path)
     content = bytearray(path.read_bytes())
@@ -55,7 +55,7 @@ def test_a_png_with_changed_bytes_is_refused(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_the_length_of_a_sound_is_told_without_decoding_it(tmp_path: Path) -> None:
+def test_the_length_of_audio_is_read_without_decoding(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((2, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(2 * 2 * 12000))
@@ -64,9 +64,9 @@ def test_the_length_of_a_sound_is_told_without_decoding_it(tmp_path: Path) -> No
     assert audio_duration_s(tmp_path / "b.flac") == pytest.approx(1.25)
 
 
-def test_a_sound_that_is_none_has_no_length(tmp_path: Path) -> None:
+def test_the_length_of_a_file_that_is_no_audio_raises(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"nothing of the kind" * 50)
-    with pytest.raises(DatasetError, match=r"a.wav: the sound cannot be read"):
+    with pytest.raises(DatasetError, match=r"a.wav: the audio cannot be read"):
         audio_duration_s(tmp_path / "a.wav")
 
 

@@ -1,4 +1,4 @@
-"""AVSBench's folders: where each file lies, and what is said when one does not."""
+"""AVSBench's folder layouts: paths of files, and errors for missing ones."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def write_metadata(folder: Path, subset: Subset) -> Path:
         ),
     ],
 )
-def test_the_files_of_the_third_second_are_where_avsbench_has_them(
+def test_the_files_of_the_third_second_have_avsbenchs_paths(
     subset: Subset, clip: ClipEntry, frame: str, mask: str, audio: str
 ) -> None:
     layout, root = LAYOUTS[subset], Path("root")
@@ -84,19 +84,19 @@ def test_avss_is_found_under_each_of_its_names(tmp_path: Path) -> None:
         assert find_folder(tmp_path / name, "avss") == folder
 
 
-def test_a_missing_folder_is_named_with_the_way_to_get_one(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_and_says_how_to_obtain_the_data(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere: the folder does not exist; .*synthesize"):
         find_folder(tmp_path / "nowhere", "s4")
 
 
-def test_a_folder_without_the_table_is_told_what_it_should_hold(tmp_path: Path) -> None:
+def test_a_folder_without_metadata_raises_with_the_expected_file(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"contains no ms3_meta_data.csv, and neither .* Multi-sources"
     ):
         find_folder(tmp_path, "ms3")
 
 
-def test_an_unknown_subset_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_subset_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"one of s4, ms3, avss, .*, got 's5'"):
         find_folder(tmp_path, "s5")  # type: ignore[arg-type]
 
@@ -111,7 +111,7 @@ def test_an_unknown_subset_is_refused(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("place", ["avsbench_neg_data", "avsbench_test_audio"])
 @pytest.mark.parametrize("depth", ["", "avsbench_data"])
-def test_negative_sounds_lie_beside_the_original_set_or_one_above(
+def test_negative_audio_is_found_beside_the_original_set_or_one_level_above(
     subset: Subset, sound: str, place: str, depth: str, tmp_path: Path
 ) -> None:
     clip = S4_CLIP if subset.startswith("s4") else MS3_CLIP
@@ -126,12 +126,12 @@ def test_negative_sounds_lie_beside_the_original_set_or_one_above(
     assert layout.mask == original.mask
 
 
-def test_negative_sounds_may_lie_in_the_original_set_itself(tmp_path: Path) -> None:
+def test_negative_audio_may_be_in_the_folder_of_the_original_set(tmp_path: Path) -> None:
     folder = tmp_path / "Single-source"
     (folder / "s4_data/audio_wav_noise").mkdir(parents=True)
     assert LAYOUTS["s4_noise"].audio_folder(folder) == folder
 
 
-def test_negative_sounds_that_are_nowhere_are_expected_where_their_authors_have_them() -> None:
+def test_missing_negative_audio_is_expected_in_its_published_folder() -> None:
     expected = Path("/data/avsbench_neg_data/Single-source")
     assert LAYOUTS["s4_noise"].audio_folder(Path("/data/Single-source")) == expected

@@ -1,4 +1,4 @@
-"""AVSBench's tables: which clips there are, and what is said of a table that does not tell."""
+"""AVSBench's metadata files: parsing, and errors for invalid files."""
 
 import json
 from pathlib import Path
@@ -30,17 +30,17 @@ def write_metadata(folder: Path, subset: Subset, text: str | None = None) -> Pat
 @pytest.mark.parametrize(
     ("subset", "expected"), [("s4", S4_CLIP), ("ms3", MS3_CLIP), ("avss", AVSS_CLIP)]
 )
-def test_a_table_is_read_row_by_row(subset: Subset, expected: ClipEntry, tmp_path: Path) -> None:
+def test_metadata_is_read_row_by_row(subset: Subset, expected: ClipEntry, tmp_path: Path) -> None:
     assert read_metadata(write_metadata(tmp_path, subset), subset) == [expected]
 
 
-def test_a_table_of_another_subset_is_refused(tmp_path: Path) -> None:
+def test_metadata_of_another_subset_raises(tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "s4", TABLES["ms3"])
     with pytest.raises(DatasetError, match="no column category, only video_name, split"):
         read_metadata(folder, "s4")
 
 
-def test_a_label_that_is_no_part_of_avsbench_is_refused(tmp_path: Path) -> None:
+def test_a_label_that_is_no_component_of_avsbench_raises(tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "avss", TABLES["avss"].replace(",v2", ",dog"))
     with pytest.raises(
         DatasetError, match=r"line 2: clip .* has label 'dog'; it must be one of v1s, v1m, v2"
@@ -53,7 +53,7 @@ def test_the_clips_of_a_split_keep_their_order() -> None:
     assert choose_split([AVSS_CLIP, MS3_CLIP, other], "test", Path("t")) == [AVSS_CLIP, other]
 
 
-def test_an_unknown_split_is_told_which_there_are() -> None:
+def test_an_unknown_split_raises_with_the_known_ones() -> None:
     with pytest.raises(DatasetError, match=r"t.csv: .* split 'tset'; choose from test, val"):
         choose_split([AVSS_CLIP, MS3_CLIP], "tset", Path("t.csv"))
 
@@ -68,7 +68,7 @@ def test_class_names_are_in_order_of_their_numbers(tmp_path: Path) -> None:
     [{"background": 1, "axe": 2}, {"background": 0, "axe": 2}, {"axe": 0, "background": 1}],
     ids=["counts from 1", "has a gap", "background is not 0"],
 )
-def test_a_class_list_that_does_not_count_from_background_is_refused(
+def test_class_numbers_that_do_not_start_at_background_raise(
     numbers: dict[str, int], tmp_path: Path
 ) -> None:
     (tmp_path / "label2idx.json").write_text(json.dumps(numbers))
@@ -77,7 +77,7 @@ def test_a_class_list_that_does_not_count_from_background_is_refused(
 
 
 @pytest.mark.parametrize("content", [None, "not json"])
-def test_a_missing_or_damaged_class_list_is_named(content: str | None, tmp_path: Path) -> None:
+def test_a_missing_or_damaged_class_list_raises(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "label2idx.json").write_text(content)
     with pytest.raises(DatasetError, match=r"label2idx.json: cannot be read"):
@@ -85,7 +85,7 @@ def test_a_missing_or_damaged_class_list_is_named(content: str | None, tmp_path:
 
 
 @pytest.mark.parametrize("subset", ["v1s", "v1m", "v2"])
-def test_a_part_of_avss_has_the_clips_of_that_part(subset: Subset, tmp_path: Path) -> None:
+def test_a_component_of_avss_has_its_own_clips_only(subset: Subset, tmp_path: Path) -> None:
     rows = "".join(
         f"a,{component}_clip,0,0,man,test,{component}\n" for component in ("v1s", "v1m", "v2")
     )
@@ -104,13 +104,13 @@ def test_a_part_of_avss_has_the_clips_of_that_part(subset: Subset, tmp_path: Pat
         ("hair-dryer_woman", "hair-dryer_woman"),
     ],
 )
-def test_a_category_of_avss_is_made_of_classes(text: str, category: str, tmp_path: Path) -> None:
+def test_a_category_of_avss_consists_of_classes(text: str, category: str, tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,{text},test,v2\n")
     assert read_metadata(folder, "avss")[0].category == category
 
 
 @pytest.mark.parametrize("place", ["", "v3"], ids=["beside AVSS's table", "as unpacked"])
-def test_splits_of_avs_v3_are_files_whatever_their_column_says(place: str, tmp_path: Path) -> None:
+def test_splits_of_avs_v3_are_files_and_their_column_is_ignored(place: str, tmp_path: Path) -> None:
     write_metadata(tmp_path, "avss", f"{COLUMNS}a,a_0,0,0,bell,train,v2\nb,b_0,0,0,harp,test,v1m\n")
     tables = tmp_path / place
     (tables / "v3_1_shot").mkdir(parents=True)
@@ -125,31 +125,33 @@ def test_splits_of_avs_v3_are_files_whatever_their_column_says(place: str, tmp_p
     ]
 
 
-def test_avs_v3_without_its_tables_says_which_they_are(tmp_path: Path) -> None:
+def test_avs_v3_without_metadata_raises_with_the_file_names(tmp_path: Path) -> None:
     write_metadata(tmp_path, "avss")
-    with pytest.raises(DatasetError, match=r"none of the tables of AVS-V3 \(meta_v3_seen_train"):
+    with pytest.raises(
+        DatasetError, match=r"none of the metadata files of AVS-V3 \(meta_v3_seen_train"
+    ):
         read_metadata(tmp_path, "v3")
 
 
-def test_a_row_todo_is_in_no_split_that_one_asks_for(tmp_path: Path) -> None:
+def test_a_row_with_an_unknown_split_is_in_no_known_split(tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "ms3", "video_name,split\na,TODO\nb,test\n")
     clips = choose_split(read_metadata(folder, "ms3"), "test", folder)
     assert [clip.name for clip in clips] == ["b"]
 
 
 @pytest.mark.parametrize("row", ["", "a,,0,0", "a,,0,0,man,test,v2"])
-def test_a_line_without_its_name_is_refused(row: str, tmp_path: Path) -> None:
+def test_a_row_without_a_name_raises(row: str, tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "avss", f"{COLUMNS}{row or ',,,,,,'}\n")
     with pytest.raises(DatasetError, match=r"metadata.csv, line 2: the clip has no name"):
         read_metadata(folder, "avss")
 
 
-def test_a_mark_before_the_first_column_is_no_part_of_its_name(tmp_path: Path) -> None:
+def test_a_byte_order_mark_before_the_first_column_is_ignored(tmp_path: Path) -> None:
     folder = write_metadata(tmp_path, "ms3", "\ufeffvideo_name,split\r\na_0,test\r\n")
     assert read_metadata(folder, "ms3") == [ClipEntry("a_0", "test", None, "v1m")]
 
 
-def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_csv_raises(tmp_path: Path) -> None:
     (tmp_path / "ms3_meta_data.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff\xfe")
-    with pytest.raises(DatasetError, match=r"ms3_meta_data.csv: cannot be read as a table"):
+    with pytest.raises(DatasetError, match=r"ms3_meta_data.csv: cannot be read as a CSV file"):
         read_metadata(tmp_path, "ms3")

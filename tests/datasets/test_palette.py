@@ -1,4 +1,4 @@
-"""The colours of classes."""
+"""Conversion between class numbers and colours."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_the_palette_is_avsbenchs(number: int, colour: tuple[int, int, int]) -> 
 
 
 @pytest.mark.parametrize("count", [3, 71, 255])
-def test_each_class_is_known_by_its_colour(count: int) -> None:
+def test_each_colour_is_converted_to_its_class(count: int) -> None:
     colours = class_palette(count)[None]
     assert (colours_to_labels(colours, count) == np.arange(count)).all()
 

@@ -45,7 +45,7 @@ def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.bin"])
 def test_text_is_not_a_video_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("The dog barks at the third second.\n" * 50)
-    refuse(tmp_path / name, NotAVideoError, "pass a video file")
+    refuse(tmp_path / name, NotAVideoError, "pass a video")
 
 
 def test_a_list_of_other_files_is_not_a_video(tmp_path: Path) -> None:

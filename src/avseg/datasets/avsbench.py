@@ -1,6 +1,6 @@
-"""Clips of AVSBench and of everything in its layout, with their true masks.
+"""Reader for AVSBench and other data sets in its layout: clips with ground-truth masks.
 
-T frames of H x W pixels, S samples of sound.
+T is the number of frames of a clip, H x W their height and width, n the number of requested frames.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.files import missing, read_audio, read_image, read_mask
+from avseg.datasets.files import missing_file_error, read_audio, read_image, read_mask
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, find_folder
 from avseg.datasets.metadata import choose_split, read_class_names, read_metadata
 from avseg.datasets.palette import UNKNOWN, colours_to_labels
@@ -22,18 +22,20 @@ from avseg.types import Clip
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedClip:
-    """A clip and the pixels of its sounding objects.
+    """Clip with its ground-truth masks.
 
     Attributes:
         clip_id: Name of the clip in its data set.
-        category: What sounds, as the data set's table says it; None in MS3, which does not.
-        clip: Frames and sound. Frame i was taken at i + 15/16 s (AVSS does not say when, and is
-            taken to do as S4 and MS3 do); its sound is second i. Clips of 5 s have 5 frames also
-            in AVSS: there is nothing that fills them up to 10, and could be scored.
-        masks: Pixels of sounding objects, (T, H, W) bool, False in frames without annotation.
-        annotated: Frames whose mask is known, (T,) bool; in the training split of S4 and of v1s
-            the first.
-        labels: Class number of each pixel, (T, H, W) uint8, 0 the background; None in S4 and MS3.
+        category: Sounding categories as in the metadata; None in MS3, whose metadata has none.
+        clip: Frames and audio. Frame i was taken at i + 15/16 s, and its audio is second i. AVSS
+            does not document the times of its frames; the same rule is assumed. Clips of 5 s have 5
+            frames in AVSS too: they are not padded to 10, since padding would be scored.
+        masks: Ground-truth masks of the sounding objects, (T, H, W) bool, empty in frames without
+            annotation.
+        annotated: Whether each frame has a ground-truth mask, (T,) bool. In the training splits of
+            S4 and v1s only the first has.
+        labels: Class number of each pixel, (T, H, W) uint8, 0 for the background; None in S4 and
+            MS3.
     """
 
     clip_id: str
@@ -45,32 +47,33 @@ class AnnotatedClip:
 
 
 class AVSBench:
-    """One split of a subset as a sequence of clips; each is read from disk when it is asked for.
+    """One split of a subset as a sequence of clips, each read from disk on access.
 
-    Anything that takes a map-style data set can use it, PyTorch's DataLoader for one. The pickled
-    spectrograms of AVSBench (`audio_log_mel`) are not read: each model makes its own of the sound.
+    It is a map-style data set, for instance for PyTorch's DataLoader. The pickled spectrograms of
+    AVSBench (`audio_log_mel`) are not read; each model computes its own from the audio.
 
     Attributes:
-        folder: The subset's folder.
-        subset: Which subset.
-        split: Which split.
-        sample_rate: Of the sound, in Hz.
-        entries: The clips by name, in the order of the table.
-        class_names: Classes by number in AVSS and AVS-V3, 0 the background; None otherwise.
+        folder: Folder of the subset.
+        subset: Name of the subset.
+        split: Name of the split.
+        sample_rate: Sample rate of the audio, in Hz.
+        entries: Metadata of the clips, in the order of the metadata file.
+        class_names: Class names by class number in AVSS and AVS-V3, 0 for the background; None
+            otherwise.
 
     Args:
-        root: The subset's folder, or the one that holds it.
-        subset: "s4" (single source), "ms3" (multi source), "avss" (semantic), one of its parts
-            "v1s", "v1m" and "v2", or "v3" (AVS-V3). "s4_misaligned", "s4_noise", "s4_silent" and
-            the same of "ms3" are AVSBench-Robust: the frames and the masks of the true sound, with
-            a sound that nothing in the picture makes.
-        split: "train", "val", "test", or another that the table has; in AVS-V3 "seen_train",
-            "seen_val", "unseen", "1_shot_train", "1_shot_test", and the same of 3 and 5.
-        sample_rate: To which the sound is resampled, in Hz.
+        root: Folder of the subset, or the folder that contains it.
+        subset: "s4" (single source), "ms3" (multiple sources), "avss" (semantic), one of its
+            components "v1s", "v1m" and "v2", or "v3" (AVS-V3). "s4_misaligned", "s4_noise",
+            "s4_silent" and the same for "ms3" are AVSBench-Robust: the original frames and masks
+            with audio that no visible object makes.
+        split: "train", "val", "test", or another split of the metadata; in AVS-V3 "seen_train",
+            "seen_val", "unseen", "1_shot_train", "1_shot_test", and the same for 3 and 5 shots.
+        sample_rate: Sample rate to which the audio is resampled, in Hz.
 
     Raises:
-        DatasetError: If the folder, its table, the split or a file of its first clip is missing.
-        ValueError: If there is no such subset.
+        DatasetError: If the folder, its metadata, the split or a file of its first clip is missing.
+        ValueError: If the name of the subset is unknown.
     """
 
     def __init__(
@@ -86,8 +89,8 @@ class AVSBench:
         self.sample_rate = sample_rate
         self._layout = LAYOUTS[subset]
         self._audio_folder = self._layout.audio_folder(self.folder)
-        clips = read_metadata(self.folder, subset)
-        self.entries = choose_split(clips, split, self.folder / self._layout.metadata)
+        entries = read_metadata(self.folder, subset)
+        self.entries = choose_split(entries, split, self.folder / self._layout.metadata)
         coloured = self._layout.coloured_mask is not None
         self.class_names = read_class_names(self.folder) if coloured else None
         self._check_files()
@@ -99,33 +102,33 @@ class AVSBench:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> AnnotatedClip:
-        """Read a clip.
+        """Read a clip with all of its frames.
 
         Args:
-            index: Its number, from 0; negative ones count from the end.
+            index: Index of the clip, from 0; negative indices count from the end.
 
         Returns:
-            The clip with its masks.
+            The clip with its ground-truth masks.
 
         Raises:
-            IndexError: If there is no such number.
-            DatasetError: If a file is missing, damaged, or of another size than the others.
+            IndexError: If the index is out of range.
+            DatasetError: If a file is missing, damaged, or has another size than the others.
         """
         return self.read(index, range(self.entries[index].seconds))
 
     def read(self, index: int, seconds: Sequence[int]) -> AnnotatedClip:
-        """Read a clip with some of its frames, and its whole sound.
+        """Read a clip with some of its frames and all of its audio.
 
         Args:
-            index: Its number.
-            seconds: Numbers of T frames, from 0 in their order.
+            index: Index of the clip.
+            seconds: Indices of T frames, from 0, in ascending order.
 
         Returns:
-            The clip with the masks of these frames.
+            The clip with the ground-truth masks of these frames.
 
         Raises:
-            IndexError: If there is no such clip.
-            DatasetError: If a file is missing, damaged, or of another size than the others.
+            IndexError: If the index is out of range.
+            DatasetError: If a file is missing, damaged, or has another size than the others.
         """
         entry = self.entries[index]
         frames = self._read_frames(entry, seconds)
@@ -142,53 +145,54 @@ class AVSBench:
     def read_frames(
         self, index: int, seconds: Sequence[int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Read some frames of a clip, and neither the others nor the sound.
+        """Read some frames of a clip with their masks, without the audio.
 
         Args:
-            index: Number of the clip.
-            seconds: Numbers of n frames, from 0.
+            index: Index of the clip.
+            seconds: Indices of n frames, from 0.
 
         Returns:
-            Frames (n, H, W, 3) RGB, and masks (n, H, W), which are empty where none is known.
+            Frames, (n, H, W, 3) uint8 RGB, and ground-truth masks, (n, H, W) bool, which are empty
+            for frames without annotation.
 
         Raises:
-            IndexError: If there is no such clip.
-            DatasetError: If a file is missing, damaged, or of another size than the others.
+            IndexError: If the index is out of range.
+            DatasetError: If a file is missing, damaged, or has another size than the others.
         """
         entry = self.entries[index]
         frames = self._read_frames(entry, seconds)
         return frames, self._read_values(entry, seconds, frames.shape[1:3]) != 0
 
     def audio_path(self, index: int) -> Path:
-        """Say where the sound of a clip is.
+        """Return the path of a clip's audio file.
 
         Args:
-            index: Number of the clip.
+            index: Index of the clip.
 
         Returns:
-            The file.
+            The path.
         """
         return self._audio_path(self.entries[index])
 
     def frame_path(self, index: int, second: int) -> Path:
-        """Say where a frame of a clip is.
+        """Return the path of a clip's frame image.
 
         Args:
-            index: Number of the clip.
-            second: Number of the frame, from 0.
+            index: Index of the clip.
+            second: Index of the frame, from 0.
 
         Returns:
-            The file.
+            The path.
         """
         return self._frame_path(self.entries[index], second)
 
-    def _clip(self, entry: ClipEntry, numbers: Sequence[int], frames: NDArray[np.uint8]) -> Clip:
-        seconds = np.asarray(numbers, np.float64)
+    def _clip(self, entry: ClipEntry, seconds: Sequence[int], frames: NDArray[np.uint8]) -> Clip:
+        starts_s = np.asarray(seconds, np.float64)
         return Clip(
             origin=str(self._frame_path(entry, 0).parent),
             frames=frames,
-            frame_times=seconds + FRAME_POSITION,
-            audio_times=seconds + 0.5,
+            frame_times=starts_s + FRAME_POSITION,
+            audio_times=starts_s + 0.5,
             audio=read_audio(self._audio_path(entry), self.sample_rate, entry.seconds),
             audio_start_s=0.0,
             sample_rate=self.sample_rate,
@@ -204,7 +208,7 @@ class AVSBench:
     def _read_values(
         self, entry: ClipEntry, seconds: Sequence[int], size: tuple[int, ...]
     ) -> NDArray[np.uint8]:
-        """Read class numbers in AVSS, else 1 where something sounds; (n, H, W)."""
+        """Read class numbers in AVSS, else 1 for sounding objects, (n, H, W)."""
         values = np.zeros((len(seconds), *size), np.uint8)
         for place, second in enumerate(seconds):
             if second < entry.annotated_seconds:
@@ -216,19 +220,19 @@ class AVSBench:
         return values
 
     def _read_labels(self, entry: ClipEntry, second: int) -> NDArray[np.uint8]:
-        """Read class numbers from colours, or from where they are stored as such; (H, W)."""
+        """Read class numbers from the map of colours, or else from the map of numbers, (H, W)."""
         count = len(self.class_names or ())
         colours = self._colours_path(entry, second)
         if colours is not None:
             labels = colours_to_labels(read_image(colours, "RGB"), count)
-            labels[labels == UNKNOWN] = 0  # as in AVSBench's own reader
+            labels[labels == UNKNOWN] = 0  # as AVSBench's own reader does
             return labels
         path = self._mask_path(entry, second)
         labels = read_mask(path)
         if labels.max() >= count:
             raise DatasetError(
-                f"{path}: has class {labels.max()}, but label2idx.json ends at {count - 1}; "
-                "do both come from one data set?"
+                f"{path}: has class {labels.max()}, but the last class of label2idx.json is "
+                f"{count - 1}; use the label2idx.json of the same data set."
             )
         return labels
 
@@ -243,9 +247,9 @@ class AVSBench:
         return colours or self._layout.path(self._layout.mask, self.folder, entry, second)
 
     def _colours_path(self, entry: ClipEntry, second: int) -> Path | None:
-        """Say where the classes are in colours, from which AVSBench's own reader takes them.
+        """Return the path of a map of class colours, which AVSBench's own reader uses.
 
-        None in S4 and MS3, and where a copy has only their numbers.
+        None in S4 and MS3, and if a copy of the data set has only the maps of class numbers.
         """
         layout = self._layout
         if layout.coloured_mask is None:
@@ -255,6 +259,7 @@ class AVSBench:
         return colours if colours.exists() or not numbers.exists() else None
 
     def _check_files(self) -> None:
+        """Raise an error early if the first clip lacks a file: the layout is probably wrong."""
         entry = self.entries[0]
         wanted = (
             self._frame_path(entry, entry.seconds - 1),
@@ -263,7 +268,7 @@ class AVSBench:
         )
         for path in wanted:
             if not path.is_file():
-                raise missing(path)
+                raise missing_file_error(path)
 
 
 def _check_size(path: Path, image: NDArray[np.generic], size: tuple[int, ...]) -> None:

@@ -1,6 +1,6 @@
-"""Single files of a data set: pictures and sounds, and what is said of one that cannot be read.
+"""Single image and audio files of a data set, with errors that name the file.
 
-H x W pixels, S samples of sound.
+H x W is the size of an image in pixels.
 """
 
 import wave
@@ -16,18 +16,18 @@ from avseg.media.container import open_media, promised_end_s
 
 
 def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
-    """Read a picture.
+    """Read an image file.
 
     Args:
-        path: The file.
-        mode: One of Pillow's modes to convert to; None leaves the values as they are stored (of a
-            palette image the indices, of a one-bit image 0 and 255).
+        path: Path of the file.
+        mode: Pillow mode to convert to, such as "RGB". None keeps the stored values: the indices of
+            a palette image, and 0 and 255 of a one-bit image.
 
     Returns:
-        Pixels, (H, W) or (H, W, channels).
+        Pixel values, (H, W) or (H, W, channels) uint8.
 
     Raises:
-        DatasetError: If there is no such file, or not all of it.
+        DatasetError: If the file is missing or damaged.
     """
     try:
         with Image.open(path) as image:
@@ -35,51 +35,51 @@ def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
                 return np.asarray(image.convert("L"))
             return np.asarray(image if mode in {None, image.mode} else image.convert(mode))
     except FileNotFoundError as error:
-        raise missing(path) from error
-    # What Pillow raises of damaged files: of a broken part of a PNG a SyntaxError.
+        raise missing_file_error(path) from error
+    # The errors that Pillow raises for damaged files; SyntaxError for a broken chunk of a PNG.
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(
-            f"{path}: cannot be read as an image ({error}); copy it again."
+            f"{path}: cannot be read as an image ({error}); copy the file again."
         ) from error
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask or a map of class numbers, as it is stored.
+    """Read a mask or a map of class numbers with its stored values.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        Values, (H, W): as `read_image`, of several channels the highest; alpha does not count.
+        Values as in `read_image`, (H, W) uint8; the maximum over colour channels, without alpha.
 
     Raises:
-        DatasetError: If there is no such file, or not all of it.
+        DatasetError: If the file is missing or damaged.
     """
     values = read_image(path)
     if values.ndim == 2:
         return values
-    colours = values.shape[-1] - (values.shape[-1] in {2, 4})
+    colours = values.shape[-1] - (values.shape[-1] in {2, 4})  # 2 and 4 channels: the last is alpha
     highest: NDArray[np.uint8] = values[..., :colours].max(axis=-1)
     return highest
 
 
 def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32]:
-    """Read the beginning of a sound.
+    """Read the first seconds of an audio file.
 
     Args:
-        path: The file; anything that PyAV reads.
-        sample_rate: To which it is resampled, in Hz.
-        seconds: How much of it.
+        path: Path of the file, in any format that PyAV reads.
+        sample_rate: Sample rate to which the audio is resampled, in Hz.
+        seconds: Length to read, in seconds.
 
     Returns:
-        Mono samples in [-1, 1], (seconds * sample_rate,); sound that ends earlier is followed by
-        silence.
+        Mono samples in [-1, 1], (seconds * sample_rate,) float32; shorter audio is padded with
+        zeros.
 
     Raises:
-        DatasetError: If there is no such file, it is damaged, or it holds no sound.
+        DatasetError: If the file is missing, damaged, or has no audio.
     """
     if not path.is_file():
-        raise missing(path)
+        raise missing_file_error(path)
     count = seconds * sample_rate
     audio = _read_plain_wav(path, sample_rate, count)
     if audio is None:
@@ -88,35 +88,35 @@ def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
 
 
 def audio_duration_s(path: Path) -> float:
-    """Say how long a sound is by what its file promises, without decoding it.
+    """Return the length of an audio file as its header announces it, without decoding.
 
     Args:
-        path: The file; anything that PyAV reads.
+        path: Path of the file, in any format that PyAV reads.
 
     Returns:
-        Length in seconds; 0 if the file does not say.
+        Length in seconds; 0 if the header does not announce it.
 
     Raises:
-        DatasetError: If it is no sound.
+        DatasetError: If the file is not an audio file.
     """
     try:
         with wave.open(str(path), "rb") as file:
             return file.getnframes() / file.getframerate()
     except (wave.Error, EOFError):
-        pass  # another kind of file
+        pass  # not a WAV file
     try:
         with open_media(path) as container:
             streams = container.streams.audio
             return (promised_end_s(streams[0]) or 0.0) if streams else 0.0
     except ClipError as error:
-        raise DatasetError(f"{path}: the sound cannot be read: {error.problem}") from error
+        raise DatasetError(f"{path}: the audio cannot be read: {error.problem}") from error
 
 
-def missing(path: Path) -> DatasetError:
-    """Say that a file is not there, and up to where its folders are.
+def missing_file_error(path: Path) -> DatasetError:
+    """Build the error for a missing file, which names the last existing folder of its path.
 
     Args:
-        path: The file.
+        path: Path of the missing file.
 
     Returns:
         The error to raise.
@@ -125,16 +125,16 @@ def missing(path: Path) -> DatasetError:
     while not parent.exists():
         parent = parent.parent
     return DatasetError(
-        f"{path}: there is no such file (what is there ends at {parent}); the data set is not "
-        "complete, or not in AVSBench's layout: unpack or copy it again, and see what "
-        "`avseg data check` says."
+        f"{path}: there is no such file (the last existing folder is {parent}). The data set is "
+        "incomplete or not in AVSBench's layout; unpack or copy it again. `avseg data check` lists "
+        "all problems."
     )
 
 
 def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.float32] | None:
-    """Read a 16-bit WAV file that has the wanted rate; for any other return None.
+    """Read a 16-bit WAV file of the given sample rate; return None for any other file.
 
-    This is what AVSBench's files are, and ten times as fast as the general way.
+    AVSBench's audio files have this form, and this is ten times as fast as decoding with PyAV.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -146,24 +146,24 @@ def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.floa
         return None
     if len(samples) != min(count, promised) * channels:
         raise DatasetError(
-            f"{path}: the sound ends early, at {len(samples) / channels / sample_rate:.2f} s of "
-            f"{promised / sample_rate:.2f} s; copy it again."
+            f"{path}: the audio ends early, at {len(samples) / channels / sample_rate:.2f} s of "
+            f"{promised / sample_rate:.2f} s; copy the file again."
         )
     mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
     return np.pad(mono, (0, count - len(mono)))
 
 
 def _decode_audio(path: Path, sample_rate: int, count: int) -> NDArray[np.float32]:
-    """Read any sound, and resample it."""
+    """Decode and resample an audio file of any format."""
     try:
         with open_media(path) as container:
             if not container.streams.audio:
-                raise DatasetError(f"{path}: holds no sound; copy it again.")
-            sound = AudioTrack(container, container.streams.audio[0], sample_rate, str(path))
-            audio = sound.read(0, count)
-            damage = sound.damage()
+                raise DatasetError(f"{path}: has no audio stream; copy the file again.")
+            audio_track = AudioTrack(container, container.streams.audio[0], sample_rate, str(path))
+            audio = audio_track.read(0, count)
+            damage = audio_track.damage()
     except ClipError as error:
         damage, audio = error, np.zeros(0, np.float32)
     if damage is not None:
-        raise DatasetError(f"{path}: the sound cannot be read: {damage.problem}") from damage
+        raise DatasetError(f"{path}: the audio cannot be read: {damage.problem}") from damage
     return audio

@@ -1,6 +1,6 @@
-"""Classes as colours: the palette of AVSS's `labels_rgb`.
+"""Colour palette of AVSS's `labels_rgb`: conversion between class numbers and colours.
 
-H x W pixels.
+H x W is the size of a label map in pixels.
 """
 
 from functools import cache
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from avseg.export.png import davis_palette
 
-#: Class number of a colour that is no class.
+#: Label of a colour that belongs to no class.
 UNKNOWN = 255
 
 
 def class_palette(count: int) -> NDArray[np.uint8]:
-    """Return the colours of AVSS's `labels_rgb`, those of PASCAL VOC.
+    """Return the colours of AVSS's `labels_rgb`, which are those of PASCAL VOC.
 
     Args:
-        count: How many classes, the background among them, at most 256.
+        count: Number of classes, including the background, at most 256.
 
     Returns:
         Colour of each class, (count, 3) uint8 RGB.
@@ -27,20 +27,21 @@ def class_palette(count: int) -> NDArray[np.uint8]:
 
 
 def colours_to_labels(colours: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """Turn colours into class numbers.
+    """Convert a map of colours to class numbers.
 
     Args:
-        colours: Of each pixel, (H, W, 3) RGB.
-        count: How many classes, the background among them, at most 255.
+        colours: Colour of each pixel, (H, W, 3) uint8 RGB.
+        count: Number of classes, including the background, at most 255.
 
     Returns:
-        Class numbers, (H, W); `UNKNOWN` where the colour is none of the classes'.
+        Class numbers, (H, W) uint8; `UNKNOWN` for a colour that belongs to no class.
     """
-    # The colours of 256 classes differ in the three highest bits of red, green and blue.
+    # The palette uses at most the three highest bits of each channel. These 9 bits are the index
+    # into a table of class numbers, which is much faster than comparing with every colour.
     high = (colours >> 5).astype(np.uint16)
     places = high[..., 0] << 6 | high[..., 1] << 3 | high[..., 2]
     labels: NDArray[np.uint8] = _classes_by_high_bits(count)[places]
-    # All others are 0 in every class.
+    # The five lower bits of a channel are 0 in every colour of the palette.
     labels[(colours & 0b11111).any(axis=-1)] = UNKNOWN
     return labels
 

@@ -1,4 +1,4 @@
-"""One function for many clips, in as many processes as there are cores."""
+"""Parallel map over many clips, in several processes."""
 
 import multiprocessing
 import os
@@ -10,46 +10,50 @@ from typing import TypeVar
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_JOBS_PER_TASK = 4
+#: Arguments sent to a process at once.
+_CHUNK_SIZE = 4
 
 
 def map_in_processes(
-    function: Callable[[Argument], Result], jobs: Sequence[Argument], workers: int | None = None
+    function: Callable[[Argument], Result],
+    arguments: Sequence[Argument],
+    workers: int | None = None,
 ) -> Iterator[Result]:
-    """Call a function for each of many jobs.
+    """Apply a function to many arguments in parallel.
 
     Args:
-        function: What to call; it and the jobs must survive pickling.
-        jobs: Its arguments.
-        workers: Processes; by default one for each core. With one, everything happens here.
+        function: Function of one argument. It and its arguments must be picklable.
+        arguments: Arguments of the calls.
+        workers: Number of processes; None for one per core. With 1, no process is started.
 
     Returns:
-        What it returned, in the order of the jobs.
+        Results in the order of the arguments.
 
     Raises:
-        ValueError: If there are no workers.
+        ValueError: If `workers` is less than 1.
     """
     workers = os.cpu_count() or 1 if workers is None else workers
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}.")
-    workers = min(workers, len(jobs))
-    return map(function, jobs) if workers <= 1 else _map_in_pool(function, jobs, workers)
+    workers = min(workers, len(arguments))
+    return map(function, arguments) if workers <= 1 else _map_in_pool(function, arguments, workers)
 
 
 def _map_in_pool(
-    function: Callable[[Argument], Result], jobs: Sequence[Argument], workers: int
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], workers: int
 ) -> Iterator[Result]:
     with ProcessPoolExecutor(
         max_workers=workers,
-        # A fork of a program that has threads may hang.
+        # Not "fork": a forked copy of a process with threads (torch, FFmpeg) may deadlock.
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_leave_interrupts_to_the_parent,
+        initializer=_ignore_interrupts,
     ) as pool:
         try:
-            yield from pool.map(function, jobs, chunksize=_JOBS_PER_TASK)
+            yield from pool.map(function, arguments, chunksize=_CHUNK_SIZE)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _ignore_interrupts() -> None:
+    # Ctrl-C reaches every process of the group; only the parent should handle and report it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -82,7 +82,8 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
                 "repair tool.",
             ) from error
         raise NotAVideoError(
-            origin, f"cannot be opened as a media file ({error.strerror}); pass a video file."
+            origin,
+            f"cannot be opened as a media file ({error.strerror}); pass a video or audio file.",
         ) from error
     with container:
         if TEXT_FORMATS.intersection(container.format.name.split(",")):

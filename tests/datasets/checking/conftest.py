@@ -1,4 +1,4 @@
-"""A whole data set in every layout, laid out by hand, and copies of it to be broken."""
+"""An intact data set in every layout, and copies of it that tests may damage."""
 
 import json
 import shutil

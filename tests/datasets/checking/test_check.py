@@ -1,4 +1,4 @@
-"""A data set broken on purpose, one way at a time: each is found, and nothing else is."""
+"""Each kind of damage to a data set is found, and gives no other finding."""
 
 import json
 import shutil
@@ -219,7 +219,7 @@ WARNINGS: dict[str, tuple[Break, str, str, int]] = {
 }  # fmt: skip
 
 
-def test_a_whole_data_set_has_nothing_wrong_in_any_layout(whole: Path) -> None:
+def test_an_intact_data_set_has_no_findings_in_any_layout(whole: Path) -> None:
     report = check_data(whole, workers=1)
     assert found(report) == set()
     assert report.clips == {
@@ -258,7 +258,7 @@ def test_a_warning_is_found_and_nothing_else(
     assert (report.errors, report.warnings) == (0, count)
 
 
-def test_a_colour_close_to_a_classs_gets_a_hint(
+def test_a_colour_close_to_that_of_a_class_gets_a_hint(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:
     draw(f"{V2}/labels_rgb/4.png", one_more_red)(data)
@@ -268,7 +268,7 @@ def test_a_colour_close_to_a_classs_gets_a_hint(
     )
 
 
-def test_a_silent_sound_that_is_not_is_an_error_in_both_sets(
+def test_silent_audio_that_is_not_silent_is_an_error_in_both_sets(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:
     sound(f"{NEGATIVES}/silent.wav", 5)(data)
@@ -287,7 +287,7 @@ def test_a_clip_in_two_splits_is_an_error_in_each_layout(
 @pytest.mark.parametrize(
     ("split", "kind"), [("test", "same-content"), ("train", "same-content-in-two-splits")]
 )
-def test_a_clip_under_two_names_is_worse_in_two_splits(
+def test_duplicate_clips_are_an_error_only_in_two_splits(
     split: str, kind: str, data: Path, check: Callable[[], CheckReport]
 ) -> None:
     add(MS3_TABLE, f"o_0,{split}")(data)
@@ -307,7 +307,7 @@ def test_a_clip_under_two_names_is_worse_in_two_splits(
     assert "n_0 and o_0" in report.findings["ms3"][0].detail
 
 
-def test_frames_of_another_size_than_avsbenchs_are_told(
+def test_frames_of_another_size_than_avsbenchs_are_reported(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:
     for kind in ("visual_frames", "gt_masks"):
@@ -338,7 +338,7 @@ def test_a_clip_without_any_frame_is_one_finding_with_its_folder(
     )
 
 
-def test_a_folder_of_files_in_no_row_is_named_once(
+def test_a_folder_of_files_in_no_row_is_one_finding(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:
     shutil.copytree(data / V2, data / AVSS / "v2/x_0_10000")
@@ -350,7 +350,7 @@ def test_a_folder_of_files_in_no_row_is_named_once(
     assert sum(finding.count for finding in findings) == 31
 
 
-def test_what_other_projects_put_beside_the_files_is_left_alone(
+def test_files_that_other_projects_add_are_ignored(
     data: Path, check: Callable[[], CheckReport]
 ) -> None:
     for name in (
@@ -367,7 +367,7 @@ def test_data_sets_are_found_two_folders_deep(inner: str, whole: Path, tmp_path:
     shutil.copytree(whole / "Multi-sources", tmp_path / inner / "Multi-sources", dirs_exist_ok=True)
     if inner == "one/two":
         with pytest.raises(
-            DatasetError, match="holds no data set, nor do the folders in it, 2 deep"
+            DatasetError, match="contains no data set, and neither do its folders, 2 levels deep"
         ):
             check_data(tmp_path, workers=1)
         return
@@ -379,14 +379,14 @@ def test_two_processes_find_what_one_does(data: Path) -> None:
     assert check_data(data, workers=2) == check_data(data, workers=1)
 
 
-def test_progress_is_told_clip_by_clip(whole: Path) -> None:
+def test_progress_is_reported_after_each_clip(whole: Path) -> None:
     told: list[tuple[int, int]] = []
     check_data(whole / "Multi-sources", workers=1, on_clip=lambda *count: told.append(count))
     assert told[-1] == (len(told), len(told))
     assert len(told) == 2 + 3  # clips, and the negative sounds of one
 
 
-def test_everything_is_written_as_json(
+def test_all_findings_are_written_as_json(
     data: Path, check: Callable[[], CheckReport], tmp_path: Path
 ) -> None:
     for name in ("n_0/n_0_1.png", "n_0/n_0_2.png"):

@@ -1,4 +1,4 @@
-"""A mask made of dots is told from a drawn one."""
+"""Detection of dithered masks."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_a_flat_grey_that_pillow_made_one_bit_looks_dithered(
     assert looks_dithered(np.asarray(grey.convert("1")))
 
 
-def test_a_drawn_mask_does_not(disc: NDArray[np.bool_]) -> None:
+def test_a_drawn_mask_does_not_look_dithered(disc: NDArray[np.bool_]) -> None:
     assert not looks_dithered(disc)
     assert not looks_dithered(np.zeros_like(disc))
 

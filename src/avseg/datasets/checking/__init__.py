@@ -1,4 +1,4 @@
-"""What is missing, broken or mislabelled in a data set."""
+"""Checks of data sets in AVSBench's layout for missing, broken and mislabelled files."""
 
 from avseg.datasets.checking.check import check_data
 from avseg.datasets.checking.report import CheckReport

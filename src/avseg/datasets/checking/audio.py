@@ -1,4 +1,4 @@
-"""Checks of the sound of one clip."""
+"""Checks of the audio of one clip."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,21 +7,22 @@ from avseg.datasets.checking.findings import Finding
 from avseg.datasets.files import audio_duration_s, read_audio
 from avseg.errors import DatasetError
 
-#: What may be missing at the end without anyone noticing, and what there may be too much.
+#: Seconds that audio may be shorter or longer than its clip without a finding.
 _SHORT_S, _LONG_S = 0.05, 1.0
 
+#: Sample rate in Hz for reading; AVSBench's files have it, so that nothing is resampled.
 _SAMPLE_RATE = 16000
 
 
 def check_audio(path: Path, seconds: int) -> Iterator[Finding]:
-    """Check that a sound is there, whole, and as long as its clip.
+    """Check that an audio file exists, is complete, and is as long as its clip.
 
     Args:
-        path: The file.
-        seconds: Length of the clip.
+        path: Path of the audio file.
+        seconds: Length of the clip, in seconds.
 
     Yields:
-        What is wrong.
+        Problems found.
     """
     if not path.is_file():
         yield Finding("sound-missing", path)
@@ -41,31 +42,31 @@ def check_audio(path: Path, seconds: int) -> Iterator[Finding]:
         yield Finding("sound-long", path, detail)
 
 
-def check_negative_audio(path: Path, true: Path, seconds: int) -> Iterator[Finding]:
-    """Check a sound that nothing in the picture should make.
+def check_negative_audio(path: Path, own: Path, seconds: int) -> Iterator[Finding]:
+    """Check negative audio, which no visible object makes.
 
     Args:
-        path: The file.
-        true: The clip's own sound.
-        seconds: Length of the clip.
+        path: Path of the negative audio file.
+        own: Path of the clip's own audio file.
+        seconds: Length of the clip, in seconds.
 
     Yields:
-        What is wrong.
+        Problems found.
     """
     yield from check_audio(path, seconds)
-    if path.is_file() and true.is_file() and path.read_bytes() == true.read_bytes():
+    if path.is_file() and own.is_file() and path.read_bytes() == own.read_bytes():
         yield Finding("negative-is-true", path)
 
 
 def check_silence(path: Path, seconds: int) -> Iterator[Finding]:
-    """Check that a sound is there and has no sound in it.
+    """Check that an audio file exists and is silent.
 
     Args:
-        path: The file.
-        seconds: Length of the clips.
+        path: Path of the audio file.
+        seconds: Length of the clips, in seconds.
 
     Yields:
-        What is wrong.
+        Problems found.
     """
     findings = list(check_audio(path, seconds))
     yield from findings

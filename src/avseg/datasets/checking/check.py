@@ -1,4 +1,4 @@
-"""Walk a data set: which layouts are there, and what is wrong with each."""
+"""Check of all subsets in a folder: finds their layouts and collects the findings of each."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -19,17 +19,19 @@ from avseg.datasets.metadata import find_metadata
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
 
-#: How deep below the given folder data sets are looked for.
+#: Number of folder levels below the given one that are searched for subsets.
 _DEPTH = 2
 
-#: Folders of frames, by which a release is known even without its table.
+#: Folders of frames, by which a release is recognised even without its metadata.
 _FRAMES: dict[Release, tuple[str, ...]] = {
     "s4": ("s4_data/visual_frames",),
     "ms3": ("ms3_data/visual_frames",),
     "avss": LAYOUTS["avss"].components,
 }
-_NOT_ENTERED = {Path(name).parts[0] for names in _FRAMES.values() for name in names}
+#: Folders of files of a subset; no other subset is inside them.
+_NOT_SEARCHED = {Path(name).parts[0] for names in _FRAMES.values() for name in names}
 
+#: Negative audio of AVSBench-Robust for each release.
 _NEGATIVES: dict[Release, tuple[Subset, ...]] = {
     "s4": ("s4_misaligned", "s4_noise", "s4_silent"),
     "ms3": ("ms3_misaligned", "ms3_noise", "ms3_silent"),
@@ -38,15 +40,15 @@ _NEGATIVES: dict[Release, tuple[Subset, ...]] = {
 
 
 @dataclass(frozen=True)
-class _Job:
-    """The files of one clip.
+class _ClipFiles:
+    """Where the files of one clip are.
 
     Attributes:
-        subset: Which subset it is of.
-        folder: The subset's folder.
-        audio_folder: What the pattern of its sound is relative to.
-        entry: The clip.
-        class_count: Classes in label2idx.json; None if that cannot be read.
+        subset: Subset of the clip.
+        folder: Folder of the subset.
+        audio_folder: Folder that the audio pattern is relative to.
+        entry: Metadata of the clip.
+        class_count: Number of classes in label2idx.json; None if it cannot be read.
     """
 
     subset: Subset
@@ -57,16 +59,16 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """A clip that was looked at.
+class _CheckedClip:
+    """Result of the check of one clip.
 
     Attributes:
-        job: The clip.
-        findings: What is wrong.
-        content: Digest of its first frame and sound; None if one is missing.
+        files: Files of the clip.
+        findings: Problems found.
+        content: Hash of its first frame and audio, for finding duplicates; None if one is missing.
     """
 
-    job: _Job
+    files: _ClipFiles
     findings: list[Finding]
     content: str | None
 
@@ -76,51 +78,52 @@ def check_data(
     workers: int | None = None,
     on_clip: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Look for everything that is missing, broken or mislabelled in a data set.
+    """Find missing, broken and mislabelled files of a data set in AVSBench's layout.
 
-    Every file is read as the reader would read it.
+    Every file is read, in the same way as by `AVSBench`.
 
     Args:
-        root: The folder of a subset, or one that holds some, up to two folders deep.
-        workers: Processes; by default one for each core.
-        on_clip: Called with how many clips were looked at, and of how many.
+        root: Folder of a subset, or one that contains subsets, up to two folders deep.
+        workers: Number of processes; None for one per core.
+        on_clip: Called after each clip with the number of checked clips and their total.
 
     Returns:
-        What was found.
+        Report with the findings of each subset.
 
     Raises:
-        DatasetError: If no data set is there.
-        ValueError: If there are no workers.
+        DatasetError: If the folder contains no data set.
+        ValueError: If `workers` is less than 1.
     """
     root = Path(root)
     report = CheckReport(root)
-    jobs: list[_Job] = []
+    clips: list[_ClipFiles] = []
     for release, folder in _find_releases(root):
         if not (folder / LAYOUTS[release].metadata).is_file():
             path = folder / LAYOUTS[release].metadata
             report.findings[release].append(Finding("table-missing", path))
             continue
-        jobs += _check_release(release, folder, report)
+        clips += _check_release(release, folder, report)
     if not report.clips and not report.findings:
-        tables = ", ".join(LAYOUTS[release].metadata for release in get_args(Release))
+        names = ", ".join(LAYOUTS[release].metadata for release in get_args(Release))
         raise DatasetError(
-            f"{root}: holds no data set, nor do the folders in it, {_DEPTH} deep; each has one of "
-            f"the tables {tables}."
+            f"{root}: contains no data set, and neither do its folders, {_DEPTH} levels deep; pass "
+            f"a folder with one of the metadata files {names}."
         )
-    contents: dict[tuple[Subset, Path, str], list[_Job]] = defaultdict(list)
-    for done, checked in enumerate(map_in_processes(_check_clip, jobs, workers), start=1):
-        report.findings[checked.job.subset] += checked.findings
+    contents: dict[tuple[Subset, Path, str], list[_ClipFiles]] = defaultdict(list)
+    for done, checked in enumerate(map_in_processes(_check_clip, clips, workers), start=1):
+        report.findings[checked.files.subset] += checked.findings
         if checked.content is not None:
-            job = checked.job
-            contents[job.subset, job.folder, checked.content].append(job)
+            files = checked.files
+            contents[files.subset, files.folder, checked.content].append(files)
         if on_clip is not None:
-            on_clip(done, len(jobs))
+            on_clip(done, len(clips))
     for (subset, *_), same in contents.items():
-        report.findings[subset] += _check_same(same)
+        report.findings[subset] += _check_duplicate_content(same)
     return report
 
 
 def _find_releases(root: Path) -> Iterator[tuple[Release, Path]]:
+    """Yield each release below a folder, level by level, with its folder."""
     releases: tuple[Release, ...] = get_args(Release)
     folders = [root]
     for _ in range(_DEPTH + 1):
@@ -137,18 +140,18 @@ def _find_releases(root: Path) -> Iterator[tuple[Release, Path]]:
 def _folders_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    # Tables of AVS-V3 come with a copy of AVSS's in a folder of their own.
+    # The folder v3 of AVSS has a copy of AVSS's metadata, but no clips.
     is_v3 = (folder / LAYOUTS["avss"].metadata).is_file()
-    left_out = _NOT_ENTERED | ({"v3"} if is_v3 else set())
+    skipped = _NOT_SEARCHED | ({"v3"} if is_v3 else set())
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_dir() and path.name not in left_out and not path.name.startswith(".")
+        if path.is_dir() and path.name not in skipped and not path.name.startswith(".")
     )
 
 
-def _check_release(release: Release, folder: Path, report: CheckReport) -> list[_Job]:
-    """Check the tables and the folders of a release; return what is to be done for its clips."""
+def _check_release(release: Release, folder: Path, report: CheckReport) -> list[_ClipFiles]:
+    """Check the metadata and the folders of a release; return the clips still to be checked."""
     layout = LAYOUTS[release]
     checked = check_metadata(folder, release)
     report.findings[release] += checked.findings
@@ -157,23 +160,23 @@ def _check_release(release: Release, folder: Path, report: CheckReport) -> list[
         report.findings[release] += check_strays(layout, folder, checked.entries)
     if release == "avss":
         _check_v3(folder, checked.entries, report)
-    # Clips of unknown splits are never read. Where folders have no split in their name, a clip of
-    # two splits has one set of files.
-    read = [entry for entry in checked.entries if entry.split in SPLITS]
-    clips = list({layout.path(layout.frame, folder, entry): entry for entry in read}.values())
-    jobs = [_Job(release, folder, folder, entry, checked.class_count) for entry in clips]
+    # Clips of unknown splits are never read. The paths of some layouts do not contain the split, so
+    # that a clip in two splits has the same files; these are checked once.
+    known = [entry for entry in checked.entries if entry.split in SPLITS]
+    entries = list({layout.path(layout.frame, folder, entry): entry for entry in known}.values())
+    clips = [_ClipFiles(release, folder, folder, entry, checked.class_count) for entry in entries]
     for subset in _NEGATIVES[release]:
-        negatives = _negative_jobs(subset, folder, clips)
+        negatives = _negative_clips(subset, folder, entries)
         if negatives:
-            jobs += negatives
-            _count(report, subset, [job.entry for job in negatives])
-    return jobs
+            clips += negatives
+            _count(report, subset, [files.entry for files in negatives])
+    return clips
 
 
 def _check_v3(folder: Path, known: list[ClipEntry], report: CheckReport) -> None:
     try:
         find_metadata(folder, "v3")
-    except DatasetError:  # AVSS alone
+    except DatasetError:  # AVSS without AVS-V3
         return
     checked = check_metadata(folder, "v3")
     report.findings["v3"] += checked.findings
@@ -181,32 +184,32 @@ def _check_v3(folder: Path, known: list[ClipEntry], report: CheckReport) -> None
     _count(report, "v3", checked.entries)
 
 
-def _negative_jobs(subset: Subset, folder: Path, clips: list[ClipEntry]) -> list[_Job]:
-    """List the clips that a set of negative sounds has: all of the splits that are there."""
+def _negative_clips(subset: Subset, folder: Path, entries: list[ClipEntry]) -> list[_ClipFiles]:
+    """List the clips that should have negative audio: those of the splits with a folder for it."""
     layout = LAYOUTS[subset]
     audio_folder = layout.audio_folder(folder)
     fixed, _, variable = layout.audio.partition("/{")
     if not variable:  # one file for all clips
-        clips = clips[:1] if (audio_folder / fixed).exists() else []
+        entries = entries[:1] if (audio_folder / fixed).exists() else []
     else:
-        clips = [clip for clip in clips if (audio_folder / fixed / clip.split).exists()]
-    return [_Job(subset, folder, audio_folder, clip, None) for clip in clips]
+        entries = [entry for entry in entries if (audio_folder / fixed / entry.split).exists()]
+    return [_ClipFiles(subset, folder, audio_folder, entry, None) for entry in entries]
 
 
-def _check_clip(job: _Job) -> _Checked:
-    """Check the files of one clip; runs in a worker process."""
-    layout, entry = LAYOUTS[job.subset], job.entry
-    sound = layout.path(layout.audio, job.audio_folder, entry)
-    if job.subset == layout.release:
-        findings = list(check_images(layout, job.folder, entry, job.class_count))
-        findings += check_audio(sound, entry.seconds)
-        first = layout.path(layout.frame, job.folder, entry)
-        return _Checked(job, findings, _digest(first, sound))
-    if job.subset.endswith("_silent"):
-        return _Checked(job, list(check_silence(sound, entry.seconds)), None)
+def _check_clip(files: _ClipFiles) -> _CheckedClip:
+    """Check the files of one clip; called in a worker process."""
+    layout, entry = LAYOUTS[files.subset], files.entry
+    audio = layout.path(layout.audio, files.audio_folder, entry)
+    if files.subset == layout.release:
+        findings = list(check_images(layout, files.folder, entry, files.class_count))
+        findings += check_audio(audio, entry.seconds)
+        first = layout.path(layout.frame, files.folder, entry)
+        return _CheckedClip(files, findings, _digest(first, audio))
+    if files.subset.endswith("_silent"):
+        return _CheckedClip(files, list(check_silence(audio, entry.seconds)), None)
     original = LAYOUTS[layout.release]
-    true = original.path(original.audio, job.folder, entry)
-    return _Checked(job, list(check_negative_audio(sound, true, entry.seconds)), None)
+    own = original.path(original.audio, files.folder, entry)
+    return _CheckedClip(files, list(check_negative_audio(audio, own, entry.seconds)), None)
 
 
 def _digest(*paths: Path) -> str | None:
@@ -215,12 +218,12 @@ def _digest(*paths: Path) -> str | None:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
-def _check_same(jobs: list[_Job]) -> Iterator[Finding]:
-    if len(jobs) < 2:
+def _check_duplicate_content(clips: list[_ClipFiles]) -> Iterator[Finding]:
+    if len(clips) < 2:
         return
-    splits = sorted({job.entry.split for job in jobs})
-    names = " and ".join(job.entry.name for job in jobs)
-    layout, first = LAYOUTS[jobs[0].subset], jobs[0]
+    splits = sorted({files.entry.split for files in clips})
+    names = " and ".join(files.entry.name for files in clips)
+    layout, first = LAYOUTS[clips[0].subset], clips[0]
     path = layout.path(layout.frame, first.folder, first.entry)
     if len(splits) > 1:
         yield Finding("same-content-in-two-splits", path, f"{names} ({', '.join(splits)})")

@@ -1,7 +1,7 @@
-"""What can be wrong with a data set, and how bad it is.
+"""Findings: kinds of problems of a data set, and their severity.
 
-An error is what makes figures wrong or reading fail. A warning is what is known of a release, or
-what avseg mends and other code may not.
+An error makes scores wrong or reading fail. A warning is a known property of a release, or a
+problem that avseg corrects but other code may not.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A way of being wrong.
+class FindingKind:
+    """Kind of finding.
 
     Attributes:
         severity: Error or warning.
-        meaning: What it does, and what to do about it.
+        meaning: Effect of the problem, and what to do about it.
     """
 
     severity: Severity
@@ -26,13 +26,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem of a data set.
 
     Attributes:
-        kind: Which of `FINDING_KINDS`.
-        path: The file or folder.
-        detail: What is special about this one.
-        count: How many files or lines it is about.
+        kind: Key of `FINDING_KINDS`.
+        path: File or folder with the problem.
+        detail: Values that describe this problem.
+        count: Number of affected files or rows.
     """
 
     kind: str
@@ -41,52 +41,55 @@ class Finding:
     count: int = 1
 
 
-def _error(meaning: str) -> Kind:
-    return Kind("error", meaning)
+def _error(meaning: str) -> FindingKind:
+    return FindingKind("error", meaning)
 
 
-def _warning(meaning: str) -> Kind:
-    return Kind("warning", meaning)
+def _warning(meaning: str) -> FindingKind:
+    return FindingKind("warning", meaning)
 
 
-FINDING_KINDS: dict[str, Kind] = {
-    "table-missing": _error("files of a data set, but no table that names its clips: copy it"),
-    "table-unreadable": _error("the table is damaged or lacks a column: copy it again"),
-    "row-incomplete": _error("a line does not say which clip it is: copy the table again"),
-    "row-duplicate": _error("a clip that is named twice counts twice: remove one line"),
-    "split-unknown": _error("no split that AVSBench has, so never read: mend or remove the lines"),
-    "split-column": _warning("the column names another split than the file; avseg goes by files"),
-    "clip-in-two-splits": _error("trained on and scored on: take it out of one"),
-    "video-in-two-splits": _warning("other seconds of one video are in another split"),
-    "clip-unlisted": _error("a clip of AVS-V3 that AVSS's metadata.csv does not have"),
+#: Every kind of finding; the keys are also in reports.
+FINDING_KINDS: dict[str, FindingKind] = {
+    "table-missing": _error("files of a data set without its metadata file: copy the file"),
+    "table-unreadable": _error("metadata file is damaged or lacks a column: copy it again"),
+    "row-incomplete": _error("metadata row without name, split or component: copy the file again"),
+    "row-duplicate": _error("clip is listed twice and would count twice: remove one row"),
+    "split-unknown": _error("split that AVSBench does not have, never read: correct or remove it"),
+    "split-column": _warning("column names another split than the file; avseg uses the file"),
+    "clip-in-two-splits": _error("clip is used for training and scoring: remove it from one split"),
+    "video-in-two-splits": _warning("other seconds of the same video are in another split"),
+    "clip-unlisted": _error("clip of AVS-V3 that is not in AVSS's metadata.csv"),
     "classes-missing": _error("no label2idx.json, so colours have no names: copy AVSBench's"),
     "classes-numbers": _error("label2idx.json does not count from background 0: use AVSBench's"),
-    "class-unlisted": _error("a class that label2idx.json lacks: it belongs to another data set"),
-    "name-misspelt": _warning("a known misspelling of AVSBench's, which avseg mends"),
-    "off-screen": _warning("clips with a sound that nothing visible makes; part of AVSS"),
-    "no-object": _warning("clips in which nothing at all is said to sound; part of AVSS"),
+    "class-unlisted": _error("class that is not in label2idx.json: it is of another data set"),
+    "name-misspelt": _warning("known misspelling in AVSBench, which avseg corrects"),
+    "off-screen": _warning("clips with an off-screen sound; this is normal in AVSS"),
+    "no-object": _warning("clips without any sounding object; this is normal in AVSS"),
     "frame-missing": _error("unpack or copy the data set again"),
-    "frame-broken": _error("the picture ends early or is none: copy it again"),
+    "frame-broken": _error("image file is truncated or no image: copy it again"),
     "mask-missing": _error("unpack or copy the data set again"),
-    "mask-broken": _error("the picture ends early or is none: copy it again"),
+    "mask-broken": _error("image file is truncated or no image: copy it again"),
     "sound-missing": _error("unpack or copy the data set again"),
-    "sound-broken": _error("the sound ends before its header says, or is none: copy it again"),
-    "size-differs": _error("frames and masks of a clip must have one size"),
-    "size-unusual": _warning("AVSBench's own are 224 x 224, and published figures are of these"),
-    "sound-ends-early": _error("frames without any sound: they would be scored as if silent"),
-    "sound-short": _warning("the end of the last second is missing; avseg reads it as silence"),
-    "sound-long": _warning("longer than the clip by over a second; avseg reads the beginning"),
-    "mask-grey": _error("more than one value besides 0: resized or anti-aliased; use AVSBench's"),
-    "mask-dithered": _error("dots in place of a surface, from a conversion to one bit; copy again"),
+    "sound-broken": _error("audio ends before its header announces, or is no audio: copy it again"),
+    "size-differs": _error("frames and masks of a clip must have the same size"),
+    "size-unusual": _warning("not AVSBench's 224 x 224, for which published scores are computed"),
+    "sound-ends-early": _error("frames without any audio, which would be scored as silent frames"),
+    "sound-short": _warning("end of the last second is missing; avseg pads it with silence"),
+    "sound-long": _warning("more than a second longer than the clip; avseg reads the beginning"),
+    "mask-grey": _error("several values besides 0: resized or anti-aliased; use AVSBench's masks"),
+    "mask-dithered": _error(
+        "dots instead of a surface, from a conversion to one bit: copy it again"
+    ),
     "mask-not-255": _warning(
-        "an object is stored as another value than 255: avseg reads it, AVSBench's own code reads "
+        "object is stored with another value than 255: avseg reads it, AVSBench's own code reads "
         "such a mask as (almost) empty"
     ),
-    "label-colour": _error("colours in labels_rgb that are no class read as background"),
-    "labels-differ": _error("labels_rgb and labels_semantic say different classes"),
-    "same-content": _warning("one clip under two names: the same first frame and sound"),
-    "same-content-in-two-splits": _error("one clip under two names, trained on and scored on"),
-    "negative-is-true": _error("a negative sound that is the clip's true one: make it again"),
-    "silence-sounds": _error("AVSBench-Robust's silent.wav is not silent: make it again"),
-    "file-stray": _warning("files that no line of the table accounts for"),
+    "label-colour": _error("colours in labels_rgb that are no class; they are read as background"),
+    "labels-differ": _error("labels_rgb and labels_semantic have different classes"),
+    "same-content": _warning("two clips with the same first frame and audio"),
+    "same-content-in-two-splits": _error("the same clip, under two names, in training and scoring"),
+    "negative-is-true": _error("negative audio equals the clip's own audio: create it again"),
+    "silence-sounds": _error("AVSBench-Robust's silent.wav is not silent: create it again"),
+    "file-stray": _warning("files that belong to no row of the metadata"),
 }

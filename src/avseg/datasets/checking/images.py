@@ -1,6 +1,6 @@
 """Checks of the frames and masks of one clip.
 
-H x W pixels.
+H x W is the size of an image in pixels.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -15,17 +15,19 @@ from avseg.datasets.layout import ClipEntry, Layout
 from avseg.datasets.palette import UNKNOWN, class_palette, colours_to_labels
 from avseg.errors import DatasetError
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
-#: (height, width) of the frames of S4 and MS3.
+#: Height and width of the frames of S4 and MS3, in pixels.
 _USUAL_SIZE = (224, 224)
 
-#: Sum of the differences in red, green and blue; colours of two classes differ by 32 at least.
+#: Largest sum of the differences in red, green and blue at which a colour is close to a class. The
+#: colours of two classes differ by 32 or more.
 _CLOSE = 32
 
-#: A pixel unlike all four neighbours is rare in a drawn mask (at most 0.7 % of the length of its
-#: outline in 612 masks of SynthAVS) and what dithering consists of (at least 11 % in the same).
-_MOST_LONE_PIXELS, _LEAST_LONE_PIXELS = 0.05, 20
+#: Limits for isolated pixels, which differ from all four neighbours: as a share of the length of
+#: the outline, and as a number. In 612 masks of SynthAVS they are at most 0.7 % of the outline;
+#: after dithering the same masks they are at least 11 %.
+_MAX_ISOLATED_SHARE, _MIN_ISOLATED = 0.05, 20
 
 
 def check_images(
@@ -34,13 +36,13 @@ def check_images(
     """Check the frames and masks of a clip.
 
     Args:
-        layout: Of the subset.
-        folder: Its folder.
-        entry: The clip.
-        class_count: Classes in label2idx.json; None if that cannot be read.
+        layout: Layout of the subset.
+        folder: Folder of the subset.
+        entry: Metadata of the clip.
+        class_count: Number of classes in label2idx.json; None if it cannot be read.
 
     Yields:
-        What is wrong.
+        Problems found.
     """
     paths = [layout.path(layout.frame, folder, entry, i) for i in range(entry.seconds)]
     frames = yield from _read_all(paths, "frame", _read_rgb)
@@ -69,9 +71,9 @@ def _check_masks(
             yield from _check_binary(path, mask)
         return
     coloured = paths(layout.coloured_mask)
-    # Either is enough; of the first release there are the colours only.
-    numbers: dict[Path, Picture] = {}
-    colours: dict[Path, Picture] = {}
+    # One of both is enough: the first release of AVSS had only the colours.
+    numbers: dict[Path, Pixels] = {}
+    colours: dict[Path, Pixels] = {}
     if any(path.exists() for path in stored):
         numbers = yield from _read_all(stored, "mask", read_mask)
     if any(path.exists() for path in coloured) or not numbers:
@@ -80,7 +82,7 @@ def _check_masks(
     yield from _check_classes(numbers, colours, class_count)
 
 
-def _check_binary(path: Path, mask: Picture) -> Iterator[Finding]:
+def _check_binary(path: Path, mask: Pixels) -> Iterator[Finding]:
     values = np.unique(mask[mask > 0])
     if len(values) > 1:
         detail = f"{len(values)} values besides 0, from {values[0]} to {values[-1]}"
@@ -92,32 +94,32 @@ def _check_binary(path: Path, mask: Picture) -> Iterator[Finding]:
 
 
 def looks_dithered(mask: NDArray[np.bool_]) -> bool:
-    """Say whether a mask consists of dots.
+    """Return whether a mask was dithered, that is whether it consists of dots.
 
     Args:
-        mask: (H, W).
+        mask: Mask, (H, W).
 
     Returns:
-        Whether many of its pixels are unlike all four neighbours.
+        Whether many of its pixels differ from all four neighbours.
     """
     padded = np.pad(mask, 1, mode="edge")
     neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
-    lone = np.logical_and.reduce([mask != neighbour for neighbour in neighbours]).sum()
+    isolated = np.logical_and.reduce([mask != neighbour for neighbour in neighbours]).sum()
     outline = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
-    return bool(lone >= _LEAST_LONE_PIXELS and lone > _MOST_LONE_PIXELS * outline)
+    return bool(isolated >= _MIN_ISOLATED and isolated > _MAX_ISOLATED_SHARE * outline)
 
 
 def _check_classes(
-    numbers: dict[Path, Picture], colours: dict[Path, Picture], class_count: int | None
+    numbers: dict[Path, Pixels], colours: dict[Path, Pixels], class_count: int | None
 ) -> Iterator[Finding]:
     by_name = {path.name: labels for path, labels in numbers.items()}
     for path, labels in numbers.items():
         yield from _check_listed(path, labels, class_count)
-    for path, picture in colours.items():
-        labels = colours_to_labels(picture, 255)
+    for path, image in colours.items():
+        labels = colours_to_labels(image, 255)
         unknown = labels == UNKNOWN
         if unknown.any():
-            yield Finding("label-colour", path, _describe_colours(picture, unknown))
+            yield Finding("label-colour", path, _describe_colours(image, unknown))
         yield from _check_listed(path, np.where(unknown, 0, labels), class_count)
         other = by_name.get(path.name)
         if other is not None and other.shape == labels.shape:
@@ -126,28 +128,28 @@ def _check_classes(
                 yield Finding("labels-differ", path, f"in {differing} pixels")
 
 
-def _check_listed(path: Path, labels: Picture, class_count: int | None) -> Iterator[Finding]:
+def _check_listed(path: Path, labels: Pixels, class_count: int | None) -> Iterator[Finding]:
     if class_count is not None and labels.max() >= class_count:
         detail = f"class {labels.max()}, but the last in label2idx.json is {class_count - 1}"
         yield Finding("class-unlisted", path, detail)
 
 
-def _describe_colours(picture: Picture, unknown: NDArray[np.bool_]) -> str:
-    colour = tuple(map(int, picture[unknown][0]))
+def _describe_colours(image: Pixels, unknown: NDArray[np.bool_]) -> str:
+    colour = tuple(map(int, image[unknown][0]))
     nearest = np.abs(class_palette(71).astype(int) - colour).sum(axis=1).min()
     hint = ", close to a class's: saved as JPEG or resized?" if nearest < _CLOSE else ""
     return f"{unknown.sum()} pixels, such as {colour}{hint}"
 
 
-def _read_rgb(path: Path) -> Picture:
+def _read_rgb(path: Path) -> Pixels:
     return read_image(path, "RGB")
 
 
 def _read_all(
-    paths: Sequence[Path], what: str, read: Callable[[Path], Picture]
-) -> Generator[Finding, None, dict[Path, Picture]]:
-    """Yield which files are missing or broken, and return the others."""
-    pictures = {}
+    paths: Sequence[Path], what: str, read: Callable[[Path], Pixels]
+) -> Generator[Finding, None, dict[Path, Pixels]]:
+    """Read files; yield the missing and broken ones, and return the others by path."""
+    images = {}
     absent = [path for path in paths if not path.is_file()]
     if absent:
         place = absent[0] if len(absent) < len(paths) else absent[0].parent
@@ -156,16 +158,16 @@ def _read_all(
         if path in absent:
             continue
         try:
-            pictures[path] = read(path)
+            images[path] = read(path)
         except DatasetError as error:
             yield Finding(f"{what}-broken", path, str(error).removeprefix(f"{path}: "))
-    return pictures
+    return images
 
 
-def _check_sizes(pictures: dict[Path, Picture], size: tuple[int, ...] | None) -> Iterator[Finding]:
-    for path, picture in pictures.items():
-        if size is not None and picture.shape[:2] != size:
-            detail = f"{_shape(picture.shape)}, the clip's first frame {_shape(size)}"
+def _check_sizes(images: dict[Path, Pixels], size: tuple[int, ...] | None) -> Iterator[Finding]:
+    for path, image in images.items():
+        if size is not None and image.shape[:2] != size:
+            detail = f"{_shape(image.shape)}, the clip's first frame {_shape(size)}"
             yield Finding("size-differs", path, detail)
 
 

@@ -1,4 +1,4 @@
-"""Checks of the tables: which clips they name, in which splits, and which classes."""
+"""Checks of metadata files: clips, splits and classes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -22,23 +22,24 @@ from avseg.datasets.metadata import (
 )
 from avseg.errors import DatasetError
 
-#: Splits of AVSBench, and the two that SynthAVS has besides.
+#: Splits of AVSBench, and the two additional ones of SynthAVS.
 SPLITS = {"train", "val", "test", "test_seen", "test_zero_shot"}
 
-#: Splits of AVS-V3 that may not share clips; the few-shot ones are drawn from the unseen ones.
-_APART = [{"seen_train", "seen_val", "unseen"}] + [
+#: Groups of splits of AVS-V3 that must not share clips. The few-shot splits are drawn from
+#: "unseen", so these may share clips with it.
+_DISJOINT = [{"seen_train", "seen_val", "unseen"}] + [
     {f"{shots}_shot_train", f"{shots}_shot_test"} for shots in (1, 3, 5)
 ]
 
 
 @dataclass(frozen=True)
 class CheckedMetadata:
-    """What the tables of a subset say.
+    """Metadata of a subset with its findings.
 
     Attributes:
-        entries: The clips that they name, each once for each of its splits.
-        class_count: Classes in label2idx.json; None if there is none that can be read.
-        findings: What is wrong.
+        entries: The clips, each once for each of its splits.
+        class_count: Number of classes in label2idx.json; None if it is missing or unreadable.
+        findings: Problems found.
     """
 
     entries: list[ClipEntry]
@@ -48,29 +49,31 @@ class CheckedMetadata:
 
 @dataclass(frozen=True)
 class _Line:
-    table: MetadataFile
+    """One row of a metadata file, as text and as parsed."""
+
+    file: MetadataFile
     row: MetadataRow
     entry: ClipEntry
 
 
 def check_metadata(folder: Path, subset: Subset) -> CheckedMetadata:
-    """Check the tables of a subset.
+    """Check the metadata files of a subset.
 
     Args:
-        folder: The subset's folder.
-        subset: Which subset.
+        folder: Folder of the subset.
+        subset: Name of the subset.
 
     Returns:
-        The clips they name and what is wrong with them.
+        The clips and the findings.
     """
     layout = LAYOUTS[subset]
     findings: list[Finding] = []
     lines: list[_Line] = []
-    for table in find_metadata(folder, subset):
-        lines += _read_lines(table, layout, findings)
+    for file in find_metadata(folder, subset):
+        lines += _read_lines(file, layout, findings)
     findings += _check_splits(lines, layout)
     findings += _check_duplicates(lines)
-    findings += _check_apart(lines, layout)
+    findings += _check_disjoint(lines, layout)
     class_names = None
     if layout.release == "avss" and not layout.split_metadata:
         class_names = _read_classes(folder, findings)
@@ -85,15 +88,15 @@ def check_metadata(folder: Path, subset: Subset) -> CheckedMetadata:
 def check_listed(
     entries: Iterable[ClipEntry], known: Iterable[ClipEntry], folder: Path
 ) -> Iterator[Finding]:
-    """Check that AVS-V3 takes its clips from AVSS.
+    """Check that all clips of AVS-V3 are clips of AVSS.
 
     Args:
         entries: Clips of AVS-V3.
         known: Clips of AVSS.
-        folder: The folder of both.
+        folder: Folder of both.
 
     Yields:
-        What is wrong.
+        Clips that are not in AVSS.
     """
     names = {(entry.component, entry.name) for entry in known}
     for entry in entries:
@@ -103,21 +106,21 @@ def check_listed(
             )
 
 
-def _read_lines(table: MetadataFile, layout: Layout, findings: list[Finding]) -> list[_Line]:
+def _read_lines(file: MetadataFile, layout: Layout, findings: list[Finding]) -> list[_Line]:
     lines = []
     before = len(findings)
     try:
-        for row in read_rows(table, layout):
+        for row in read_rows(file, layout):
             try:
-                lines.append(_Line(table, row, read_entry(table, layout, row)))
+                lines.append(_Line(file, row, read_entry(file, layout, row)))
             except DatasetError as error:
-                detail = str(error).removeprefix(f"{table.path}, ")
-                findings.append(Finding("row-incomplete", table.path, detail))
+                detail = str(error).removeprefix(f"{file.path}, ")
+                findings.append(Finding("row-incomplete", file.path, detail))
     except DatasetError as error:
-        detail = str(error).removeprefix(f"{table.path}: ")
-        findings.append(Finding("table-unreadable", table.path, detail))
+        detail = str(error).removeprefix(f"{file.path}: ")
+        findings.append(Finding("table-unreadable", file.path, detail))
     if not lines and len(findings) == before:
-        findings.append(Finding("table-unreadable", table.path, "names no clips"))
+        findings.append(Finding("table-unreadable", file.path, "lists no clips"))
     return lines
 
 
@@ -125,25 +128,27 @@ def _check_splits(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
     unknown: dict[tuple[Path, str], list[int]] = defaultdict(list)
     other: dict[tuple[Path, str], list[int]] = defaultdict(list)
     for line in lines:
-        said = line.row.cells.get("split", "")
-        if not layout.split_metadata and said not in SPLITS:
-            unknown[line.table.path, said].append(line.row.line)
-        if layout.split_metadata and said.removeprefix("v3_") != line.table.split:
-            other[line.table.path, said].append(line.row.line)
-    for (path, said), numbers in unknown.items():
-        yield Finding("split-unknown", path, f"{said!r}, first in line {numbers[0]}", len(numbers))
-    for (path, said), numbers in other.items():
-        yield Finding("split-column", path, f"says {said!r}", len(numbers))
+        column = line.row.cells.get("split", "")
+        if not layout.split_metadata and column not in SPLITS:
+            unknown[line.file.path, column].append(line.row.line)
+        if layout.split_metadata and column.removeprefix("v3_") != line.file.split:
+            other[line.file.path, column].append(line.row.line)
+    for (path, column), numbers in unknown.items():
+        yield Finding(
+            "split-unknown", path, f"{column!r}, first in line {numbers[0]}", len(numbers)
+        )
+    for (path, column), numbers in other.items():
+        yield Finding("split-column", path, f"column has {column!r}", len(numbers))
 
 
 def _check_duplicates(lines: list[_Line]) -> Iterator[Finding]:
-    for (path, entry), count in Counter((line.table.path, line.entry) for line in lines).items():
+    for (path, entry), count in Counter((line.file.path, line.entry) for line in lines).items():
         if count > 1:
             yield Finding("row-duplicate", path, f"{entry.name}, {count} times", count - 1)
 
 
-def _check_apart(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
-    apart = _APART if layout.split_metadata else [SPLITS]
+def _check_disjoint(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
+    groups = _DISJOINT if layout.split_metadata else [SPLITS]
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
     videos: dict[str, set[str]] = defaultdict(set)
     paths = {}
@@ -151,20 +156,28 @@ def _check_apart(lines: list[_Line], layout: Layout) -> Iterator[Finding]:
         entry = line.entry
         clips[entry.component, entry.name].add(entry.split)
         videos[_video(line, layout)].add(entry.split)
-        paths[entry.split] = line.table.path
+        paths[entry.split] = line.file.path
     for name, splits in [(name, splits) for (_, name), splits in clips.items()]:
-        for shared in (sorted(splits & group) for group in apart):
+        for shared in (sorted(splits & group) for group in groups):
             if len(shared) > 1:
                 detail = f"{name}: {' and '.join(shared)}"
                 yield Finding("clip-in-two-splits", paths[shared[0]], detail)
-    torn = [video for video, splits in videos.items() if len(splits & SPLITS) > 1]
-    torn = [video for video in torn if not any(name == video for _, name in clips)]
-    if torn:
-        yield Finding("video-in-two-splits", lines[0].table.path, f"such as {torn[0]}", len(torn))
+    # Clips of one video in two splits. A "video" that is itself a clip was reported above.
+    shared_videos = [video for video, splits in videos.items() if len(splits & SPLITS) > 1]
+    shared_videos = [
+        video for video in shared_videos if not any(name == video for _, name in clips)
+    ]
+    if shared_videos:
+        yield Finding(
+            "video-in-two-splits",
+            lines[0].file.path,
+            f"such as {shared_videos[0]}",
+            len(shared_videos),
+        )
 
 
 def _video(line: _Line, layout: Layout) -> str:
-    """Name the video that a clip is cut from: AVSS says it; S4 has "<video>_<start>_<end>"."""
+    """Return the video of a clip: a column in AVSS; in S4 the name is "<video>_<start>_<end>"."""
     if layout.release == "avss":
         return line.row.cells.get("vid", "") or line.entry.name
     if layout.release == "s4":
@@ -187,7 +200,7 @@ def _read_classes(folder: Path, findings: list[Finding]) -> tuple[str, ...] | No
 def _check_objects(lines: list[_Line], class_names: tuple[str, ...] | None) -> Iterator[Finding]:
     found: dict[tuple[str, Path, str], int] = Counter()
     for line in lines:
-        text, path = line.row.cells["a_obj"], line.table.path
+        text, path = line.row.cells["a_obj"], line.file.path
         names = text.split("_")
         for name in names:
             if name in MISSPELT:

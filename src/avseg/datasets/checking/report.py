@@ -1,4 +1,4 @@
-"""What was found in a data set, as a table and as JSON."""
+"""Report of a check, as a table and as JSON."""
 
 import json
 from collections import defaultdict
@@ -11,12 +11,12 @@ from avseg.datasets.checking.findings import FINDING_KINDS, Finding
 
 @dataclass
 class CheckReport:
-    """What is in a data set, and what is wrong with it.
+    """Contents and problems of a data set.
 
     Attributes:
-        root: The folder that was walked.
-        clips: Clips by subset and split.
-        findings: What is wrong, by subset.
+        root: The checked folder.
+        clips: Number of clips by subset and split.
+        findings: Problems by subset.
     """
 
     root: Path
@@ -25,16 +25,16 @@ class CheckReport:
 
     @property
     def errors(self) -> int:
-        """Files and lines with an error."""
+        """Number of files and rows with an error."""
         return self._count("error")
 
     @property
     def warnings(self) -> int:
-        """Files and lines with a warning."""
+        """Number of files and rows with a warning."""
         return self._count("warning")
 
     def groups(self) -> list[tuple[str, str, list[Finding]]]:
-        """Put findings of one kind together.
+        """Group the findings by kind and subset.
 
         Returns:
             Kind, subset and findings; errors first, then in the order of `FINDING_KINDS`.
@@ -48,10 +48,10 @@ class CheckReport:
         return [(kind, subset, groups[kind, subset]) for kind, subset in keys]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Write the findings as a table.
+        """Format the findings as a table.
 
         Returns:
-            Headings and rows, a row for each kind and subset with its first finding.
+            Headings, and one row for each kind and subset with its first finding.
         """
         rows = [
             [
@@ -66,13 +66,13 @@ class CheckReport:
         return ["", "what", "subset", "count", "for instance"], rows
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON.
+        """Write the report with all findings as JSON.
 
         Args:
-            path: The file.
+            path: File to write.
 
         Raises:
-            OutputError: If it cannot be written.
+            OutputError: If the file cannot be written.
         """
         content = {
             "data": str(self.root),

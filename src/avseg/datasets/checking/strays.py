@@ -1,4 +1,4 @@
-"""Files of a data set that no line of its table accounts for."""
+"""Check for files of a data set that belong to no row of its metadata."""
 
 import re
 from collections import Counter
@@ -10,17 +10,17 @@ from avseg.datasets.layout import ClipEntry, Layout
 
 
 def check_strays(layout: Layout, folder: Path, entries: list[ClipEntry]) -> Iterator[Finding]:
-    """Find frames, masks and sounds that belong to no clip.
+    """Find frames, masks and audio files that belong to no clip.
 
-    What other projects put beside them (spectrograms, features) is not looked at.
+    Files that other projects add in other folders (spectrograms, features) are ignored.
 
     Args:
-        layout: Of the subset.
-        folder: Its folder.
-        entries: All its clips.
+        layout: Layout of the subset.
+        folder: Folder of the subset.
+        entries: Metadata of all its clips.
 
     Yields:
-        A file each; where no file of a folder belongs to a clip, the folder.
+        One finding for each file, or for a folder if none of its files belongs to a clip.
     """
     for pattern in (layout.frame, layout.mask, layout.coloured_mask, layout.audio):
         if pattern is None:
@@ -46,11 +46,11 @@ def _seconds(layout: Layout, pattern: str, entry: ClipEntry) -> range:
 
 
 def _files(layout: Layout, pattern: str, folder: Path) -> Iterator[Path]:
-    """Yield the files in the folders of a pattern, whatever they are called."""
+    """Yield all files in the folders of a pattern, whatever their names."""
     above, _, name = pattern.rpartition("/")
     for component in layout.components if "{component}" in pattern else ("",):
         folders = re.sub(r"\{\w+\}", "*", above.replace("{component}", component))
-        # A name without any variable, such as audio.wav, is looked for as it is.
+        # A file name without variables, such as audio.wav, is searched for itself.
         for path in folder.glob(f"{folders}/{'*' if '{' in name else name}"):
             if path.is_file() and not path.name.startswith("."):
                 yield path
