@@ -41,7 +41,7 @@ def test_a_missing_run_is_refused_with_the_command_that_trains_it(tmp_path: Path
 
 def test_a_run_that_did_not_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clip" / "checkpoint-5").mkdir(parents=True)
-    with pytest.raises(TrainingError, match="did not come to its end; run it again"):
+    with pytest.raises(TrainingError, match="did not finish; start it again"):
         find_weights("clip", tmp_path)
 
 
@@ -56,7 +56,7 @@ def test_a_part_gets_the_weights_under_its_prefix(tmp_path: Path) -> None:
     [
         (nn.Linear(3, 2), "segmenter.", r"segmenter.\* do not fit: 2 missing \(bias\)"),
         (nn.Linear(3, 2, bias=False), "tower.", r"1 unknown \(bias\)"),
-        (nn.Linear(4, 2), "tower.", r"1 of another shape \(weight \(2, 3\) in place of \(2, 4\)\)"),
+        (nn.Linear(4, 2), "tower.", r"1 of another shape \(weight \(2, 3\) instead of \(2, 4\)\)"),
     ],
     ids=["missing", "unknown", "shape"],
 )

@@ -1,4 +1,4 @@
-"""Example masks in TensorBoard, so that one can see what a model learns while it learns.
+"""Example masks in TensorBoard, drawn after each evaluation during the training.
 
 T frames of H x W pixels.
 """
@@ -15,23 +15,22 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from avseg.models.outputs import resize_logits
-from avseg.training.tasks.task import Task
-from avseg.training.trainer import AvsegTrainer, to_device
+from avseg.training.trainer import to_device
 
 #: Clips shown of each data set.
 _SHOWN = 4
 
-#: What is marked is drawn in this colour, half over the picture.
+#: RGB colour of masks, which are drawn half transparent.
 _COLOUR = np.array([230, 60, 40], np.float32)
 
 
 class ExampleMasks(TensorBoardCallback):
-    """Writes to TensorBoard what `Trainer` does, and after each evaluation a few clips' masks.
+    """The TensorBoard callback of `Trainer`, with the masks of a few clips after each evaluation.
 
     Args:
-        measured: Evaluation data by name.
-        collate: Items to a batch of the model's inputs, with `targets` (1, T, H, W).
-        frames_of: The frames of an item, (T, H, W, 3) uint8.
+        measured: Name -> evaluation data.
+        collate: Function from items to a batch of the model's inputs, with `targets` (1, T, H, W).
+        frames_of: Function from an item to its frames, (T, H, W, 3) uint8.
     """
 
     def __init__(
@@ -52,64 +51,53 @@ class ExampleMasks(TensorBoardCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Draw clips spread over each data set.
+        """Draw a few clips, evenly spaced in each data set.
 
         Args:
-            args: The trainer's options.
-            state: Where the training is.
-            control: Of the trainer.
-            **kwargs: The `model`, and what else `Trainer` gives.
+            args: Options of the trainer.
+            state: State of the training.
+            control: No effect; an argument of `Trainer`.
+            **kwargs: The `model`, and other objects of `Trainer`.
         """
         del control
-        if self.tb_writer is None:  # another process writes
+        if self.tb_writer is None:  # only the first process writes
             return
         for name, dataset in self.measured.items():
             count = len(dataset)  # type: ignore[arg-type]
             for index in sorted({count * i // _SHOWN for i in range(_SHOWN)}):
-                picture = self._draw(kwargs["model"], dataset[index], args.device)
+                image = self._draw(kwargs["model"], dataset[index], args.device)
                 self.tb_writer.add_image(
-                    f"{name}/{index}", picture, state.global_step, dataformats="HWC"
+                    f"{name}/{index}", image, state.global_step, dataformats="HWC"
                 )
 
     @torch.no_grad()
     def _draw(self, model: nn.Module, item: Any, device: torch.device) -> NDArray[np.uint8]:
+        """Segment one item and draw its masks."""
         batch = self.collate([item])
-        truth: Tensor = batch["targets"][0].bool()  # (T, H, W)
+        targets: Tensor = batch["targets"][0].bool()  # (T, H, W)
         logits = model(**to_device(batch, device)).mask_logits[0].float().cpu()
         return draw_masks(
             self.frames_of(item),
-            (resize_logits(logits, truth.shape[-2:]) > 0).numpy(),
-            truth.numpy(),
+            (resize_logits(logits, targets.shape[-2:]) > 0).numpy(),
+            targets.numpy(),
         )
-
-
-def show_masks(trainer: AvsegTrainer, task: Task) -> None:
-    """Add example masks to a trainer that reports to TensorBoard, if its task predicts masks.
-
-    Args:
-        trainer: The trainer; changed in place.
-        task: The task that it trains.
-    """
-    if task.frames_of is not None and "tensorboard" in (trainer.args.report_to or ()):
-        trainer.remove_callback(TensorBoardCallback)  # the new callback does the same and more
-        trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
 
 
 def draw_masks(
     frames: NDArray[np.uint8], masks: NDArray[np.bool_], targets: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Draw the masks of a clip over the true ones.
+    """Draw the predicted masks of a clip above the ground truth.
 
     Args:
-        frames: (T, H, W, 3).
-        masks: Of the model, (T, H, W).
-        targets: The true ones, (T, H, W).
+        frames: RGB frames, (T, H, W, 3).
+        masks: Predicted masks, (T, H, W).
+        targets: Ground-truth masks, (T, H, W).
 
     Returns:
         Two rows of frames, (2 H, T W, 3).
     """
     rows = []
-    for marked in (masks, targets):
-        drawn = np.where(marked[..., None], 0.5 * frames + 0.5 * _COLOUR, frames)
+    for shown in (masks, targets):
+        drawn = np.where(shown[..., None], 0.5 * frames + 0.5 * _COLOUR, frames)
         rows.append(np.concatenate(list(drawn), axis=1))
     return np.concatenate(rows).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Training in less memory: what to compute again, and which weights to leave in their file."""
+"""Options that save memory in training: recomputed activations, weights that stay on disk."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ class MemoryOptions:
     """A recipe's `memory` section.
 
     Attributes:
-        recomputed_blocks: How many blocks of the image encoder, from the first on, do not keep
-            their activations but compute them again in the backward pass. (The trainer's
-            `gradient_checkpointing: true` does so with all blocks.)
-        frozen_in_file: Whether frozen weights that start from a safetensors file stay there, mapped
-            into memory, and are given back after each layer. For training on a CPU.
+        recomputed_blocks: Number of blocks of the image encoder, counted from the first, that
+            compute their activations again in the backward pass instead of keeping them. (The
+            trainer's `gradient_checkpointing: true` does the same with all blocks.)
+        frozen_in_file: Whether frozen weights from a safetensors file stay on disk: the file is
+            memory-mapped, and its pages are released after each layer. For training on a CPU.
     """
 
     recomputed_blocks: int = 0
@@ -26,14 +26,14 @@ class MemoryOptions:
 
 
 def recompute_blocks(model: "nn.Module", count: int) -> None:
-    """Let a model's image encoder compute its first blocks again in the backward pass.
+    """Recompute the first blocks of a model's image encoder in the backward pass.
 
     Args:
         model: The model; changed in place.
-        count: How many blocks.
+        count: Number of blocks.
 
     Raises:
-        TrainingError: If it has no image encoder that can.
+        TrainingError: If the model has no image encoder with this option.
     """
     encoders = [module for module in model.modules() if hasattr(module, "recomputed_blocks")]
     if not encoders:
@@ -42,4 +42,5 @@ def recompute_blocks(model: "nn.Module", count: int) -> None:
             "it out."
         )
     for encoder in encoders:
+        # `vars`, since type checkers take attributes of a module for tensors.
         vars(encoder).update(gradient_checkpointing=True, recomputed_blocks=count)

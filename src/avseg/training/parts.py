@@ -1,4 +1,7 @@
-"""Parts of a model from the runs that trained them."""
+"""Parts of a model that start from trained weights: finding the weights, and loading them.
+
+The functions that find weights need no torch, so that a wrong `start_from` is reported at once.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -23,17 +26,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: The part that is all of what an earlier run of the same task trained.
+#: Name of the part that is the whole model of an earlier run of the same task.
 WHOLE = "model"
 
-#: What the names of a tower's weights begin with in the run that pre-trained it.
+#: Prefix of the names of a tower's weights in the run that pre-trained it.
 TOWER = "tower."
-#: The same of the small CLIP's stem, from which others' start.
+#: Prefix of the stem of the small CLIP, from which the stems of other models start.
 CLIP_STEM = TOWER + "clip.vision_model.embeddings.patch_embedding."
-#: The same of an EVF-SAM, also in a saved one.
+#: Prefix of an EVF-SAM, in a run and in a saved model.
 SEGMENTER = "segmenter."
 
-#: Attribute of a module that says which part was loaded into it last.
+#: Attribute of a module with the part that was loaded into it last.
 _LOADED = "loaded_part"
 
 
@@ -42,109 +45,109 @@ class Part:
     """Weights that a part of a model starts from.
 
     Attributes:
-        weights: The file that holds them.
-        prefix: What their names begin with in that file.
-        is_published: Whether it is a tower's file as its authors publish it, under their names.
-        in_file: Whether frozen weights stay in the file, mapped into memory.
-        source: By which name it is published; None for another file.
+        weights: File with the weights.
+        prefix: Prefix of the weights' names in that file.
+        is_published: Whether the file is a tower as its authors publish it, with their names.
+        in_file: Whether frozen weights stay in the memory-mapped file.
+        published_name: Name under which avseg knows the published file; None for another file.
     """
 
     weights: Path
     prefix: str = ""
     is_published: bool = False
     in_file: bool = False
-    source: str | None = field(default=None, compare=False)
+    published_name: str | None = field(default=None, compare=False)
 
 
-def find_part(source: str, runs: Path, prefix: str) -> Part:
-    """Find what a part of a model starts from.
+def find_part(origin: str, runs: Path, prefix: str) -> Part:
+    """Find the weights that a part of a model starts from; download them if necessary.
 
     Args:
-        source: A run (its folder, or the name of its folder among the runs), any saved model's
-            folder, a published model or tower by its name, or a tower's published file.
+        origin: A run (its folder, or the name of its folder among the runs), the folder of any
+            saved model, the name of a published model or tower, or the published file of a tower.
         runs: Folder of the runs.
-        prefix: What the names of the part's weights begin with in a run or a saved model.
+        prefix: Prefix of the names of the part's weights in a run or a saved model.
 
     Returns:
         The weights.
 
     Raises:
-        TrainingError: If the run is not there, or did not come to its end.
-        CheckpointError: If a published file cannot be had.
+        TrainingError: If the run is missing, or did not finish.
+        CheckpointError: If a published file cannot be downloaded.
     """
-    path = Path(source)
+    path = Path(origin)
     if path.is_file():
         return Part(path, is_published=True)
-    if not _is_published_name(source, runs):
-        return Part(find_weights(source, runs), prefix)
-    if source in TOWER_FILES:
+    if not _is_published_name(origin, runs):
+        return Part(find_weights(origin, runs), prefix)
+    if origin in TOWER_FILES:
         from avseg.checkpoints.download import download  # slow to import
 
-        return Part(download(TOWER_FILES[source]), is_published=True, source=source)
-    return Part(find_checkpoint(source).folder / WEIGHTS_FILE, prefix, source=source)
+        return Part(download(TOWER_FILES[origin]), is_published=True, published_name=origin)
+    return Part(find_checkpoint(origin).folder / WEIGHTS_FILE, prefix, published_name=origin)
 
 
-def check_source(source: str, runs: Path) -> None:
-    """Raise an error if there is nothing that a part of a model can start from; download nothing.
+def check_origin(origin: str, runs: Path) -> None:
+    """Validate that a part of a model can start from an origin; download nothing.
 
     Args:
-        source: As for `find_part`.
+        origin: As for `find_part`.
         runs: Folder of the runs.
 
     Raises:
         TrainingError: If the run is missing, or did not finish.
-        CheckpointError: If it is a published backbone that has to be downloaded by hand.
+        CheckpointError: If it is a published backbone that must be downloaded by hand.
     """
-    if source in BACKBONES and _is_published_name(source, runs):
-        find_checkpoint(source)  # raises the error that explains the download
-    elif not Path(source).is_file() and not _is_published_name(source, runs):
-        find_weights(source, runs)
+    if origin in BACKBONES and _is_published_name(origin, runs):
+        find_checkpoint(origin)  # raises the error that explains the download
+    elif not Path(origin).is_file() and not _is_published_name(origin, runs):
+        find_weights(origin, runs)
 
 
-def _is_published_name(source: str, runs: Path) -> bool:
-    """Return whether a source names published weights; a run of the same name comes first."""
-    is_local = Path(source).is_dir() or (runs / source).is_dir()
-    return not is_local and source in {*RELEASES, *BACKBONES, *TOWER_FILES}
+def _is_published_name(origin: str, runs: Path) -> bool:
+    """Return whether an origin names published weights; a run of the same name comes first."""
+    is_local = Path(origin).is_dir() or (runs / origin).is_dir()
+    return not is_local and origin in {*RELEASES, *BACKBONES, *TOWER_FILES}
 
 
 def find_weights(run: str, runs: Path) -> Path:
-    """Find what a run trained.
+    """Find the weights file of a run.
 
     Args:
-        run: Its folder, or the name of its folder among the runs.
+        run: Folder of the run, or the name of its folder among the runs.
         runs: Folder of the runs.
 
     Returns:
         The weights file.
 
     Raises:
-        TrainingError: If the run is not there, or did not come to its end.
+        TrainingError: If the run is missing, or did not finish.
     """
     folder = Path(run) if Path(run).is_dir() else runs / run
     weights = weights_file(folder)
     if not folder.is_dir():
         raise TrainingError(
             f"start_from: there is no run {run!r}, neither at that path nor in {runs}; train it "
-            f"first: avseg train {Path(run).name} --output {folder}. Or name what is published: "
+            f"first: avseg train {Path(run).name} --output {folder}. Or name published weights: "
             f"{', '.join([*RELEASES, *TOWER_FILES])}."
         )
     if not weights.is_file():
         raise TrainingError(
-            f"start_from: {folder} has no {WEIGHTS_FILE}, so that run did not come to its end; run "
-            f"it again, it goes on where it stopped: avseg train {folder.name} --output {folder}"
+            f"start_from: {folder} has no {WEIGHTS_FILE}, so that run did not finish; start it "
+            f"again, it continues where it stopped: avseg train {folder.name} --output {folder}"
         )
     return weights
 
 
 def part_licences(part: Part) -> list[str | None]:
-    """Say under which licences the weights are that a part starts from.
+    """Return the licences of the weights that a part starts from.
 
     Args:
         part: The part.
 
     Returns:
-        SPDX identifiers; None among them for weights whose owners state none. Empty for what was
-        trained from random numbers.
+        SPDX identifiers, with None for weights whose owners state no licence. Empty for weights
+        that were trained from a random start.
     """
     if not part.is_published:
         return recorded_licences(part.weights.parent)
@@ -156,14 +159,14 @@ def part_licences(part: Part) -> list[str | None]:
 
 
 def load_parts(modules: Mapping[str, "nn.Module | None"], parts: Mapping[str, Part]) -> None:
-    """Load parts of a model from the runs that trained them.
+    """Load the parts of a model.
 
     Args:
-        modules: Part to its module, filled in place; None if the model leaves that part out.
-        parts: Part to the weights that it starts from.
+        modules: Name of a part -> its module, filled in place; None if the model has no such part.
+        parts: Name of a part -> the weights that it starts from.
 
     Raises:
-        TrainingError: If a file does not hold exactly the part.
+        TrainingError: If a file does not have exactly the part's weights.
     """
     for name, part in parts.items():
         module = modules[name]
@@ -172,30 +175,31 @@ def load_parts(modules: Mapping[str, "nn.Module | None"], parts: Mapping[str, Pa
 
 
 def load_part(module: "nn.Module", part: Part) -> None:
-    """Load a part of the model from the run that trained it.
+    """Load the weights of one part of a model.
 
     Args:
-        module: The part; filled in place.
-        part: Its weights.
+        module: Module of the part; filled in place.
+        part: Weights to load.
 
     Raises:
-        TrainingError: If the file does not hold exactly the part.
-        CheckpointError: If a frozen part of a run is missing, or has changed.
+        TrainingError: If the file does not have exactly the module's weights.
+        CheckpointError: If the run refers to frozen weights in a file that is missing, or has
+            changed.
     """
     from avseg.checkpoints.delta import FileWeights, merge_tensors, open_weights
     from avseg.checkpoints.tower_files import read_tower
 
     wanted = module.state_dict()
     if part.is_published:
-        pieces = [FileWeights(read_tower(part.weights, wanted))]
+        files = [FileWeights(read_tower(part.weights, wanted))]
     else:
-        pieces = open_weights(part.weights, wanted, part.prefix)
-    state = merge_tensors(pieces)
+        files = open_weights(part.weights, wanted, part.prefix)
+    state = merge_tensors(files)
     differences = {
         "missing": sorted(wanted.keys() - state.keys()),
         "unknown": sorted(state.keys() - wanted.keys()),
         "of another shape": [
-            f"{name} {tuple(state[name].shape)} in place of {tuple(value.shape)}"
+            f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
             for name, value in wanted.items()
             if name in state and state[name].shape != value.shape
         ],
@@ -207,24 +211,25 @@ def load_part(module: "nn.Module", part: Part) -> None:
             "part trained with the same model options?"
         )
     if part.in_file and not part.is_published:
+        # The parameter itself becomes the mapped tensor; `load_state_dict` would copy it.
         for name, values in module.named_parameters():
             if not values.requires_grad and state[name].dtype == values.dtype:
                 values.data = state[name]
-        for piece in pieces:
-            piece.release_after_use(module)
+        for file in files:
+            file.release_after_use(module)
     module.load_state_dict(state)
     vars(module)[_LOADED] = part
 
 
 def loaded_parts(model: "nn.Module") -> "list[tuple[FrozenPart, Path]]":
-    """List the files from which a model's parts were loaded, and where they are.
+    """Return the files from which the parts of a model were loaded.
 
     Args:
-        model: A model into which `load_parts` has loaded some.
+        model: A model after `load_parts`.
 
     Returns:
-        Of a run that keeps what it trained alone, the files of its frozen parts. A file that has
-        gone since is left out.
+        Description and path of each file. A run that saved its trained weights only is replaced by
+        the files of its frozen weights. A file that is missing now is left out.
     """
     found: list[tuple[FrozenPart, Path]] = []
     for path, module in model.named_modules():
@@ -243,6 +248,6 @@ def _files_of(part: Part, into: str) -> "list[tuple[FrozenPart, Path]]":
     if part.weights.name == TRAINED_FILE:
         return frozen_parts_of(part.weights, into, part.prefix)
     whole = FrozenPart.of_file(
-        part.weights, into, part.prefix, is_published=part.is_published, source=part.source
+        part.weights, into, part.prefix, is_published=part.is_published, source=part.published_name
     )
     return [(whole, part.weights)]

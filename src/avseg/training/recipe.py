@@ -1,4 +1,4 @@
-"""Recipes: what to train, from which data, how. One YAML file each."""
+"""Training recipes: YAML files with a task, its data, the model, and options of the trainer."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -12,11 +12,12 @@ import yaml
 
 from avseg.errors import TrainingError
 
-#: What a recipe's model has the sizes of, but for what its `model` section changes: the small model
-#: (`tiny` of the task's `config_class`), or the published one, its defaults.
+#: Sizes of the model before the `model` section changes them: those of the small model (`tiny()` of
+#: the task's configuration class), or those of the published model, the defaults of that class.
 SIZES = ("small", "published")
 
-#: What a run leaves: what was trained, with a note of where the rest came from, or all weights.
+#: Weights that a run saves: the trained ones, with references to the files of the frozen ones, or
+#: all of them.
 SavedForm = Literal["trained", "whole"]
 
 #: Folder of the recipes in the package.
@@ -28,19 +29,19 @@ class Recipe:
     """One training run.
 
     Attributes:
-        name: The file's name without its ending.
+        name: Name of the file without its ending.
         task: Name of the task, a key of `tasks.options.TASKS`.
         data: Options of the task, see its class in `tasks.options`.
         trainer: Options of Hugging Face's `TrainingArguments`.
-        sizes: Which model's sizes it starts from, one of `SIZES`.
-        model: Options that differ from that model's.
-        start_from: Part of the model, a key of the task's `part_prefixes`, to the run that trained
-            it (the name of a folder beside the run's own output, or a path), or to what is
-            published, see `parts.find_part`. `model` is all of it, from a run of the same task, in
-            place of the parts.
-        memory: Options of `memory.MemoryOptions`; the weights do not depend on them.
-        save: Which weights the run leaves, a `SavedForm`; None for "trained" with the published
-            sizes and "whole" with the small ones.
+        sizes: Sizes of the model, one of `SIZES`.
+        model: Options of the model that differ from those sizes.
+        start_from: Part of the model, a key of the task's `part_prefixes` -> the run that trained
+            it (the name of a folder beside the run's own output, or a path), or published weights,
+            see `parts.find_part`. The part `model` is the whole model, from a run of the same task;
+            it replaces the other parts.
+        memory: Options of `memory.MemoryOptions`; the trained weights do not depend on them.
+        save: Weights that the run saves, a `SavedForm`; None for "trained" with the published sizes
+            and "whole" with the small ones.
     """
 
     name: str
@@ -54,16 +55,16 @@ class Recipe:
     save: str | None = None
 
     def to_yaml(self) -> str:
-        """Write the recipe as it would stand in a file."""
+        """Return the recipe as the text of a YAML file, without empty sections."""
         options = {key: value for key, value in asdict(self).items() if value and key != "name"}
         text: str = yaml.safe_dump(options, sort_keys=False)
         return text
 
 
-#: What a recipe must have, and what else it may have.
+#: Keys that a recipe must have, and keys that it may have.
 _REQUIRED = ("task", "data", "trainer")
 _OPTIONAL = tuple(f.name for f in fields(Recipe) if f.name not in ("name", *_REQUIRED))
-#: What has options, which `--set` can change.
+#: Keys with options of their own, which `--set` can change.
 _SECTIONS = ("data", "trainer", "model", "start_from", "memory")
 
 
@@ -101,10 +102,10 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Change options of a recipe, as `avseg train --set` does.
 
     Args:
-        recipe: The recipe; it stays as it is.
-        settings: Each "section.option=value", the value in YAML, for instance
-            "trainer.max_steps=10" or "data.train=[ms3/train]"; deeper options have more dots. Or
-            "save=trained", "save=whole".
+        recipe: The recipe; unchanged.
+        settings: Each "section.option=value" with the value in YAML, for instance
+            "trainer.max_steps=10" or "data.train=[ms3/train]"; an option inside an option has more
+            dots. Also "save=trained" and "save=whole".
 
     Returns:
         The changed recipe.
@@ -137,10 +138,10 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
-    """Give a recipe another seed: of the training, and of the data if they are drawn.
+    """Change the seed of the training, and that of the data if the recipe draws them.
 
     Args:
-        recipe: The recipe; it stays as it is.
+        recipe: The recipe; unchanged.
         seed: The seed.
 
     Returns:
@@ -151,7 +152,7 @@ def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
 
 
 def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
-    """Read a file, and the one that it extends."""
+    """Read a file, merged with the recipe that it extends."""
     if recipe in extended_by:
         raise TrainingError(
             f"recipe {recipe}: extends itself ({' < '.join((*extended_by, recipe))}); name another."
@@ -175,30 +176,32 @@ def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
     if not isinstance(options, dict) or "extends" not in options:
         return options
     base = _read_options(str(options.pop("extends")), (*extended_by, recipe))
-    return _changed(base, options)
+    return _merge(base, options)
 
 
-def _changed(options: Any, changes: Any) -> Any:
-    """Change options, and options of options."""
+def _merge(options: Any, changes: Any) -> Any:
+    """Return options with changes merged in, mappings inside them included."""
     if not isinstance(options, dict) or not isinstance(changes, dict):
         return changes
-    return options | {name: _changed(options.get(name), value) for name, value in changes.items()}
+    return options | {name: _merge(options.get(name), value) for name, value in changes.items()}
 
 
 def _read_value(setting: str, text: str) -> Any:
+    """Parse the value of a setting as YAML, and a number in any notation as a number."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TrainingError(f"--set {setting}: the value is not YAML: {error}") from error
     if isinstance(value, str):
         try:
-            return float(value)  # YAML reads 5e-4 as text
+            return float(value)  # YAML reads 5e-4 as a text
         except ValueError:
             return value
     return value
 
 
 def _check_sections(recipe: str, options: Any) -> None:
+    """Validate the keys of a recipe, and that each section is a mapping."""
     if not isinstance(options, Mapping) or not set(_REQUIRED) <= set(options) <= {
         *_REQUIRED,
         *_OPTIONAL,

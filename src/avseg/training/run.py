@@ -24,6 +24,9 @@ from avseg.training.validation import Plan, validate
 if TYPE_CHECKING:
     import torch
 
+    from avseg.training.tasks.task import Task
+    from avseg.training.trainer import AvsegTrainer
+
 _log = logging.getLogger(__name__)
 
 #: The recipe of a run, with the changes of the command line.
@@ -67,8 +70,9 @@ def train(
         TrainingError: If the recipe is wrong, or the folder has a run of another recipe.
         OutputError: If the feature cache cannot be written.
     """
-    cache: Path | None = cache_folder() / "features"
-    if feature_cache is not None:
+    if feature_cache is None:
+        cache: Path | None = cache_folder() / "features"
+    else:
         cache = None if str(feature_cache) == "none" else Path(feature_cache)
     return run_recipe(
         load_recipe(recipe, changes=changes, seed=seed),
@@ -140,7 +144,6 @@ def run_plan(
     """
     from transformers import set_seed
 
-    from avseg.training.example_masks import show_masks
     from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
     from avseg.training.memory import recompute_blocks
     from avseg.training.tasks.task import TaskInputs
@@ -168,7 +171,8 @@ def run_plan(
         measure=task.measure,
         data_collator=task.collate,
     )
-    show_masks(trainer, task)
+    if "tensorboard" in (arguments.report_to or ()):
+        _show_masks(trainer, task)
     checkpoint = find_checkpoint(output)
     if trainer.is_world_process_zero():
         _record_start(plan, output, data, checkpoint, arguments.device)
@@ -260,13 +264,8 @@ def _record_start(
         }
         for name, part in plan.parts.items()
     }
-    limits = restrictions(licence for part in parts.values() for licence in part["licences"])
-    if limits:
-        _log.warning(
-            "%s: starts from weights under %s, which allows no commercial use; the run records it.",
-            output,
-            " and ".join(limits),
-        )
+    if parts:
+        _warn_of_licences(output, parts)
     if starts and checkpoint is not None:
         _check_same_parts(output, starts[0]["parts"], parts)
     start = {
@@ -276,6 +275,17 @@ def _record_start(
         "data": None if data is None else str(data),
     }
     _write_json(output / ENVIRONMENT_FILE, [*starts, start | describe_environment(device)])
+
+
+def _warn_of_licences(output: Path, parts: dict[str, dict[str, Any]]) -> None:
+    """Log a warning if weights to start from may not be used commercially."""
+    limits = restrictions(licence for part in parts.values() for licence in part["licences"])
+    if limits:
+        _log.warning(
+            "%s: starts from weights under %s, which allows no commercial use; the run records it.",
+            output,
+            " and ".join(limits),
+        )
 
 
 def _check_same_parts(
@@ -292,6 +302,17 @@ def _check_same_parts(
                 f"(SHA-256 {before[name]['sha256'][:12]}..., now {part['sha256'][:12]}...); bring "
                 "that one back, or name another folder for a new run."
             )
+
+
+def _show_masks(trainer: "AvsegTrainer", task: "Task") -> None:
+    """Show example masks in TensorBoard, if the task predicts masks."""
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    from avseg.training.example_masks import ExampleMasks
+
+    if task.frames_of is not None:
+        trainer.remove_callback(TensorBoardCallback)  # ExampleMasks writes the scores too
+        trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
 
 
 def _read_json(path: Path) -> Any:

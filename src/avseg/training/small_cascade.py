@@ -1,4 +1,4 @@
-"""A small cascade out of the runs that trained its parts."""
+"""Assembly of a small cascade model from the runs that trained its parts."""
 
 from pathlib import Path
 
@@ -16,26 +16,26 @@ from avseg.training.parts import SEGMENTER, TOWER, Part, find_weights, load_part
 def save_cascade(
     clap: str, evf_sam: str, runs: Path, folder: Path, config: CascadeConfig | None = None
 ) -> None:
-    """Put a cascade for SynthAVS together; nothing is trained.
+    """Assemble a cascade model for SynthAVS from trained parts, and save it.
 
     Args:
-        clap: Run of the task audio-text, whose text tower is used too.
+        clap: Run of the task audio-text; its text tower is used too.
         evf_sam: Run of the task text-prompt.
         runs: Folder of the runs.
-        folder: Where model and processor are saved.
-        config: Sizes of the parts, and the rule; None for the small model's.
+        folder: Folder in which model and processor are saved.
+        config: Configuration of the model; None for that of the small model.
 
     Raises:
-        TrainingError: If a run is not there, or its weights do not fit.
+        TrainingError: If a run is missing, or its weights do not fit.
     """
     config = config or CascadeConfig.tiny()
     model = CascadeModel(config)
-    heard = find_weights(clap, runs)
-    load_part(model.clap, Part(heard, TOWER))
-    load_part(model.clap_text, Part(heard, "text_tower."))
+    clap_weights = find_weights(clap, runs)
+    load_part(model.clap, Part(clap_weights, TOWER))
+    load_part(model.clap_text, Part(clap_weights, "text_tower."))
     load_part(model.segmenter, Part(find_weights(evf_sam, runs), SEGMENTER))
-    with torch.no_grad():
-        model.log_scale.copy_(load_file(heard)["log_scale"])
+    with torch.no_grad():  # the temperature was trained with the two CLAP towers
+        model.log_scale.copy_(load_file(clap_weights)["log_scale"])
     model.save_pretrained(folder)
     processor = CascadeProcessor.from_config(
         config, ClapTokenizer.from_words(WORDS[:-1]), WordTokenizer(WORDS)

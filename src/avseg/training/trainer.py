@@ -1,7 +1,8 @@
 """Hugging Face's Trainer with two changes.
 
-Evaluation is a task's own measure over a data set, shared among the processes. Checkpoints on the
-way hold what trains; what is frozen is built again from where it came from.
+Evaluation computes the task's own measure, and several processes share the batches. A checkpoint
+during the training contains the trainable weights only; frozen weights are loaded again from the
+files that they came from.
 """
 
 from collections.abc import Callable
@@ -25,14 +26,14 @@ from avseg.training.validation import Plan
 
 
 class AvsegTrainer(Trainer):
-    """Trains as `Trainer` does; evaluates each named data set with the task's measure.
+    """A `Trainer` that evaluates each data set with the task's measure.
 
-    `Trainer` would gather the mask logits of all batches before measuring them, which is more than
-    fits in memory.
+    `Trainer` itself would gather the mask logits of all batches before it computes a score, which
+    does not fit in memory.
 
     Args:
-        measure: Makes an empty measure of the task.
-        measured: Name to data set, for instance "val".
+        measure: Function that returns an empty measure of the task.
+        measured: Name -> evaluation data, for instance "ms3_val".
         **kwargs: As for `Trainer`.
     """
 
@@ -41,8 +42,8 @@ class AvsegTrainer(Trainer):
     ) -> None:
         super().__init__(eval_dataset=measured, **kwargs)
         if isinstance(self.model, PreTrainedModel):
-            # `Trainer` sets it on every model. It means text generation; here it would be saved
-            # with the configuration, which then refuses it as an unknown option.
+            # `Trainer` sets `use_cache`, an option of text generation, on every model. Saved in
+            # the configuration, it would be an unknown option when the model is loaded.
             vars(self.model.config).pop("use_cache", None)
         self.measure = measure
         self.measured = measured
@@ -50,7 +51,7 @@ class AvsegTrainer(Trainer):
 
     @property
     def core(self) -> nn.Module:
-        """The model itself, without what wraps it for several processes."""
+        """The model itself, without the wrapper for several processes."""
         model: nn.Module = self.model  # type: ignore[assignment]  # None only with a model_init
         return model
 
@@ -60,21 +61,21 @@ class AvsegTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Measure the model on every data set; the processes share the batches.
+        """Evaluate the model on every data set; the processes share the batches.
 
         Args:
-            eval_dataset: Name to data set, in place of the trainer's own.
-            ignore_keys: Of the model's outputs; the measures know which they need, so this has no
-                effect.
-            metric_key_prefix: What the names of the measures begin with.
+            eval_dataset: Name -> data set, instead of the trainer's own.
+            ignore_keys: No effect; an argument of `Trainer`.
+            metric_key_prefix: First part of the names of the scores.
 
         Returns:
-            `<prefix>_<data set>_<measure>` to value, the same in every process.
+            `<prefix>_<data set>_<score>` -> value, the same in every process.
         """
         del ignore_keys
         datasets: dict[str, Dataset[Any]] = eval_dataset or self.measured
         self.core.eval()
-        for buffer in self.core.buffers():  # each process has its own statistics of a batch norm
+        # In training each process updates the statistics of its own batch norms.
+        for buffer in self.core.buffers():
             buffer.copy_(broadcast(buffer))
         metrics: dict[str, float] = {}
         for name, dataset in datasets.items():
@@ -87,36 +88,37 @@ class AvsegTrainer(Trainer):
         return metrics
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Return the model's state without what is frozen."""
+        """Return the state dict without frozen parameters and buffers."""
         state = self.core.state_dict()
         return {name: values for name, values in state.items() if name not in self.frozen}
 
     def _measure(self, dataset: Dataset[Any]) -> dict[str, float]:
-        """Measure every batch by itself, here or in another process, and put them together."""
+        """Compute the measure of each batch in one of the processes, and merge them in order."""
         size = self.args.per_device_eval_batch_size
-        places = BatchSampler(SequentialSampler(dataset), size, drop_last=False)  # type: ignore[arg-type]
-        numbered = list(enumerate(places))[self.args.process_index :: self.args.world_size]
+        batched = BatchSampler(SequentialSampler(dataset), size, drop_last=False)  # type: ignore[arg-type]
+        numbered = list(enumerate(batched))[self.args.process_index :: self.args.world_size]
         batches = DataLoader(
             dataset, batch_sampler=[own for _, own in numbered], collate_fn=self.data_collator
         )
-        seen: list[tuple[int, Measure]] = []
+        measures: list[tuple[int, Measure]] = []
         for (number, _), batch in zip(numbered, batches, strict=True):
             with torch.no_grad(), self.autocast_smart_context_manager():
                 out = self.core(**to_device(batch, self.args.device))
-            part = self.measure()
-            part.update(out, batch)
-            seen.append((number, part))
+            of_batch = self.measure()
+            of_batch.update(out, batch)
+            measures.append((number, of_batch))
         whole = self.measure()
-        for _, part in sorted(gather_object(seen), key=lambda numbered: numbered[0]):
-            whole.merge(part)
+        # In the order of the data, so that rounding does not depend on the number of processes.
+        for _, of_batch in sorted(gather_object(measures), key=lambda numbered: numbered[0]):
+            whole.merge(of_batch)
         return whole.compute()
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the whole model; in a checkpoint, what trains.
+        """Save the whole model, or in a checkpoint the trainable weights.
 
         Args:
-            output_dir: Folder; None for the run's.
-            _internal_call: Whether it is a checkpoint on the way.
+            output_dir: Folder; None for the folder of the run.
+            _internal_call: Whether `Trainer` saves a checkpoint during the training.
         """
         if not _internal_call:
             super().save_model(output_dir)
@@ -155,11 +157,12 @@ class AvsegTrainer(Trainer):
         del model
         weights = Path(resume_from_checkpoint) / WEIGHTS_FILE
         state, trained = load_file(weights), self.trained_state()
+        # Only the trainable weights are there, so `strict` must be off below; check the keys here.
         different = sorted(state.keys() ^ trained.keys())
         if different:
             raise TrainingError(
                 f"{weights}: {len(different)} keys are missing or unexpected, first "
-                f"{different[0]}; remove that checkpoint, the run goes on from the one before."
+                f"{different[0]}; remove that checkpoint, the run continues from the one before."
             )
         self.core.load_state_dict(state, strict=False)
 
@@ -193,14 +196,14 @@ def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
 
 
 def find_frozen(model: nn.Module) -> set[str]:
-    """Find what training leaves as it is.
+    """Return the names of the weights that training does not change.
 
     Args:
-        model: Its mode is kept.
+        model: The model; its mode is kept.
 
     Returns:
-        Names of the parameters that do not train, and of the buffers of modules that stay in
-        evaluation mode while the model trains.
+        Names of the parameters that are not trainable, and of the buffers of modules that stay in
+        evaluation mode in training.
     """
     was_training = model.training
     model.train()
@@ -213,14 +216,14 @@ def find_frozen(model: nn.Module) -> set[str]:
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Move a batch.
+    """Move a batch to a device.
 
     Args:
-        batch: Tensors, or tuples of tensors, by name.
-        device: Where to.
+        batch: Name -> tensor, or tuple of tensors.
+        device: The device.
 
     Returns:
-        The same on the device.
+        The batch on the device.
     """
     return {
         name: tuple(v.to(device) for v in value) if isinstance(value, tuple) else value.to(device)

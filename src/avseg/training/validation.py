@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from avseg.errors import TrainingError
 from avseg.training.declared_options import DeclaredClass, literal_values
 from avseg.training.memory import MemoryOptions
-from avseg.training.parts import WHOLE, Part, check_source, find_part
+from avseg.training.parts import WHOLE, Part, check_origin, find_part
 from avseg.training.recipe import SIZES, Recipe, SavedForm
 from avseg.training.tasks.options import TASKS, DataSetOptions, TaskOptions
 
@@ -97,16 +97,16 @@ def validate(recipe: Recipe, runs: Path | None = None, data: Path | None = None)
     _check_model(recipe, task_class)
     prefixes = {WHOLE: "", **task_class.part_prefixes}
     _check_names(recipe, "start_from", recipe.start_from, prefixes)
-    sources = recipe.start_from if runs is not None else {}
-    if WHOLE in sources:  # the whole model replaces the parts
-        sources = {WHOLE: sources[WHOLE]}
-    for source in sources.values():
-        check_source(source, runs or Path())
+    origins = recipe.start_from if runs is not None else {}
+    if WHOLE in origins:  # the whole model replaces the parts
+        origins = {WHOLE: origins[WHOLE]}
+    for origin in origins.values():
+        check_origin(origin, runs or Path())
     # The second stage: torch and transformers are imported from here on.
     trainer = _default_trainer_options() | recipe.trainer
     config = _build_config(recipe, task_class)
     # Parts come last, since published ones are downloaded.
-    parts = {name: find_part(s, runs or Path(), prefixes[name]) for name, s in sources.items()}
+    parts = {name: find_part(o, runs or Path(), prefixes[name]) for name, o in origins.items()}
     parts = {name: replace(part, in_file=memory.frozen_in_file) for name, part in parts.items()}
     return Plan(recipe, task, config, trainer, memory, save, parts)
 
