@@ -1,4 +1,4 @@
-"""One thread: these models are so small that threads cost more than they bring."""
+"""One thread: for models of this size several threads are slower."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The smallest models that have all parts: 64-pixel frames, a quarter second of 8 kHz sound."""
+"""The smallest models with all modules: 64-pixel frames, a quarter second of 8 kHz audio."""
 
 from typing import Any
 
@@ -122,7 +122,7 @@ CLAP_WORDS = ClapTokenizer.from_words(WORDS.words)
 
 
 def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
-    """Make random frames and sound for `CONFIG`."""
+    """Draw random frames and audio for `CONFIG`."""
     pictures = torch.randn(clips, frames, 3, 64, 64)
     return {
         "pixel_values_sam": pictures,
@@ -133,13 +133,13 @@ def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
 
 
 def frames_and_audio(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
-    """Make random frames and sound for `SAMA` and `TPAVI`."""
+    """Draw random frames and audio for `SAMA` and `TPAVI`."""
     made = inputs(clips, frames)
     return {"pixel_values": made["pixel_values_sam"], "audio_values": made["audio_values"]}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Give every parameter a value of its own, so that none is zero by initialisation."""
+    """Add noise to every parameter, so that none is zero by initialisation."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -1,4 +1,4 @@
-"""The smallest TAViS that has all parts, and inputs for it."""
+"""The smallest TAViS with all modules, and inputs for it."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ NAME_IDS = torch.tensor([[1, 9], [2, 9], [3, 9], [4, 9]])
 
 
 def build(seed: int = 0, **changes: Any) -> TavisModel:
-    """Make the model with random weights, in evaluation mode."""
+    """Build the model with random weights, in evaluation mode."""
     torch.manual_seed(seed)
     model = TavisModel(TAVIS.replace(**changes))
     randomise(model, seed)
@@ -66,7 +66,7 @@ def build(seed: int = 0, **changes: Any) -> TavisModel:
 
 
 def given(clips: int = 1, frames: int = 1) -> dict[str, Tensor]:
-    """Make random frames and sound."""
+    """Draw random frames and audio."""
     generator = torch.Generator().manual_seed(1)
     return {
         "pixel_values": torch.rand(clips, frames, 3, 64, 64, generator=generator),

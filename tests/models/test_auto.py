@@ -1,4 +1,4 @@
-"""Families by name."""
+"""Registry of the model families."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from avseg.models.av2t_sam import Av2tSamModel
 from tests.models.factories import CONFIG
 
 
-def test_every_family_is_under_the_name_its_configuration_carries() -> None:
+def test_every_family_has_the_model_type_of_its_configuration() -> None:
     assert {name: family.config.model_type for name, family in FAMILIES.items()} == {
         name: name for name in FAMILIES
     }

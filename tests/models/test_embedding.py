@@ -1,4 +1,4 @@
-"""What families show of their embeddings."""
+"""Embedding spaces of the families."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from tests.models.factories import CONFIG, SAMA, inputs
         ("mul", [("picture", 24), ("sound", 20), ("both", 96)]),
     ],
 )
-def test_av2t_sam_shows_its_towers_apart_and_the_prompt(
+def test_av2t_sam_embeds_its_towers_separately_and_the_prompt(
     features: str, spaces: list[tuple[str, int]]
 ) -> None:
     model = Av2tSamModel(CONFIG.replace(features=features)).eval()
@@ -32,7 +32,7 @@ def test_av2t_sam_shows_its_towers_apart_and_the_prompt(
         assert points.shape == (1, 3, width)
 
 
-def test_tavis_shows_imagebind_and_the_query_that_is_surest_of_a_name() -> None:
+def test_tavis_embeds_imagebind_and_the_query_with_the_most_probable_name() -> None:
     model = tavis_factories.build(memory_at_test=False)
     given = tavis_factories.given(frames=2)
     plain, bridged = model.embed(given)
@@ -53,6 +53,6 @@ def test_tavis_shows_imagebind_and_the_query_that_is_surest_of_a_name() -> None:
     assert not torch.allclose(bridged.points["picture"], plain.points["picture"])
 
 
-def test_who_shows_embeddings_is_known_by_the_method() -> None:
+def test_a_model_with_embeddings_is_an_embedder() -> None:
     assert isinstance(Av2tSamModel(CONFIG), Embedder)
     assert not isinstance(SamaModel(SAMA), Embedder)

@@ -1,4 +1,4 @@
-"""From clip to tensors and from logits to masks."""
+"""Processor of SAMA and TPAVI: a clip to tensors, mask logits to masks."""
 
 import json
 from pathlib import Path
@@ -40,14 +40,14 @@ def test_a_clip_becomes_the_models_inputs(config: object) -> None:
     }
 
 
-def test_the_sound_is_that_around_each_frames_time() -> None:
+def test_the_audio_window_is_centred_on_the_time_of_the_frame() -> None:
     noise = clip()
     begin = round((0.5 - 0.125 + 0.5) * 8000)
     window = PROCESSOR(noise)["audio_values"][0, 0].numpy()
     np.testing.assert_array_equal(window, noise.audio[begin : begin + 2000])
 
 
-def test_sound_at_another_rate_is_refused() -> None:
+def test_audio_with_another_sample_rate_raises_an_error() -> None:
     with pytest.raises(
         ClipError,
         match=r"^noise.mp4: the audio is at 16000 Hz, the model needs 8000 Hz; read",
@@ -64,7 +64,7 @@ def test_frames_are_resized_as_pillow_does_to_one_grey_level(side: int) -> None:
     np.testing.assert_allclose(grey, np.asarray(pillow), rtol=0, atol=1.001)
 
 
-def test_masks_come_back_at_each_videos_own_size() -> None:
+def test_masks_have_the_size_of_each_video() -> None:
     logits = torch.full((2, 3, 4, 4), -5.0)
     logits[:, :, :2] = 5.0
     masks = PROCESSOR.post_process(AvsegOutput(mask_logits=logits), [(40, 60), (8, 8)])
@@ -73,7 +73,7 @@ def test_masks_come_back_at_each_videos_own_size() -> None:
     assert not masks[0][:, 20:].any()
 
 
-def test_the_score_is_predicted_iou_times_presence_if_the_model_says() -> None:
+def test_the_score_is_predicted_iou_times_presence_if_there_is_an_object_score() -> None:
     ious = torch.tensor([[0.8, 0.8]])
     np.testing.assert_allclose(PROCESSOR.scores(AvsegOutput(iou_predictions=ious)), [[0.8, 0.8]])
     presence = torch.tensor([[0.0, 50.0]])

@@ -19,18 +19,18 @@ def test_a_copy_differs_in_the_changed_options_only() -> None:
     assert after == before
 
 
-def test_a_copy_with_an_unknown_option_is_refused() -> None:
+def test_a_copy_with_an_unknown_option_raises_an_error() -> None:
     with pytest.raises(TypeError, match=r"Av2tSamConfig has no option feature; it has adapter_dim"):
         CONFIG.replace(feature="clip")
 
 
-def test_an_unknown_option_of_a_backbone_is_refused() -> None:
+def test_an_unknown_option_of_a_backbone_raises_an_error() -> None:
     with pytest.raises(TypeError, match=r"Beit3Config has no option depth"):
         CONFIG.replace(beit3_config={"depth": 3})
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
-def test_options_are_what_a_configuration_can_be_given(family: Family) -> None:
+def test_a_configuration_can_be_built_from_its_options(family: Family) -> None:
     config = family.config.tiny()
     assert type(config)(**options_of(config)).to_dict() == config.to_dict()
     assert not {"sub_configs_defaults", "tiny_options"} & set(own_options(family.config))

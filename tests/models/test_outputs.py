@@ -1,4 +1,4 @@
-"""The output container."""
+"""Outputs of models, and losses on masks."""
 
 import math
 
@@ -19,7 +19,7 @@ from avseg.models.outputs import (
 )
 
 
-def test_what_was_not_computed_is_left_out() -> None:
+def test_fields_that_were_not_computed_are_omitted() -> None:
     outputs = AvsegOutput(mask_logits=torch.zeros(1, 2, 4, 4))
     assert list(outputs) == ["mask_logits"]
     assert outputs.loss is None
@@ -30,36 +30,36 @@ TARGETS = torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 0]]])
 LOGITS = 50.0 * torch.tensor([[[1.0, -1.0], [1.0, -1.0]], [[1.0, -1.0], [-1.0, -1.0]]])
 
 
-def test_bce_of_a_coin_is_log_two() -> None:
+def test_bce_of_probability_one_half_is_log_two() -> None:
     losses = bce_loss(torch.zeros(2, 2, 2), TARGETS)
     assert losses.tolist() == pytest.approx([math.log(2)] * 2)
 
 
-def test_iou_loss_is_one_minus_shared_over_marked() -> None:
+def test_iou_loss_is_one_minus_intersection_over_union() -> None:
     assert iou_loss(LOGITS, TARGETS)[0].item() == pytest.approx(1 - 1 / 3)
 
 
 def test_iou_loss_counts_probabilities() -> None:
-    # Shared 2 * 0.5, union 2 * 1 + 2 * 0.5.
+    # Intersection 2 * 0.5, union 2 * 1 + 2 * 0.5.
     assert iou_loss(torch.zeros(2, 2, 2), TARGETS)[0].item() == pytest.approx(1 - 1 / 3)
 
 
-def test_in_a_silent_frame_iou_loss_is_the_marked_share() -> None:
+def test_in_a_silent_frame_iou_loss_is_the_fraction_of_mask_pixels() -> None:
     assert iou_loss(LOGITS, TARGETS)[1].item() == pytest.approx(1 / 4)
 
 
-def test_a_silent_frame_pushes_every_pixel_down() -> None:
+def test_a_silent_frame_lowers_every_pixel() -> None:
     logits = torch.zeros(1, 4, 4, requires_grad=True)
     mask_loss(logits, torch.zeros(1, 4, 4)).sum().backward()
     assert logits.grad is not None
     assert (logits.grad > 0).all()
 
 
-def test_a_perfect_mask_costs_nothing() -> None:
+def test_a_perfect_mask_has_loss_zero() -> None:
     assert mask_loss(100.0 * (TARGETS * 2 - 1), TARGETS).tolist() == pytest.approx([0, 0])
 
 
-def test_mask_loss_is_taken_at_the_size_of_the_truth() -> None:
+def test_mask_loss_is_computed_at_the_size_of_the_ground_truth() -> None:
     truth = torch.zeros(1, 8, 8)
     truth[:, :4] = 1
     logits = torch.tensor([[[9.0, 9.0], [-9.0, -9.0]]])
@@ -78,7 +78,7 @@ def test_an_empty_mask_of_a_silent_frame_has_iou_one() -> None:
     assert iou_prediction_loss(nothing, torch.ones(1, 1), TARGETS[1:]).item() == 0
 
 
-def test_predicted_iou_sends_no_gradient_to_the_masks() -> None:
+def test_the_loss_of_the_predicted_iou_gives_masks_no_gradient() -> None:
     masks = LOGITS[:, None].clone().requires_grad_()
     ious = torch.rand(2, 1, requires_grad=True)
     iou_prediction_loss(masks, ious, TARGETS).sum().backward()
@@ -86,7 +86,7 @@ def test_predicted_iou_sends_no_gradient_to_the_masks() -> None:
     assert ious.grad is not None
 
 
-def test_presence_is_whether_any_pixel_is_marked() -> None:
+def test_presence_is_whether_the_ground_truth_has_a_pixel() -> None:
     sure = torch.tensor([[50.0], [-50.0]])
     assert presence_loss(sure, TARGETS).tolist() == pytest.approx([0, 0])
     assert presence_loss(-sure, TARGETS).tolist() == pytest.approx([50, 50])
@@ -97,7 +97,7 @@ def test_resizing_keeps_the_leading_shape(leading: tuple[int, ...]) -> None:
     assert resize_logits(torch.zeros(*leading, 4, 6), (8, 9)).shape == (*leading, 8, 9)
 
 
-def test_a_mask_decoders_answer_is_judged_by_its_mask_of_best_predicted_iou() -> None:
+def test_the_prediction_loss_uses_the_mask_with_the_highest_predicted_iou() -> None:
     logits = torch.stack([LOGITS, -LOGITS], dim=1)  # (2, 2, 2, 2)
     prediction = MaskPrediction(logits, torch.tensor([[0.9, 0.1]] * 2), torch.zeros(2, 1))
     targets = TARGETS.unsqueeze(0)  # one clip of two frames

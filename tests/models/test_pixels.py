@@ -1,4 +1,4 @@
-"""Frames as networks see them."""
+"""Frames to the pixel tensors of image encoders."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where the names come from."""
+"""Vocabularies."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def test_avsbench_has_70_names_in_the_order_of_its_table() -> None:
     assert list(names) == sorted(names)
 
 
-def test_categories_are_spelt_as_in_avsbench() -> None:
+def test_categories_have_the_spelling_of_avsbench() -> None:
     assert "hair-dryer" in avsbench_categories()
     assert "hair dryer" in avsbench_names()
 
 
-def test_names_are_given_with_commas_or_in_a_file(tmp_path: Path) -> None:
+def test_a_vocabulary_is_a_list_with_commas_or_a_file(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("dog\n\n male speech \n", encoding="utf-8")
     assert read_vocabulary(str(path)) == ("dog", "male speech")
@@ -31,6 +31,6 @@ def test_names_are_given_with_commas_or_in_a_file(tmp_path: Path) -> None:
     ("given", "message"),
     [("gone.txt", "gone.txt: the vocabulary cannot be read"), (" , ", "has no name")],
 )
-def test_a_vocabulary_without_names_is_refused(given: str, message: str) -> None:
+def test_a_vocabulary_without_names_raises_an_error(given: str, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         read_vocabulary(given)

@@ -1,4 +1,4 @@
-"""Recorded cases: what is in them, and the rule that makes their weights and inputs.
+"""Recorded cases: their contents, and the rule that generates their weights and inputs.
 
 The `.npz` files beside this hold what the authors' code (github.com/bok-bok/AV2T-SAM at d7cac49,
 and for `evf_sam1` and `evf_sam2` github.com/hustvl/EVF-SAM at 9935dc5, each with its own SAM, SAM 2
@@ -7,9 +7,9 @@ with torch 2.13.0: features and masks, and the names and shapes of its state dic
 the loss of a training step and the gradients' norms. Weights depend only on name, shape and seed,
 inputs only on the seed.
 
-Changed for the recording: fixed sizes (text of 3 x 32 in place of 3 x 1024, masks scored at 24 in
-place of 224, widths of adapters), no video memory, and four places that compute in float32 whatever
-they are given (BEiT-3's GELU and softmax, the neck's upsampling, the resizing of masks), so that
+Changed for the recording: fixed sizes (text of 3 x 32 instead of 3 x 1024, masks evaluated at 24
+instead of 224, widths of adapters), no video memory, and four operations that always compute in
+float32 (BEiT-3's GELU and softmax, the neck's upsampling, the resizing of masks), so that
 float64 is float64 throughout.
 """
 
@@ -102,7 +102,7 @@ class Case:
         return model.double().train(mode=False)
 
     def inputs(self) -> dict[str, Tensor]:
-        """One frame with its embeddings, and its true mask, (1, 1, ...) float64."""
+        """One frame with its embeddings, and its ground-truth mask, (1, 1, ...) float64."""
         generator = torch.Generator().manual_seed(self.seed)
 
         def normal(*shape: int) -> Tensor:
@@ -150,7 +150,7 @@ class EvfSamCase:
         return model
 
     def inputs(self) -> dict[str, Tensor]:
-        """Two pictures and three texts."""
+        """Two images and three texts."""
         generator = torch.Generator().manual_seed(self.seed)
         pictures = torch.randn(2, 3, 64, 64, generator=generator).double()
         small = torch.randn(2, 3, 32, 32, generator=generator).double().clamp(-1, 1)
@@ -186,7 +186,7 @@ def _config(sam: int, features: Any, adapters: bool) -> Av2tSamConfig:
 
 
 def make_weight(name: str, shape: list[int], seed: int) -> Tensor:
-    """Values of a recorded weight, which depend on its name, shape and seed alone."""
+    """Generate the values of a recorded weight from its name, shape and seed."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
     values = torch.randn(shape, generator=generator)
     if name.endswith("running_var"):

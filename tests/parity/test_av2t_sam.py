@@ -47,14 +47,14 @@ def close(ours: torch.Tensor, recorded: np.ndarray) -> None:
     )
 
 
-def test_the_table_has_a_place_for_every_published_name(case: Case) -> None:
+def test_the_key_map_has_every_published_name(case: Case) -> None:
     converted = case.table.to_ours(case.published)
     back = case.table.to_published(converted.tensors) | converted.unused
     assert back.keys() == case.shapes.keys()
     assert all(torch.equal(back[name], values) for name, values in case.published.items())
 
 
-def test_features_and_prompts_are_the_authors(case: Case) -> None:
+def test_features_and_prompts_equal_the_authors(case: Case) -> None:
     model, clip, recorded = case.model(), case.inputs(), case.recorded
     segmenter = model.segmenter
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_features_and_prompts_are_the_authors(case: Case) -> None:
     close(stride4[..., ::4, ::4], recorded["high_res_s0_every4"])
 
 
-def test_the_mask_decoder_is_the_authors(case: Case) -> None:
+def test_the_mask_decoder_equals_the_authors(case: Case) -> None:
     model, clip, recorded = case.model(), case.inputs(), case.recorded
     predictions: list[MaskPrediction] = []
     decode = model.segmenter.sam.decode_masks
@@ -107,7 +107,7 @@ def test_the_mask_decoder_is_the_authors(case: Case) -> None:
     close(masks, recorded["pred_masks"])
 
 
-def test_a_training_step_has_the_authors_loss_and_gradients(case: Case) -> None:
+def test_loss_and_gradients_of_a_training_step_equal_the_authors(case: Case) -> None:
     model, recorded = case.model(), case.recorded
     model.activation_checkpointing_enable()
     loss = model(**case.inputs()).loss
@@ -122,7 +122,7 @@ def test_a_training_step_has_the_authors_loss_and_gradients(case: Case) -> None:
     for name, norm in norms.items():
         assert gradients[name].norm().item() == pytest.approx(norm, rel=1e-8, abs=TOLERANCE), name
     without = case.table.to_published({n: v for n, v in trained.items() if v.grad is None})
-    # Theirs holds the projection of the tower that takes no part; ours does not.
+    # Their model has the projection of the unused tower; ours does not.
     expected = {name for name in json_list(recorded, "no_grad_trainable") if "_proj." not in name}
     assert without.keys() == expected
 

@@ -1,12 +1,12 @@
-"""What the bridge is compared with computes what its authors' code computes.
+"""The baselines, TPAVI and SAMA, compute the same as their authors' code.
 
 `tpavi.npz` holds what AVSBench's model for MS3 (github.com/OpenNLPLab/AVSBench at f7414af) computes
 at a tiny size in float64, of random stages of an encoder, in evaluation and in training mode: masks
 (every fourth pixel), the maps of each stage after the attention, the two losses, and the gradients'
 norms. Changed for the recording: the widths of the last three layers, and no GPU.
 `sama_adapters.npz` holds what SAMA-AVS's adapters (github.com/jinxiang-liu/anno-free-AVS at
-15e6b04) make of random sounds. Weights depend only on name, shape and seed, inputs only on the
-seed.
+15e6b04) compute from random audio features. Weights depend only on name, shape and seed, inputs
+only on the seed.
 """
 
 import json
@@ -53,7 +53,7 @@ UNUSED = "path4.resConfUnit1."
 
 
 def ours(name: str) -> str:
-    """Give the name that a published weight has here."""
+    """Return the name of a published weight in this package."""
     for pattern, place in RENAMES.items():
         if match := re.match(pattern, name):
             groups = [str(int(g) - 1) if g.isdigit() else g for g in match.groups()]
@@ -65,7 +65,7 @@ def ours(name: str) -> str:
 
 
 class RecordedStages(nn.Module):
-    """An encoder that gives the recorded stages, whatever it sees."""
+    """An encoder that returns the recorded stages for any input."""
 
     def __init__(self, stages: list[Tensor]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Case:
         return model.double()
 
     def inputs(self) -> dict[str, Tensor]:
-        """Give the model's inputs; the pictures do not matter."""
+        """Return the inputs of the model; the frames have no effect."""
         pictures = torch.zeros(CLIPS, FRAMES, 3, 32, 32)
         return {"pixel_values": pictures, "clap_embeddings": self.sounds, "targets": self.targets}
 
@@ -142,7 +142,7 @@ def case() -> Case:
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_attention_and_masks_are_avsbenchs(case: Case, mode: str) -> None:
+def test_attention_and_masks_equal_avsbenchs(case: Case, mode: str) -> None:
     model = case.model().train(mode == "train")
     mixed: list[Tensor] = []
     for interaction in model.interactions:
@@ -156,7 +156,7 @@ def test_attention_and_masks_are_avsbenchs(case: Case, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_losses_and_gradients_are_avsbenchs(case: Case, mode: str) -> None:
+def test_losses_and_gradients_equal_avsbenchs(case: Case, mode: str) -> None:
     bce, summed = (case.recorded[f"{mode}.{name}"] for name in ("bce", "matching"))
     plain = case.model().train(mode == "train")
     close(plain(**case.inputs()).loss, bce)
@@ -175,7 +175,7 @@ def test_losses_and_gradients_are_avsbenchs(case: Case, mode: str) -> None:
             assert norms[ours(name)].item() == pytest.approx(norm, abs=TOLERANCE), name
 
 
-def test_adapters_are_those_of_sama() -> None:
+def test_adapters_equal_those_of_sama() -> None:
     with np.load(Path(__file__).parent / "sama_adapters.npz") as recorded:
         shapes, prompts = json.loads(str(recorded["shapes"])), recorded["prompts"]
     weights = {

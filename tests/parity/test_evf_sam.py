@@ -1,4 +1,4 @@
-"""EVF-SAM computes what its authors' code computes, on the same weights, pictures and texts.
+"""EVF-SAM computes what its authors' code computes, on the same weights, images and texts.
 
 Recorded at a tiny size in float64; `reference.py` says how.
 """
@@ -34,7 +34,7 @@ def close(ours: Tensor, recorded: np.ndarray) -> None:
 
 @torch.no_grad()
 def ask(model: EvfSamModel, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, MaskPrediction]:
-    """Give the masks at the size of the recording, the prompts, and what the decoder says."""
+    """Return the masks at the recorded size, the prompts, and the decoder's prediction."""
     kept: list[tuple[Tensor, MaskPrediction]] = []
     decode = model.segmenter.sam.decode_masks
 
@@ -48,14 +48,14 @@ def ask(model: EvfSamModel, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, 
     return F.interpolate(logits[:, None], (24, 24), mode="bilinear")[:, 0], prompts, prediction
 
 
-def test_the_table_has_a_place_for_every_published_name(case: EvfSamCase) -> None:
+def test_the_key_map_has_every_published_name(case: EvfSamCase) -> None:
     converted = case.table.to_ours(case.published)
     back = case.table.to_published(converted.tensors) | converted.unused
     assert back.keys() == case.shapes.keys()
     assert all(torch.equal(back[name], values) for name, values in case.published.items())
 
 
-def test_masks_of_texts_of_different_lengths_are_the_authors(case: EvfSamCase) -> None:
+def test_masks_of_texts_of_different_lengths_equal_the_authors(case: EvfSamCase) -> None:
     recorded = case.recorded
     # Its training code takes the single mask of SAM 1, and the best of three of SAM 2.
     masks, prompts, prediction = ask(case.model(multimask=case.sam == 2), case.inputs())
@@ -68,7 +68,7 @@ def test_masks_of_texts_of_different_lengths_are_the_authors(case: EvfSamCase) -
     close(masks, recorded["pred_masks"])
 
 
-def test_the_other_number_of_masks_is_the_authors_too(case: EvfSamCase) -> None:
+def test_the_other_number_of_masks_equals_the_authors_too(case: EvfSamCase) -> None:
     recorded = case.recorded
     one = {name: values[:1] for name, values in case.inputs().items()}
     masks, _, prediction = ask(case.model(multimask=case.sam == 1), one)

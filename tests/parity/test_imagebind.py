@@ -36,7 +36,7 @@ END = 49407
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, np.ndarray]:
-    """What the authors' code computed."""
+    """Recorded outputs of the authors' code."""
     with np.load(Path(__file__).parent / "imagebind.npz") as file:
         return {key: file[key] for key in file.files}
 
@@ -58,7 +58,7 @@ def model(published: dict[str, Tensor]) -> ImageBind:
 
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, Tensor]:
-    """Two pictures of each size, two sounds, three texts, two times six words."""
+    """Two images of each size, two spectrograms, three texts, two times six words."""
     generator = torch.Generator().manual_seed(SEED)
     shapes = {
         "vision": (2, 3, 224, 224),
@@ -79,12 +79,12 @@ def close(ours: Tensor, reference: np.ndarray) -> None:
 
 
 def weighted_sum(values: Tensor) -> Tensor:
-    """What the recorded gradients are of."""
+    """Compute the scalar whose gradients were recorded."""
     weights = torch.linspace(-1, 1, values.numel(), dtype=values.dtype)
     return (values * weights.reshape(values.shape)).sum()
 
 
-def test_the_table_has_a_place_for_every_published_name(published: dict[str, Tensor]) -> None:
+def test_the_key_map_has_every_published_name(published: dict[str, Tensor]) -> None:
     converted = IMAGEBIND.to_ours(published)
     back = IMAGEBIND.to_published(converted.tensors) | converted.unused
     assert back.keys() == published.keys()
@@ -94,7 +94,7 @@ def test_the_table_has_a_place_for_every_published_name(published: dict[str, Ten
 
 
 @pytest.mark.parametrize("name", ["vision", "vision_half", "audio"])
-def test_pictures_and_sounds_are_the_authors(
+def test_image_and_audio_embeddings_equal_the_authors(
     name: str, model: ImageBind, inputs: dict[str, Tensor], recorded: dict[str, np.ndarray]
 ) -> None:
     values = inputs[name].clone().requires_grad_()
@@ -112,14 +112,14 @@ def test_pictures_and_sounds_are_the_authors(
     close(gradient.norm(), recorded[f"{name}_gradient_norm"])
 
 
-def test_texts_are_the_authors(
+def test_text_embeddings_equal_the_authors(
     model: ImageBind, inputs: dict[str, Tensor], recorded: dict[str, np.ndarray]
 ) -> None:
     close(model.encode_text_states(inputs["texts"]), recorded["text_states"])
     close(model.encode_text(inputs["texts"]), recorded["text_embeddings"])
 
 
-def test_six_words_are_what_they_are_before_71_others(
+def test_six_words_have_the_same_states_as_before_71_others(
     model: ImageBind, inputs: dict[str, Tensor], recorded: dict[str, np.ndarray]
 ) -> None:
     words = inputs["words"].clone().requires_grad_()

@@ -8,7 +8,7 @@ prompts, memory, masks, embeddings, every loss, and the gradients' norms. Weight
 The code does not run as published. Mended for the recording: a string without its opening quote,
 the width of the text tower (1024 in four places), and calls that need CUDA. Changed: float64
 wherever it casts to float32, memory that is not rounded to bfloat16, masks whose holes are not
-filled, no dropout, 256 points to match at in place of 12,544. Everything else is the released
+filled, no dropout, 256 points to match at instead of 12,544. Everything else is the released
 behaviour, with the switches of `TavisConfig.release_faithful`; memory is on, as in the authors'
 training.
 """
@@ -68,7 +68,7 @@ TABLE = tavis("argmax")
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, np.ndarray]:
-    """What the authors' code computed."""
+    """Recorded outputs of the authors' code."""
     with np.load(Path(__file__).parent / "tavis.npz") as file:
         return {key: file[key] for key in file.files}
 
@@ -92,7 +92,7 @@ def model(published: dict[str, Tensor]) -> TavisModel:
 
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, Tensor]:
-    """Two clips of three frames; the second frame of the first has nothing that sounds."""
+    """Two clips of three frames; the second frame of the first is silent."""
     generator = torch.Generator().manual_seed(SEED)
     pictures = torch.rand(CLIPS, FRAMES, 3, 28, 28, generator=generator).double()
     pictures = F.interpolate(pictures.flatten(0, 1), (224, 224), mode="bilinear")
@@ -115,7 +115,7 @@ def inputs() -> dict[str, Tensor]:
 def computed(
     model: TavisModel, inputs: dict[str, Tensor], recorded: dict[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
-    """What we compute on the way to the loss, the loss, and the gradients."""
+    """Our intermediate results, the loss, and the gradients."""
     shape = (CLIPS, FRAMES)
     frames, sounds = inputs["pixel_values"].flatten(0, 1), inputs["audio_values"].flatten(0, 1)
     recalled: list[Tensor] = []
@@ -172,7 +172,7 @@ def close(ours: Tensor, reference: np.ndarray, tolerance: float = TOLERANCE) -> 
     )
 
 
-def test_the_table_has_a_place_for_every_published_name(
+def test_the_key_map_has_every_published_name(
     published: dict[str, Tensor], model: TavisModel
 ) -> None:
     converted = TABLE.to_ours(published)
@@ -182,7 +182,7 @@ def test_the_table_has_a_place_for_every_published_name(
     assert all(torch.equal(back[name], values) for name, values in published.items())
 
 
-def test_the_decomposition_is_the_authors(
+def test_the_decomposition_equals_the_authors(
     model: TavisModel, computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     assert model.decomposition is not None
@@ -193,7 +193,7 @@ def test_the_decomposition_is_the_authors(
     close(objects, recorded["objects"], 1e-9)
 
 
-def test_prompts_and_adapters_are_the_authors(
+def test_prompts_and_adapters_equal_the_authors(
     model: TavisModel, computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     prompts = computed["prompts"]
@@ -207,7 +207,7 @@ def test_prompts_and_adapters_are_the_authors(
         close(vector[::FRAMES], recorded[f"adapters.{number}"], 1e-9)
 
 
-def test_the_memory_is_the_authors(
+def test_the_memory_equals_the_authors(
     computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     assert len(computed["recalled"]) == FRAMES - 1
@@ -218,7 +218,7 @@ def test_the_memory_is_the_authors(
         close(memory_map, recorded[f"memory_map.{number}"])
 
 
-def test_the_masks_are_the_authors(
+def test_the_masks_equal_the_authors(
     computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     logits = resize_logits(computed["masks"].logits, (224, 224))[..., ::16, ::16]
@@ -226,7 +226,7 @@ def test_the_masks_are_the_authors(
     close(logits[:, -1], recorded["binary"], 1e-5)
 
 
-def test_sounds_pictures_and_names_are_compared_as_by_the_authors(
+def test_similarities_of_audio_and_images_with_names_equal_the_authors(
     computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     close(computed["names"].embeddings, recorded["text"], 1e-9)
@@ -236,7 +236,7 @@ def test_sounds_pictures_and_names_are_compared_as_by_the_authors(
     close(computed["by_picture"], recorded["visual"] @ text.T)
 
 
-def test_every_loss_is_the_authors(
+def test_every_loss_equals_the_authors(
     computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     parts, pairs = computed["parts"], computed["pairs"]
@@ -247,7 +247,7 @@ def test_every_loss_is_the_authors(
     close(computed["loss"], recorded["loss_G"])
 
 
-def test_the_gradients_are_the_authors(
+def test_the_gradients_equal_the_authors(
     model: TavisModel, computed: dict[str, Any], recorded: dict[str, np.ndarray]
 ) -> None:
     del computed  # they are in the model

@@ -1,4 +1,4 @@
-"""Seconds of sound with their channels end to end."""
+"""Audio segments with their channels end to end."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def sine(hertz: float, sample_rate: int, seconds: float = 1.0) -> npt.NDArray[np
     return wave
 
 
-def test_the_channels_of_a_second_follow_each_other(tmp_path: Path) -> None:
+def test_the_channels_of_each_second_are_concatenated(tmp_path: Path) -> None:
     left = np.concatenate([level(0.1 * second, 1, 8000) for second in range(6)], axis=1)
     track = Track(np.concatenate([left, -left]), 8000, "stereo")
     segments = read_segments(write(tmp_path / "stereo.mkv", tracks=[track]), 8000)
@@ -29,7 +29,7 @@ def test_the_channels_of_a_second_follow_each_other(tmp_path: Path) -> None:
     np.testing.assert_allclose(segments[:, 8000:], -expected, atol=1e-4)
 
 
-def test_the_seconds_can_be_had_before_they_are_cut(tmp_path: Path) -> None:
+def test_read_seconds_returns_the_channels_before_concatenation(tmp_path: Path) -> None:
     left = np.concatenate([level(0.1 * second, 1, 8000) for second in range(6)], axis=1)
     path = write(
         tmp_path / "stereo.mkv", tracks=[Track(np.concatenate([left, -left]), 8000, "stereo")]
@@ -39,13 +39,13 @@ def test_the_seconds_can_be_had_before_they_are_cut(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cut_segments(channels, 8000), read_segments(path, 8000, 3))
 
 
-def test_a_sound_that_ends_early_is_followed_by_zeros(tmp_path: Path) -> None:
+def test_a_short_track_is_padded_with_zeros(tmp_path: Path) -> None:
     path = write(tmp_path / "short.wav", (), [Track(level(0.5, 2.5, 8000), 8000)])
     segments = read_segments(path, 8000)
     assert (np.abs(segments) > 0.4).mean(axis=1).tolist() == [1, 1, 0.5, 0, 0]
 
 
-def test_the_rest_of_a_long_sound_is_ignored(tmp_path: Path) -> None:
+def test_a_long_track_is_cut(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 40000)).astype(np.float32)
     long = write(tmp_path / "long.wav", (), [Track(noise, 8000)])
     short = write(tmp_path / "short.wav", (), [Track(noise[:, :16000], 8000)])
@@ -67,13 +67,13 @@ def test_resampling_keeps_a_sine_and_its_length(old: int, new: int) -> None:
     np.testing.assert_allclose(resampled[0, middle], sine(1000, new)[0, middle], atol=2e-3)
 
 
-def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
+def test_resampling_removes_frequencies_above_the_new_nyquist_frequency() -> None:
     aliased = resample(sine(15000, 44100), 44100, 16000)
     assert np.abs(aliased[0, 4000:12000]).max() < 0.02
 
 
 def test_resampling_is_the_published_filter() -> None:
-    """Sinc with 6 zero crossings and a rolloff of 0.99: its values at a few places."""
+    """Sinc with 6 zero crossings and a rolloff of 0.99: its values at some samples."""
     impulse = np.zeros((1, 64), np.float32)
     impulse[0, 32] = 1
     response = resample(impulse, 2, 1)[0]
@@ -82,17 +82,17 @@ def test_resampling_is_the_published_filter() -> None:
     np.testing.assert_allclose(response[14:19], expected, atol=1e-6)
 
 
-def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_audio_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoAudioStreamError, match="has no audio track that can be decoded"):
         read_segments(write(tmp_path / "silent.mp4"))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotAVideoError, match="there is no such file"):
         read_segments(tmp_path / "missing.wav")
 
 
-def test_damaged_sound_is_refused(tmp_path: Path) -> None:
+def test_damaged_audio_raises_an_error(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 88200)).astype(np.float32)
     path = write(tmp_path / "damaged.flac", (), [Track(noise, 44100, codec="flac")])
     with pytest.raises(CorruptVideoError, match=r"the audio cannot be decoded after \d\.\d\d s"):

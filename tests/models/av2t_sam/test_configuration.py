@@ -1,4 +1,4 @@
-"""AV2T-SAM's sizes."""
+"""Configuration of AV2T-SAM."""
 
 from pathlib import Path
 
@@ -37,23 +37,23 @@ def test_the_small_model_takes_changes() -> None:
     assert Av2tSamConfig.tiny().features == "mul"
 
 
-def test_a_copy_can_have_the_other_sam() -> None:
+def test_a_copy_can_have_the_other_version_of_sam() -> None:
     config = Av2tSamConfig().replace(sam_config={"model_type": PromptedSam1Config.model_type})
     assert config.sam_config == PromptedSam1Config()
 
 
 @pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])
-def test_sam1_cannot_be_asked_whether_there_is_an_object(options: dict[str, object]) -> None:
+def test_options_of_the_object_score_raise_an_error_with_sam1(options: dict[str, object]) -> None:
     with pytest.raises(Exception, match=r"need an object score, which SAM 1 lacks; leave both"):
         Av2tSamConfig(sam_config=PromptedSam1Config(), **options)  # type: ignore[arg-type]
 
 
-def test_unknown_features_are_refused() -> None:
+def test_unknown_features_raise_an_error() -> None:
     with pytest.raises(Exception, match="features"):
         Av2tSamConfig(features="sum")  # type: ignore[arg-type]
 
 
-def test_an_unknown_option_in_a_file_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_option_in_a_file_raises_an_error(tmp_path: Path) -> None:
     Av2tSamConfig().save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace('"fused_dim"', '"fusion_dim"'))
@@ -63,7 +63,7 @@ def test_an_unknown_option_in_a_file_is_refused(tmp_path: Path) -> None:
         Av2tSamConfig.from_pretrained(tmp_path)
 
 
-def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
+def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
     with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
         Av2tSamConfig.tiny(window_s=2.0)
 
@@ -72,6 +72,6 @@ def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
     ("features", "clip", "clap"),
     [("clip", True, False), ("clap", False, True), ("mul", True, True)],
 )
-def test_features_say_which_towers_take_part(features: str, clip: bool, clap: bool) -> None:
+def test_the_features_decide_which_towers_are_used(features: str, clip: bool, clap: bool) -> None:
     config = Av2tSamConfig(features=features)  # type: ignore[arg-type]
     assert (config.uses_clip, config.uses_clap) == (clip, clap)

@@ -1,4 +1,4 @@
-"""The whole model at its smallest: what moves the masks, what trains, what is saved."""
+"""The smallest AV2T-SAM: masks, trainable parameters, saving."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ on_both_sams = pytest.mark.parametrize("sam_config", [SAM1, SAM2], ids=["sam1", 
 
 
 def build(**changes: object) -> Av2tSamModel:
-    """Build the smallest model with every parameter away from its start."""
+    """Build the smallest model with random values for every parameter."""
     torch.manual_seed(0)
     config = CONFIG.replace(**changes)
     assert isinstance(config, Av2tSamConfig)
@@ -80,7 +80,7 @@ def test_masks_of_sam1_have_its_image_side_and_no_object_score(batch: dict[str, 
     assert outputs.object_score_logits is None
 
 
-def test_a_frame_is_segmented_alike_in_any_batch(
+def test_the_mask_of_a_frame_does_not_depend_on_the_batch(
     model: Av2tSamModel, batch: dict[str, Tensor]
 ) -> None:
     together = model(**batch).mask_logits[1, 2]
@@ -113,7 +113,7 @@ def test_exactly_the_trainable_parts_get_a_gradient(
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     decoder = f"segmenter.sam.{'sam1' if sam_config is SAM1 else 'sam2'}.mask_decoder."
-    # As in the paper's code nothing trains the two heads that judge the masks.
+    # As in the paper's code, the IoU head and the object score are not trained.
     heads = (decoder + "iou_prediction_head.", decoder + "pred_obj_score_head.")
     for name, parameter in model.named_parameters():
         trains = name.startswith(TRAINABLE)
@@ -126,7 +126,7 @@ def test_exactly_the_trainable_parts_get_a_gradient(
             assert parameter.grad is None, name
 
 
-def test_the_heads_that_judge_masks_can_train_too(batch: dict[str, Tensor]) -> None:
+def test_iou_head_and_object_score_can_be_trained(batch: dict[str, Tensor]) -> None:
     model = build(iou_head_weight=1.0, presence_weight=1.0).train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     decoder = model.segmenter.get_submodule("sam.sam2.mask_decoder")
@@ -136,7 +136,7 @@ def test_the_heads_that_judge_masks_can_train_too(batch: dict[str, Tensor]) -> N
             assert parameter.grad.any(), name
 
 
-def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
+def test_suppress_absent_empties_the_masks_of_frames_without_an_object(
     batch: dict[str, Tensor],
 ) -> None:
     plain = build()
@@ -168,7 +168,7 @@ def test_frozen_parts_stay_in_evaluation_mode(sam_config: SamConfig) -> None:
     assert not any(name.startswith(frozen) for name in training)
 
 
-def test_nothing_is_kept_for_a_backward_pass_through_what_no_gradient_reaches(
+def test_no_activations_are_kept_for_frozen_modules(
     batch: dict[str, Tensor],
 ) -> None:
     model = build(adapters=False).train()
@@ -184,7 +184,7 @@ def test_nothing_is_kept_for_a_backward_pass_through_what_no_gradient_reaches(
     assert not any(values.requires_grad for values in frozen)
 
 
-def test_new_adapters_leave_the_encoder_as_it_is(batch: dict[str, Tensor]) -> None:
+def test_new_adapters_do_not_change_the_encoder(batch: dict[str, Tensor]) -> None:
     torch.manual_seed(0)
     adapted = Av2tSamModel(CONFIG).eval()
     plain = Av2tSamModel(CONFIG.replace(adapters=False)).eval()
@@ -216,7 +216,7 @@ def test_image_features_computed_before_give_the_same_masks(batch: dict[str, Ten
     torch.testing.assert_close(outputs.mask_logits, model(**batch).mask_logits)
 
 
-def test_image_features_are_refused_where_the_encoder_hears(
+def test_image_features_with_adapters_raise_an_error(
     model: Av2tSamModel, batch: dict[str, Tensor]
 ) -> None:
     with pytest.raises(ValueError, match="cannot be given to a model with adapters"):
@@ -224,13 +224,17 @@ def test_image_features_are_refused_where_the_encoder_hears(
 
 
 @pytest.mark.parametrize("name", ["pixel_values_sam", "pixel_values_clip", "audio_values"])
-def test_a_missing_input_is_named(model: Av2tSamModel, batch: dict[str, Tensor], name: str) -> None:
+def test_a_missing_input_raises_an_error_with_its_name(
+    model: Av2tSamModel, batch: dict[str, Tensor], name: str
+) -> None:
     del batch[name]
     with pytest.raises(ValueError, match=f"{name} is missing"):
         model(**batch)
 
 
-def test_only_annotated_frames_count(model: Av2tSamModel, batch: dict[str, Tensor]) -> None:
+def test_only_annotated_frames_count_in_the_loss(
+    model: Av2tSamModel, batch: dict[str, Tensor]
+) -> None:
     targets = torch.rand(2, 3, 64, 64) > 0.5
     first = torch.tensor([[True, False, False]] * 2)
     of_first = {name: values[:, :1] for name, values in batch.items()}
@@ -238,7 +242,9 @@ def test_only_annotated_frames_count(model: Av2tSamModel, batch: dict[str, Tenso
     torch.testing.assert_close(model(**batch, targets=targets, annotated=first).loss, expected)
 
 
-def test_a_batch_without_truth_costs_nothing(model: Av2tSamModel, batch: dict[str, Tensor]) -> None:
+def test_a_batch_without_annotated_frames_has_loss_zero(
+    model: Av2tSamModel, batch: dict[str, Tensor]
+) -> None:
     none = torch.zeros(2, 3, dtype=torch.bool)
     assert model(**batch, targets=torch.zeros(2, 3, 64, 64), annotated=none).loss == 0
 
@@ -305,7 +311,7 @@ def test_a_saved_model_gives_the_same_outputs(
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_a_loaded_model_is_frozen_alike(tmp_path: Path, model: Av2tSamModel) -> None:
+def test_a_loaded_model_has_the_same_frozen_parameters(tmp_path: Path, model: Av2tSamModel) -> None:
     model.save_pretrained(tmp_path)
     loaded: nn.Module = Av2tSamModel.from_pretrained(tmp_path)
     assert {n for n, p in loaded.named_parameters() if p.requires_grad} == {
@@ -314,7 +320,7 @@ def test_a_loaded_model_is_frozen_alike(tmp_path: Path, model: Av2tSamModel) -> 
     assert not any(module.training for module in loaded.modules())
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path, model: Av2tSamModel) -> None:
+def test_weights_that_do_not_fit_raise_an_error(tmp_path: Path, model: Av2tSamModel) -> None:
     model.save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
     weights = load_file(path)
@@ -324,7 +330,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, model: Av2tSamModel
         Av2tSamModel.from_pretrained(tmp_path)
 
 
-def test_an_unknown_option_in_a_saved_model_is_refused(tmp_path: Path, model: Av2tSamModel) -> None:
+def test_an_unknown_option_in_a_saved_model_raises_an_error(
+    tmp_path: Path, model: Av2tSamModel
+) -> None:
     model.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace('"adapter_dim"', '"adapters_dim"'))

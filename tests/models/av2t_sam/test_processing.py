@@ -1,4 +1,4 @@
-"""From clip to tensors and from logits to masks."""
+"""Processor of AV2T-SAM: a clip to tensors, mask logits to masks."""
 
 import json
 from pathlib import Path
@@ -44,14 +44,14 @@ def test_a_clip_becomes_the_models_inputs() -> None:
     }
 
 
-def test_the_sound_is_that_around_each_frames_time() -> None:
+def test_the_audio_window_is_centred_on_the_time_of_the_frame() -> None:
     noise = clip()
     begin = round((0.5 - 0.125 + 0.5) * 8000)
     window = PROCESSOR(noise)["audio_values"][0, 0].numpy()
     np.testing.assert_array_equal(window, noise.audio[begin : begin + 2000])
 
 
-def test_sound_at_another_rate_is_refused() -> None:
+def test_audio_with_another_sample_rate_raises_an_error() -> None:
     with pytest.raises(
         ClipError,
         match=r"^noise.mp4: the audio is at 16000 Hz, the model needs 8000 Hz; read",
@@ -59,7 +59,7 @@ def test_sound_at_another_rate_is_refused() -> None:
         PROCESSOR(clip(sample_rate=16000))
 
 
-def test_sounds_can_be_given_for_each_frame() -> None:
+def test_audio_segments_replace_the_windows() -> None:
     sounds = np.full((2, 100), 0.5, np.float32)
     assert PROCESSOR(clip(), sounds)["audio_values"].tolist() == sounds[None].tolist()
     with pytest.raises(
@@ -69,31 +69,31 @@ def test_sounds_can_be_given_for_each_frame() -> None:
 
 
 @pytest.mark.parametrize("size", [(48, 80), (90, 64), (64, 64), (64, 65)])
-def test_published_pictures_for_clip_are_clips_own(size: tuple[int, int]) -> None:
+def test_published_frames_for_clip_equal_clips_own_preprocessing(size: tuple[int, int]) -> None:
     frames = clip(*size).frames
     pixels = PUBLISHED.prepare_frames(frames, ("clip",))["pixel_values_clip"]
     own = CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     torch.testing.assert_close(pixels, own(list(frames), return_tensors="pt")["pixel_values"])
 
 
-def test_the_middle_begins_at_the_even_row_or_column_of_two() -> None:
+def test_the_central_square_starts_at_an_even_offset_between_two() -> None:
     rows = np.arange(67, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 64, 3), np.uint8)
     pixels = PUBLISHED.prepare_frames(rows, ("clip",))["pixel_values_clip"][0, 0, :, 0]
     first = (pixels[0] * CLIP_STATISTICS[1][0] + CLIP_STATISTICS[0][0]).item()
     assert first == pytest.approx(2, abs=1e-3)  # of 1.5
 
 
-def test_published_pictures_for_beit3_are_not_antialiased() -> None:
+def test_published_frames_for_beit3_are_not_antialiased() -> None:
     frames = clip(128, 128).frames
     pixels = PUBLISHED.prepare_frames(frames, ("beit3",))["pixel_values_beit3"]
-    # At half size each value is made of the 4 nearest rows and columns, of cubics with a = -0.75.
+    # At half size each value is computed from the 4 nearest rows and columns, with a = -0.75.
     nearest = np.array([-3, 19, 19, -3]) / 32
     near = frames[0, 9:13, 19:23, 0].astype(np.float64)
     expected = (nearest @ near @ nearest - 127.5) / 127.5
     assert pixels[0, 0, 5, 10].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_pictures_of_the_backbones_sizes_are_the_same_in_both_ways() -> None:
+def test_frames_of_the_backbones_size_are_equal_for_both_values_of_inputs() -> None:
     frames = clip(64, 64).frames
     published = PUBLISHED.prepare_frames(frames)
     for name, pixels in PROCESSOR.prepare_frames(frames).items():
@@ -119,7 +119,7 @@ def test_each_backbone_has_its_own_range() -> None:
     )
 
 
-def test_masks_come_back_at_each_videos_own_size() -> None:
+def test_masks_have_the_size_of_each_video() -> None:
     logits = torch.full((2, 3, 4, 4), -5.0)
     logits[:, :, :2] = 5.0
     masks = PROCESSOR.post_process(AvsegOutput(mask_logits=logits), [(40, 60), (8, 8)])
@@ -154,12 +154,12 @@ def test_the_score_is_predicted_iou_times_presence() -> None:
     np.testing.assert_allclose(PROCESSOR.scores(outputs), [[0.4, 0.8]])
 
 
-def test_a_model_without_an_object_score_is_as_sure_as_its_predicted_iou() -> None:
+def test_without_an_object_score_the_score_is_the_predicted_iou() -> None:
     outputs = AvsegOutput(iou_predictions=torch.tensor([[0.8, 0.3]]))
     np.testing.assert_allclose(PROCESSOR.scores(outputs), [[0.8, 0.3]])
 
 
-def test_outputs_without_masks_are_refused() -> None:
+def test_outputs_without_masks_raise_an_error() -> None:
     with pytest.raises(TypeError, match="the outputs have no mask_logits"):
         PROCESSOR.post_process(AvsegOutput(), [])
 
@@ -169,7 +169,7 @@ def test_a_saved_processor_loads_as_the_same(tmp_path: Path) -> None:
     assert Av2tSamProcessor.from_pretrained(tmp_path) == PROCESSOR
 
 
-def test_a_file_with_other_options_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_other_options_raises_an_error(tmp_path: Path) -> None:
     PROCESSOR.save_pretrained(tmp_path)
     path = tmp_path / "processor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crop": True}))
@@ -179,7 +179,7 @@ def test_a_file_with_other_options_is_refused(tmp_path: Path) -> None:
         Av2tSamProcessor.from_pretrained(tmp_path)
 
 
-def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_processor_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"processor_config.json does not exist; give a folder"
     ):

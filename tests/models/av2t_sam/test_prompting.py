@@ -37,7 +37,7 @@ def test_the_published_sizes_have_the_published_shapes() -> None:
     }
 
 
-def test_frame_and_sound_are_multiplied(
+def test_image_and_audio_features_are_multiplied(
     projector: Projector, visual: torch.Tensor, audio: torch.Tensor
 ) -> None:
     product = projector.fuse(visual, None) * projector.fuse(None, audio)
@@ -59,7 +59,7 @@ def test_fused_features_start_with_variance_about_one() -> None:
     assert fused.std().item() == pytest.approx(1.25**0.5, abs=0.1)
 
 
-def test_a_new_product_is_the_sound_more_or_less_of_it_by_what_is_seen() -> None:
+def test_an_untrained_product_is_the_audio_scaled_by_the_image() -> None:
     torch.manual_seed(0)
     projector = Projector(CONFIG.replace(fused_dim=512))
     audio = torch.randn(200, 20)
@@ -68,10 +68,12 @@ def test_a_new_product_is_the_sound_more_or_less_of_it_by_what_is_seen() -> None
     assert 0.8 < alike < 0.95
 
 
-def test_three_text_tokens_come_out(projector: Projector, visual: torch.Tensor) -> None:
+def test_the_projector_returns_three_text_tokens(
+    projector: Projector, visual: torch.Tensor
+) -> None:
     assert projector(projector.fuse(visual, None)).shape == (5, 3, CONFIG.beit3_config.dim)
 
 
-def test_nothing_to_fuse_is_refused(projector: Projector) -> None:
+def test_no_embeddings_to_fuse_raises_an_error(projector: Projector) -> None:
     with pytest.raises(ValueError, match="neither visual nor audio embeddings; give at least one"):
         projector.fuse(None, None)

@@ -1,4 +1,4 @@
-"""What a cascade may look like."""
+"""Configuration of a cascade."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from avseg.models.cascade import CascadeConfig
 from tests.models.factories import CASCADE, SAM1
 
 
-def test_the_defaults_are_clap_2023_before_evf_sam2() -> None:
+def test_the_defaults_are_clap_2023_and_evf_sam2() -> None:
     config = CascadeConfig()
     assert config.clap_config.sample_rate == 44100
     assert isinstance(config.text_config, ClapTextTowerConfig)
@@ -18,7 +18,7 @@ def test_the_defaults_are_clap_2023_before_evf_sam2() -> None:
     assert config.max_sound_tokens == 77
 
 
-def test_the_text_tower_is_the_one_its_options_are_of() -> None:
+def test_model_type_selects_the_text_tower() -> None:
     options = CascadeConfig.tiny().to_dict()
     assert isinstance(CascadeConfig(**options).text_config, ClipTextTowerConfig)
     assert isinstance(CASCADE.replace().text_config, ClapTextTowerConfig)
@@ -36,6 +36,6 @@ def test_the_text_tower_is_the_one_its_options_are_of() -> None:
         ({"text_config": {"model_type": "bert"}}, "model_type of a text tower must be .* 'bert'"),
     ],
 )
-def test_what_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_options_raise_an_error(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message):
         CASCADE.replace(**changes)

@@ -1,4 +1,4 @@
-"""A sound is named, and what has the name is marked."""
+"""The audio is named, and the named object is segmented."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def ruled(model: CascadeModel, **rule: float) -> CascadeModel:
     return model
 
 
-def test_names_are_chosen_by_the_cosine_the_best_first() -> None:
+def test_names_are_selected_by_cosine_highest_first() -> None:
     model = build()
     similarities = torch.tensor([[0.1, 0.5, 0.3], [0.05, 0.0, -0.2], [0.9, 0.0, 0.95]])
     frames, names = ruled(model, min_similarity=0.08).select_prompts(similarities)
@@ -75,7 +75,7 @@ def test_a_frame_gets_the_largest_logit_of_its_names() -> None:
     torch.testing.assert_close(output.iou_predictions.flatten(), best)
 
 
-def test_a_prompt_gets_the_mask_that_evf_sam_gives_it() -> None:
+def test_the_mask_of_a_prompt_equals_evf_sams() -> None:
     model, values = build(), given()
     output = run(model, values)
     evf_sam = model.segmenter
@@ -92,7 +92,7 @@ def test_a_prompt_gets_the_mask_that_evf_sam_gives_it() -> None:
         )
 
 
-def test_only_frames_that_are_named_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_frames_with_a_name_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     model, values = build(), given(frames=4)
     first = run(model, values).similarities[0].amax(-1)  # (T,)
     middle = first.sort().values[1:3].mean()
@@ -111,7 +111,7 @@ def test_only_frames_that_are_named_are_looked_at(monkeypatch: pytest.MonkeyPatc
     assert (output.iou_predictions[0] > 0).tolist() == (first > middle).tolist()
 
 
-def test_where_no_name_fits_nothing_is_marked_nor_looked_at() -> None:
+def test_without_a_fitting_name_masks_are_empty_and_no_frame_is_encoded() -> None:
     model = build()
     model.segmenter.sam.encode_images = None  # type: ignore[assignment, method-assign]
     output = run(ruled(model, min_similarity=0.9999), given())
@@ -121,7 +121,7 @@ def test_where_no_name_fits_nothing_is_marked_nor_looked_at() -> None:
 
 
 @pytest.mark.parametrize("logit", [-3.0, 3.0])
-def test_a_name_whose_object_is_absent_marks_nothing_if_wanted(
+def test_suppress_absent_empties_the_mask_of_an_absent_object(
     logit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(suppress_absent=True)
@@ -153,13 +153,13 @@ def test_it_runs_on_sam_1_and_with_the_text_tower_of_small_claps() -> None:
 
 
 def counted(model: CascadeModel) -> list[int]:
-    """Keep how many names are embedded each time."""
+    """Record the number of names that are embedded at each call."""
     asked: list[int] = []
     model.clap_text.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
     return asked
 
 
-def test_names_are_embedded_once_for_all_pieces_of_a_video() -> None:
+def test_names_are_embedded_once_for_all_chunks_of_a_video() -> None:
     model = build()
     asked = counted(model)
     first, second = run(model, given()), run(model, given())
@@ -181,14 +181,14 @@ def test_other_names_or_weights_are_embedded_anew() -> None:
     assert not torch.equal(before, after)
 
 
-def test_names_learn_where_there_is_a_gradient() -> None:
+def test_names_get_gradients_in_training() -> None:
     model = build()
     run(model, given())
     model.compare_audio(given()["audio_values"][0], NAMES["sound_ids"]).sum().backward()
     assert next(model.clap_text.parameters()).grad is not None
 
 
-def test_masks_are_of_the_frame_alone_where_it_does_not_fill_the_square() -> None:
+def test_masks_do_not_have_the_padding_of_the_square() -> None:
     whole = run(build(), given())
     part = run(build(), given() | {"frame_size": torch.tensor([64, 40])})
     assert part.mask_logits.shape == (1, 2, 64, 40)
@@ -196,7 +196,7 @@ def test_masks_are_of_the_frame_alone_where_it_does_not_fill_the_square() -> Non
     torch.testing.assert_close(part.named_logits, expected)
 
 
-def test_a_saved_model_is_loaded_as_it_was(tmp_path: Path) -> None:
+def test_a_saved_model_loads_as_the_same(tmp_path: Path) -> None:
     model = build()
     model.save_pretrained(tmp_path)
     loaded = CascadeModel.from_pretrained(tmp_path)

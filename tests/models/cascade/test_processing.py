@@ -1,4 +1,4 @@
-"""From a clip and a vocabulary to tensors, and from logits to named masks."""
+"""Processor of the cascade: clip and vocabulary to tensors, mask logits to named sources."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ PROCESSOR = CascadeProcessor.from_config(CASCADE, CLAP_WORDS, WORDS).with_vocabu
 
 
 def clip(sample_rate: int = 8000) -> Clip:
-    """Draw two frames of noise, with two seconds of noise to hear."""
+    """Draw two frames of noise, with two seconds of noise as audio."""
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 40, 80, 3), dtype=np.uint8)
     times = np.array([0.0, 1.0])
@@ -28,7 +28,7 @@ def clip(sample_rate: int = 8000) -> Clip:
     return Clip("noise.mp4", frames, times, times + 0.5, sound, 0.0, sample_rate)
 
 
-def test_frames_sounds_and_names_become_tensors() -> None:
+def test_frames_audio_and_names_become_tensors() -> None:
     inputs = PROCESSOR(clip())
     assert (
         inputs["pixel_values_sam"].shape == inputs["pixel_values_beit3"].shape == (1, 2, 3, 64, 64)
@@ -39,7 +39,7 @@ def test_frames_sounds_and_names_become_tensors() -> None:
     assert inputs["prompt_mask"].all()
 
 
-def test_a_frame_may_keep_its_proportions_and_not_fill_the_square() -> None:
+def test_a_frame_that_keeps_its_proportions_is_padded() -> None:
     assert "frame_size" not in PROCESSOR(clip())
     inputs = replace(PROCESSOR, keep_proportions=True)(clip())
     assert inputs["frame_size"].tolist() == [32, 64]
@@ -49,21 +49,21 @@ def test_a_frame_may_keep_its_proportions_and_not_fill_the_square() -> None:
     assert not pictures[..., 32:, :].any()
 
 
-def test_names_are_read_once_for_all_clips() -> None:
+def test_names_are_encoded_once_for_all_clips() -> None:
     first, second = PROCESSOR(clip()), PROCESSOR(clip())
     assert second["sound_ids"] is first["sound_ids"]
     other = PROCESSOR.with_vocabulary(["bus"])(clip())
     assert other["sound_ids"].tolist() == [[4, 5]]
 
 
-def test_a_name_is_put_into_both_prompts() -> None:
+def test_a_name_is_inserted_into_both_prompts() -> None:
     prompted = replace(PROCESSOR, sound_prompt="nothing {name}", picture_prompt="a {name} and dog")
     inputs = prompted.with_vocabulary(["cat"])(clip())
     assert inputs["sound_ids"].tolist() == [[1, 3, 5]]
     assert inputs["prompt_ids"].tolist() == [[3, 2]]
 
 
-def test_without_a_word_the_vocabulary_is_avsbenchs() -> None:
+def test_the_default_vocabulary_is_that_of_avsbench() -> None:
     assert CascadeProcessor.from_config(CASCADE).vocabulary == avsbench_names()
 
 
@@ -76,18 +76,18 @@ def test_without_a_word_the_vocabulary_is_avsbenchs() -> None:
         (["dog", "dog cat bus dog"], "'dog cat bus dog' has 5 tokens for CLAP, .* 4; shorten"),
     ],
 )
-def test_names_that_cannot_be_used_are_refused(names: list[str], message: str) -> None:
+def test_invalid_names_raise_an_error(names: list[str], message: str) -> None:
     with pytest.raises(PromptError, match=message):
         PROCESSOR.with_vocabulary(names)
 
 
-def test_sound_at_another_rate_is_refused() -> None:
+def test_audio_with_another_sample_rate_raises_an_error() -> None:
     with pytest.raises(ClipError, match="16000 Hz, the model needs 8000 Hz"):
         PROCESSOR(clip(16000))
 
 
 def named_output() -> NamedOutput:
-    """Frame 0 sounds of a bus above and a dog below, frame 1 of the dog above."""
+    """Build outputs with a bus above and a dog below in frame 0, and the dog above in frame 1."""
     logits = torch.full((3, 4, 4), -5.0)
     logits[0, :2] = logits[1, 2:] = logits[2, :2] = 5.0
     return NamedOutput(
@@ -100,7 +100,7 @@ def named_output() -> NamedOutput:
     )
 
 
-def test_each_name_that_prompted_becomes_a_source() -> None:
+def test_each_prompted_name_becomes_a_source() -> None:
     dog, bus = PROCESSOR.sources(named_output(), (8, 6))
     assert (dog.name, bus.name) == ("dog", "bus")
     assert dog.masks.any(axis=2).tolist() == [[False] * 4 + [True] * 4, [True] * 4 + [False] * 4]
@@ -108,7 +108,7 @@ def test_each_name_that_prompted_becomes_a_source() -> None:
     assert (dog.scores.tolist(), bus.scores.tolist()) == ([0.5, 0.25], [0.75, 0.0])
 
 
-def test_all_that_sounds_together_is_the_union() -> None:
+def test_the_common_mask_is_the_union_of_the_named_masks() -> None:
     output = named_output()
     (masks,) = PROCESSOR.post_process(output, [(8, 6)])
     union = np.logical_or.reduce([s.masks for s in PROCESSOR.sources(output, (8, 6))])
@@ -138,21 +138,23 @@ def test_a_processor_is_saved_with_its_tokenizers_and_names(tmp_path: Path) -> N
         ("processor_config.json", CheckpointError),
     ],
 )
-def test_a_missing_file_is_named(missing: str, error: type[Exception], tmp_path: Path) -> None:
+def test_a_missing_file_raises_an_error_with_its_name(
+    missing: str, error: type[Exception], tmp_path: Path
+) -> None:
     PROCESSOR.save_pretrained(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(error, match=missing):
         CascadeProcessor.from_pretrained(tmp_path)
 
 
-def test_without_tokenizers_nothing_can_be_read_or_saved(tmp_path: Path) -> None:
+def test_without_tokenizers_encoding_and_saving_raise_an_error(tmp_path: Path) -> None:
     bare = CascadeProcessor.from_config(CASCADE)
     for use in (lambda: bare(clip()), lambda: bare.save_pretrained(tmp_path)):
         with pytest.raises(PromptError, match="has no tokenizer"):
             use()
 
 
-def test_a_name_too_long_for_evf_sam_is_refused() -> None:
+def test_a_name_too_long_for_evf_sam_raises_an_error() -> None:
     short = replace(PROCESSOR, max_picture_tokens=1)
     with pytest.raises(PromptError, match="'cat dog' has 2 tokens for EVF-SAM, which takes 1"):
         short.with_vocabulary(["bus", "cat dog"])

@@ -1,4 +1,4 @@
-"""EVF-SAM's sizes."""
+"""Configuration of EVF-SAM."""
 
 from pathlib import Path
 
@@ -38,17 +38,17 @@ def test_the_small_model_takes_changes() -> None:
     assert (config.suppress_absent, EvfSamConfig.tiny().suppress_absent) == (False, True)
 
 
-def test_an_unknown_option_is_refused() -> None:
+def test_an_unknown_option_raises_an_error() -> None:
     with pytest.raises(TypeError, match=r"no option sam_scale; it has beit3_config, keep_prop"):
         EvfSamConfig(sam_scale="large")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("longest", [0, 1023])
-def test_texts_without_positions_are_refused(longest: int) -> None:
+def test_texts_longer_than_the_position_table_raise_an_error(longest: int) -> None:
     with pytest.raises(Exception, match=rf"must be 1 to 1022, .* got {longest}"):
         EvfSamConfig(max_text_tokens=longest)
 
 
-def test_sam1_cannot_be_asked_whether_there_is_an_object() -> None:
+def test_options_of_the_object_score_raise_an_error_with_sam1() -> None:
     with pytest.raises(Exception, match="suppress_absent needs an object score"):
         EvfSamConfig(sam_config=PromptedSam1Config(), suppress_absent=True)

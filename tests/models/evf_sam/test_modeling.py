@@ -1,4 +1,4 @@
-"""EVF-SAM: one mask for each text, each picture encoded once."""
+"""EVF-SAM: one mask for each text, each image encoded once."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def model(request: pytest.FixtureRequest) -> EvfSamModel:
 
 
 def inputs() -> dict[str, Tensor]:
-    """Two pictures: the first with a text of two tokens and one of one, the second with one."""
+    """Two images: the first with a text of two tokens and one of one, the second with one."""
     pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     return {
         "pixel_values_sam": pictures,
@@ -52,7 +52,7 @@ def test_every_prompt_gets_a_mask(model: EvfSamModel) -> None:
 
 
 @torch.no_grad()
-def test_a_text_gets_what_it_gets_alone(model: EvfSamModel) -> None:
+def test_the_mask_of_a_text_does_not_depend_on_other_texts(model: EvfSamModel) -> None:
     together = model(**inputs()).mask_logits[1]
     few = inputs()
     alone = model(
@@ -66,7 +66,7 @@ def test_a_text_gets_what_it_gets_alone(model: EvfSamModel) -> None:
 
 
 @torch.no_grad()
-def test_a_picture_is_encoded_once_however_many_texts_it_has(
+def test_an_image_is_encoded_once_for_all_its_texts(
     model: EvfSamModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -82,13 +82,13 @@ def test_a_picture_is_encoded_once_however_many_texts_it_has(
 
 
 @torch.no_grad()
-def test_the_text_decides(model: EvfSamModel) -> None:
+def test_the_mask_depends_on_the_text(model: EvfSamModel) -> None:
     masks = model(**inputs()).mask_logits
     assert (masks[0] - masks[1]).abs().max() > 1e-3
 
 
 @torch.no_grad()
-def test_what_is_not_there_gets_no_mask_if_the_model_is_to_ask() -> None:
+def test_suppress_absent_empties_the_mask_of_an_absent_object() -> None:
     config = EVF_CONFIG.replace(suppress_absent=True)
     outputs = make(config)(**inputs())
     plain = make(EVF_CONFIG)(**inputs())
@@ -98,13 +98,13 @@ def test_what_is_not_there_gets_no_mask_if_the_model_is_to_ask() -> None:
 
 
 @torch.no_grad()
-def test_a_saved_model_gives_the_same(model: EvfSamModel, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_masks(model: EvfSamModel, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     loaded = EvfSamModel.from_pretrained(tmp_path)
     torch.testing.assert_close(loaded(**inputs()).mask_logits, model(**inputs()).mask_logits)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_raise_an_error(tmp_path: Path) -> None:
     make(EVF_CONFIG).save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     del weights["segmenter.text_hidden_fcs.0.bias"]

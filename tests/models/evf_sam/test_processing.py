@@ -1,4 +1,4 @@
-"""From a clip and texts to tensors, and from logits to masks."""
+"""Processor of EVF-SAM: clip and texts to tensors, mask logits to masks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ PADDING = replace(PROCESSOR, keep_proportions=True)
 
 
 def clip(height: int = 40, width: int = 80) -> Clip:
-    """Draw two frames of noise; nothing sounds."""
+    """Draw two frames of noise without audio."""
     frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     times = np.array([0.0, 1.0])
     return Clip("noise.mp4", frames, times, times + 0.5, np.zeros(0, np.float32), 0.0, 16000)
@@ -42,7 +42,7 @@ def test_each_network_has_its_own_range() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 80), (80, 40)])
-def test_proportions_are_kept_by_filling_up(height: int, width: int) -> None:
+def test_proportions_are_kept_by_padding(height: int, width: int) -> None:
     noise = clip(height, width)
     kept = PADDING.with_texts(["dog"])(noise)["pixel_values_sam"]
     frame = kept[..., : 64 * height // 80, : 64 * width // 80]
@@ -51,7 +51,7 @@ def test_proportions_are_kept_by_filling_up(height: int, width: int) -> None:
     assert squeezed[..., -1, -1].count_nonzero() > 0
 
 
-def test_the_filling_is_cut_off_the_masks() -> None:
+def test_the_padding_is_cropped_from_the_masks() -> None:
     logits = torch.full((1, 3, 16, 16), -5.0)
     logits[..., 4:8, :] = 5.0  # the lower half of a frame that fills the upper half of the square
     logits[..., 8:, :] = 5.0
@@ -61,14 +61,14 @@ def test_the_filling_is_cut_off_the_masks() -> None:
     assert not masks[:, :18].any()
 
 
-def test_each_text_gets_its_masks() -> None:
+def test_each_text_has_its_own_masks() -> None:
     logits = torch.tensor([-5.0, 5.0, 5.0, 5.0]).view(4, 1, 1).expand(4, 4, 4)
     masks = PROCESSOR.post_process(AvsegOutput(mask_logits=logits), [(8, 12)] * 2)
     assert [mask.shape for mask in masks] == [(2, 8, 12)] * 2
     assert [mask.all(axis=(1, 2)).tolist() for mask in masks] == [[False, True], [True, True]]
 
 
-def test_prompts_that_are_not_equally_many_for_each_text_are_refused() -> None:
+def test_different_numbers_of_prompts_per_text_raise_an_error() -> None:
     outputs = AvsegOutput(mask_logits=torch.zeros(3, 4, 4))
     with pytest.raises(ValueError, match="3 prompts are not 2 texts for the same number of frames"):
         PROCESSOR.post_process(outputs, [(8, 8)] * 2)
@@ -84,12 +84,12 @@ def test_prompts_that_are_not_equally_many_for_each_text_are_refused() -> None:
         (["dog cat bus dog"], "'dog cat bus dog' has 4 tokens, the model takes 3; shorten it"),
     ],
 )
-def test_texts_that_cannot_be_looked_for_are_refused(texts: list[str], message: str) -> None:
+def test_invalid_texts_raise_an_error(texts: list[str], message: str) -> None:
     with pytest.raises(PromptError, match=message):
         PROCESSOR.with_texts(texts)
 
 
-def test_a_processor_without_texts_says_what_to_do() -> None:
+def test_a_processor_without_texts_raises_an_error_with_the_next_step() -> None:
     with pytest.raises(PromptError, match=r"give text prompts with with_texts"):
         PROCESSOR(clip())
 
@@ -102,7 +102,7 @@ def test_a_saved_processor_loads_as_the_same_with_its_words(tmp_path: Path) -> N
     assert loaded.texts == ()
 
 
-def test_a_processor_without_a_tokenizer_reads_and_saves_nothing(tmp_path: Path) -> None:
+def test_without_a_tokenizer_encoding_and_saving_raise_an_error(tmp_path: Path) -> None:
     wordless = EvfSamProcessor.from_config(EVF_CONFIG)
     with pytest.raises(PromptError, match="no tokenizer"):
         wordless.with_texts(["dog"])
@@ -111,14 +111,14 @@ def test_a_processor_without_a_tokenizer_reads_and_saves_nothing(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_without_the_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_the_tokenizer_raises_an_error(tmp_path: Path) -> None:
     PROCESSOR.save_pretrained(tmp_path)
     (tmp_path / "words.txt").unlink()
     with pytest.raises(CheckpointError, match="has no tokenizer"):
         EvfSamProcessor.from_pretrained(tmp_path)
 
 
-def test_a_tokenizer_with_more_tokens_than_the_model_is_refused() -> None:
+def test_a_tokenizer_with_more_tokens_than_the_model_raises_an_error() -> None:
     many = WordTokenizer(tuple(f"w{number}" for number in range(21)))
     with pytest.raises(ValueError, match="has 21 tokens, the model 20"):
         EvfSamProcessor.from_config(EVF_CONFIG, many)

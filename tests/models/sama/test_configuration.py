@@ -1,4 +1,4 @@
-"""SAMA-AVS's sizes."""
+"""Configuration of SAMA-AVS."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_the_defaults_are_the_papers_sizes() -> None:
     assert not config.multimask
 
 
-def test_on_sam2_the_best_of_three_masks_is_the_answer() -> None:
+def test_with_sam2_the_output_is_the_best_of_three_masks() -> None:
     assert SamaConfig(sam_config=PromptedSam2Config()).multimask
 
 
@@ -33,16 +33,16 @@ def test_the_small_model_takes_changes() -> None:
 
 
 @pytest.mark.parametrize("options", [{"presence_weight": 0.2}, {"suppress_absent": True}])
-def test_sam1_cannot_be_asked_whether_there_is_an_object(options: dict[str, object]) -> None:
+def test_options_of_the_object_score_raise_an_error_with_sam1(options: dict[str, object]) -> None:
     with pytest.raises(Exception, match=r"need an object score, which SAM 1 lacks; leave both"):
         SamaConfig(**options)  # type: ignore[arg-type]
 
 
-def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
+def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
     with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
         SamaConfig.tiny(window_s=2.0)
 
 
-def test_an_unknown_option_is_refused() -> None:
+def test_an_unknown_option_raises_an_error() -> None:
     with pytest.raises(TypeError, match=r"SamaConfig has no option features; it has adapter_dim"):
         SamaConfig(features="clap")  # type: ignore[call-arg]

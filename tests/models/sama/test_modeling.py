@@ -1,4 +1,4 @@
-"""The whole model at its smallest: what moves the masks, what trains, what is saved."""
+"""The smallest SAMA: masks, trainable parameters, saving."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ on_both_sams = pytest.mark.parametrize("sam_config", [SAM1, SAM2], ids=["sam1", 
 
 
 def build(**changes: object) -> SamaModel:
-    """Build the smallest model with every parameter away from its start."""
+    """Build the smallest model with random values for every parameter."""
     torch.manual_seed(0)
     config = SAMA.replace(**changes)
     assert isinstance(config, SamaConfig)
@@ -66,7 +66,7 @@ def test_masks_and_scores_for_every_frame(
     assert outputs.loss is None
 
 
-def test_a_frame_is_segmented_alike_in_any_batch(
+def test_the_mask_of_a_frame_does_not_depend_on_the_batch(
     model: SamaModel, batch: dict[str, Tensor]
 ) -> None:
     together = model(**batch).mask_logits[1, 2]
@@ -74,14 +74,12 @@ def test_a_frame_is_segmented_alike_in_any_batch(
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
 
 
-def test_clips_in_another_order_have_their_masks_in_that_order(
-    model: SamaModel, batch: dict[str, Tensor]
-) -> None:
+def test_masks_follow_the_order_of_the_clips(model: SamaModel, batch: dict[str, Tensor]) -> None:
     turned = model(**{name: values.flip(0) for name, values in batch.items()}).mask_logits
     torch.testing.assert_close(turned.flip(0), model(**batch).mask_logits, atol=1e-4, rtol=0)
 
 
-def test_the_sound_moves_the_masks_through_the_adapters_alone(batch: dict[str, Tensor]) -> None:
+def test_the_audio_changes_the_masks_only_through_the_adapters(batch: dict[str, Tensor]) -> None:
     model = build()
     other = batch | {"audio_values": batch["audio_values"].flip(0)}
     masks = model(**batch).mask_logits
@@ -98,7 +96,7 @@ def test_exactly_the_trainable_parts_get_a_gradient(
     model = build(sam_config=sam_config).train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     decoder = f"sam.{'sam1' if sam_config is SAM1 else 'sam2'}.mask_decoder."
-    # Without their losses nothing trains the heads that judge masks, and of the masks one learns.
+    # Without their losses the IoU head and the object score are not trained, and one mask is.
     unused = ("iou_prediction_head.", "pred_obj_score_head.", "output_hypernetworks_mlps.")
     for name, parameter in model.named_parameters():
         trains = name.startswith(TRAINABLE)
@@ -110,7 +108,7 @@ def test_exactly_the_trainable_parts_get_a_gradient(
             assert parameter.grad.any() or name.endswith("k_proj.bias"), name
 
 
-def test_sam1_learns_its_single_mask(batch: dict[str, Tensor]) -> None:
+def test_with_sam1_the_single_mask_is_trained(batch: dict[str, Tensor]) -> None:
     model = build(sam_config=SAM1).train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     learned = {
@@ -122,14 +120,16 @@ def test_sam1_learns_its_single_mask(batch: dict[str, Tensor]) -> None:
     assert learned == {"0"}
 
 
-def test_the_loss_is_that_of_the_bridge(model: SamaModel, batch: dict[str, Tensor]) -> None:
+def test_the_loss_is_that_of_av2t_sam(model: SamaModel, batch: dict[str, Tensor]) -> None:
     targets = torch.rand(2, 3, 64, 64) > 0.5
     outputs = model(**batch, targets=targets)
     expected = mask_loss(outputs.mask_logits.flatten(0, 1), targets.flatten(0, 1)).mean()
     torch.testing.assert_close(outputs.loss, expected)
 
 
-def test_only_annotated_frames_count(model: SamaModel, batch: dict[str, Tensor]) -> None:
+def test_only_annotated_frames_count_in_the_loss(
+    model: SamaModel, batch: dict[str, Tensor]
+) -> None:
     targets = torch.rand(2, 3, 64, 64) > 0.5
     first = torch.tensor([[True, False, False]] * 2)
     of_first = {name: values[:, :1] for name, values in batch.items()}
@@ -144,7 +144,7 @@ def test_frozen_parts_stay_in_evaluation_mode() -> None:
     assert not any(name.startswith(("sam.sam2.vision_encoder", "clap")) for name in training)
 
 
-def test_new_adapters_leave_the_encoder_as_it_is(batch: dict[str, Tensor]) -> None:
+def test_new_adapters_do_not_change_the_encoder(batch: dict[str, Tensor]) -> None:
     torch.manual_seed(0)
     model = SamaModel(SAMA).eval()
     other = batch | {"audio_values": torch.zeros_like(batch["audio_values"])}
@@ -159,12 +159,14 @@ def test_embeddings_computed_before_give_the_same_masks(
     torch.testing.assert_close(model(**cached).mask_logits, model(**batch).mask_logits)
 
 
-def test_missing_sound_is_named(model: SamaModel, batch: dict[str, Tensor]) -> None:
+def test_missing_audio_raises_an_error_with_its_name(
+    model: SamaModel, batch: dict[str, Tensor]
+) -> None:
     with pytest.raises(ValueError, match="audio_values is missing; give it, or clap_embeddings"):
         model(batch["pixel_values"])
 
 
-def test_frames_with_nothing_to_mark_get_no_mask_if_the_configuration_says_so(
+def test_suppress_absent_empties_the_masks_of_frames_without_an_object(
     batch: dict[str, Tensor],
 ) -> None:
     model = build(suppress_absent=True)

@@ -1,4 +1,4 @@
-"""Which TAViS is meant."""
+"""Configuration of TAViS."""
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
@@ -19,7 +19,7 @@ def test_the_default_is_the_paper_and_the_preset_the_released_code() -> None:
     assert paper.memory_config.presence_cut == -2.0
 
 
-def test_the_small_model_remembers_no_more_than_a_training_clip_has() -> None:
+def test_the_memory_of_the_small_model_is_at_most_a_training_clip() -> None:
     memory = TavisConfig.tiny().memory_config
     assert memory.frames <= 5
     assert memory.pointers <= 5
@@ -40,7 +40,7 @@ def test_a_configuration_survives_saving() -> None:
         ("query_heads", 7, "query_heads must divide the audio tower's width 32, got 7"),
     ],
 )
-def test_impossible_options_are_refused(option: str, value: object, message: str) -> None:
+def test_impossible_options_raise_an_error(option: str, value: object, message: str) -> None:
     with pytest.raises(StrictDataclassError) as caught:
         TAVIS.replace(**{option: value})
     assert message in str(caught.value.__cause__ or caught.value)

@@ -1,4 +1,4 @@
-"""What each loss is of a case that can be worked out."""
+"""Losses of TAViS in cases that can be computed by hand."""
 
 import math
 
@@ -24,7 +24,7 @@ def test_the_iou_loss_counts_shared_probability() -> None:
     assert soft_iou_loss(logits, torch.zeros_like(truth)).item() == 1.0
 
 
-def test_the_background_counts_a_tenth() -> None:
+def test_the_background_has_a_tenth_of_the_weight() -> None:
     logits = torch.zeros(1, 2, 4)
     logits[0, 1, 0] = math.log(3)  # the second query: class 0 has half of the probability
     classes = torch.tensor([[1, 0]])
@@ -38,7 +38,7 @@ def test_pseudo_text_is_compared_with_the_text_of_its_class() -> None:
     assert pseudo_text_loss(pseudo, states, torch.tensor([[1, 0]])).item() == 1.0
 
 
-def test_only_matched_masks_take_the_separate_loss() -> None:
+def test_only_matched_masks_have_the_separate_loss() -> None:
     labels = torch.zeros(1, 4, 4, dtype=torch.int64)
     labels[:, :2] = 3
     logits = torch.where(labels == 3, 20.0, -20.0).unsqueeze(1).repeat(1, 2, 1, 1)

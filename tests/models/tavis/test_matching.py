@@ -1,4 +1,4 @@
-"""Queries are paired with the classes of their frame."""
+"""Matching of queries with the classes of their frame."""
 
 import torch
 
@@ -8,7 +8,7 @@ POINTS = torch.rand(1, 256, 2, generator=torch.Generator().manual_seed(0))
 
 
 def scene() -> tuple[torch.Tensor, torch.Tensor]:
-    """Three classes, one in each third of the frame, and the masks of queries that know."""
+    """Three classes, one in each third of the frame, and the masks of perfect queries."""
     labels = torch.zeros(1, 24, 24, dtype=torch.uint8)
     logits = torch.full((1, 4, 24, 24), -10.0)
     for number in range(3):
@@ -18,7 +18,7 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, labels
 
 
-def test_perfect_masks_and_names_pair_in_order() -> None:
+def test_perfect_masks_and_names_are_matched_in_order() -> None:
     logits, labels = scene()
     probs = torch.eye(6)[2:].unsqueeze(0)  # query i is surely class i + 2
     matches = match(logits, probs, probs, labels, POINTS)
@@ -59,7 +59,7 @@ def test_a_frame_without_background_keeps_all_its_classes() -> None:
     assert len(match(logits, probs, probs, labels, POINTS)) == 3
 
 
-def test_classes_beyond_the_queries_stay_without() -> None:
+def test_classes_beyond_the_number_of_queries_stay_unmatched() -> None:
     logits, labels = scene()
     probs = torch.full((1, 2, 6), 1 / 6)
     matches = match(logits[:, :2], probs, probs, labels, POINTS)

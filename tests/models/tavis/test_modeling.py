@@ -1,4 +1,4 @@
-"""The model's contract: shapes, what learns, what depends on what (tavis.md's list of tests)."""
+"""The smallest TAViS: shapes, gradients, memory, names and thresholds."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def run(model: TavisModel, values: dict[str, Any]) -> Any:
 
 
 def learned(model: nn.Module) -> set[str]:
-    """Modules that have got a gradient other than 0."""
+    """Return the modules with a gradient other than 0."""
     return {
         name.rpartition(".")[0]
         for name, parameter in model.named_parameters()
@@ -38,7 +38,7 @@ def learned(model: nn.Module) -> set[str]:
 
 
 @pytest.mark.parametrize(("clips", "frames"), [(2, 1), (1, 5), (1, 2)])
-def test_the_shapes_of_what_comes_out(model: TavisModel, clips: int, frames: int) -> None:
+def test_the_shapes_of_the_outputs(model: TavisModel, clips: int, frames: int) -> None:
     out = run(model, given(clips, frames))
     assert out.mask_logits.shape == (clips, frames, 16, 16)
     assert out.iou_predictions.shape == (clips, frames)
@@ -62,7 +62,7 @@ def test_the_published_size_trains_54_85_million_parameters() -> None:
     assert trained == pytest.approx(54.85e6, abs=0.02e6)
 
 
-def test_gradients_reach_every_part_that_learns_and_no_other() -> None:
+def test_exactly_the_trainable_modules_get_gradients() -> None:
     model = build().train()
     model(**given(1, 2), targets=labels(1, 2)).loss.backward()
     names = learned(model)
@@ -84,13 +84,13 @@ def test_gradients_reach_every_part_that_learns_and_no_other() -> None:
     assert not [name for name in names if name.startswith(("imagebind.", "sam.sam2.vision"))]
 
 
-def test_the_released_pseudo_text_teaches_its_words_nothing() -> None:
+def test_the_released_pseudo_text_gives_its_words_no_gradient() -> None:
     model = build(detach_pseudo_text=True).train()
     model(**given(), targets=labels()).loss.backward()
     assert "pseudo_text.to_words" not in learned(model)
 
 
-def test_videos_of_a_batch_do_not_see_each_other(model: TavisModel) -> None:
+def test_clips_of_a_batch_are_independent(model: TavisModel) -> None:
     values = given(2, 2)
     swapped = {k: v if k == "name_ids" else v.flip(0) for k, v in values.items()}
     one, other = run(model, values), run(model, swapped)
@@ -99,7 +99,7 @@ def test_videos_of_a_batch_do_not_see_each_other(model: TavisModel) -> None:
 
 
 @torch.no_grad()
-def test_the_released_pairing_mixes_videos_up() -> None:
+def test_the_released_pairing_mixes_the_clips_of_a_batch() -> None:
     sounds, cls = torch.randn(2, 6, 32), torch.randn(2, 32)
     for pairing, mixes in (("interleave", False), ("tile", True)):
         layer = build(stage2_pairing=pairing).decomposition
@@ -115,7 +115,7 @@ def test_frozen_towers_stay_in_evaluation() -> None:
     assert model.memory.attention.training
 
 
-def test_a_video_in_pieces_has_the_masks_of_the_whole(model: TavisModel) -> None:
+def test_a_video_in_chunks_has_the_same_masks_as_in_one(model: TavisModel) -> None:
     values = given(1, 6)
     whole = run(model, values)
     memory, pieces = None, []
@@ -127,7 +127,7 @@ def test_a_video_in_pieces_has_the_masks_of_the_whole(model: TavisModel) -> None
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole.mask_logits, atol=1e-5, rtol=1e-4)
 
 
-def test_without_memory_at_test_frames_are_alone() -> None:
+def test_without_memory_at_test_frames_are_independent() -> None:
     model, values = build(memory_at_test=False), given(1, 3)
     whole = run(model, values)
     last = run(model, {k: v if k == "name_ids" else v[:, 2:] for k, v in values.items()})
@@ -137,7 +137,7 @@ def test_without_memory_at_test_frames_are_alone() -> None:
     assert (remembering.mask_logits - whole.mask_logits)[:, 2].abs().max() > 1e-3
 
 
-def test_frames_that_do_not_count_take_no_loss() -> None:
+def test_frames_that_do_not_count_have_no_loss() -> None:
     model = build().train()
     values, truth = given(1, 2), labels(1, 2)
     counts = torch.tensor([[True, False]])
@@ -149,7 +149,7 @@ def test_frames_that_do_not_count_take_no_loss() -> None:
     torch.testing.assert_close(one, other)
 
 
-def test_nothing_to_mark_leaves_the_binary_loss(model: TavisModel) -> None:
+def test_silent_frames_have_the_binary_loss_only(model: TavisModel) -> None:
     silent = torch.zeros(1, 2, 64, 64, dtype=torch.uint8)
     out = run(model, given(1, 2) | {"targets": silent})
     assert torch.isfinite(out.loss)
@@ -169,7 +169,7 @@ def test_nothing_to_mark_leaves_the_binary_loss(model: TavisModel) -> None:
         {"blur_kernel": 5},
     ],
 )
-def test_every_switch_changes_what_comes_out(model: TavisModel, changes: dict[str, Any]) -> None:
+def test_every_switch_changes_the_outputs(model: TavisModel, changes: dict[str, Any]) -> None:
     changed = build(**changes)
     wanted = changed.state_dict()
     same = {k: v for k, v in model.state_dict().items() if v.shape == wanted.get(k, v).shape}
@@ -182,7 +182,7 @@ def test_every_switch_changes_what_comes_out(model: TavisModel, changes: dict[st
     assert max(differences) > 1e-4
 
 
-def test_only_the_last_layer_counts_in_the_released_loop() -> None:
+def test_only_the_last_layer_has_an_effect_in_the_released_loop() -> None:
     model = build(stage1_mode="last_only").train()
     model(**given(), targets=labels()).loss.backward()
     names = learned(model)
@@ -190,7 +190,7 @@ def test_only_the_last_layer_counts_in_the_released_loop() -> None:
     assert "decomposition.gather.0.norm" not in names
 
 
-def test_no_source_lies_outside_of_all_that_sounds(model: TavisModel) -> None:
+def test_no_source_is_outside_the_mask_of_all_sounding_objects(model: TavisModel) -> None:
     out = run(model, given(2, 3))
     assert (out.query_logits <= out.mask_logits.unsqueeze(2)).all()
     everything = out.mask_logits.flatten(0, 1)[out.frame_index]
@@ -213,7 +213,7 @@ def test_masks_are_the_same_without_names(
     assert named.class_logits is not None
 
 
-def test_with_targets_there_is_a_loss_whatever_is_named(model: TavisModel) -> None:
+def test_with_targets_there_is_a_loss_also_without_names(model: TavisModel) -> None:
     values = given(1, 2) | {"targets": labels(1, 2)}
     torch.manual_seed(0)
     expected = run(model, values).loss
@@ -223,7 +223,7 @@ def test_with_targets_there_is_a_loss_whatever_is_named(model: TavisModel) -> No
     torch.testing.assert_close(loss, expected)
 
 
-def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
+def test_audio_that_matches_no_name_gets_an_empty_mask(model: TavisModel) -> None:
     values = given(2, 3)
     free = run(model, values)
     nearest = free.similarities.amax(-1)  # (2, 3)
@@ -240,14 +240,14 @@ def test_a_sound_that_is_like_no_name_marks_nothing(model: TavisModel) -> None:
     assert set(out.frame_index.tolist()) == kept & set(free.frame_index.tolist())
 
 
-def test_a_frame_is_marked_if_one_name_is_like_its_sound_and_its_picture() -> None:
+def test_a_frame_passes_if_one_name_matches_its_audio_and_its_image() -> None:
     model = build(thresholds={"min_agreement": 0.5, "min_similarity": 0.5})
     heard = torch.tensor([[0.9, 0.0], [0.9, 0.0], [0.9, 0.2], [0.4, 0.0]])
     seen = torch.tensor([[0.2, 0.0], [0.0, 0.9], [0.0, 0.9], [0.9, 0.0]])
     assert model.bridge.passes_thresholds(heard, seen).tolist() == [True, False, True, False]
 
 
-def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
+def test_off_screen_sound_gets_an_empty_mask(model: TavisModel) -> None:
     values = given(1, 6)
     free = run(model, values)
     names = model.encode_names(values["name_ids"])
@@ -265,7 +265,7 @@ def test_what_is_heard_but_not_seen_marks_nothing(model: TavisModel) -> None:
     assert (out.mask_logits[0, ~kept] < -100).all()
 
 
-def test_what_is_not_shown_is_measured_by_the_loss_all_the_same(model: TavisModel) -> None:
+def test_the_loss_uses_masks_that_the_thresholds_empty(model: TavisModel) -> None:
     values, strict = (
         given(1, 2) | {"targets": labels(1, 2)},
         build(thresholds={"min_similarity": 1.0}),
@@ -278,14 +278,14 @@ def test_what_is_not_shown_is_measured_by_the_loss_all_the_same(model: TavisMode
     torch.testing.assert_close(out.loss, expected)
 
 
-def test_training_marks_whatever_is_heard() -> None:
+def test_training_ignores_the_thresholds() -> None:
     model = build(thresholds={"min_similarity": 1.0, "min_agreement": 1.0}).train()
     out = model(**given(1, 2), targets=labels(1, 2))
     assert (out.mask_logits > -100).all()
     assert (model.eval()(**given(1, 2)).mask_logits < -100).all()
 
 
-def test_names_are_read_once(model: TavisModel) -> None:
+def test_names_are_encoded_once(model: TavisModel) -> None:
     ids = given()["name_ids"]
     assert model.encode_names(ids) is model.encode_names(ids.clone())
     assert model.encode_names(ids[:3]).embeddings.shape == (3, 20)
@@ -299,7 +299,7 @@ def test_a_saved_model_gives_the_same_masks(model: TavisModel, tmp_path: Path) -
     torch.testing.assert_close(one.class_probs, other.class_probs)
 
 
-def test_what_a_mask_leaves_out_is_blurred() -> None:
+def test_the_background_of_a_mask_is_blurred() -> None:
     frames = torch.rand(1, 3, 64, 64)
     everything, nothing = torch.full((1, 1, 16, 16), 50.0), torch.full((1, 1, 16, 16), -50.0)
     torch.testing.assert_close(highlight(frames, everything, 21)[:, 0], frames)

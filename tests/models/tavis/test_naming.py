@@ -1,4 +1,4 @@
-"""From masks and probabilities of names to sources and class maps."""
+"""Masks and probabilities of names to named sources and class maps."""
 
 import torch
 
@@ -18,7 +18,7 @@ def queries() -> torch.Tensor:
 PROBS = torch.tensor([[[0.1, 0.9, 0.0], [0.2, 0.2, 0.6], [0.8, 0.1, 0.1], [0.0, 1.0, 0.0]]])
 
 
-def test_what_is_background_or_marks_nothing_is_no_source() -> None:
+def test_background_and_empty_masks_are_no_sources() -> None:
     sources = name_sources(queries(), PROBS, 0.0)
     assert sources.frame_index.tolist() == [0, 0]
     assert sources.name_index.tolist() == [0, 1]  # counted without the background
@@ -36,7 +36,7 @@ def test_queries_of_one_name_are_one_source() -> None:
     assert torch.equal(sources.named_logits[0] > 0, both)
 
 
-def test_a_name_below_the_least_score_is_no_source() -> None:
+def test_a_name_below_the_minimum_score_is_no_source() -> None:
     assert name_sources(queries(), PROBS, 0.7).name_index.tolist() == [0]
 
 
@@ -47,14 +47,14 @@ def test_the_largest_product_gives_a_pixel_its_class() -> None:
     assert torch.equal(classes, expected)
 
 
-def test_a_query_below_the_least_score_gives_no_pixel_its_class() -> None:
+def test_a_query_below_the_minimum_score_has_no_pixels() -> None:
     binary = torch.full((1, 4, 4), 5.0)
     classes = fuse_classes(queries(), PROBS, binary, "max", 0.7).argmax(dim=1)[0, ::4, ::4]
     assert (classes[:2] == 1).all()
     assert (classes[2:] == 0).all()
 
 
-def test_soft_fusion_leaves_the_background_to_the_mask_of_all_that_sounds() -> None:
+def test_soft_fusion_takes_the_background_from_the_common_mask() -> None:
     binary = torch.full((1, 4, 4), 5.0)
     binary[:, :, 2:] = -5.0
     classes = fuse_classes(queries(), PROBS, binary, "soft").argmax(dim=1)[0, ::4, ::4]
@@ -63,6 +63,6 @@ def test_soft_fusion_leaves_the_background_to_the_mask_of_all_that_sounds() -> N
     assert (classes[3, 0] == 2).all()
 
 
-def test_leading_axes_stay() -> None:
+def test_leading_dimensions_are_kept() -> None:
     fused = fuse_classes(queries()[None], PROBS[None], torch.zeros(1, 1, 4, 4), "max")
     assert fused.shape == (1, 1, 3, 16, 16)

@@ -1,4 +1,4 @@
-"""From a clip and names to tensors, and from logits to named masks."""
+"""Processor of TAViS: clip and names to tensors, mask logits to named sources."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,12 +38,12 @@ def test_a_clip_becomes_frames_spectrograms_and_names() -> None:
     assert torch.equal(inputs["name_ids"], NAME_IDS)
 
 
-def test_sound_of_another_rate_is_refused() -> None:
+def test_audio_with_another_sample_rate_raises_an_error() -> None:
     with pytest.raises(ClipError, match="the model needs 8000 Hz"):
         PROCESSOR(make_clip(sample_rate=16000))
 
 
-def test_sounds_can_be_given_one_for_each_frame() -> None:
+def test_audio_segments_replace_the_windows() -> None:
     sounds = np.zeros((2, 4000), np.float32)
     quiet = PROCESSOR(make_clip(), sounds)["audio_values"]
     assert (quiet - PROCESSOR(make_clip())["audio_values"]).abs().max() > 0
@@ -51,7 +51,7 @@ def test_sounds_can_be_given_one_for_each_frame() -> None:
         PROCESSOR(make_clip(3), sounds)
 
 
-def test_names_are_chosen_and_the_background_comes_first() -> None:
+def test_the_background_comes_before_the_names() -> None:
     changed = PROCESSOR.with_vocabulary(["bus", "dog"])
     assert changed.name_ids[:, 0].tolist() == [1, 4, 2]
     assert changed == PROCESSOR
@@ -66,12 +66,12 @@ def test_names_are_chosen_and_the_background_comes_first() -> None:
         (["unicorn"], "is not in this model's vocabulary"),
     ],
 )
-def test_other_vocabularies_are_refused(names: list[str], message: str) -> None:
+def test_invalid_vocabularies_raise_an_error(names: list[str], message: str) -> None:
     with pytest.raises(PromptError, match=message):
         PROCESSOR.with_vocabulary(names)
 
 
-def test_without_a_tokenizer_no_name_can_be_read() -> None:
+def test_without_a_tokenizer_encoding_names_raises_an_error() -> None:
     bare = TavisProcessor.from_config(TAVIS)
     assert bare.vocabulary == avsbench_categories()
     with pytest.raises(PromptError, match="has no tokenizer"):

@@ -1,4 +1,4 @@
-"""From sounds to prompts."""
+"""Pseudo text and adapters of TAViS."""
 
 import torch
 
@@ -7,7 +7,7 @@ from tests.models.tavis_factories import IMAGEBIND, TAVIS, build
 
 
 @torch.no_grad()
-def test_the_first_words_do_not_see_those_after_them() -> None:
+def test_the_first_words_do_not_depend_on_later_words() -> None:
     towers = build().imagebind
     words = torch.randn(3, IMAGEBIND.text.context, IMAGEBIND.text.width)
     short, full = towers.encode_words(words[:, :6]), towers.encode_words(words)
@@ -15,7 +15,7 @@ def test_the_first_words_do_not_see_those_after_them() -> None:
 
 
 @torch.no_grad()
-def test_the_last_word_has_seen_all_words() -> None:
+def test_the_last_word_depends_on_all_words() -> None:
     model = build()
     assert model.pseudo_text is not None
     sounds = torch.randn(1, 2, IMAGEBIND.audio.width)
@@ -25,7 +25,7 @@ def test_the_last_word_has_seen_all_words() -> None:
 
 
 @torch.no_grad()
-def test_argmax_reads_the_word_that_a_layer_picks() -> None:
+def test_argmax_reads_out_the_word_that_a_layer_selects() -> None:
     model = build(readout="argmax")
     layer = model.pseudo_text
     assert layer is not None

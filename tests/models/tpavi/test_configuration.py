@@ -1,4 +1,4 @@
-"""Sizes of AVSBench's model."""
+"""Configuration of TPAVI."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from avseg.models.tpavi import TpaviConfig
 
 
-def test_the_defaults_are_the_papers_pictures_and_decoder() -> None:
+def test_the_defaults_are_the_papers_image_size_and_decoder() -> None:
     config = TpaviConfig()
     assert (config.image_size, config.dim, config.window_s) == (224, 256, 1.0)
 
@@ -24,11 +24,11 @@ def test_the_small_model_takes_changes() -> None:
     assert TpaviConfig.tiny().sample_rate == 16000
 
 
-def test_a_width_that_the_head_cannot_narrow_is_refused() -> None:
+def test_a_width_that_is_no_multiple_of_8_raises_an_error() -> None:
     with pytest.raises(Exception, match="dim must be a multiple of 8, got 12"):
         TpaviConfig.tiny(dim=12)
 
 
-def test_a_window_that_the_audio_tower_cannot_hold_is_refused() -> None:
+def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
     with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
         TpaviConfig.tiny(window_s=2.0)

@@ -15,7 +15,7 @@ def interaction() -> AudioVisualInteraction:
     return made
 
 
-def test_every_pixel_looks_at_every_pixel_by_its_frames_sound(
+def test_every_pixel_attends_to_every_pixel_by_the_audio_of_its_frame(
     interaction: AudioVisualInteraction,
 ) -> None:
     features, sounds = torch.randn(2, 3, 8, 4, 5), torch.randn(2, 3, 6)
@@ -28,14 +28,16 @@ def test_every_pixel_looks_at_every_pixel_by_its_frames_sound(
     torch.testing.assert_close(interaction(features, sounds)[0], expected)
 
 
-def test_a_new_interaction_only_normalises() -> None:
+def test_an_untrained_interaction_only_normalises() -> None:
     features = torch.randn(1, 2, 8, 3, 3)
     mixed, _ = AudioVisualInteraction(dim=8, audio_dim=6)(features, torch.randn(1, 2, 6))
     expected: Tensor = nn.functional.layer_norm(features.movedim(2, -1), (8,)).movedim(-1, 2)
     torch.testing.assert_close(mixed, expected)
 
 
-def test_sounds_come_back_in_the_space_of_the_pixels(interaction: AudioVisualInteraction) -> None:
+def test_the_audio_is_projected_to_the_space_of_the_pixels(
+    interaction: AudioVisualInteraction,
+) -> None:
     sounds = torch.randn(1, 2, 6)
     _, projected = interaction(torch.randn(1, 2, 8, 3, 3), sounds)
     torch.testing.assert_close(projected, interaction.audio_proj(sounds))

@@ -1,4 +1,4 @@
-"""The whole model at its smallest: what moves the masks, what trains, what is saved."""
+"""The smallest TPAVI: masks, trainable parameters, saving."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.models.factories import TPAVI, frames_and_audio, randomise
 
 
 def build(**changes: object) -> TpaviModel:
-    """Build the smallest model with every parameter away from its start."""
+    """Build the smallest model with random values for every parameter."""
     torch.manual_seed(0)
     config = TPAVI.replace(**changes)
     assert isinstance(config, TpaviConfig)
@@ -34,16 +34,14 @@ def batch() -> dict[str, Tensor]:
     return frames_and_audio(clips=2, frames=3)
 
 
-def test_masks_of_the_pictures_size_for_every_frame(
-    model: TpaviModel, batch: dict[str, Tensor]
-) -> None:
+def test_masks_have_the_size_of_the_frames(model: TpaviModel, batch: dict[str, Tensor]) -> None:
     outputs = model(**batch)
     assert outputs.mask_logits.shape == (2, 3, 64, 64)
     assert outputs.iou_predictions.shape == (2, 3)
     assert outputs.loss is None
 
 
-def test_a_clip_is_segmented_alike_in_any_batch(
+def test_the_masks_of_a_clip_do_not_depend_on_the_batch(
     model: TpaviModel, batch: dict[str, Tensor]
 ) -> None:
     together = model(**batch).mask_logits[1]
@@ -51,20 +49,18 @@ def test_a_clip_is_segmented_alike_in_any_batch(
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
 
 
-def test_clips_in_another_order_have_their_masks_in_that_order(
-    model: TpaviModel, batch: dict[str, Tensor]
-) -> None:
+def test_masks_follow_the_order_of_the_clips(model: TpaviModel, batch: dict[str, Tensor]) -> None:
     turned = model(**{name: values.flip(0) for name, values in batch.items()}).mask_logits
     torch.testing.assert_close(turned.flip(0), model(**batch).mask_logits, atol=1e-4, rtol=0)
 
 
-def test_any_number_of_frames_makes_a_clip(model: TpaviModel) -> None:
+def test_a_clip_may_have_any_number_of_frames(model: TpaviModel) -> None:
     for frames in (1, 7):
         assert model(**frames_and_audio(1, frames)).mask_logits.shape == (1, frames, 64, 64)
 
 
 @pytest.mark.parametrize("name", ["pixel_values", "audio_values"])
-def test_a_mask_depends_on_the_other_frames_and_their_sounds(
+def test_a_mask_depends_on_the_other_frames_and_their_audio(
     model: TpaviModel, batch: dict[str, Tensor], name: str
 ) -> None:
     other = batch[name].clone()
@@ -73,7 +69,7 @@ def test_a_mask_depends_on_the_other_frames_and_their_sounds(
     assert (masks - model(**batch).mask_logits)[:, 0].abs().max() > 1e-6
 
 
-def test_everything_trains_but_the_audio_tower(batch: dict[str, Tensor]) -> None:
+def test_everything_is_trained_except_the_audio_tower(batch: dict[str, Tensor]) -> None:
     model = build().train()
     model(**batch, targets=torch.rand(2, 3, 64, 64) > 0.5).loss.backward()
     for name, parameter in model.named_parameters():
@@ -87,7 +83,7 @@ def test_everything_trains_but_the_audio_tower(batch: dict[str, Tensor]) -> None
     assert model.encoder.training
 
 
-def test_the_loss_is_cross_entropy_and_the_match_of_what_is_marked_and_heard(
+def test_the_loss_is_cross_entropy_plus_the_matching_loss(
     batch: dict[str, Tensor],
 ) -> None:
     targets = torch.rand(2, 3, 64, 64) > 0.5
@@ -99,7 +95,7 @@ def test_the_loss_is_cross_entropy_and_the_match_of_what_is_marked_and_heard(
     assert once > plain.loss
 
 
-def test_what_is_marked_and_heard_alike_costs_nothing() -> None:
+def test_equal_image_and_audio_features_have_matching_loss_zero() -> None:
     maps = torch.zeros(1, 4, 2, 2)
     maps[0, :, 0, 0] = torch.tensor([1.0, 2.0, 0.0, 2.0])
     maps[0, :, 1, 1] = torch.tensor([-9.0, 5.0, 5.0, 5.0])
@@ -110,7 +106,9 @@ def test_what_is_marked_and_heard_alike_costs_nothing() -> None:
     assert matching_loss(-logits, [maps], [sound]).item() > 0.01
 
 
-def test_only_annotated_frames_count(model: TpaviModel, batch: dict[str, Tensor]) -> None:
+def test_only_annotated_frames_count_in_the_loss(
+    model: TpaviModel, batch: dict[str, Tensor]
+) -> None:
     targets = torch.rand(2, 3, 64, 64) > 0.5
     first = torch.tensor([[True, False, False]] * 2)
     other = torch.cat([targets[:, :1], ~targets[:, 1:]], dim=1)
@@ -118,9 +116,9 @@ def test_only_annotated_frames_count(model: TpaviModel, batch: dict[str, Tensor]
     torch.testing.assert_close(*losses)
 
 
-def test_the_expected_iou_takes_probabilities_for_true() -> None:
+def test_the_expected_iou_is_computed_from_the_probabilities() -> None:
     logits = torch.tensor([[[math.log(4), -50.0], [math.log(1 / 4), -50.0]], [[-50.0] * 2] * 2])
-    # One pixel is marked, right with 0.8; of the rest 0.2 is missed.
+    # One pixel is in the mask, correct with probability 0.8; outside of it 0.2 is missed.
     assert expected_iou(logits).tolist() == pytest.approx([0.8 / 1.2, 0])
 
 

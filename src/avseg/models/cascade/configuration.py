@@ -25,7 +25,7 @@ class CascadeConfig(AvsegConfig):
     A name becomes a prompt in a frame under three conditions. The cosine of its embedding with that
     of the audio exceeds `min_similarity`: audio that matches no name gives no prompt. Its
     probability, a softmax over the vocabulary with CLAP's trained scale, exceeds `min_probability`.
-    It is one of the `max_names` most similar names. The softmax lets names compete: it separates
+    It is one of the `max_names` most similar names. In the softmax names compete: it separates
     similar sounds but also suppresses the quieter of two, so a low threshold is best.
 
     Args:

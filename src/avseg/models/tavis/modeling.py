@@ -64,7 +64,7 @@ class Masks:
     def query_logits(self) -> Tensor:
         """Mask of each query inside the mask of all sounding objects, (N, Q, h, w).
 
-        Only matched queries have a mask loss, so what a query marks outside of the common mask was
+        Only matched queries have a mask loss, so the area outside of the common mask was
         never trained. The minimum of two logits is the intersection of their masks.
         """
         return torch.minimum(self.logits[:, :-1], self.logits[:, -1:])
