@@ -1,31 +1,35 @@
-"""Several models on the same clips: their scores side by side, and how sure the differences are."""
+"""Comparison of several models on the same clips: scores, differences and their intervals."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avseg.errors import ReportError
-from avseg.evaluation.report import Report
+from avseg.evaluation.figures.plots import DPI, plot_comparison
+from avseg.evaluation.report import Report, read_reports, write_files
 from avseg.evaluation.scores import (
     LEVEL,
-    MEASURES,
-    Column,
+    SCORE_COLUMNS,
     Interval,
-    columns,
+    WeightedValues,
+    clip_values,
+    condition_values,
     difference_with_interval,
     draw_clips,
-    sound_columns,
 )
 from avseg.evaluation.tables import LISTENING, Table, protocol_groups
 
-#: Scores under other sounds that are compared: attribute of `SoundScores` -> heading.
-_OF_SOUNDS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
+#: Scores under conditions that are compared: attribute of `ConditionScores` -> heading.
+_CONDITION_COLUMNS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
 
-#: What has to be the same in all reports, and what it is called.
-_SAME: dict[str, Callable[[Report], object]] = {
+#: Properties that must be equal in all reports: name -> function that reads it.
+_MUST_BE_EQUAL: dict[str, Callable[[Report], object]] = {
     "subset": lambda report: report.subset,
     "split": lambda report: report.split,
     "threshold": lambda report: report.threshold,
@@ -36,13 +40,13 @@ _SAME: dict[str, Callable[[Report], object]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports of several models on the same clips.
+    """Reports of several models on the same clips, and the differences between them.
 
     Attributes:
-        reports: By the name that tells them apart, the one to compare with first.
-        differences: For each other report, by key of `scores.MEASURES`: its score less that of the
-            first, with its interval.
-        sound_differences: The same under each other sound, by attribute of `SoundScores`.
+        reports: The reports by a unique name; the first one is the reference.
+        differences: For each other report, by key of `scores.SCORE_COLUMNS`: its score minus that
+            of the reference, with its interval.
+        sound_differences: The same under each condition, by attribute of `ConditionScores`.
     """
 
     reports: dict[str, Report]
@@ -51,177 +55,188 @@ class Comparison:
 
     @property
     def first(self) -> str:
-        """Name of the report that the others are compared with."""
+        """Name of the reference."""
         return next(iter(self.reports))
 
     def to_json(self) -> str:
-        """Write the differences for programs."""
+        """Return the differences as JSON."""
         facts = {
             "compared_with": self.first,
             "differences": {
-                name: {measure: asdict(found) for measure, found in differences.items()}
+                name: {column: asdict(difference) for column, difference in differences.items()}
                 for name, differences in self.differences.items()
             },
             "sound_differences": {
                 name: {
-                    sound: {measure: asdict(found) for measure, found in differences.items()}
-                    for sound, differences in by_sound.items()
+                    condition: {column: asdict(each) for column, each in differences.items()}
+                    for condition, differences in by_condition.items()
                 }
-                for name, by_sound in self.sound_differences.items()
+                for name, by_condition in self.sound_differences.items()
             },
         }
         return json.dumps(facts, indent=2) + "\n"
 
+    def tables(self) -> list[Table]:
+        """Format the comparison as tables: scores, differences, protocols, conditions."""
+        scores = {name: report.scores for name, report in self.reports.items()}
+        tables = [
+            _score_table("Scores with the original audio", scores),
+            replace(
+                _score_table(f"Differences from {self.first}", self.differences),
+                note=(
+                    f"In brackets: {LEVEL:.0%} of the draws of the same clips for both. A "
+                    "difference whose brackets contain 0 may be random."
+                ),
+            ),
+        ]
+        for title, group in protocol_groups(self.reports[self.first]).items():
+            headings = (f"{name}: {key}" for name in self.reports for key in "JF")
+            rows = (
+                (name, *(r.protocols[name][key] for r in self.reports.values() for key in "jf"))
+                for name in group
+            )
+            tables.append(Table(title, ("protocol", *headings), tuple(rows)))
+        return [*tables, *self._condition_tables()]
 
-def compare(reports: Mapping[str, Report]) -> Comparison:
-    """Compare models that were evaluated on the same clips in the same way.
+    def _condition_tables(self) -> list[Table]:
+        """Format the scores under conditions; empty if no report has any."""
+        scores = {name: report.sounds for name, report in self.reports.items()}
+        if not any(scores.values()):
+            return []
+        figures = Table(
+            title="Robustness in one figure",
+            headings=("measure", *self.reports),
+            rows=tuple(
+                (title, *(report.listening.get(name) for report in self.reports.values()))
+                for name, title in LISTENING.items()
+            ),
+        )
+        return [
+            figures,
+            _condition_table("The same frames with replaced audio", scores),
+            _condition_table(
+                f"Differences from {self.first} with replaced audio", self.sound_differences
+            ),
+        ]
+
+
+def compare(
+    reports: Sequence[str | PathLike[str]] | Mapping[str, Report],
+    *,
+    output: str | PathLike[str] | None = None,
+) -> Comparison:
+    """Compare models that were evaluated on the same clips with the same options.
 
     Args:
-        reports: By a name for each, the one to compare with first.
+        reports: Folders that `evaluate` wrote, or reports by a unique name, at least two. The
+            others are compared with the first.
+        output: Folder for compare.md, compare.json and compare.png; None to write no files.
 
     Returns:
         The comparison.
 
     Raises:
-        ReportError: If there are fewer than two, or they are of different clips, splits,
-            thresholds or protocols.
+        OutputError: If a file cannot be written.
+        ReportError: If there are fewer than two reports, one cannot be read, or they have different
+            clips, splits, thresholds or protocols.
     """
-    if len(reports) < 2:
-        raise ReportError(f"there is {len(reports)} report; give at least two to compare.")
-    (first, reference), *others = reports.items()
+    named = dict(reports) if isinstance(reports, Mapping) else read_reports(reports)
+    if len(named) < 2:
+        raise ReportError(f"there is {len(named)} report; give at least two to compare.")
+    (first, reference), *others = named.items()
     for name, report in others:
         _check_comparable(first, reference, name, report)
     drawn = draw_clips(len(reference.clips))
-    return Comparison(
-        reports=dict(reports),
+    comparison = Comparison(
+        reports=named,
         differences={
-            name: _differences(columns(report.clips), columns(reference.clips), drawn)
+            name: _differences(clip_values(report.clips), clip_values(reference.clips), drawn)
             for name, report in others
         },
         sound_differences={
-            name: _sound_differences(report, reference, drawn) for name, report in others
+            name: _condition_differences(report, reference, drawn) for name, report in others
         },
     )
+    if output is not None:
+        _save(comparison, Path(output))
+    return comparison
 
 
-def compared_tables(comparison: Comparison) -> list[Table]:
-    """Spell a comparison out.
-
-    Args:
-        comparison: The comparison.
-
-    Returns:
-        Its tables.
-    """
-    reports = comparison.reports
-    found = {name: report.scores for name, report in reports.items()}
-    tables = [
-        _measure_table("Scores with the true sound", found),
-        replace(
-            _measure_table(f"Differences from {comparison.first}", comparison.differences),
-            note=(
-                f"In brackets: {LEVEL:.0%} of the draws of the same clips for both. A difference "
-                "whose brackets hold 0 may be chance."
-            ),
-        ),
-    ]
-    for title, group in protocol_groups(reports[comparison.first]).items():
-        tables.append(
-            Table(
-                title=title,
-                headings=("protocol", *(f"{name}: {key}" for name in reports for key in "JF")),
-                rows=tuple(
-                    (
-                        protocol,
-                        *(r.protocols[protocol][key] for r in reports.values() for key in "jf"),
-                    )
-                    for protocol in group
-                ),
-            )
-        )
-    return [*tables, *_sound_tables(comparison)]
+def _save(comparison: Comparison, folder: Path) -> None:
+    report = comparison.reports[comparison.first]
+    parts = [f"# {len(comparison.reports)} models on {report.subset}/{report.split}\n"]
+    parts += [table.to_markdown() for table in comparison.tables()]
+    parts.append("![Scores and differences](compare.png)\n")
+    figure = plot_comparison(comparison.reports, comparison.differences)
+    files = {
+        "compare.json": comparison.to_json(),
+        "compare.png": partial(figure.savefig, dpi=DPI),
+        "compare.md": "\n".join(parts),
+    }
+    write_files(files, folder)
 
 
-def _measure_table(title: str, found: Mapping[str, Mapping[str, Interval]]) -> Table:
-    """Put measures below each other, with a column for each model."""
+def _score_table(title: str, scores: Mapping[str, Mapping[str, Interval]]) -> Table:
+    """Return a table with one score per row and one model per column."""
     return Table(
         title=title,
-        headings=("measure", *found),
+        headings=("measure", *scores),
         rows=tuple(
-            (measure.heading, *(scores.get(name) for scores in found.values()))
-            for name, measure in MEASURES.items()
+            (column.heading, *(of_model.get(name) for of_model in scores.values()))
+            for name, column in SCORE_COLUMNS.items()
         ),
     )
 
 
-def _sound_tables(comparison: Comparison) -> list[Table]:
-    """Put what was found under other sounds beside each other, if they were tried for any."""
-    reports = comparison.reports
-    found = {name: report.sounds for name, report in reports.items()}
-    if not any(found.values()):
-        return []
-    figures = Table(
-        title="Listening in one figure",
-        headings=("measure", *reports),
-        rows=tuple(
-            (title, *(report.listening.get(name) for report in reports.values()))
-            for name, title in LISTENING.items()
-        ),
-    )
-    return [
-        figures,
-        _by_sound("Other sounds for the same pictures", found),
-        _by_sound(
-            f"Differences from {comparison.first} under other sounds", comparison.sound_differences
-        ),
-    ]
-
-
-def _by_sound(title: str, found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Table:
-    """Put sounds below each other, with columns for each model."""
-    sounds = dict.fromkeys(sound for by_sound in found.values() for sound in by_sound)
+def _condition_table(
+    title: str, scores: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+) -> Table:
+    """Return a table with one condition per row and several columns per model."""
+    conditions = dict.fromkeys(name for by_condition in scores.values() for name in by_condition)
+    columns = _CONDITION_COLUMNS
     return Table(
         title=title,
-        headings=("sound", *(f"{name}: {what}" for name in found for what in _OF_SOUNDS.values())),
+        headings=("condition", *(f"{name}: {c}" for name in scores for c in columns.values())),
         rows=tuple(
-            (
-                sound,
-                *(each.get(sound, {}).get(key) for each in found.values() for key in _OF_SOUNDS),
-            )
-            for sound in sounds
+            (name, *(each.get(name, {}).get(key) for each in scores.values() for key in columns))
+            for name in conditions
         ),
-        note="*Still marked* and *overlap*: lower is better where the sound no longer is there.",
+        note="*Still marked* and *overlap*: lower is better if the sound is gone.",
     )
 
 
 def _check_comparable(first: str, reference: Report, name: str, report: Report) -> None:
-    for what, read in _SAME.items():
-        here, there = read(report), read(reference)
-        if here == there:
+    for what, read in _MUST_BE_EQUAL.items():
+        own, expected = read(report), read(reference)
+        if own == expected:
             continue
         if what == "clips":
-            here, there = f"{len(report.clips)} clips", f"{len(reference.clips)} others"
+            own, expected = f"{len(report.clips)} clips", f"{len(reference.clips)} others"
         raise ReportError(
-            f"{name} and {first} have different {what}: {here} and {there}; evaluate both on the "
+            f"{name} and {first} have different {what}: {own} and {expected}; evaluate both on the "
             "same clips with the same options."
         )
 
 
 def _differences(
-    report: Mapping[str, Column], reference: Mapping[str, Column], drawn: NDArray[np.float64]
+    values: Mapping[str, WeightedValues],
+    reference: Mapping[str, WeightedValues],
+    drawn: NDArray[np.float64],
 ) -> dict[str, Interval]:
-    """Subtract the scores of a reference from those of another model on the same clips."""
-    found = {n: difference_with_interval(report[n], reference[n], drawn) for n in report}
-    return {name: difference for name, difference in found.items() if difference is not None}
+    """Compute the differences of all scores that both models have."""
+    differences = {
+        name: difference_with_interval(values[name], reference[name], drawn) for name in values
+    }
+    return {name: difference for name, difference in differences.items() if difference is not None}
 
 
-def _sound_differences(
+def _condition_differences(
     report: Report, reference: Report, drawn: NDArray[np.float64]
 ) -> dict[str, dict[str, Interval]]:
     return {
-        sound: _differences(
-            sound_columns(report.clips, sound), sound_columns(reference.clips, sound), drawn
+        name: _differences(
+            condition_values(report.clips, name), condition_values(reference.clips, name), drawn
         )
-        for sound in report.sounds
-        if sound in reference.sounds
+        for name in report.sounds
+        if name in reference.sounds
     }

@@ -1,126 +1,222 @@
-"""A model on a data set: its masks under the true sound, and under sounds that are not the clip's.
+"""Evaluation of a model on a data set, with the original audio and with replaced audio.
 
-T frames of H x W pixels, those of a clip that are annotated.
+T frames of H x W pixels: the annotated frames of a clip.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from os import PathLike
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
-from avseg.environment import describe_environment
-from avseg.evaluation.conditions import Condition, OtherSounds
-from avseg.evaluation.following import measure_following
-from avseg.evaluation.prediction import Prediction, predict, read_waveform, require_listening
-from avseg.evaluation.prediction_files import PredictionWriter
-from avseg.evaluation.report import Report, SemanticScores
-from avseg.evaluation.scores import ClipScores, SoundScores, class_map, score_clip, score_sound
+from avseg.datasets.layout import Subset
+from avseg.evaluation.figures.contact_sheet import draw_sheet, extreme_clips
+from avseg.evaluation.figures.plots import DPI, PLOTS
+from avseg.evaluation.prediction import (
+    DataLike,
+    ModelLike,
+    Prediction,
+    Predictor,
+    load_predictor,
+    open_split,
+)
+from avseg.evaluation.prediction_files import PredictionFacts, PredictionWriter, write_predictions
+from avseg.evaluation.report import CLIPS_FILE, JSON_FILE, Report, SemanticScores, write_files
+from avseg.evaluation.robustness import Condition, Conditions, FollowingScores, measure_following
+from avseg.evaluation.scores import (
+    ClipScores,
+    ConditionScores,
+    class_map,
+    score_clip,
+    score_condition,
+)
+from avseg.evaluation.tables import to_markdown
 from avseg.metrics.binary import THRESHOLDS, BinaryMetrics, f_curves
 from avseg.metrics.protocols import ProtocolScores
 from avseg.metrics.semantic import SemanticMetrics
-from avseg.segmenter import Segmenter
+from avseg.segmenter import Dtype
 from avseg.synthavs.clips import SyntheticClip
 from avseg.synthavs.contents import SynthavsSplit, find_synthavs_split, read_contents
 
-#: Scenes in which it is measured whether the mask follows the sound.
+#: Number of scenes in which it is measured whether the mask follows the audio.
 FOLLOWED_SCENES = 50
 
+#: Function that is called with the number of clips and scenes done, and their total.
+OnClip = Callable[[int, int], object]
 
-def evaluate(
-    segmenter: Segmenter,
-    split: AVSBench,
+TABLE_FILE, SHEET_FILE = "report.md", "clips.png"
+
+
+def evaluate(  # noqa: PLR0913 - one argument for each option of the command
+    model: ModelLike,
+    data: DataLike,
+    *,
+    subset: Subset | None = None,
+    split: str = "test",
+    output: str | PathLike[str] | None = None,
+    vocabulary: str | None = None,
+    device: str = "auto",
+    dtype: Dtype = "float32",
     threshold: float = 0.5,
     robustness: bool = True,
-    writer: PredictionWriter | None = None,
-    on_progress: Callable[[float], None] = lambda _: None,
+    save_predictions: str | PathLike[str] | None = None,
+    offline: bool = False,
+    on_clip: OnClip = lambda *_: None,
 ) -> Report:
-    """Score a model on a split, with the true sound and with others.
+    """Evaluate a model by all published protocols, and test whether it uses the audio.
 
-    Which other sounds there are depends on what the data set tells of its clips, see
-    `conditions.DESCRIPTIONS`. On SynthAVS it is measured too whether the mask goes to whichever
-    object sounds, in the first 50 scenes of the split.
+    The model is one of avseg, or your own function from frames and audio to probabilities:
+
+        import numpy as np
+        import avseg
+
+        def brightness(frames: np.ndarray, audio: np.ndarray) -> np.ndarray:
+            loud = np.abs(audio).max() > 0.01
+            return loud * frames.mean(axis=-1) / 255  # (T, H, W) in [0, 1]
+
+        report = avseg.evaluate(brightness, "data", subset="ms3", output="report")
+        print(report.scores["j"].value, report.listening["vision_bias"])
+
+    The conditions of the robustness tests depend on the metadata of the data set, see
+    `robustness.DESCRIPTIONS`. On SynthAVS it is also measured whether the mask follows the audio,
+    in the first 50 scenes of the split.
 
     Args:
-        segmenter: The model and its processor.
-        split: The data, with sound at the processor's rate.
+        model: Name of a model, folder of a saved one, loaded segmenter, or your own function (see
+            `MaskFunction`).
+        data: Folder of the data sets in AVSBench's layout, or an open split.
+        subset: Subset of the folder, such as "ms3"; None for an open split.
+        split: Split of the folder.
+        output: Folder for report.md, report.json, clips.csv and the plots; None to write no files.
+        vocabulary: Names for a model that names sources, with commas between them, or a text file.
+        device: Device of a model that is given by name or folder.
+        dtype: Dtype of its matrix products.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        robustness: Whether other sounds are tried at all.
-        writer: What keeps the logits under the true sound; None keeps none.
-        on_progress: Called now and then with the share of the clips and scenes that is done, in
-            [0, 1].
+        robustness: Whether to run the robustness tests, five to eight times the work.
+        save_predictions: Folder for the logits, which `score` reads; None to keep none.
+        offline: Whether to download nothing.
+        on_clip: Called after each clip and scene with the number done and the total.
 
     Returns:
         The report.
 
     Raises:
-        CheckpointError: If the model does not listen, or tells other classes than the data set.
-        ClipError: If the sound is at another rate than the processor's.
+        CheckpointError: If there is no such model, it does not use the audio, or its classes are
+            not those of the data set.
         DatasetError: If a file is missing or damaged.
-        OSError: If the writer cannot write.
-        ValueError: If the threshold is out of its range.
+        OutputError: If a file cannot be written.
+        PromptError: If the model takes no vocabulary.
+        TypeError: If the model is of another type.
+        ValueError: If an argument is out of its range, or your function returns no probabilities.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
-    require_listening(segmenter)
-    start = time.monotonic()
-    generated = find_synthavs_split(split)
-    contents = read_contents(split, generated)
-    others = OtherSounds(
-        segmenter.processor.sample_rate,
-        partial(read_waveform, segmenter, split),
-        contents,
-        generated,
+    predictor = load_predictor(
+        model, data, vocabulary=vocabulary, device=device, dtype=dtype, offline=offline
     )
-    tally = _Tally(threshold, split.class_names)
-    follow = robustness and generated is not None
-    steps = len(split) + (min(FOLLOWED_SCENES, len(split)) if follow else 0)
-    for index, clip in enumerate(split):
-        audio = read_waveform(segmenter, split, index)
-        own = predict(segmenter, clip.clip, audio, split.class_names).of_frames(clip.annotated)
+    clips = open_split(data, subset, split, predictor.sample_rate)
+    with _open_writer(save_predictions, predictor, clips, threshold) as writer:
+        report = _evaluate(predictor, clips, threshold, robustness, writer, on_clip)
+    if output is not None:
+        save_report(report, Path(output), draw_sheet(extreme_clips(predictor, clips, report)))
+    return report
+
+
+def save_report(report: Report, folder: Path, sheet: Image.Image | None = None) -> None:
+    """Write the files of a report: tables, scores as JSON and CSV, plots, contact sheet.
+
+    Args:
+        report: The report.
+        folder: Folder for the files; it is created if it is missing.
+        sheet: Contact sheet of clips; None for none.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    files: dict[str, Callable[[Path], object] | str] = {
+        JSON_FILE: report.to_json(),
+        CLIPS_FILE: report.clips_to_csv(),
+    }
+    pictures = {}
+    for name, (title, draw) in PLOTS.items():
+        figure = draw(report)
+        if figure is not None:
+            pictures[title] = name
+            files[name] = partial(figure.savefig, dpi=DPI)
+    if sheet is not None:
+        pictures["The worst and the best clips"] = SHEET_FILE
+        files[SHEET_FILE] = sheet.save
+    files[TABLE_FILE] = to_markdown(report, pictures)
+    write_files(files, folder)
+
+
+def _evaluate(
+    predictor: Predictor,
+    clips: AVSBench,
+    threshold: float,
+    robustness: bool,
+    writer: PredictionWriter | None,
+    on_clip: OnClip,
+) -> Report:
+    start = time.monotonic()
+    generated = find_synthavs_split(clips)
+    contents = read_contents(clips, generated)
+    read_audio = partial(predictor.read_audio, clips)
+    conditions = Conditions(predictor.sample_rate, read_audio, contents, generated)
+    scenes = min(FOLLOWED_SCENES, len(clips)) if robustness and generated is not None else 0
+    totals = _Totals(threshold, clips.class_names)
+
+    for index, clip in enumerate(clips):
+        audio = read_audio(index)
+        own = predictor.predict(clip.clip, audio, clips.class_names).of_frames(clip.annotated)
         if writer is not None:
             writer.add(clip.clip_id, own.mask_logits, own.class_logits)
-        conditions = others.of(index, clip.masks) if robustness else ()
-        sounds = {c.name: _score_sound(segmenter, clip, c, own, threshold) for c in conditions}
-        tally.add(clip, own, () if contents is None else sorted(contents[index].sounding), sounds)
-        tally.add_baselines(clip, index, generated)
-        on_progress((index + 1) / steps)
-    following = None
-    if follow and generated is not None:
-        scenes = _watched(generated, range(steps - len(split)), len(split), on_progress)
-        following = measure_following(segmenter, scenes, generated.parameter_split, threshold)
+        tested = conditions.of(index, clip.masks) if robustness else ()
+        sounds = {c.name: _score_condition(predictor, clip, c, own, threshold) for c in tested}
+        totals.add(clip, own, () if contents is None else sorted(contents[index].sounding), sounds)
+        totals.add_baselines(clip, index, generated)
+        on_clip(index + 1, len(clips) + scenes)
+
+    following: FollowingScores | None = None
+    if scenes and generated is not None:
+        drawn = _draw_scenes(generated, scenes, len(clips), on_clip)
+        following = measure_following(predictor, drawn, generated.parameter_split, threshold)
     return Report(
-        model=segmenter.name,
-        weights_sha256=segmenter.weights_sha256,
-        vocabulary=segmenter.vocabulary,
-        data=str(split.folder),
-        subset=split.subset,
-        split=split.split,
+        model=predictor.name,
+        weights_sha256=predictor.weights_sha256,
+        vocabulary=predictor.vocabulary,
+        data=str(clips.folder),
+        subset=clips.subset,
+        split=clips.split,
         threshold=threshold,
-        clips=tuple(tally.clips),
-        protocols=tally.protocols.compute(),
-        f_curve=tally.f_curve(),
-        semantic=tally.semantic(),
-        baselines={name: metrics.compute() for name, metrics in tally.baselines.items()},
+        clips=tuple(totals.clips),
+        protocols=totals.protocols.compute(),
+        f_curve=totals.f_curve(),
+        semantic=totals.semantic(),
+        baselines={name: metrics.compute() for name, metrics in totals.baselines.items()},
         following=following,
         seconds=time.monotonic() - start,
-        environment=describe_environment(segmenter.device) | {"dtype": segmenter.dtype},
+        environment=predictor.environment(),
     )
 
 
-class _Tally:
-    """Gathers what the report needs of the true sound, clip after clip.
+class _Totals:
+    """The scores with the original audio, accumulated clip by clip.
 
     Args:
         threshold: Probability above which a pixel is marked.
-        class_names: Classes by number, 0 the background; None of a data set without classes.
+        class_names: Classes by number, 0 the background; None for a data set without classes.
 
     Attributes:
         clips: Scores of each clip.
-        protocols: The model's scores by all published protocols.
+        protocols: Scores of the model by all published protocols.
         baselines: Scores of masks made without a model.
     """
 
@@ -139,9 +235,9 @@ class _Tally:
         clip: AnnotatedClip,
         own: Prediction,
         categories: Sequence[str],
-        sounds: dict[str, SoundScores],
+        sounds: dict[str, ConditionScores],
     ) -> None:
-        """Add what the model said of a clip, and its scores under other sounds."""
+        """Add the prediction for one clip, and its scores under conditions."""
         truth, probs = _truth(clip), _probs(own, clip)
         self.protocols.update(own.mask_logits, truth, clip.category)
         sounding = truth.flatten(1).any(1)
@@ -155,7 +251,7 @@ class _Tally:
     def add_baselines(
         self, clip: AnnotatedClip, index: int, generated: SynthavsSplit | None
     ) -> None:
-        """Add masks that need no model: nothing, everything, and every object if they are known."""
+        """Add masks without a model: empty, full, and all visible objects if they are known."""
         truth = _truth(clip)
         masks = {"nothing": torch.zeros(truth.shape), "everything": torch.ones(truth.shape)}
         if generated is not None:
@@ -166,7 +262,7 @@ class _Tally:
             metrics.update(probs, truth)
 
     def semantic(self) -> SemanticScores | None:
-        """Score the classes; None if the model or the data set tells none."""
+        """Compute the scores of the classes; None if the model or the data set has none."""
         if self._semantic is None or self._class_names is None:
             return None
         classes = self._semantic.by_class()
@@ -178,36 +274,55 @@ class _Tally:
     def _add_classes(self, clip: AnnotatedClip, class_logits: Tensor) -> None:
         if clip.labels is not None:
             self._semantic = self._semantic or SemanticMetrics(class_logits.shape[1])
-            known = torch.from_numpy(clip.labels[clip.annotated])
-            self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), known)
+            labels = torch.from_numpy(clip.labels[clip.annotated])
+            self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), labels)
 
     def f_curve(self) -> tuple[float, ...]:
-        """Average F over the frames that are not silent, at each threshold."""
+        """Compute the mean F over the frames that are not silent, at each threshold."""
         if not self._sounding_frames:
             return ()
         return tuple((self._f_curve_sum / self._sounding_frames).tolist())
 
 
-def _score_sound(
-    segmenter: Segmenter,
+def _score_condition(
+    predictor: Predictor,
     clip: AnnotatedClip,
     condition: Condition,
     own: Prediction,
     threshold: float,
-) -> SoundScores:
-    """Show the model a clip under another sound, and score what it marks."""
-    other = predict(segmenter, clip.clip, condition.audio).of_frames(clip.annotated)
+) -> ConditionScores:
+    """Predict the masks for the audio of a condition, and score them."""
+    prediction = predictor.predict(clip.clip, condition.audio).of_frames(clip.annotated)
     truth = None if condition.truth is None else condition.truth[clip.annotated]
-    return score_sound(_probs(own, clip), _probs(other, clip), _truth(clip), truth, threshold)
+    return score_condition(
+        _probs(own, clip), _probs(prediction, clip), _truth(clip), truth, threshold
+    )
 
 
-def _watched(
-    generated: SynthavsSplit, scenes: range, done: int, on_progress: Callable[[float], None]
+def _draw_scenes(
+    generated: SynthavsSplit, count: int, done: int, on_clip: OnClip
 ) -> Iterator[SyntheticClip]:
-    """Draw scenes, and say of each that it is done when the next is asked for."""
-    for index in scenes:
+    """Yield the first scenes of the split, and report each as done when the next is requested."""
+    for index in range(count):
         yield generated.draw(index)
-        on_progress((done + index + 1) / (done + len(scenes)))
+        on_clip(done + index + 1, done + count)
+
+
+def _open_writer(
+    folder: str | PathLike[str] | None, predictor: Predictor, clips: AVSBench, threshold: float
+) -> AbstractContextManager[PredictionWriter | None]:
+    """Open a folder for predictions, if one is given."""
+    if folder is None:
+        return nullcontext()
+    facts = PredictionFacts(
+        model=predictor.name,
+        weights_sha256=predictor.weights_sha256,
+        data=str(clips.folder),
+        subset=clips.subset,
+        split=clips.split,
+        threshold=threshold,
+    )
+    return write_predictions(Path(folder), facts)
 
 
 def _truth(clip: AnnotatedClip) -> Tensor:

@@ -1,9 +1,9 @@
-"""What a model marked, kept on disk, so that it can be scored again without the model.
+"""Predictions on disk, so that they can be scored again without the model.
 
-A folder holds one file of logits for each clip, in the order of the split, and a manifest that
-says what they are of. The folder appears under its name when it is complete.
+A folder has one file of logits for each clip, in the order of the split, and a manifest with the
+model, the data and the threshold. The folder appears under its name when it is complete.
 
-T frames, those of a clip that are annotated, of h x w pixels, the model's size; K classes.
+T annotated frames of a clip, h x w pixels at the model's resolution, K classes.
 """
 
 import json
@@ -21,25 +21,25 @@ from avseg.atomic import replace_when_complete
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
 
-#: Increased whenever a reader has to change.
+#: Increased if an older reader cannot read the folder.
 SCHEMA_VERSION = 1
 
 MANIFEST = "manifest.json"
 
 _MASKS, _CLASSES = "mask_logits", "class_logits"
-_HOW_TO_GET = "write it with `avseg evaluate ... --save-predictions`"
+_HOW_TO_WRITE = "write it with `avseg evaluate ... --save-predictions`"
 
 
 @dataclass(frozen=True)
 class PredictionFacts:
-    """What predictions are of.
+    """The model, the data and the threshold of predictions.
 
     Attributes:
         model: Name of the model.
-        weights_sha256: Of its weights; None for a model that was never saved.
+        weights_sha256: SHA-256 of its weights file; None for a model that was never saved.
         data: Folder of the data set.
-        subset: Which subset.
-        split: Which split.
+        subset: Name of the subset.
+        split: Name of the split.
         threshold: Probability above which the model marks a pixel.
     """
 
@@ -53,12 +53,12 @@ class PredictionFacts:
 
 @dataclass(frozen=True)
 class SavedClip:
-    """Where the logits of a clip are.
+    """The file with the logits of one clip.
 
     Attributes:
         clip_id: Name of the clip in its data set.
         file: Name of the file.
-        shape: Of the mask logits, (T, h, w).
+        shape: Shape of the mask logits, (T, h, w).
     """
 
     clip_id: str
@@ -67,11 +67,11 @@ class SavedClip:
 
 
 class PredictionWriter:
-    """Writes the predictions of a split, clip after clip; see `write_predictions`.
+    """Writer for the predictions of a split, clip by clip; see `write_predictions`.
 
     Args:
-        folder: Where the files go; it exists.
-        facts: What the predictions are of.
+        folder: Folder for the files; it exists.
+        facts: Model, data and threshold of the predictions.
     """
 
     def __init__(self, folder: Path, facts: PredictionFacts) -> None:
@@ -82,27 +82,28 @@ class PredictionWriter:
     def add(self, clip_id: str, mask_logits: Tensor, class_logits: Tensor | None = None) -> None:
         """Write the next clip.
 
-        Logits are kept as 16-bit floats, to three digits; what is beyond their range is cut off.
+        Logits are stored as 16-bit floats, which keep three digits and half the space; larger
+        values are clamped to the range of the format.
 
         Args:
             clip_id: Name of the clip in its data set.
-            mask_logits: Masks before the sigmoid, in the frames that are annotated, (T, h, w).
-            class_logits: Classes before the softmax in the same frames, (T, K, h, w), of a model
-                that tells classes.
+            mask_logits: Mask logits of the annotated frames, (T, h, w).
+            class_logits: Class logits of the same frames, (T, K, h, w); None for a model without
+                classes.
 
         Raises:
-            ValueError: If the shapes are others.
+            ValueError: If the shapes do not match.
         """
-        given = {_MASKS: (mask_logits, 3), _CLASSES: (class_logits, 4)}
-        tensors = {name: logits for name, (logits, _) in given.items() if logits is not None}
+        dimensions = {_MASKS: (mask_logits, 3), _CLASSES: (class_logits, 4)}
+        tensors = {name: logits for name, (logits, _) in dimensions.items() if logits is not None}
         for name, logits in tensors.items():
-            if logits.ndim != given[name][1] or len(logits) != len(mask_logits):
+            if logits.ndim != dimensions[name][1] or len(logits) != len(mask_logits):
                 raise ValueError(
                     f"{name} of {clip_id} are {tuple(logits.shape)}; masks must be (T, h, w) and "
                     "classes (T, K, h, w), of one clip and its T frames."
                 )
         clip = SavedClip(clip_id, f"{len(self._clips):05d}.safetensors", tuple(mask_logits.shape))
-        save_file({name: _halve(t) for name, t in tensors.items()}, self._folder / clip.file)
+        save_file({name: _to_half(t) for name, t in tensors.items()}, self._folder / clip.file)
         self._clips.append(clip)
 
     def finish(self) -> None:
@@ -121,14 +122,14 @@ def write_predictions(folder: Path, facts: PredictionFacts) -> Iterator[Predicti
     """Write predictions to a folder, which appears when all of them are written.
 
     Args:
-        folder: Where to; what was there stays as it is until then.
-        facts: What the predictions are of.
+        folder: The folder; an existing one is replaced at the end.
+        facts: Model, data and threshold of the predictions.
 
     Yields:
-        What takes the clips, in the order of the split.
+        A writer that takes the clips in the order of the split.
 
     Raises:
-        OutputError: If the folder cannot be made.
+        OutputError: If the folder cannot be created.
     """
     with replace_when_complete(folder) as partial:
         partial.mkdir()
@@ -138,13 +139,13 @@ def write_predictions(folder: Path, facts: PredictionFacts) -> Iterator[Predicti
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Predictions that were saved; each is read from disk when it is asked for.
+class SavedPredictions:
+    """A folder of predictions; each clip is read from disk on request.
 
     Attributes:
-        folder: Where they are.
-        facts: What they are of.
-        clips: In the order of the split.
+        folder: The folder.
+        facts: Model, data and threshold of the predictions.
+        clips: The clips in the order of the split.
     """
 
     folder: Path
@@ -155,45 +156,45 @@ class Predictions:
         return len(self.clips)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Read a clip.
+        """Read the logits of a clip.
 
         Args:
-            index: Its number in the split.
+            index: Number of the clip in the split.
 
         Returns:
-            Its mask logits, (T, h, w) float32, and its class logits, (T, K, h, w) float32, if the
-            model tells classes.
+            Its mask logits, (T, h, w) float32, and its class logits, (T, K, h, w) float32, or None
+            for a model without classes.
 
         Raises:
-            DatasetError: If its file is missing, damaged, or another clip's.
+            DatasetError: If its file is missing, damaged, or of another clip.
         """
         clip = self.clips[index]
         path = self.folder / clip.file
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise DatasetError(f"{path}: cannot be read ({error}); {_HOW_TO_GET} again.") from error
+            raise DatasetError(f"{path}: cannot be read ({error}); {_HOW_TO_WRITE} again.") from error
         shape = tuple(tensors[_MASKS].shape) if _MASKS in tensors else None
         if shape != clip.shape:
             raise DatasetError(
-                f"{path}: mask_logits are {shape}, the manifest says {clip.shape}; the files are "
-                f"not of one writing, {_HOW_TO_GET} again."
+                f"{path}: mask_logits are {shape}, the manifest says {clip.shape}; the files "
+                f"were not written together, {_HOW_TO_WRITE} again."
             )
         classes = tensors.get(_CLASSES)
         return tensors[_MASKS].float(), None if classes is None else classes.float()
 
 
-def read_predictions(folder: Path) -> Predictions:
-    """Open predictions that were saved.
+def read_predictions(folder: Path) -> SavedPredictions:
+    """Read the manifest of saved predictions.
 
     Args:
-        folder: Where they are.
+        folder: The folder.
 
     Returns:
         The predictions.
 
     Raises:
-        DatasetError: If there are none, or they are of a version that cannot be read.
+        DatasetError: If there is no manifest, or it has another schema version.
     """
     path = folder / MANIFEST
     try:
@@ -202,17 +203,17 @@ def read_predictions(folder: Path) -> Predictions:
         clips = manifest.pop("clips")
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
-            f"{path}: cannot be read as the manifest of predictions ({error}); {_HOW_TO_GET}."
+            f"{path}: cannot be read as the manifest of predictions ({error}); {_HOW_TO_WRITE}."
         ) from error
     if version != SCHEMA_VERSION:
         raise DatasetError(
             f"{path}: has schema version {version}, this avseg reads {SCHEMA_VERSION}; "
-            f"{_HOW_TO_GET} of this version."
+            f"{_HOW_TO_WRITE} of this version."
         )
     saved = (SavedClip(clip["clip_id"], clip["file"], tuple(clip["shape"])) for clip in clips)
-    return Predictions(folder, PredictionFacts(**manifest), tuple(saved))
+    return SavedPredictions(folder, PredictionFacts(**manifest), tuple(saved))
 
 
-def _halve(logits: Tensor) -> Tensor:
+def _to_half(logits: Tensor) -> Tensor:
     limit = torch.finfo(torch.float16).max
     return logits.detach().cpu().float().clamp(-limit, limit).half().contiguous()

@@ -1,31 +1,32 @@
-"""A report of an evaluation: what was found and with what, for programs and to be read again.
+"""The report of an evaluation: its scores and what they were made with, as JSON and CSV.
 
-The tables are in `tables.py`, the plots in `plots.py`.
+The tables are in `tables.py`, the plots in `figures/plots.py`.
 """
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from avseg.errors import ReportError
-from avseg.evaluation.conditions import NEGATIVES
-from avseg.evaluation.following import FollowingScores
+from avseg.atomic import replace_when_complete
+from avseg.errors import OutputError, ReportError
+from avseg.evaluation.robustness import NEGATIVES, FollowingScores
 from avseg.evaluation.scores import (
     ClipScores,
+    ConditionScores,
     Interval,
-    SoundScores,
-    score_sounds,
+    score_conditions,
     score_with_intervals,
 )
 from avseg.metrics.binary import BinaryScores
-from avseg.metrics.robustness import global_false_positive_rate, global_score, vision_bias
+from avseg.metrics.protocols import global_false_positive_rate, global_score, vision_bias
 
-#: Increased whenever a reader of the JSON has to change.
+#: Increased if an older reader cannot read the JSON.
 SCHEMA_VERSION = 2
 
 JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
@@ -33,7 +34,7 @@ JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
 
 @dataclass(frozen=True)
 class SemanticScores:
-    """How well each pixel's class is told, where data set and model tell classes.
+    """Scores of the predicted classes, if both the data set and the model have classes.
 
     Attributes:
         protocols: "j", "f" and the same "without_background" by each protocol of
@@ -47,25 +48,25 @@ class SemanticScores:
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found, and with what.
+    """The results of an evaluation, and what they were made with.
 
     Attributes:
         model: Name of the model.
-        weights_sha256: Of its weights; None for a model that was never saved.
-        vocabulary: Names among which a model that names what sounds chose; empty for any other.
+        weights_sha256: SHA-256 of its weights file; None for a model that was never saved.
+        vocabulary: Names among which a model that names sources chose; empty for others.
         data: Folder of the data set.
         subset: Name of the subset, such as "ms3".
         split: Name of the split.
         threshold: Probability above which a pixel was marked.
         clips: Scores of each clip, in the order of the split.
-        protocols: "j" and "f" by each protocol of `metrics.protocols.PROTOCOLS`, with the true
-            sound.
-        f_curve: Mean F of the frames that are not silent, at each of AVSBench's 255 thresholds;
-            empty if all are silent.
-        semantic: Scores of classes; None if the data set or the model tells none.
-        baselines: Of masks made without a model: "nothing", "everything", "all objects".
-        following: Whether the mask goes to what sounds; None where it was not measured.
-        seconds: How long it all took.
+        protocols: "j" and "f" by each protocol of `metrics.protocols.PROTOCOLS`, with the original
+            audio.
+        f_curve: Mean F over the frames that are not silent, at each of AVSBench's 255 thresholds;
+            empty if all frames are silent.
+        semantic: Scores of the classes; None if the data set or the model has no classes.
+        baselines: Scores of masks made without a model: "nothing", "everything", "all objects".
+        following: Whether the mask follows the audio; None if it was not measured.
+        seconds: Duration of the evaluation.
         environment: Versions, commit, machine and device.
     """
 
@@ -87,38 +88,39 @@ class Report:
 
     @cached_property
     def scores(self) -> dict[str, Interval]:
-        """Scores with the true sound, by key of `scores.MEASURES`."""
+        """Mean scores with the original audio, by key of `scores.SCORE_COLUMNS`."""
         return score_with_intervals(self.clips)
 
     @cached_property
     def sounds(self) -> dict[str, dict[str, Interval]]:
-        """Scores under each other sound, by attribute of `SoundScores`."""
-        return score_sounds(self.clips)
+        """Mean scores under each condition, by attribute of `ConditionScores`."""
+        return score_conditions(self.clips)
 
     @cached_property
     def listening(self) -> dict[str, float]:
-        """G-mIoU, G-F and G-FPR over the negative sounds, and vision bias without sound.
+        """G-mIoU, G-F and G-FPR over the negative conditions, and vision bias.
 
-        Over frames in which something sounds; empty if no negative sounds were tried or nothing
-        ever sounds.
+        Over frames in which a visible object sounds: a silent frame scores high for an empty mask,
+        which would look like a mask that ignores the audio. Empty if no negative condition was
+        tested, or all frames are silent.
         """
-        tried = {name: self.sounds[name] for name in NEGATIVES if name in self.sounds}
-        if not tried or "j_sounding" not in self.scores:
+        tested = {name: self.sounds[name] for name in NEGATIVES if name in self.sounds}
+        if not tested or "j_sounding" not in self.scores:
             return {}
         j, f = self.scores["j_sounding"].value, self.scores["f_at_threshold"].value
-        left = {name: scores["j_own_sounding"].value for name, scores in tried.items()}
-        f_left = {name: scores["f_own_sounding"].value for name, scores in tried.items()}
-        areas = {name: scores["marked_area"].value for name, scores in tried.items()}
-        bias = vision_bias(j, left["muted"])
-        found = {
-            "g_miou": global_score(j, left),
-            "g_f": global_score(f, f_left),
+        negative_j = {name: scores["j_own_sounding"].value for name, scores in tested.items()}
+        negative_f = {name: scores["f_own_sounding"].value for name, scores in tested.items()}
+        areas = {name: scores["marked_area"].value for name, scores in tested.items()}
+        measures = {
+            "g_miou": global_score(j, negative_j),
+            "g_f": global_score(f, negative_f),
             "g_fpr": global_false_positive_rate(areas),
         }
-        return found if bias is None else {**found, "vision_bias": bias}
+        bias = vision_bias(j, negative_j["muted"])
+        return measures if bias is None else {**measures, "vision_bias": bias}
 
     def to_json(self) -> str:
-        """Write the report for programs."""
+        """Return the report as JSON, with the means and intervals over clips."""
         derived = {
             "listening": self.listening,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
@@ -131,7 +133,7 @@ class Report:
         return json.dumps(facts, indent=2) + "\n"
 
     def clips_to_csv(self) -> str:
-        """Write the scores of each clip, one in a row."""
+        """Return the scores of each clip as CSV, one clip per row."""
         rows = [_flatten(clip, self.sounds) for clip in self.clips]
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -140,18 +142,19 @@ class Report:
         return text.getvalue()
 
 
-def read_report(path: Path) -> Report:
-    """Read what `Report.to_json` wrote.
+def read_report(path: str | PathLike[str]) -> Report:
+    """Read a report that `avseg evaluate` wrote.
 
     Args:
-        path: The JSON file, or the folder it is in.
+        path: The JSON file, or its folder.
 
     Returns:
         The report.
 
     Raises:
-        ReportError: If there is none, or it is of another version.
+        ReportError: If there is none, or it has another schema version.
     """
+    path = Path(path)
     path = path / JSON_FILE if path.is_dir() else path
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -165,36 +168,38 @@ def read_report(path: Path) -> Report:
             f"{path}: is of version {version}, this avseg reads version {SCHEMA_VERSION}; evaluate "
             "the model again."
         )
-    wanted = {each.name: facts[each.name] for each in fields(Report)}
-    following, semantic = wanted["following"], wanted["semantic"]
+    # The JSON also has the derived means, which are computed again from the clips.
+    stored = {each.name: facts[each.name] for each in fields(Report)}
+    following, semantic = stored["following"], stored["semantic"]
     return Report(
-        **wanted
+        **stored
         | {
-            "vocabulary": tuple(wanted["vocabulary"]),
-            "clips": tuple(_read_clip(clip) for clip in wanted["clips"]),
-            "f_curve": tuple(wanted["f_curve"]),
+            "vocabulary": tuple(stored["vocabulary"]),
+            "clips": tuple(_read_clip(clip) for clip in stored["clips"]),
+            "f_curve": tuple(stored["f_curve"]),
             "semantic": None if semantic is None else SemanticScores(**semantic),
-            "baselines": {n: BinaryScores(**s) for n, s in wanted["baselines"].items()},
+            "baselines": {n: BinaryScores(**s) for n, s in stored["baselines"].items()},
             "following": None if following is None else FollowingScores(**following),
         }
     )
 
 
-def name_reports(paths: Sequence[Path]) -> dict[str, Report]:
-    """Read several reports, and give each a name of its own.
+def read_reports(paths: Sequence[str | PathLike[str]]) -> dict[str, Report]:
+    """Read several reports, each under a unique name.
 
     Args:
-        paths: JSON files, or the folders they are in.
+        paths: JSON files, or their folders.
 
     Returns:
-        The reports by the names of their models; where two have one, the path is added.
+        The reports by model name; the path is appended to a name that occurs twice.
 
     Raises:
-        ReportError: If one cannot be read, or is there twice.
+        ReportError: If one cannot be read, or a path is given twice.
     """
-    reports = {path: read_report(path) for path in paths}
+    reports = {Path(path): read_report(path) for path in paths}
     if len(reports) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
+        given = [Path(path) for path in paths]
+        twice = next(path for path in given if given.count(path) > 1)
         raise ReportError(f"{twice}: is given twice; give each report once.")
     models = [report.model for report in reports.values()]
     return {
@@ -203,18 +208,41 @@ def name_reports(paths: Sequence[Path]) -> dict[str, Report]:
     }
 
 
+def write_files(files: Mapping[str, Callable[[Path], object] | str], folder: Path) -> None:
+    """Write several files to a folder; each appears under its name when it is complete.
+
+    Args:
+        files: Name of each file -> its text, or a function that writes it to a path.
+        folder: The folder; it is created if it is missing.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    for name, content in files.items():
+        try:
+            with replace_when_complete(folder / name) as path:
+                if isinstance(content, str):
+                    path.write_text(content, encoding="utf-8")
+                else:
+                    content(path)
+        except OSError as error:
+            raise OutputError(
+                f"{folder / name}: cannot be written ({error.strerror}); choose another output."
+            ) from error
+
+
 def _read_clip(facts: Mapping[str, Any]) -> ClipScores:
-    sounds = {name: SoundScores(**scores) for name, scores in facts["sounds"].items()}
+    sounds = {name: ConditionScores(**scores) for name, scores in facts["sounds"].items()}
     return ClipScores(**{**facts, "categories": tuple(facts["categories"]), "sounds": sounds})
 
 
-def _flatten(clip: ClipScores, sounds: Mapping[str, object]) -> dict[str, object]:
-    """Put a clip's scores beside each other; empty where one does not apply."""
+def _flatten(clip: ClipScores, conditions: Mapping[str, object]) -> dict[str, object]:
+    """Return all scores of a clip as one flat row; None if a score does not apply."""
     row = asdict(clip)
-    given = row.pop("sounds")
+    tested = row.pop("sounds")
     row["categories"] = " ".join(clip.categories)
-    for sound in sounds:
-        scores = given.get(sound, {})
-        for each in fields(SoundScores):
-            row[f"{sound}: {each.name}"] = scores.get(each.name)
+    for name in conditions:
+        scores = tested.get(name, {})
+        for each in fields(ConditionScores):
+            row[f"{name}: {each.name}"] = scores.get(each.name)
     return row

@@ -1,4 +1,4 @@
-"""Scores of single clips, what they are together, and how sure that is.
+"""Scores of single clips, their means over a data set, and the confidence intervals of the means.
 
 Every score of a data set is a weighted mean over its clips, so that one set of clips drawn with
 replacement (the bootstrap; Efron, Annals of Statistics 7, 1979) gives intervals for all of them.
@@ -17,34 +17,36 @@ from torch import Tensor
 from avseg.metrics.binary import CLEAN_AREA, BinaryMetrics, BinaryScores, mask_iou, strict_mask_iou
 from avseg.models.outputs import resize_logits
 
-#: How often the clips are drawn, the share of the resampled scores that an interval holds, and the
-#: seed: reports of the same clips have the same resamples, whichever the model.
+#: Number of bootstrap resamples, share of the resampled scores that an interval contains, and seed.
+#: The seed is fixed, so that reports of different models on the same clips use the same resamples.
 RESAMPLES, LEVEL, SEED = 2000, 0.95, 0
 
-#: Of fewer clips nothing is said of how sure a score is.
+#: With fewer clips no interval is given: resamples of so few clips understate the uncertainty.
 LEAST_CLIPS = 10
 
 
-#: Values and weights of all clips, (N,) each.
-Column = tuple[NDArray[np.float64], NDArray[np.float64]]
+#: One score of all clips and the weight of each clip, (N,) each.
+WeightedValues = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class SoundScores:
-    """What became of a clip under a sound that is not its own; None where a score does not apply.
+class ConditionScores:
+    """Scores of a clip with replaced audio, under one condition; None if a score does not apply.
+
+    The names are also keys of report.json and columns of clips.csv.
 
     Attributes:
         marked_frames: Share of the frames in which 0.1 % of the pixels or more are marked.
         marked_area: Mean share of the pixels that is marked: the false-positive rate of
-            AVSBench-Robust where nothing of the picture sounds.
-        j_then: Mean J with what then sounds, silent frames all or nothing; None if nobody knows.
-        j_own_sounding: Mean J with what the clip's own sound marks, over the frames where that is
-            anything.
+            AVSBench-Robust if no visible object sounds.
+        j_then: Mean strict J with the ground truth for the new audio; None if that is unknown.
+        j_own_sounding: Mean J with the ground truth for the original audio, over the frames in
+            which it is not empty.
         f_own_sounding: F over these frames, at the threshold of the masks.
-        still_marked: Of what sounds with the clip's own sound and then no longer does, the share
-            that is marked.
-        unmoved: Mean IoU with the masks under the clip's own sound, over the frames where these
-            mark something: 1 for a model that does not listen.
+        still_marked: Marked share of the pixels that sounded with the original audio and are silent
+            with the new one.
+        unmoved: Mean IoU with the masks predicted for the original audio, over the frames in which
+            these are not empty: 1 for a model that does not use the audio.
     """
 
     marked_frames: float
@@ -58,23 +60,25 @@ class SoundScores:
 
 @dataclass(frozen=True)
 class ClipScores:
-    """How well one clip was segmented; None where a score does not apply.
+    """Scores of one clip; None if a score does not apply.
+
+    The names are also keys of report.json and columns of clips.csv.
 
     Attributes:
         clip_id: Name of the clip in its data set.
-        categories: What sounds in the picture, as far as the data set says it.
+        categories: Sounding categories in the picture, if the data set lists them.
         j: Mean J of its frames, silent ones by AVSBench's rule.
         j_sounding: Mean J of its frames that are not silent.
-        j_strict: Mean J of its frames, silent ones all or nothing.
-        f: F at the clip's best threshold; 0 if it is silent throughout, as in AVSBench.
+        j_strict: Mean J of its frames; a silent frame scores 1 if no pixel is marked, else 0.
+        f: F at the clip's best threshold; 0 if all frames are silent, as in AVSBench.
         f_at_threshold: Mean F of its frames that are not silent, at the threshold of the masks.
-        dataset_iou: IoU of all its frames together.
+        dataset_iou: IoU over the pixels of all its frames.
         silent_clean: Share of its silent frames with less than 0.1 % of the pixels marked.
         false_positive_area: Mean marked share of its silent frames.
-        frames: How many frames are annotated.
-        silent_frames: How many of them are silent.
-        union_pixels: Pixels that are marked or true.
-        sounds: Scores under other sounds, by the name of the sound.
+        frames: Number of annotated frames.
+        silent_frames: Number of silent frames among them.
+        union_pixels: Number of pixels in the union of predicted masks and ground truth.
+        sounds: Scores with replaced audio, by the name of the condition.
     """
 
     clip_id: str
@@ -90,22 +94,22 @@ class ClipScores:
     frames: int
     silent_frames: int
     union_pixels: int
-    sounds: dict[str, SoundScores]
+    sounds: dict[str, ConditionScores]
 
     @property
     def sounding_frames(self) -> int:
-        """Frames in which something visible sounds."""
+        """Number of frames in which a visible object sounds."""
         return self.frames - self.silent_frames
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A score of the whole data set.
+class ScoreColumn:
+    """A score of the whole data set, one column of the tables.
 
     Attributes:
-        heading: Of its column.
-        weight: Attribute of `ClipScores` with the weight of a clip; None if all weigh the same.
-        higher_is_better: Whether more is better.
+        heading: Heading of the column.
+        weight: Attribute of `ClipScores` that weighs a clip in the mean; None for equal weights.
+        higher_is_better: Whether a higher value is better.
     """
 
     heading: str
@@ -113,27 +117,29 @@ class Measure:
     higher_is_better: bool = True
 
 
-#: Attribute of `ClipScores` -> what it is. With these weights the mean over clips is what
-#: `metrics.binary.BinaryScores` gives.
-MEASURES: dict[str, Measure] = {
-    "j": Measure("mIoU (J)", "frames"),
-    "j_sounding": Measure("J sounding", "sounding_frames"),
-    "j_strict": Measure("J strict", "frames"),
-    "f": Measure("F", None),
-    "f_at_threshold": Measure("F at threshold", "sounding_frames"),
-    "dataset_iou": Measure("data-set IoU", "union_pixels"),
-    "silent_clean": Measure("silent clean", "silent_frames"),
-    "false_positive_area": Measure("marked in silence", "silent_frames", higher_is_better=False),
+#: Attribute of `ClipScores` -> its column. With these weights the mean over clips equals the score
+#: of `metrics.binary.BinaryScores` over all frames together.
+SCORE_COLUMNS: dict[str, ScoreColumn] = {
+    "j": ScoreColumn("mIoU (J)", "frames"),
+    "j_sounding": ScoreColumn("J sounding", "sounding_frames"),
+    "j_strict": ScoreColumn("J strict", "frames"),
+    "f": ScoreColumn("F", None),
+    "f_at_threshold": ScoreColumn("F at threshold", "sounding_frames"),
+    "dataset_iou": ScoreColumn("data-set IoU", "union_pixels"),
+    "silent_clean": ScoreColumn("silent clean", "silent_frames"),
+    "false_positive_area": ScoreColumn(
+        "marked in silence", "silent_frames", higher_is_better=False
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A score and how far it may be off, had other clips been drawn.
+    """A mean score and its bootstrap confidence interval over clips.
 
     Attributes:
-        value: Of the clips there are.
-        low: Lower end of the interval; None if there are too few clips for one.
+        value: Mean over the clips of the data set.
+        low: Lower end of the interval; None if there are too few clips for an interval.
         high: Upper end, likewise.
     """
 
@@ -143,14 +149,15 @@ class Interval:
 
 
 def draw_clips(count: int) -> NDArray[np.float64]:
-    """Draw clips with replacement.
+    """Draw the bootstrap resamples: N clips with replacement, R times.
 
     Args:
         count: N.
 
     Returns:
-        How often each clip was drawn, (R, N).
+        Number of times that each clip was drawn, (R, N).
     """
+    # Counts instead of indices: a resampled mean is then one matrix product.
     rng = np.random.default_rng(SEED)
     return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
 
@@ -158,12 +165,12 @@ def draw_clips(count: int) -> NDArray[np.float64]:
 def mean_with_interval(
     values: NDArray[np.float64], weights: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> Interval | None:
-    """Average a score over clips, and say between what it lies in 95 % of the resamples.
+    """Compute the weighted mean of a score over clips with its bootstrap interval.
 
     Args:
-        values: Of each clip, (N,).
-        weights: Of each clip, (N,); a clip with the weight 0 has no such score.
-        drawn: From `draw_clips`, (R, N).
+        values: Score of each clip, (N,).
+        weights: Weight of each clip, (N,); 0 for a clip to which the score does not apply.
+        drawn: Resamples from `draw_clips`, (R, N).
 
     Returns:
         The weighted mean with its interval; None if all weights are 0.
@@ -177,43 +184,43 @@ def mean_with_interval(
 
 
 def difference_with_interval(
-    one: Column, other: Column, drawn: NDArray[np.float64]
+    values: WeightedValues, reference: WeightedValues, drawn: NDArray[np.float64]
 ) -> Interval | None:
-    """Subtract the means of two models over the same clips.
+    """Compute the difference between the means of two models over the same clips.
 
-    Both are averaged over the same draws before the difference is taken (the paired bootstrap), so
-    that clips that are hard for both do not count against either.
+    Both are averaged over the same resamples before the difference is taken (the paired bootstrap).
+    So a clip that is difficult for both models does not widen the interval.
 
     Args:
-        one: Of the one model.
-        other: Of the other, which is subtracted.
-        drawn: From `draw_clips`, (R, N).
+        values: Score of the model.
+        reference: Score of the reference model, which is subtracted.
+        drawn: Resamples from `draw_clips`, (R, N).
 
     Returns:
-        The difference with its interval; None if either has no such score.
+        The difference with its interval; None if the score does not apply to one of them.
     """
-    means = [mean_with_interval(*each, drawn) for each in (one, other)]
+    means = [mean_with_interval(*each, drawn) for each in (values, reference)]
     if means[0] is None or means[1] is None:
         return None
     difference = means[0].value - means[1].value
     if any(mean is None or mean.low is None for mean in means):
         return Interval(difference)
-    resampled = resampled_means(*one, drawn) - resampled_means(*other, drawn)
+    resampled = resampled_means(*values, drawn) - resampled_means(*reference, drawn)
     return Interval(difference, *_ends(resampled))
 
 
 def resampled_means(
     values: NDArray[np.float64], weights: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Average a score over each resample.
+    """Compute the weighted mean of a score over each resample.
 
     Args:
-        values: Of each clip, (N,).
-        weights: Of each clip, (N,).
-        drawn: From `draw_clips`, (R, N).
+        values: Score of each clip, (N,).
+        weights: Weight of each clip, (N,).
+        drawn: Resamples from `draw_clips`, (R, N).
 
     Returns:
-        Weighted means, (R,); not a number where no clip with a weight was drawn.
+        Weighted means, (R,); NaN for a resample without a clip of positive weight.
     """
     total = drawn @ weights
     means = np.full(len(drawn), np.nan)
@@ -221,73 +228,76 @@ def resampled_means(
     return means
 
 
-def columns(clips: Sequence[ClipScores]) -> dict[str, Column]:
-    """Collect the scores of all clips under their own sounds.
+def clip_values(clips: Sequence[ClipScores]) -> dict[str, WeightedValues]:
+    """Collect the scores of all clips with their original audio.
 
     Args:
         clips: The clips.
 
     Returns:
-        Values and weights by key of `MEASURES`; 0 and 0 where a clip has no such score.
+        Values and weights by key of `SCORE_COLUMNS`; both 0 for a clip to which a score does not
+        apply.
     """
     return {
         name: _with_weights(
             [getattr(clip, name) for clip in clips],
-            [1 if of.weight is None else getattr(clip, of.weight) for clip in clips],
+            [1 if column.weight is None else getattr(clip, column.weight) for clip in clips],
         )
-        for name, of in MEASURES.items()
+        for name, column in SCORE_COLUMNS.items()
     }
 
 
-def sound_columns(clips: Sequence[ClipScores], sound: str) -> dict[str, Column]:
-    """Collect the scores of all clips under a sound.
+def condition_values(clips: Sequence[ClipScores], condition: str) -> dict[str, WeightedValues]:
+    """Collect the scores of all clips under one condition.
 
     Args:
         clips: The clips.
-        sound: Its name.
+        condition: Name of the condition.
 
     Returns:
-        Values and weights by attribute of `SoundScores`; 0 and 0 where a clip has no such score.
+        Values and weights by attribute of `ConditionScores`; both 0 for a clip to which a score
+        does not apply.
     """
-    there = [clip.sounds.get(sound) for clip in clips]
+    scores = [clip.sounds.get(condition) for clip in clips]
     return {
         each.name: _with_weights(
-            [None if scores is None else getattr(scores, each.name) for scores in there],
+            [None if of_clip is None else getattr(of_clip, each.name) for of_clip in scores],
             [1] * len(clips),
         )
-        for each in fields(SoundScores)
+        for each in fields(ConditionScores)
     }
 
 
 def score_with_intervals(clips: Sequence[ClipScores]) -> dict[str, Interval]:
-    """Average all scores over clips.
+    """Average the scores with the original audio over clips.
 
     Args:
         clips: The clips, at least one.
 
     Returns:
-        By key of `MEASURES`; those that apply to no clip are left out.
+        Means by key of `SCORE_COLUMNS`; scores that apply to no clip are omitted.
     """
     drawn = draw_clips(len(clips))
-    return _averages(columns(clips), drawn)
+    return _averages(clip_values(clips), drawn)
 
 
-def score_sounds(clips: Sequence[ClipScores]) -> dict[str, dict[str, Interval]]:
-    """Average the scores under other sounds over the clips that have them.
+def score_conditions(clips: Sequence[ClipScores]) -> dict[str, dict[str, Interval]]:
+    """Average the scores under each condition over the clips that have it.
 
     Args:
         clips: The clips, at least one.
 
     Returns:
-        By sound, then by attribute of `SoundScores`; what applies to no clip is left out.
+        Means by condition, then by attribute of `ConditionScores`; scores that apply to no clip are
+        omitted.
     """
     drawn = draw_clips(len(clips))
     names = dict.fromkeys(name for clip in clips for name in clip.sounds)
-    return {name: _averages(sound_columns(clips, name), drawn) for name in names}
+    return {name: _averages(condition_values(clips, name), drawn) for name in names}
 
 
 def by_category(clips: Sequence[ClipScores]) -> dict[str, tuple[ClipScores, ...]]:
-    """Sort clips by what sounds in them; a clip with several categories counts in each.
+    """Group clips by sounding category; a clip with several categories is in each group.
 
     Args:
         clips: The clips.
@@ -304,12 +314,14 @@ def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _with_weights(scores: Sequence[float | None], weights: Sequence[float]) -> Column:
-    there = np.array([score is not None for score in scores])
-    return np.array([score or 0.0 for score in scores]), np.where(there, weights, 0.0)
+def _with_weights(scores: Sequence[float | None], weights: Sequence[float]) -> WeightedValues:
+    applies = np.array([score is not None for score in scores])
+    return np.array([score or 0.0 for score in scores]), np.where(applies, weights, 0.0)
 
 
-def _averages(given: Mapping[str, Column], drawn: NDArray[np.float64]) -> dict[str, Interval]:
+def _averages(
+    given: Mapping[str, WeightedValues], drawn: NDArray[np.float64]
+) -> dict[str, Interval]:
     intervals = {name: mean_with_interval(*each, drawn) for name, each in given.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
@@ -317,17 +329,17 @@ def _averages(given: Mapping[str, Column], drawn: NDArray[np.float64]) -> dict[s
 def score_clip(
     clip_id: str, categories: Sequence[str], probs: Tensor, truth: Tensor, threshold: float
 ) -> ClipScores:
-    """Score a clip under its own sound.
+    """Score a clip with its original audio.
 
     Args:
         clip_id: Name of the clip.
-        categories: What sounds in the picture, as far as that is known.
+        categories: Sounding categories in the picture, if they are known.
         probs: Predicted probabilities, (T, H, W).
-        truth: True masks, (T, H, W) bool.
+        truth: Ground truth, (T, H, W) bool.
         threshold: Probability above which a pixel is marked.
 
     Returns:
-        The scores, those under other sounds still missing.
+        The scores, without those under conditions.
     """
     scores = _score(probs, truth, threshold)
     return ClipScores(
@@ -348,16 +360,16 @@ def score_clip(
     )
 
 
-def score_sound(
+def score_condition(
     own: Tensor, probs: Tensor, own_truth: Tensor, truth: NDArray[np.bool_] | None, threshold: float
-) -> SoundScores:
-    """Score a clip under a sound that is not its own.
+) -> ConditionScores:
+    """Score a clip with replaced audio.
 
     Args:
-        own: Probabilities under its own sound, (T, H, W).
-        probs: Probabilities under the other sound, (T, H, W).
-        own_truth: What its own sound marks, (T, H, W) bool.
-        truth: What the other sound marks, (T, H, W) bool; None if nobody knows.
+        own: Probabilities predicted for the original audio, (T, H, W).
+        probs: Probabilities predicted for the new audio, (T, H, W).
+        own_truth: Ground truth for the original audio, (T, H, W) bool.
+        truth: Ground truth for the new audio, (T, H, W) bool; None if it is unknown.
         threshold: Probability above which a pixel is marked.
 
     Returns:
@@ -366,30 +378,30 @@ def score_sound(
     own_masks, masks = own > threshold, probs > threshold
     area = masks.flatten(1).double().mean(1)
     against_own = _score(probs, own_truth, threshold)
-    then = None if truth is None else torch.from_numpy(truth)
-    no_longer = None if then is None else own_truth & ~then
-    return SoundScores(
+    new_truth = None if truth is None else torch.from_numpy(truth)
+    silenced = None if new_truth is None else own_truth & ~new_truth
+    return ConditionScores(
         marked_frames=float((area >= CLEAN_AREA).double().mean()),
         marked_area=float(area.mean()),
-        j_then=None if then is None else float(strict_mask_iou(masks, then).mean()),
+        j_then=None if new_truth is None else float(strict_mask_iou(masks, new_truth).mean()),
         j_own_sounding=against_own.j_sounding,
         f_own_sounding=against_own.f_at_threshold,
-        still_marked=None if no_longer is None else _mean_share(masks, no_longer),
+        still_marked=None if silenced is None else _mean_marked_share(masks, silenced),
         unmoved=_mean_overlap(own_masks, masks),
     )
 
 
 def class_map(class_logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Choose the class of each pixel.
+    """Compute the class map: the class with the largest logit at each pixel.
 
     Args:
-        class_logits: Of K classes, number 0 the background, (T, K, h, w).
+        class_logits: Logits of K classes, number 0 the background, (T, K, h, w).
         size: H and W.
 
     Returns:
         Class numbers, (T, H, W) int64.
     """
-    # A frame at a time: the logits of all classes at the frames' own size are large.
+    # One frame at a time: 71 classes at the size of the frames take 71 times a frame's memory.
     frames = [resize_logits(frame, size).argmax(0) for frame in class_logits]
     return torch.stack(frames)
 
@@ -400,16 +412,16 @@ def _score(probs: Tensor, truth: Tensor, threshold: float) -> BinaryScores:
     return metrics.compute()
 
 
-def _mean_share(masks: Tensor, of: Tensor) -> float | None:
-    """Average the marked share of some pixels over the frames that have any."""
-    there = of.flatten(1).any(1)
-    if not there.any():
+def _mean_marked_share(masks: Tensor, pixels: Tensor) -> float | None:
+    """Average the marked share of the given pixels over the frames that have any."""
+    present = pixels.flatten(1).any(1)
+    if not present.any():
         return None
-    shares = (masks & of).flatten(1).sum(1)[there] / of.flatten(1).sum(1)[there]
+    shares = (masks & pixels).flatten(1).sum(1)[present] / pixels.flatten(1).sum(1)[present]
     return float(shares.mean())
 
 
 def _mean_overlap(own: Tensor, other: Tensor) -> float | None:
-    """Average the IoU of two masks over the frames where the first marks something."""
-    marks = own.flatten(1).any(1)
-    return float(mask_iou(other[marks], own[marks]).mean()) if marks.any() else None
+    """Average the IoU of two masks over the frames in which the first is not empty."""
+    marked = own.flatten(1).any(1)
+    return float(mask_iou(other[marked], own[marked]).mean()) if marked.any() else None

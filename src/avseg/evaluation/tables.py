@@ -1,15 +1,15 @@
-"""A report as tables and sentences, for readers: Markdown, or the terminal."""
+"""The tables and sentences of a report, for Markdown and for the terminal."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from avseg.evaluation.conditions import DESCRIPTIONS, NEGATIVES
 from avseg.evaluation.report import Report, SemanticScores
+from avseg.evaluation.robustness import DESCRIPTIONS, NEGATIVES
 from avseg.evaluation.scores import (
     LEAST_CLIPS,
     LEVEL,
-    MEASURES,
     RESAMPLES,
+    SCORE_COLUMNS,
     Interval,
     by_category,
     score_with_intervals,
@@ -17,44 +17,43 @@ from avseg.evaluation.scores import (
 from avseg.metrics.protocols import PROTOCOLS
 from avseg.metrics.semantic import SEMANTIC_PROTOCOLS
 
-#: Columns of the table of sounds: attribute of `SoundScores` -> heading.
-_OF_SOUNDS = {
+#: Columns of the table of conditions: attribute of `ConditionScores` -> heading.
+_CONDITION_COLUMNS = {
     "marked_frames": "frames marked",
     "marked_area": "area marked (FPR)",
     "still_marked": "still marked",
-    "j_then": "J strict, with what then sounds",
-    "j_own_sounding": "J with what sounded before",
-    "unmoved": "overlap with the masks before",
+    "j_then": "J strict, new ground truth",
+    "j_own_sounding": "J, original ground truth",
+    "unmoved": "overlap with the original masks",
 }
 
-#: Heading of what protocols do.
-_OTHERWISE = "otherwise than AVSBench on single clips"
+#: Heading of the column that lists the quirks of a protocol.
+_QUIRKS = "differences from AVSBench on single clips"
 
-#: Measures in the table of categories.
-_OF_CATEGORIES = ("j", "j_strict", "f", "dataset_iou")
+#: Scores in the table of categories.
+_CATEGORY_SCORES = ("j", "j_strict", "f", "dataset_iou")
 
-
-#: What is in a cell: text, a figure, or nothing where none applies.
+#: A cell: text, a number, a score with its interval, or None if no value applies.
 Cell = str | float | Interval | None
 
-#: Key of `Report.listening` -> what it is.
+#: Key of `Report.listening` -> its definition.
 LISTENING = {
-    "g_miou": "G-mIoU: harmonic mean of J with the true sound and of 1 - J with negative sounds",
-    "g_f": "G-F: the same of F at the threshold",
-    "g_fpr": "G-FPR: mean area marked under negative sounds; lower is better",
-    "vision_bias": "vision bias: the share of J that remains without sound; lower is better",
+    "g_miou": "G-mIoU: harmonic mean of J (original audio) and 1 - J (negative conditions)",
+    "g_f": "G-F: the same for F at the threshold",
+    "g_fpr": "G-FPR: mean area marked under negative conditions; lower is better",
+    "vision_bias": "vision bias: the share of J that remains when muted; lower is better",
 }
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells with headings.
+    """A printed table.
 
     Attributes:
-        title: Of the table.
-        headings: One for each column.
-        rows: A name and figures in each.
-        note: What a reader has to know; empty if nothing.
+        title: Title of the table.
+        headings: Heading of each column.
+        rows: Cells of each row, the name of the row first.
+        note: Text below the title; empty for none.
     """
 
     title: str
@@ -63,7 +62,7 @@ class Table:
     note: str = ""
 
     def without(self, *headings: str) -> "Table":
-        """Leave columns out, those with these headings."""
+        """Return the table without the columns that have these headings."""
         kept = [number for number, heading in enumerate(self.headings) if heading not in headings]
         return replace(
             self,
@@ -72,31 +71,31 @@ class Table:
         )
 
     def to_markdown(self) -> str:
-        """Write the table for readers, under its title."""
+        """Format the table as Markdown, below its title."""
         lines = [f"## {self.title}", ""]
         if self.note:
             lines += [self.note, ""]
         rule = ("---",) * len(self.headings)
-        cells = [[spell(cell) for cell in row] for row in self.rows]
+        cells = [[format_cell(cell) for cell in row] for row in self.rows]
         lines += [f"| {' | '.join(row)} |" for row in (self.headings, rule, *cells)]
         return "\n".join(lines) + "\n"
 
 
-def tables_of(report: Report) -> Iterator[Table]:
-    """Spell a report out.
+def full_tables(report: Report) -> Iterator[Table]:
+    """Format a report as tables.
 
     Args:
         report: The report.
 
     Yields:
-        Its tables; those that its data set says nothing for are left out.
+        All tables to which the data set and the model have scores.
     """
     yield score_table(report)
     yield from protocol_tables(report)
     if report.semantic is not None:
-        yield semantic_table(report.semantic)
+        yield semantic_table(report.semantic.protocols)
     if report.sounds:
-        yield sound_table(report)
+        yield condition_table(report)
     if report.listening:
         yield listening_table(report)
     if any(clip.categories for clip in report.clips):
@@ -106,56 +105,56 @@ def tables_of(report: Report) -> Iterator[Table]:
 
 
 def brief_tables(report: Report) -> Iterator[Table]:
-    """Spell the main scores out, for a terminal.
+    """Format the main scores of a report as tables that fit a terminal.
 
     Args:
         report: The report.
 
     Yields:
-        Its tables without those that are long or wide.
+        The tables without long ones and wide columns.
     """
     yield score_table(report).without(
-        *(MEASURES[name].heading for name in ("f_at_threshold", "dataset_iou"))
+        *(SCORE_COLUMNS[name].heading for name in ("f_at_threshold", "dataset_iou"))
     )
     for protocols in protocol_tables(report):
-        yield protocols.without(_OTHERWISE)
+        yield protocols.without(_QUIRKS)
     if report.semantic is not None:
-        yield semantic_table(report.semantic)
+        yield semantic_table(report.semantic.protocols)
     if report.sounds:
-        sounds = sound_table(report).without(_OF_SOUNDS["j_own_sounding"])
-        named = zip(report.sounds, sounds.rows, strict=True)
-        yield replace(sounds, rows=tuple((name, *row[1:]) for name, row in named))
+        table = condition_table(report).without(_CONDITION_COLUMNS["j_own_sounding"])
+        named = zip(report.sounds, table.rows, strict=True)
+        yield replace(table, rows=tuple((name, *row[1:]) for name, row in named))
     if report.listening:
         yield listening_table(report)
 
 
 def score_table(report: Report) -> Table:
-    """Put the model beside the masks that need no model."""
-    own = (report.model, *(report.scores.get(name) for name in MEASURES))
+    """Return the scores of the model beside those of masks made without a model."""
+    own = (report.model, *(report.scores.get(name) for name in SCORE_COLUMNS))
     baselines = (
-        (f"*{name}*", *(getattr(scores, measure) for measure in MEASURES))
+        (f"*{name}*", *(getattr(scores, column) for column in SCORE_COLUMNS))
         for name, scores in report.baselines.items()
     )
     return Table(
-        title="Scores with the true sound",
-        headings=("", *(measure.heading for measure in MEASURES.values())),
+        title="Scores with the original audio",
+        headings=("", *(column.heading for column in SCORE_COLUMNS.values())),
         rows=(own, *baselines),
         note=(
-            f"In brackets: between what the score lies in {LEVEL:.0%} of {RESAMPLES} draws of the "
-            f"clips with replacement (from {LEAST_CLIPS} clips on). In italics: masks made without "
-            "a model."
+            f"In brackets: the interval that contains the score in {LEVEL:.0%} of {RESAMPLES} "
+            f"draws of the clips with replacement (from {LEAST_CLIPS} clips on). In italics: masks "
+            "made without a model."
         ),
     )
 
 
 def protocol_groups(report: Report) -> dict[str, tuple[str, ...]]:
-    """Sort protocols into those that may be compared with each other.
+    """Group the protocols whose figures are comparable with each other.
 
     Args:
         report: The report.
 
     Returns:
-        Names of protocols by a title for each group.
+        Names of protocols by the title of each group.
     """
     groups = {
         "Published protocols, frame by frame": False,
@@ -169,11 +168,11 @@ def protocol_groups(report: Report) -> dict[str, tuple[str, ...]]:
 
 
 def protocol_tables(report: Report) -> list[Table]:
-    """Put the published protocols beside each other, only those that may be compared."""
+    """Return the scores by each published protocol, one table for each comparable group."""
     return [
         Table(
             title=title,
-            headings=("protocol", "name", "J", "F", _OTHERWISE),
+            headings=("protocol", "name", "J", "F", _QUIRKS),
             rows=tuple(
                 (
                     PROTOCOLS[name].title,
@@ -185,35 +184,33 @@ def protocol_tables(report: Report) -> list[Table]:
                 for name in names
             ),
             note="The same masks, scored as the codes of the papers do. Figures of this table and "
-            "of the other are not comparable.",
+            "of the other one are not comparable.",
         )
         for title, names in protocol_groups(report).items()
     ]
 
 
-def semantic_table(semantic: SemanticScores) -> Table:
-    """Put the protocols for classes beside each other."""
-    keys = ("j", "f", "j_without_background", "f_without_background")
+def semantic_table(protocols: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return the scores of the classes by each protocol of `SEMANTIC_PROTOCOLS`."""
+    columns = {
+        "j": "mIoU",
+        "f": "F",
+        "j_without_background": "mIoU without background",
+        "f_without_background": "F without background",
+    }
     return Table(
         title="Classes, by published protocols",
-        headings=(
-            "protocol",
-            "name",
-            "mIoU",
-            "F",
-            "mIoU without background",
-            "F without background",
-        ),
+        headings=("protocol", "name", *columns.values()),
         rows=tuple(
-            (SEMANTIC_PROTOCOLS[name].title, name, *(scores[key] for key in keys))
-            for name, scores in semantic.protocols.items()
+            (SEMANTIC_PROTOCOLS[name].title, name, *(scores[key] for key in columns))
+            for name, scores in protocols.items()
         ),
-        note="Not comparable with J and F of the masks, which do not tell classes.",
+        note="Not comparable with J and F of the masks, which have no classes.",
     )
 
 
 def class_table(semantic: SemanticScores) -> Table:
-    """Put the classes beside each other, those with the lowest IoU first."""
+    """Return the scores of each class, the lowest IoU first."""
     order = sorted(semantic.classes.items(), key=lambda item: item[1]["j"])
     return Table(
         title="Scores of each class",
@@ -221,90 +218,90 @@ def class_table(semantic: SemanticScores) -> Table:
         rows=tuple(
             (name, f"{scores['frames']:.0f}", scores["j"], scores["f"]) for name, scores in order
         ),
-        note="Over the frames in which the class is marked or true.",
+        note="Over the frames in which the class is predicted or in the ground truth.",
     )
 
 
-def sound_table(report: Report) -> Table:
-    """Put the sounds that are not the clips' own beside each other."""
+def condition_table(report: Report) -> Table:
+    """Return the scores under each condition, that is with replaced audio."""
     rows = []
-    for sound, scores in report.sounds.items():
-        count = sum(sound in clip.sounds for clip in report.clips)
-        cells = (scores.get(name) for name in _OF_SOUNDS)
-        rows.append((f"{sound}: {DESCRIPTIONS[sound]}", str(count), *cells))
+    for condition, scores in report.sounds.items():
+        count = sum(condition in clip.sounds for clip in report.clips)
+        cells = (scores.get(name) for name in _CONDITION_COLUMNS)
+        rows.append((f"{condition}: {DESCRIPTIONS[condition]}", str(count), *cells))
     return Table(
-        title="Does it listen? Other sounds for the same pictures",
-        headings=("sound", "clips", *_OF_SOUNDS.values()),
+        title="Robustness: the same frames with replaced audio",
+        headings=("condition", "clips", *_CONDITION_COLUMNS.values()),
         rows=tuple(rows),
         note=(
-            "*Still marked*: of what sounded before and no longer does, the share that is marked. "
-            "*Overlap*: 1 for a model that does not listen."
+            "*Still marked*: marked share of the objects that sounded with the original audio and "
+            "are silent now. *Overlap*: 1 for a model that does not use the audio."
         ),
     )
 
 
 def listening_table(report: Report) -> Table:
-    """Put what the negative sounds say together into one figure each."""
+    """Return the G-measures and vision bias: one figure over all negative conditions."""
     return Table(
-        title="Listening in one figure",
+        title="Robustness in one figure",
         headings=("measure", "value"),
         rows=tuple((LISTENING[name], value) for name, value in report.listening.items()),
         note=(
-            "Over frames in which something sounds; negative sounds are "
+            "Over frames in which a visible object sounds; negative conditions are "
             f"{', '.join(name for name in NEGATIVES if name in report.sounds)}. AVSBench-Robust "
-            "does not say how its G-measures are put together: these formulas are ours."
+            "does not publish the formulas of its G-measures: these formulas are ours."
         ),
     )
 
 
 def category_table(report: Report) -> Table:
-    """Put the categories beside each other, those with the lowest J first."""
+    """Return the scores of each category, the lowest J first."""
     groups = by_category(report.clips)
     scored = {name: score_with_intervals(clips) for name, clips in groups.items()}
     order = sorted(scored, key=lambda name: scored[name]["j"].value)
     return Table(
         title="Scores of each category",
-        headings=("category", "clips", *(MEASURES[name].heading for name in _OF_CATEGORIES)),
+        headings=("category", "clips", *(SCORE_COLUMNS[n].heading for n in _CATEGORY_SCORES)),
         rows=tuple(
             (
                 name,
                 str(len(groups[name])),
-                *(scored[name].get(measure) for measure in _OF_CATEGORIES),
+                *(scored[name].get(column) for column in _CATEGORY_SCORES),
             )
             for name in order
         ),
-        note="A clip in which several categories sound counts in each.",
+        note="A clip in which several categories sound counts for each of them.",
     )
 
 
-def sentences_of(report: Report) -> list[str]:
-    """Say in words what the tables do not hold."""
+def summary_sentences(report: Report) -> list[str]:
+    """Format the results that have no table as sentences."""
     frames = sum(clip.frames for clip in report.clips)
     silent = sum(clip.silent_frames for clip in report.clips)
-    said = [f"{len(report.clips)} clips, {frames} frames, {silent} of them silent."]
+    sentences = [f"{len(report.clips)} clips, {frames} frames, {silent} of them silent."]
     if report.following is not None:
         f = report.following
-        said.append(
-            f"Each object alone in {f.scene_count} scenes: the mask follows the sound in "
-            f"{f.follows:.1%} of {f.frame_count} frames; IoU {f.iou:.3f} with what sounds, "
-            f"{f.iou_of_others:.3f} with what is silent."
+        sentences.append(
+            f"Each category alone in {f.scene_count} scenes: the mask follows the audio in "
+            f"{f.follows:.1%} of {f.frame_count} frames; IoU {f.iou:.3f} with sounding objects, "
+            f"{f.iou_of_others:.3f} with silent ones."
         )
-    return said
+    return sentences
 
 
 def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
-    """Write a report for readers.
+    """Format a report as Markdown: sentences, tables, pictures and provenance.
 
     Args:
         report: The report.
-        pictures: Title and file name of each picture beside it.
+        pictures: Title -> file name of each picture in the same folder.
 
     Returns:
         The text.
     """
     parts = [f"# {report.model} on {report.subset}/{report.split}\n"]
-    parts.append("\n".join(f"- {sentence}" for sentence in sentences_of(report)) + "\n")
-    parts += [table.to_markdown() for table in tables_of(report)]
+    parts.append("\n".join(f"- {sentence}" for sentence in summary_sentences(report)) + "\n")
+    parts += [table.to_markdown() for table in full_tables(report)]
     parts += [f"## {title}\n\n![{title}]({name})\n" for title, name in pictures.items()]
     vocabulary = f", vocabulary {', '.join(report.vocabulary)}" if report.vocabulary else ""
     parts.append(
@@ -315,15 +312,17 @@ def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
-def spell(cell: Cell) -> str:
-    """Spell a cell out, a score with its interval if it has one; "-" if nothing applies."""
+def format_cell(cell: Cell) -> str:
+    """Format a cell, a score with its interval if it has one; "-" if no value applies."""
     if isinstance(cell, Interval) and cell.low is not None and cell.high is not None:
         return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-    return spell_short(cell)
+    return format_cell_briefly(cell)
 
 
-def spell_short(cell: Cell) -> str:
-    """Spell a cell out, a score without its interval; "-" if nothing applies."""
-    if cell is None or isinstance(cell, str):
-        return cell or ("-" if cell is None else "")
+def format_cell_briefly(cell: Cell) -> str:
+    """Format a cell, a score without its interval; "-" if no value applies."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, str):
+        return cell
     return f"{cell.value if isinstance(cell, Interval) else cell:.3f}"

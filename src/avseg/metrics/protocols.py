@@ -1,10 +1,22 @@
-"""The same masks scored by several published protocols at once, so that tables can be compared.
+"""Scores of the same masks by several published protocols, and joint scores of robustness tests.
+
+The codes of the papers differ in thresholds, sizes and batches (see `protocol_table`). Scoring the
+same masks by all of them makes their published tables comparable.
+
+The robustness scores are G-mIoU, G-F, G-FPR and vision bias. AVSBench-Robust (Li et al., 2025,
+arXiv:2502.00358) tests each clip with its original audio and under negative conditions: silence,
+noise and an off-screen sound. It keeps the ground truth of the original audio, so that under a
+negative condition a low score is good, and adds the false-positive rate, the marked share of the
+frame. Its G-mIoU, G-F and G-FPR combine the conditions, but neither its released code nor its
+README states how. THE FORMULAS OF THE G-MEASURES HERE ARE OURS; do not print them beside those of
+the paper.
 
 T frames of h x w (predicted) or H x W (annotated) pixels, K thresholds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Self
 
 import numpy as np
@@ -15,22 +27,20 @@ from torch import Tensor
 from avseg.metrics.binary import f_curves, f_measure
 from avseg.metrics.protocol_table import PROTOCOLS, Protocol, Scores
 
-__all__ = ["PROTOCOLS", "Protocol", "ProtocolScores", "spread"]
-
-#: To which size masks are brought, and how: side and truth_grows of a protocol.
+#: Size at which masks are scored, and how the ground truth is resized: `side` and `truth_grows`.
 _View = tuple[int | None, bool]
 
 
 @dataclass(frozen=True, eq=False)
 class _Clip:
-    """What all protocols need to know of one clip.
+    """Pixel counts and F curves of one clip, from which every protocol computes its scores.
 
     Attributes:
-        category: What sounds.
-        counts: Numbers of hit, marked, true and all pixels in each frame, (4, T) int64, by view
-            and threshold.
-        curves: Sum of the F curves of the frames that are not silent, (K,), and how many these
-            are, by view and what is compared with the thresholds.
+        category: Sounding category.
+        counts: Numbers of correctly marked, marked, ground-truth and all pixels in each frame,
+            (4, T) int64, by view and threshold.
+        curves: Sum of the F curves of the frames that are not silent, (K,), and the number of these
+            frames, by view and kind of scores that F thresholds.
     """
 
     category: str | None
@@ -39,14 +49,14 @@ class _Clip:
 
 
 class ProtocolScores:
-    """Scores the same masks by several protocols at once.
+    """Scores of the same masks by several protocols at once.
 
-    What a protocol does in batches depends on the order of the clips: that of their numbers in the
-    data set, however the clips come and on however many processes. Every process calls `update`
-    for its share, one of them `merge` with the others.
+    Protocols with batches depend on the order of the clips. Here the order is that of the clip
+    numbers in the data set, in whichever order and on however many processes they are added. Each
+    process calls `update` for its share; one of them then calls `merge` with the others.
 
     Args:
-        names: Of the protocols, see `PROTOCOLS`; None for all.
+        names: Names of protocols, see `PROTOCOLS`; None for all.
 
     Raises:
         ValueError: If there is no protocol of a name.
@@ -54,12 +64,7 @@ class ProtocolScores:
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
         self.names = tuple(PROTOCOLS if names is None else names)
-        unknown = [name for name in self.names if name not in PROTOCOLS]
-        if unknown or not self.names:
-            raise ValueError(
-                f"there is no protocol {', '.join(unknown) or 'without a name'}; "
-                f"choose from {', '.join(PROTOCOLS)}."
-            )
+        check_protocols(self.names)
         self._clips: dict[int, _Clip] = {}
 
     def update(
@@ -72,25 +77,25 @@ class ProtocolScores:
         """Add one clip.
 
         Args:
-            mask_logits: Predicted masks before the sigmoid, at any size, (T, h, w) float.
-            targets: True masks, (T, H, W) bool.
-            category: What sounds, if the data set says it.
+            mask_logits: Mask logits at any resolution, (T, h, w) float.
+            targets: Ground-truth masks, (T, H, W) bool.
+            category: Sounding category, if the data set lists it.
             index: Number of the clip in the data set; None for the next.
 
         Raises:
-            ValueError: If the shapes do not fit, the targets are not bool, a logit is not a
-                number, or a clip of this number was added before.
+            ValueError: If the shapes do not match, the targets are not bool, a logit is NaN, or a
+                clip of this number was added before.
         """
         _check_clip(mask_logits, targets)
         index = max(self._clips, default=-1) + 1 if index is None else index
-        self._refuse_twice({index})
-        self._clips[index] = self._measure(mask_logits.float().cpu(), targets.cpu(), category)
+        self._check_new({index})
+        self._clips[index] = self._count_clip(mask_logits.float().cpu(), targets.cpu(), category)
 
     def merge(self, other: Self) -> None:
         """Add the clips of another process.
 
         Args:
-            other: What it has gathered, by the same protocols.
+            other: Scores of the other process, with the same protocols.
 
         Raises:
             ValueError: If the protocols differ, or a clip of the same number is in both.
@@ -98,16 +103,16 @@ class ProtocolScores:
         if other.names != self.names:
             raise ValueError(
                 f"protocols are {', '.join(self.names)} here and {', '.join(other.names)} there; "
-                "make both with the same names."
+                "create both with the same names."
             )
-        self._refuse_twice(set(other._clips))
+        self._check_new(set(other._clips))
         self._clips.update(other._clips)
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """Score all clips added so far.
+        """Compute the scores of all clips added so far.
 
         Returns:
-            By protocol: "j" and "f", in [0, 1].
+            "j" and "f" in [0, 1] by protocol.
 
         Raises:
             ValueError: If no clip was added.
@@ -115,10 +120,10 @@ class ProtocolScores:
         return self._compute(self._ordered())
 
     def by_category(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Score the clips of each category as if they were the whole data set.
+        """Compute the scores of each category as if its clips were the whole data set.
 
         Returns:
-            By category, then protocol: "j" and "f"; empty if the data set says no categories.
+            "j" and "f" by category, then protocol; empty if the data set lists no categories.
 
         Raises:
             ValueError: If no clip was added.
@@ -129,7 +134,7 @@ class ProtocolScores:
                 groups.setdefault(clip.category, []).append(clip)
         return {name: self._compute(groups[name]) for name in sorted(groups)}
 
-    def _measure(self, mask_logits: Tensor, targets: Tensor, category: str | None) -> _Clip:
+    def _count_clip(self, mask_logits: Tensor, targets: Tensor, category: str | None) -> _Clip:
         clip = _Clip(category, {}, {})
         protocols = [PROTOCOLS[name] for name in self.names]
         for view in {_view(protocol) for protocol in protocols}:
@@ -150,7 +155,7 @@ class ProtocolScores:
     def _compute(self, clips: list[_Clip]) -> dict[str, dict[str, float]]:
         return {name: _score(PROTOCOLS[name], clips) for name in self.names}
 
-    def _refuse_twice(self, indices: set[int]) -> None:
+    def _check_new(self, indices: set[int]) -> None:
         twice = sorted(indices & self._clips.keys())
         if twice:
             raise ValueError(
@@ -159,8 +164,25 @@ class ProtocolScores:
             )
 
 
+def check_protocols(names: Sequence[str]) -> None:
+    """Validate names of protocols.
+
+    Args:
+        names: The names.
+
+    Raises:
+        ValueError: If there is no name, or no protocol of a name.
+    """
+    unknown = [repr(name) for name in names if name not in PROTOCOLS]
+    if unknown or not names:
+        raise ValueError(
+            f"there is no protocol {', '.join(unknown) or 'without a name'}; "
+            f"choose from {', '.join(PROTOCOLS)}."
+        )
+
+
 def spread(scores: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Measure how far protocols lie apart.
+    """Compute the range of scores over protocols.
 
     Args:
         scores: "j" and "f" of each protocol.
@@ -170,6 +192,66 @@ def spread(scores: Iterable[dict[str, float]]) -> dict[str, float]:
     """
     rows = list(scores)
     return {key: max(r[key] for r in rows) - min(r[key] for r in rows) for key in ("j", "f")}
+
+
+def global_score(positive: float, negatives: Mapping[str, float]) -> float:
+    """Compute the joint score over the original audio and the negative conditions.
+
+    G-mIoU if the scores are J, G-F if they are F: the harmonic mean of the score with the original
+    audio and of one minus the mean score under the negative conditions. A score of 1 needs a
+    perfect mask that vanishes with its sound. A model that ignores the audio has p in both, so
+    2 p (1 - p), at most 0.5.
+
+    Take scores over frames in which a visible object sounds: a silent frame scores high for an
+    empty mask, which is no sign of marking under a negative condition.
+
+    Args:
+        positive: Score with the original audio, in [0, 1].
+        negatives: Score against the same ground truth under each negative condition, by its name.
+
+    Returns:
+        The joint score in [0, 1].
+
+    Raises:
+        ValueError: If there is no negative condition, or a score is out of its range.
+    """
+    _check_scores({"true": positive, **negatives})
+    emptied = 1 - _mean_negative(negatives)
+    return 2 * positive * emptied / (positive + emptied) if positive + emptied else 0.0
+
+
+def global_false_positive_rate(rates: Mapping[str, float]) -> float:
+    """Compute G-FPR: the mean marked share of the frames under negative conditions.
+
+    Args:
+        rates: Mean marked share of a frame under each negative condition, by its name.
+
+    Returns:
+        The mean over the conditions in [0, 1]; lower is better.
+
+    Raises:
+        ValueError: If there is no negative condition, or a rate is out of its range.
+    """
+    _check_scores(rates)
+    return _mean_negative(rates)
+
+
+def vision_bias(positive: float, negative: float) -> float | None:
+    """Compute the share of a score that remains without the audio.
+
+    Args:
+        positive: Score with the original audio, in [0, 1].
+        negative: Score against the same ground truth with the audio muted.
+
+    Returns:
+        Their ratio: 0 if nothing is marked without the audio, 1 if the audio makes no difference;
+        None if the score with the original audio is 0.
+
+    Raises:
+        ValueError: If a score is out of its range.
+    """
+    _check_scores({"true": positive, "negative": negative})
+    return negative / positive if positive else None
 
 
 def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
@@ -193,7 +275,7 @@ def _frame_j(counts: Tensor, silence_is_strict: bool) -> Tensor:
 
 
 def _best_f(curves: list[tuple[Tensor, int]]) -> float:
-    """Take the best of the mean curve of a batch; one of silent frames only scores 0."""
+    """Return the maximum of the mean curve of a batch; 0 if all its frames are silent."""
     count = sum(frames for _, frames in curves)
     total = torch.stack([curve for curve, _ in curves]).sum(0)
     return float(total.max() / count) if count else 0.0
@@ -207,14 +289,14 @@ def _f_at_threshold(counts: Tensor) -> float:
 
 
 def _score_pooled(counts: Tensor) -> dict[str, float]:
-    """Score object and background by the pixels of all frames, (4,), and take the mean."""
+    """Compute the mean score of object and background over the pixels of all frames, (4,)."""
     hits, marked, true, pixels = counts.tolist()
     neither = pixels - marked - true + hits
     sides = ((hits, marked, true), (neither, pixels - marked, pixels - true))
-    # A class that is nowhere has IoU 0 and no F there.
+    # As in CAVP's code, a class without any pixel has IoU 0, but is left out of the mean F.
     ious = [shared / max(p + t - shared, 1) for shared, p, t in sides]
-    there = torch.tensor([side for side in sides if side[1] + side[2]])
-    return {"j": _mean(ious), "f": float(f_measure(*there.T).mean())}
+    present = torch.tensor([side for side in sides if side[1] + side[2]])
+    return {"j": _mean(ious), "f": float(f_measure(*present.T).mean())}
 
 
 def _view(protocol: Protocol) -> _View:
@@ -234,7 +316,7 @@ def _sum_curves(scores: Tensor, targets: Tensor) -> tuple[Tensor, int]:
 
 
 def _count(masks: Tensor, targets: Tensor) -> Tensor:
-    # NumPy counts true values ten times as fast as PyTorch.
+    # NumPy counts True values ten times as fast as PyTorch.
     pairs = zip(masks.numpy(), targets.numpy(), strict=True)
     counts = [
         (np.count_nonzero(m & t), np.count_nonzero(m), np.count_nonzero(t), t.size)
@@ -244,13 +326,14 @@ def _count(masks: Tensor, targets: Tensor) -> Tensor:
 
 
 def _resize(mask_logits: Tensor, targets: Tensor, view: _View) -> tuple[Tensor, Tensor]:
-    """Bring both to one size, logits bilinearly."""
+    """Resize both to the size of a view, logits bilinearly."""
     side, truth_grows = view
     size = tuple(targets.shape[1:]) if side is None else (side, side)
     if targets.shape[1:] != size:
         mode = "bilinear" if truth_grows else "nearest-exact"
         maps = F.interpolate(255 * targets[:, None].float(), size=size, mode=mode)
-        targets = maps[:, 0] >= 0.5  # what rounds to more than nothing in 8 bits
+        # Ref-AVS resizes 8-bit masks and keeps values above 0: 0.5 of 255 rounds to 1.
+        targets = maps[:, 0] >= 0.5
     if mask_logits.shape[1:] != size:
         mask_logits = F.interpolate(mask_logits[:, None], size=size, mode="bilinear")[:, 0]
     return mask_logits, targets
@@ -270,4 +353,16 @@ def _check_clip(mask_logits: Tensor, targets: Tensor) -> None:
     if targets.dtype != torch.bool:
         raise ValueError(f"targets are {targets.dtype}, they must be torch.bool; use targets > 0.")
     if mask_logits.isnan().any():
-        raise ValueError("mask_logits hold NaN, which no threshold can mark; look at the model.")
+        raise ValueError("mask_logits hold NaN, which no threshold can mark.")
+
+
+def _mean_negative(values: Mapping[str, float]) -> float:
+    if not values:
+        raise ValueError("there is no negative condition to average over; give at least one.")
+    return fsum(values.values()) / len(values)
+
+
+def _check_scores(scores: Mapping[str, float]) -> None:
+    for name, score in scores.items():
+        if not 0 <= score <= 1:
+            raise ValueError(f"the score of {name!r} is {score}, it must be in [0, 1].")

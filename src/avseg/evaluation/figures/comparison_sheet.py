@@ -1,11 +1,12 @@
-"""A comparison sheet: a few clips with their sound, the truth and what several models mark.
+"""A comparison sheet: a few clips with audio, ground truth and the masks of several models.
 
-T frames of H x W pixels, those of a clip that are annotated; S samples of sound, R samples a
-second.
+T annotated frames of H x W pixels in a clip; S samples of audio, R samples per second.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from avseg.backbones.spectrogram import decibels, mel_bank, power_spectrogram
 from avseg.datasets.avsbench import AVSBench
+from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
 from avseg.evaluation.figures.contact_sheet import (
     COLOURS,
@@ -22,40 +24,48 @@ from avseg.evaluation.figures.contact_sheet import (
     INK,
     LINE,
     SIDE,
-    paint_classes,
-    paint_masks,
-    write_line,
+    draw_classes,
+    draw_masks,
+    draw_text,
 )
-from avseg.evaluation.prediction import Prediction, predict, read_waveform, require_listening
+from avseg.evaluation.prediction import (
+    DataLike,
+    ModelLike,
+    Prediction,
+    Predictor,
+    load_predictor,
+    open_split,
+)
+from avseg.evaluation.report import write_files
 from avseg.metrics.binary import mask_iou
 from avseg.models.outputs import resize_logits
-from avseg.segmenter import Segmenter
 from avseg.synthavs.classes import SemanticSplit
 from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 
-#: Height of the strip of sound and space between two clips, in pixels.
+#: Height of the spectrogram, and space between two clips, in pixels.
 _STRIP, _SPACE = 64, 14
 
-#: Spectrogram: window and hop in samples, bands, and what lies how far below the loudest is black.
+#: Spectrogram: window and hop in samples, number of mel bands, and dynamic range: what is quieter
+#: than the loudest band by this much is black.
 _N_FFT, _HOP, _BANDS = 512, 100, 64
 _RANGE_DB = 60.0
 
-#: A clip whose loudest band stays below this is drawn as silent.
+#: If no band of a clip is louder than this, its spectrogram is black, instead of amplified noise.
 _LOUD_DB = -30.0
 
 _FAINT = (170, 170, 170)
 
 
 @dataclass(frozen=True, eq=False)
-class MarkedClip:
-    """What one model marks in one clip.
+class SegmentedClip:
+    """The masks of one model for one clip.
 
     Attributes:
         j: AVSBench's J, the mean over the frames, in [0, 1].
         packed: Masks (T, H, W) as bits, eight in a byte: there may be thousands of clips.
         shape: T, H and W.
-        classes: Class number of each pixel, (T, H, W), 0 the background; None if it was not asked
-            for, or the model tells none.
+        classes: Class map of each frame, (T, H, W), 0 the background; None if no classes were
+            requested, or the model predicts none.
     """
 
     j: float
@@ -65,7 +75,7 @@ class MarkedClip:
 
     @property
     def masks(self) -> NDArray[np.bool_]:
-        """What is marked, (T, H, W)."""
+        """Predicted masks, (T, H, W)."""
         bits = np.unpackbits(self.packed, count=int(np.prod(self.shape)))
         return bits.astype(np.bool_).reshape(self.shape)
 
@@ -75,14 +85,15 @@ class ComparedClip:
     """A clip on the sheet.
 
     Attributes:
-        title: What is said of it.
-        seconds: When each frame was taken, in whole seconds, T of them.
-        sounds: Sound of each frame's second, (T, R).
+        title: Line of text above the clip.
+        seconds: Time of each frame, in whole seconds, T of them.
+        sounds: Audio of each frame's second, (T, R).
         sample_rate: R, in Hz.
         frames: (T, H, W, 3) uint8 RGB.
-        truth: (T, H, W) bool.
-        marked: What each model marks, by its name.
-        labels: True class of each pixel, (T, H, W), 0 the background; None to draw no classes.
+        truth: Ground truth, (T, H, W) bool.
+        segmented: Masks of each model, by its name.
+        labels: Ground-truth class of each pixel, (T, H, W), 0 the background; None to draw no
+            classes.
         class_names: Classes by number.
     """
 
@@ -92,50 +103,125 @@ class ComparedClip:
     sample_rate: int
     frames: NDArray[np.uint8]
     truth: NDArray[np.bool_]
-    marked: dict[str, MarkedClip]
+    segmented: dict[str, SegmentedClip]
     labels: NDArray[np.uint8] | None = None
     class_names: Sequence[str] = ()
 
 
-def mark_clips(
-    segmenter: Segmenter,
+def draw_comparison(  # noqa: PLR0913 - one argument for each option of the command
+    models: Sequence[ModelLike],
+    data: DataLike,
+    *,
+    subset: Subset | None = None,
+    split: str = "test",
+    output: str | PathLike[str] | None = None,
+    clips: int = 4,
+    clip: Sequence[str] = (),
+    threshold: float = 0.5,
+    by_name: bool = False,
+    device: str = "auto",
+    offline: bool = False,
+    on_clip: Callable[[int, int], object] = lambda *_: None,
+) -> Image.Image:
+    """Draw a comparison sheet: audio, frames, ground truth and the masks of each model.
+
+    Unless clips are named, all models segment the whole split, and the clips with the largest
+    differences in J are drawn; for a single model the first clips.
+
+    Args:
+        models: Models as `evaluate` takes them, at least one.
+        data: Folder of the data sets in AVSBench's layout, or an open split.
+        subset: Subset of the folder, such as "ms3"; None for an open split.
+        split: Split of the folder.
+        output: The PNG file to write; None to write none.
+        clips: Number of clips.
+        clip: Names of the clips to draw, instead of those with the largest differences.
+        threshold: Probability above which a pixel is marked, in (0, 1).
+        by_name: Whether to draw the classes of the pixels too; AVSS, AVS-V3 and SynthAVS have them.
+        device: Device of models that are given by name or folder.
+        offline: Whether to download nothing.
+        on_clip: Called after each clip of each model with the number done and the total.
+
+    Returns:
+        The picture.
+
+    Raises:
+        CheckpointError: If there is no such model, it does not use the audio, or its classes are
+            not those of the data set.
+        DatasetError: If a file is missing or damaged, there is no clip of a name, or the data set
+            has no classes.
+        OutputError: If the picture cannot be written.
+        ValueError: If an argument is out of its range.
+    """
+    opened = open_split(data, subset, split)
+    semantic = SemanticSplit.open(opened) if by_name else None
+    class_names = None if semantic is None else semantic.names
+    # All clips have to be segmented to find those on which the models differ most.
+    count = len(opened) if len(models) > 1 else min(clips, len(opened))
+    indices = find_clips(opened, clip) if clip else list(range(count))
+    segmented: dict[str, list[SegmentedClip]] = {}
+    for number, model in enumerate(models):  # in turn: several large models may not fit into memory
+
+        def on_clip_of_model(done: int, before: int = number * len(indices)) -> None:
+            on_clip(before + done, len(models) * len(indices))
+
+        predictor = load_predictor(model, data, device=device, offline=offline)
+        name = str(model) if predictor.name in segmented else predictor.name
+        segmented[name] = segment_clips(
+            predictor, opened, indices, threshold, class_names, on_clip_of_model
+        )
+    rows = list(range(len(indices)))
+    if not clip:
+        rows = most_different([[c.j for c in of_model] for of_model in segmented.values()], clips)
+    chosen = {name: [of_model[row] for row in rows] for name, of_model in segmented.items()}
+    drawn = gather_clips(opened, [indices[row] for row in rows], chosen, semantic)
+    rule = f", of {len(opened)} those with the largest differences in J"
+    title = f"{opened.subset}/{opened.split}: {len(drawn)} clips"
+    sheet = draw_comparison_sheet(drawn, title + (rule if not clip and len(models) > 1 else ""))
+    if output is not None:
+        write_files({Path(output).name: sheet.save}, Path(output).parent)
+    return sheet
+
+
+def segment_clips(
+    predictor: Predictor,
     split: AVSBench,
     indices: Sequence[int],
     threshold: float = 0.5,
     class_names: Sequence[str] | None = None,
-    on_progress: Callable[[float], None] = lambda _: None,
-) -> list[MarkedClip]:
-    """Segment clips and keep the masks of the annotated frames.
+    on_clip: Callable[[int], object] = lambda _: None,
+) -> list[SegmentedClip]:
+    """Segment clips, and keep the masks of the annotated frames.
 
     Args:
-        segmenter: The model and its processor.
-        split: The data, with sound at the processor's rate.
+        predictor: The model.
+        split: The data, with audio at any sample rate.
         indices: Numbers of the clips.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        class_names: Classes of the data set by number; None asks for none.
-        on_progress: Called with the share of the clips that is done, in [0, 1].
+        class_names: Classes of the data set by number; None to predict no classes.
+        on_clip: Called after each clip with the number done.
 
     Returns:
-        What is marked in each.
+        The masks of each clip.
 
     Raises:
-        CheckpointError: If the model does not listen, or tells other classes.
+        CheckpointError: If the model predicts classes other than these.
         DatasetError: If a file is missing or damaged.
     """
-    require_listening(segmenter)
-    marked = []
+    resampled = open_split(split, sample_rate=predictor.sample_rate)
+    segmented = []
     for done, index in enumerate(indices, start=1):
-        clip = split[index]
-        sound = read_waveform(segmenter, split, index)
-        said = predict(segmenter, clip.clip, sound, class_names).of_frames(clip.annotated)
+        clip = resampled[index]
+        audio = predictor.read_audio(resampled, index)
+        prediction = predictor.predict(clip.clip, audio, class_names).of_frames(clip.annotated)
         size = (clip.masks.shape[1], clip.masks.shape[2])
-        masks = said.mask_probs(size) > threshold
+        masks = prediction.mask_probs(size) > threshold
         truth = torch.from_numpy(clip.masks[clip.annotated])
         j = float(mask_iou(masks, truth).mean())
         packed = np.packbits(masks.numpy())
-        marked.append(MarkedClip(j, packed, tuple(masks.shape), _classes(said, size)))
-        on_progress(done / len(indices))
-    return marked
+        segmented.append(SegmentedClip(j, packed, tuple(masks.shape), _classes(prediction, size)))
+        on_clip(done)
+    return segmented
 
 
 def find_clips(split: AVSBench, names: Sequence[str]) -> list[int]:
@@ -143,10 +229,10 @@ def find_clips(split: AVSBench, names: Sequence[str]) -> list[int]:
 
     Args:
         split: The data.
-        names: Of the clips.
+        names: Names of the clips.
 
     Returns:
-        Their numbers.
+        Their numbers in the split.
 
     Raises:
         DatasetError: If there is no clip of a name.
@@ -166,56 +252,56 @@ def most_different(scores: Sequence[Sequence[float]], count: int) -> list[int]:
 
     Args:
         scores: J of each clip, for each model.
-        count: How many clips.
+        count: Number of clips.
 
     Returns:
-        Places of the clips with the widest range of J, the widest first, of equal ones the first;
-        so of a single model the first clips.
+        Positions of the clips with the widest range of J, in descending order. The sort is stable,
+        so that a single model gets the first clips.
     """
-    spread = np.ptp(np.array(scores), axis=0)
-    return [int(place) for place in np.argsort(-spread, kind="stable")[:count]]
+    ranges = np.ptp(np.array(scores), axis=0)
+    return [int(position) for position in np.argsort(-ranges, kind="stable")[:count]]
 
 
 def gather_clips(
     split: AVSBench,
     indices: Sequence[int],
-    marked: dict[str, list[MarkedClip]],
-    classed: SemanticSplit | None = None,
+    segmented: dict[str, list[SegmentedClip]],
+    semantic: SemanticSplit | None = None,
 ) -> list[ComparedClip]:
-    """Put clips beside what models mark in them.
+    """Read clips, and combine them with the masks of each model.
 
     Args:
-        split: The data, with sound at any rate.
+        split: The data, with audio at any sample rate.
         indices: Numbers of the clips.
-        marked: By the model's name, what it marks in each of them.
-        classed: The data with its classes, to draw these too.
+        segmented: Masks of these clips by the name of the model.
+        semantic: The data with their classes; None to draw no classes.
 
     Returns:
-        The clips, for `draw_gallery`.
+        The clips, for `draw_comparison_sheet`.
 
     Raises:
         DatasetError: If a file is missing or damaged.
     """
     contents = read_contents(split, find_synthavs_split(split))
     return [
-        _compared(
-            split, index, contents, {name: clips[place] for name, clips in marked.items()}, classed
+        _compared_clip(
+            split, index, contents, {name: c[number] for name, c in segmented.items()}, semantic
         )
-        for place, index in enumerate(indices)
+        for number, index in enumerate(indices)
     ]
 
 
-def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
-    """Draw clips below each other: sound, frames, truth, and the masks of each model.
+def draw_comparison_sheet(clips: Sequence[ComparedClip], title: str) -> Image.Image:
+    """Draw clips below each other: audio, frames, ground truth, and the masks of each model.
 
     Args:
         clips: At least one, all with the same models.
-        title: What the sheet shows.
+        title: Title of the sheet.
 
     Returns:
         The picture.
     """
-    models = list(clips[0].marked)
+    models = list(clips[0].segmented)
     left = _label_width(models)
     columns = max(len(clip.frames) for clip in clips)
     rows = 2 + len(models) + len(_class_rows(clips[0]))
@@ -223,54 +309,55 @@ def draw_gallery(clips: Sequence[ComparedClip], title: str) -> Image.Image:
     width = left + columns * (SIDE + GAP)
     sheet = Image.new("RGB", (max(width, left + 560), 2 * LINE + _SPACE + len(clips) * block))
     pen = ImageDraw.Draw(sheet)
-    write_line(pen, (6, 4), title, INK)
+    draw_text(pen, (6, 4), title, INK)
     end = 6
     for name, colour in COLOURS.items():
-        end = write_line(pen, (end, LINE + 4), f"{name} pixels", colour) + 14
-    write_line(pen, (end, LINE + 4), "J: mean IoU of a clip's frames with the truth", _FAINT)
+        end = draw_text(pen, (end, LINE + 4), f"{name} pixels", colour) + 14
+    draw_text(pen, (end, LINE + 4), "J: mean IoU of a clip's frames with the ground truth", _FAINT)
     for number, clip in enumerate(clips):
         _draw_clip(sheet, clip, left, 2 * LINE + _SPACE + number * block)
     return sheet
 
 
-def _compared(
+def _compared_clip(
     split: AVSBench,
     index: int,
     contents: Sequence[ClipContents] | None,
-    marked: dict[str, MarkedClip],
-    classed: SemanticSplit | None,
+    segmented: dict[str, SegmentedClip],
+    semantic: SemanticSplit | None,
 ) -> ComparedClip:
-    clip, labels = (split[index], None) if classed is None else classed.read(index)
-    known = clip.annotated
-    heard = () if contents is None else sorted(contents[index].sounding)
+    clip, labels = (split[index], None) if semantic is None else semantic.read(index)
+    kept = clip.annotated
+    sounding = () if contents is None else sorted(contents[index].sounding)
     return ComparedClip(
-        title=f"{clip.clip_id}   sounding: {', '.join(heard)}" if heard else clip.clip_id,
-        seconds=tuple(int(second) for second in np.flatnonzero(known)),
-        sounds=clip.clip.audio_windows(1.0)[known],
+        title=clip.clip_id + (f"   sounding: {', '.join(sounding)}" if sounding else ""),
+        seconds=tuple(int(second) for second in np.flatnonzero(kept)),
+        sounds=clip.clip.audio_windows(1.0)[kept],
         sample_rate=clip.clip.sample_rate,
-        frames=clip.clip.frames[known],
-        truth=clip.masks[known],
-        marked=marked,
-        labels=None if labels is None else labels[known],
-        class_names=() if classed is None else classed.names,
+        frames=clip.clip.frames[kept],
+        truth=clip.masks[kept],
+        segmented=segmented,
+        labels=None if labels is None else labels[kept],
+        class_names=() if semantic is None else semantic.names,
     )
 
 
 def _label_width(models: Sequence[str]) -> int:
     font = ImageFont.load_default(size=13)
-    return 16 + round(max(font.getlength(name) for name in (*models, "0 to 8000 Hz")))
+    labels = (*models, "ground truth", "0 to 8000 Hz")
+    return 16 + round(max(font.getlength(label) for label in labels))
 
 
 def _draw_clip(sheet: Image.Image, clip: ComparedClip, left: int, top: int) -> None:
     pen = ImageDraw.Draw(sheet)
     pen.line((0, top, sheet.width, top), fill=(90, 90, 90))
-    write_line(pen, (6, top + 4), clip.title, INK)
+    draw_text(pen, (6, top + 4), clip.title, INK)
     top += LINE
     places = [left + number * (SIDE + GAP) for number in range(len(clip.seconds))]
     for place, second in zip(places, clip.seconds, strict=True):
-        write_line(pen, (place, top + 3), f"{second} to {second + 1} s", _FAINT)
+        draw_text(pen, (place, top + 3), f"{second} to {second + 1} s", _FAINT)
     top += LINE
-    _label(pen, top, "sound", f"0 to {clip.sample_rate // 2} Hz")
+    _label(pen, top, "audio", f"0 to {clip.sample_rate // 2} Hz")
     for place, picture in zip(places, _draw_sounds(clip.sounds, clip.sample_rate), strict=True):
         sheet.paste(picture, (place, top))
     top += _STRIP + GAP
@@ -278,39 +365,40 @@ def _draw_clip(sheet: Image.Image, clip: ComparedClip, left: int, top: int) -> N
     for place, frame in zip(places, clip.frames, strict=True):
         sheet.paste(Image.fromarray(frame).resize((SIDE, SIDE)), (place, top))
     top += SIDE + GAP
-    _label(pen, top, "truth")
+    _label(pen, top, "ground truth")
     _paste_masks(sheet, clip, clip.truth, places, top)
     for place, truth in zip(places, clip.truth, strict=True):
         if not truth.any():
-            write_line(pen, (place + 5, top + 4), "nothing sounds", INK)
-    for name, marked in clip.marked.items():
+            draw_text(pen, (place + 5, top + 4), "silent frame", INK)
+    for name, segmented in clip.segmented.items():
         top += SIDE + GAP
-        _label(pen, top, name, f"J {marked.j:.2f}")
-        _paste_masks(sheet, clip, marked.masks, places, top)
+        _label(pen, top, name, f"J {segmented.j:.2f}")
+        _paste_masks(sheet, clip, segmented.masks, places, top)
     for name, classes in _class_rows(clip).items():
         top += SIDE + GAP
         _label(pen, top, name, "by name")
         for place, frame, numbers in zip(places, clip.frames, classes, strict=True):
-            sheet.paste(paint_classes(frame, numbers, clip.class_names), (place, top))
+            sheet.paste(draw_classes(frame, numbers, clip.class_names), (place, top))
 
 
 def _class_rows(clip: ComparedClip) -> dict[str, NDArray[np.uint8]]:
-    """Give the classes of the pixels in truth, then as the models tell them that tell any."""
+    """Return the class maps by row label: the ground truth, then each model that has classes."""
     if clip.labels is None:
         return {}
-    told = {name: marked.classes for name, marked in clip.marked.items()}
-    return {"truth": clip.labels} | {name: c for name, c in told.items() if c is not None}
+    predicted = {name: segmented.classes for name, segmented in clip.segmented.items()}
+    maps = {name: classes for name, classes in predicted.items() if classes is not None}
+    return {"ground truth": clip.labels} | maps
 
 
-def _classes(said: Prediction, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    if said.class_logits is None:
+def _classes(prediction: Prediction, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    if prediction.class_logits is None:
         return None
-    return resize_logits(said.class_logits, size).argmax(1).to(torch.uint8).numpy()
+    return resize_logits(prediction.class_logits, size).argmax(1).to(torch.uint8).numpy()
 
 
 def _label(pen: ImageDraw.ImageDraw, top: int, name: str, figure: str = "") -> None:
-    write_line(pen, (6, top + 4), name, INK)
-    write_line(pen, (6, top + LINE), figure, _FAINT)
+    draw_text(pen, (6, top + 4), name, INK)
+    draw_text(pen, (6, top + LINE), figure, _FAINT)
 
 
 def _paste_masks(
@@ -321,7 +409,7 @@ def _paste_masks(
     top: int,
 ) -> None:
     for place, *planes in zip(places, clip.frames, masks, clip.truth, strict=True):
-        sheet.paste(paint_masks(*planes), (place, top))
+        sheet.paste(draw_masks(*planes), (place, top))
 
 
 def _draw_sounds(sounds: NDArray[np.float32], sample_rate: int) -> list[Image.Image]:

@@ -1,4 +1,4 @@
-"""A contact sheet: the clips that a model did worst and best, what it marked and what was true.
+"""A contact sheet: predicted masks and ground truth of the clips with the worst and best scores.
 
 T frames of H x W pixels.
 """
@@ -12,32 +12,31 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.palette import class_palette
-from avseg.evaluation.prediction import predict, read_waveform
+from avseg.evaluation.prediction import Predictor
 from avseg.evaluation.report import Report
-from avseg.segmenter import Segmenter
 
 #: Side of a frame on the sheet, gap between frames and height of a line of text, in pixels.
 SIDE, GAP, LINE = 160, 4, 22
 
-#: What a pixel may be -> its RGB, told apart by the colour-blind too (Okabe and Ito).
+#: Kind of pixel -> RGB; colour-blind readers can distinguish them (Okabe and Ito).
 COLOURS = {"right": (0, 200, 140), "wrong": (240, 90, 0), "missed": (60, 160, 255)}
 
-#: How much of its colour covers such a pixel, and how much of the frames' own colours is left.
+#: Opacity of these colours, and how much of the frame's own saturation is kept below them.
 _OPACITY, _SATURATION = 0.5, 0.25
 
-#: Colour of what is written.
+#: Colour of text.
 INK = (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class SheetRow:
+class SheetClip:
     """One clip on the sheet.
 
     Attributes:
-        label: What is said of it.
+        label: Line of text above the frames.
         frames: (T, H, W, 3) uint8 RGB.
-        masks: What was marked, (T, H, W) bool.
-        truth: What was true, (T, H, W) bool.
+        masks: Predicted masks, (T, H, W) bool.
+        truth: Ground truth, (T, H, W) bool.
     """
 
     label: str
@@ -47,21 +46,21 @@ class SheetRow:
 
 
 def extreme_clips(
-    segmenter: Segmenter, split: AVSBench, report: Report, count: int = 5
-) -> dict[str, list[SheetRow]]:
+    predictor: Predictor, split: AVSBench, report: Report, count: int = 5
+) -> dict[str, list[SheetClip]]:
     """Segment the worst and the best clips of a report again.
 
-    The worst are those with the lowest J, silent frames all or nothing. The best are chosen by the
-    frames that are not silent: clips in which there was nothing to mark show little.
+    The worst are those with the lowest strict J. The best are those with the highest J over frames
+    that are not silent: a clip of silent frames has nothing to show.
 
     Args:
-        segmenter: The model that was evaluated.
+        predictor: The model that was evaluated.
         split: The data that it was evaluated on.
         report: The report.
-        count: How many of the worst, and how many of the best.
+        count: Number of the worst clips, and of the best.
 
     Returns:
-        "worst", from the worst on, and "best", from the best on; each clip once.
+        "worst", in ascending order, and "best", in descending order; each clip once.
     """
     clips = report.clips
     worst = sorted(range(len(clips)), key=lambda index: clips[index].j_strict)[:count]
@@ -71,16 +70,16 @@ def extreme_clips(
         reverse=True,
     )[:count]
     return {
-        name: [_row(segmenter, split, report, index) for index in chosen]
+        name: [_segment(predictor, split, report, index) for index in chosen]
         for name, chosen in (("worst", worst), ("best", best))
     }
 
 
-def draw_sheet(sections: Mapping[str, Sequence[SheetRow]]) -> Image.Image:
-    """Draw clips below each other, with a heading for each section.
+def draw_sheet(sections: Mapping[str, Sequence[SheetClip]]) -> Image.Image:
+    """Draw a contact sheet: one clip per row, with a heading above each section.
 
     Args:
-        sections: Clips by heading, at least one.
+        sections: Clips by heading, at least one clip.
 
     Returns:
         The picture.
@@ -92,51 +91,50 @@ def draw_sheet(sections: Mapping[str, Sequence[SheetRow]]) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
     left = 4
     for name, colour in COLOURS.items():
-        left = write_line(pen, (left, 3), name, colour) + 12
+        left = draw_text(pen, (left, 3), name, colour) + 12
     top = LINE
     for name, section in sections.items():
-        write_line(pen, (4, top + 3), name.upper(), INK)
+        draw_text(pen, (4, top + 3), name.upper(), INK)
         top += LINE
         for row in section:
-            write_line(pen, (4, top + 3), row.label, INK)
+            draw_text(pen, (4, top + 3), row.label, INK)
             _paste_frames(sheet, row, top + LINE)
             top += LINE + SIDE + GAP
     return sheet
 
 
-def _row(segmenter: Segmenter, split: AVSBench, report: Report, index: int) -> SheetRow:
+def _segment(predictor: Predictor, split: AVSBench, report: Report, index: int) -> SheetClip:
     clip, scores = split[index], report.clips[index]
-    known = clip.annotated
-    frames = clip.clip.frames[known]
-    prediction = predict(segmenter, clip.clip, read_waveform(segmenter, split, index))
-    probs = prediction.of_frames(known).mask_probs(frames.shape[1:3]).numpy()
-    heard = f" ({', '.join(scores.categories)})" if scores.categories else ""
-    return SheetRow(
-        label=f"{scores.clip_id}{heard}: J strict {scores.j_strict:.2f}, F {scores.f:.2f}",
+    frames = clip.clip.frames[clip.annotated]
+    prediction = predictor.predict(clip.clip, predictor.read_audio(split, index))
+    probs = prediction.of_frames(clip.annotated).mask_probs(frames.shape[1:3]).numpy()
+    categories = f" ({', '.join(scores.categories)})" if scores.categories else ""
+    return SheetClip(
+        label=f"{scores.clip_id}{categories}: J strict {scores.j_strict:.2f}, F {scores.f:.2f}",
         frames=frames,
         masks=probs > report.threshold,
-        truth=clip.masks[known],
+        truth=clip.masks[clip.annotated],
     )
 
 
-def _paste_frames(sheet: Image.Image, row: SheetRow, top: int) -> None:
+def _paste_frames(sheet: Image.Image, row: SheetClip, top: int) -> None:
     pen = ImageDraw.Draw(sheet)
     for number, planes in enumerate(zip(row.frames, row.masks, row.truth, strict=True)):
         left = number * (SIDE + GAP)
-        sheet.paste(paint_masks(*planes), (left, top))
+        sheet.paste(draw_masks(*planes), (left, top))
         if not planes[2].any():
-            write_line(pen, (left + 5, top + 4), "nothing sounds", INK)
+            draw_text(pen, (left + 5, top + 4), "silent frame", INK)
 
 
-def paint_masks(
+def draw_masks(
     frame: NDArray[np.uint8], mask: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> Image.Image:
-    """Paint the right, the wrong and the missed pixels of a mask over a pale frame.
+    """Draw the right, the wrong and the missed pixels of a mask over a pale frame.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        mask: What was marked, (H, W).
-        truth: What was true, (H, W).
+        mask: Predicted mask, (H, W).
+        truth: Ground truth, (H, W).
 
     Returns:
         A square of `SIDE` pixels.
@@ -148,10 +146,10 @@ def paint_masks(
     return picture
 
 
-def paint_classes(
+def draw_classes(
     frame: NDArray[np.uint8], labels: NDArray[np.uint8], names: Sequence[str]
 ) -> Image.Image:
-    """Paint the classes of pixels over a pale frame, each in its colour of AVSS with its name.
+    """Draw a class map over a pale frame, each class in AVSS's colour and with its name.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -166,14 +164,14 @@ def paint_classes(
     palette = class_palette(len(names))
     for number in np.unique(labels[labels > 0]):
         red, green, blue = palette[number].tolist()
-        # The darker half of the palette could not be read on a picture.
+        # The palette of AVSS has dark colours, which are hard to see on a frame.
         colour = (127 + red // 2, 127 + green // 2, 127 + blue // 2)
         _cover(picture, labels == number, colour)
         rows, columns = np.nonzero(labels == number)
         height, width = labels.shape
         left = columns.mean() / width * SIDE - pen.textlength(names[number]) / 2
         place = (round(max(2, left)), round(rows.mean() / height * SIDE) - LINE // 2)
-        write_line(pen, place, names[number], colour)
+        draw_text(pen, place, names[number], colour)
     return picture
 
 
@@ -183,7 +181,7 @@ def _pale(frame: NDArray[np.uint8]) -> Image.Image:
 
 
 def _cover(picture: Image.Image, plane: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
-    """Colour and outline some pixels of the frame, (H, W), on its picture."""
+    """Colour and outline the pixels of a mask, (H, W), on the picture of its frame."""
     cover = Image.fromarray(plane.astype(np.uint8) * np.uint8(255)).resize((SIDE, SIDE))
     tint = Image.new("RGB", picture.size, colour)
     picture.paste(tint, mask=cover.point(lambda level: round(_OPACITY * level)))
@@ -191,25 +189,25 @@ def _cover(picture: Image.Image, plane: NDArray[np.bool_], colour: tuple[int, in
 
 
 def _outline(mask: Image.Image) -> Image.Image:
-    """Two pixels along the inner edge of a mask."""
+    """Return the outline of a mask: two pixels along its inner edge."""
     solid = np.asarray(mask) > 127
     inner = np.asarray(Image.fromarray(solid).convert("L").filter(ImageFilter.MinFilter(5))) > 127
     return Image.fromarray(solid & ~inner)
 
 
-def write_line(
+def draw_text(
     pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int]
 ) -> int:
-    """Write a line of text with a dark edge.
+    """Draw a line of text with a dark edge.
 
     Args:
-        pen: Draws on the picture.
-        place: Its upper left corner (x, y), in pixels.
-        text: What it says.
+        pen: The picture to draw on.
+        place: Upper left corner of the text (x, y), in pixels.
+        text: The text.
         colour: RGB.
 
     Returns:
-        Where it ends (x), in pixels.
+        Right end of the text (x), in pixels.
     """
     font = ImageFont.load_default(size=13)
     pen.text(place, text, fill=colour, font=font, stroke_width=1, stroke_fill=(0, 0, 0))

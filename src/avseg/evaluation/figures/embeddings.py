@@ -1,11 +1,13 @@
-"""Where a model places the sounds and the pictures of a data set, as a map in two dimensions.
+"""Maps of embeddings: the audio and image embeddings of a data set in two dimensions, by t-SNE.
 
-N clips with one point for each modality, D width of an embedding.
+N clips with one point for each modality, embeddings of width D.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,40 +19,47 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from avseg.datasets.avsbench import AVSBench
+from avseg.datasets.layout import Subset
 from avseg.errors import CheckpointError, DatasetError, OutputError
-from avseg.evaluation.figures.plots import GREY
-from avseg.evaluation.prediction import prepare, read_waveform, require_listening
+from avseg.evaluation.figures.plots import DPI, GREY
+from avseg.evaluation.prediction import (
+    DataLike,
+    SegmenterPredictor,
+    load_predictor,
+    open_split,
+)
+from avseg.evaluation.report import write_files
 from avseg.models.embedding import Embedder, Modality
 from avseg.segmenter import Segmenter
 from avseg.synthavs.contents import find_synthavs_split, read_contents
 
-#: Fewer clips than this are no map.
+#: Smallest number of clips for a map.
 LEAST_CLIPS = 8
 
-#: Largest perplexity, about the number of neighbours that t-SNE looks at, and its seed.
+#: Largest perplexity, about the number of neighbours that t-SNE considers, and its seed.
 _PERPLEXITY, _SEED = 30.0, 0
 
-#: What is embedded -> what it is called, and its marker.
+#: Modality -> its label and marker.
 _MARKERS: dict[Modality, tuple[str, str]] = {
     "sound": ("sound", "o"),
     "picture": ("picture", "^"),
     "both": ("sound and picture", "s"),
 }
 
-#: Most categories that have colours of their own.
+#: Largest number of categories with different colours.
 MOST_CATEGORIES = 20
 
-#: Up to so many categories, their colours are easily told apart.
+#: Up to this number of categories, the colours are easy to distinguish.
 _DISTINCT = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Embeddings of N clips that may be compared with each other.
+    """Embeddings of N clips in one space, comparable with each other.
 
     Attributes:
-        title: Which space it is.
-        points: By what is embedded, unit vectors (N, D) about the mean of their kind.
+        title: Name of the space.
+        points: By modality, unit vectors (N, D) around the mean of the modality.
     """
 
     title: str
@@ -58,14 +67,14 @@ class Space:
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
-    """What a model makes of N clips.
+class EmbeddedClips:
+    """Embeddings that a model computes for N clips.
 
     Attributes:
-        model: Its name.
+        model: Name of the model.
         data: Subset and split.
-        categories: What sounds in each clip.
-        spaces: Where it is placed, in the order of the model's path.
+        categories: Sounding category of each clip.
+        spaces: The embeddings in each space, in the order of the model's forward pass.
     """
 
     model: str
@@ -75,24 +84,76 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """How far a space tells categories apart.
+class NeighbourShare:
+    """How well a space separates categories, by nearest neighbours.
 
     Attributes:
-        share: Share of the points whose nearest point has their category, in [0, 1]; the nearest of
-            the other modality, if there are two, and never of the same clip.
-        chance: The same for a point drawn by chance.
+        share: Share of the points whose nearest point has the same category, in [0, 1]. With two
+            modalities the nearest point of the other one counts; never one of the same clip.
+        chance: The same share for a randomly drawn point.
     """
 
     share: float
     chance: float
 
 
-def require_scikit_learn() -> str:
-    """Make sure that there is a t-SNE.
+def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the command
+    model: str | PathLike[str] | Segmenter,
+    data: DataLike,
+    *,
+    subset: Subset | None = None,
+    split: str = "test",
+    output: str | PathLike[str] | None = None,
+    clips: int = 400,
+    categories: int = 10,
+    device: str = "auto",
+    offline: bool = False,
+    on_clip: Callable[[int, int], object] = lambda *_: None,
+) -> Figure:
+    """Draw a map of the embeddings of sounds and pictures, by t-SNE.
+
+    One second of each clip with a single sounding category is one point. Needs scikit-learn.
+
+    Args:
+        model: Name of a model, folder of a saved one, or loaded segmenter, of the family
+            avseg-av2t-sam or avseg-tavis.
+        data: Folder of the data sets in AVSBench's layout, or an open split.
+        subset: Subset of the folder, such as "s4"; None for an open split.
+        split: Split of the folder.
+        output: The PNG file to write; None to write none.
+        clips: Largest number of clips; from a larger split they are taken in even steps.
+        categories: Largest number of categories, at most `MOST_CATEGORIES`; the most frequent ones
+            are taken.
+        device: Device of a model that is given by name or folder.
+        offline: Whether to download nothing.
+        on_clip: Called after each clip with the number done and the total.
 
     Returns:
-        The version of scikit-learn.
+        The figure.
+
+    Raises:
+        CheckpointError: If there is no such model, or its family has no embeddings to show.
+        DatasetError: If a file is missing or damaged, or there are too few such clips.
+        OutputError: If scikit-learn is missing, or the picture cannot be written.
+        ValueError: If an argument is out of its range.
+    """
+    require_scikit_learn()  # fails before the work, not after it
+    predictor = load_predictor(model, data, device=device, offline=offline)
+    if not isinstance(predictor, SegmenterPredictor):
+        raise CheckpointError(f"{predictor.name} has no embeddings; choose a model of avseg.")
+    opened = open_split(data, subset, split, predictor.sample_rate)
+    figure = plot_embeddings(embed_clips(predictor, opened, clips, categories, on_clip))
+    if output is not None:
+        path = Path(output)
+        write_files({path.name: lambda partial: figure.savefig(partial, dpi=DPI)}, path.parent)
+    return figure
+
+
+def require_scikit_learn() -> str:
+    """Validate that scikit-learn, which has t-SNE, is installed.
+
+    Returns:
+        Its version.
 
     Raises:
         OutputError: If scikit-learn is missing.
@@ -101,99 +162,100 @@ def require_scikit_learn() -> str:
         from sklearn import __version__
     except ImportError as error:
         raise OutputError(
-            'this picture needs scikit-learn, which is missing; pip install "avseg[draw]".'
+            'this picture needs scikit-learn, which is not installed; pip install "avseg[draw]".'
         ) from error
     return str(__version__)
 
 
 def embed_clips(
-    segmenter: Segmenter,
+    predictor: SegmenterPredictor,
     split: AVSBench,
     count: int = 400,
     category_count: int = 10,
-    on_progress: Callable[[float], None] = lambda _: None,
-) -> Embedded:
-    """Embed one second of each clip in which a single category sounds, the middle one.
+    on_clip: Callable[[int, int], object] = lambda *_: None,
+) -> EmbeddedClips:
+    """Embed the middle sounding second of each clip with a single sounding category.
 
-    Frames of one clip are alike, so more of them would show clips rather than categories.
+    One second only: the frames of a clip are similar, and more of them would form one cluster for
+    each clip instead of one for each category.
 
     Args:
-        segmenter: The model and its processor.
-        split: The data, with sound at the processor's rate.
-        count: Largest number of clips; of more, they are taken in even steps.
-        category_count: Largest number of categories, at most `MOST_CATEGORIES`; of more, the most
-            frequent ones are taken.
-        on_progress: Called with the share of the clips that is done, in [0, 1].
+        predictor: The model.
+        split: The data, with audio at the predictor's sample rate.
+        count: Largest number of clips; from a larger split they are taken in even steps.
+        category_count: Largest number of categories, at most `MOST_CATEGORIES`; the most frequent
+            ones are taken.
+        on_clip: Called after each clip with the number done and the total.
 
     Returns:
         The embeddings.
 
     Raises:
-        CheckpointError: If the model does not listen, or its family shows no embeddings.
+        CheckpointError: If the family of the model has no embeddings to show.
         DatasetError: If there are too few such clips.
     """
-    require_listening(segmenter)
-    model = segmenter.model
+    model = predictor.segmenter.model
     if not isinstance(model, Embedder):
         raise CheckpointError(
-            f"{segmenter.name} is of the family {model.config.model_type}, which shows no "
-            "embeddings; take a model of avseg-av2t-sam or avseg-tavis."
+            f"{predictor.name} is of the family {model.config.model_type}, which shows no "
+            "embeddings; choose a model of avseg-av2t-sam or avseg-tavis."
         )
-    single = _single_sources(split, category_count)
+    single = _single_category_clips(split, category_count)
     steps = np.linspace(0, len(single) - 1, min(count, len(single))).round().astype(int)
     chosen = dict(list(single.items())[step] for step in steps)
-    found: list[dict[tuple[str, Modality], NDArray[np.float32]]] = []
+    embedded: list[dict[tuple[str, Modality], NDArray[np.float32]]] = []
     for index in chosen:
         clip = split[index]
-        inputs = prepare(segmenter, clip.clip, read_waveform(segmenter, split, index))
+        inputs = predictor.encode(clip.clip, predictor.read_audio(split, index))
         sounding = np.flatnonzero(clip.masks.any((1, 2)))
         second = int(sounding[len(sounding) // 2]) if len(sounding) else 0
-        found.append(
+        embedded.append(
             {
                 (space.title, modality): points[0, second].float().cpu().numpy()
                 for space in model.embed(inputs)
                 for modality, points in space.points.items()
             }
         )
-        on_progress(len(found) / len(chosen))
-    return Embedded(
-        segmenter.name,
+        on_clip(len(embedded), len(chosen))
+    return EmbeddedClips(
+        predictor.name,
         f"{split.subset}/{split.split}",
         tuple(chosen.values()),
-        _as_spaces(found),
+        _as_spaces(embedded),
     )
 
 
-def count_neighbours(space: Space, categories: Sequence[str]) -> Neighbours:
-    """Say how often the nearest point has the same category.
+def count_neighbours(space: Space, categories: Sequence[str]) -> NeighbourShare:
+    """Compute the share of points whose nearest point has the same category.
 
     Args:
         space: Embeddings of N clips.
-        categories: Of each clip.
+        categories: Category of each clip.
 
     Returns:
-        How often, and how often by chance.
+        The share, and the share of a random point.
     """
-    each = list(space.points.values())
-    cosines = [each[0] @ each[-1].T]  # of a single modality, with itself
-    if len(each) > 1:
+    modalities = list(space.points.values())
+    # With one modality, the first and the last are the same: its points are compared to themselves.
+    cosines = [modalities[0] @ modalities[-1].T]
+    if len(modalities) > 1:
         cosines.append(cosines[0].T)
     names = np.array(categories)
     same = names[:, None] == names
     others = ~np.eye(len(names), dtype=bool)
     nearest = [np.where(others, cosine, -np.inf).argmax(1) for cosine in cosines]
     share = np.mean([same[np.arange(len(names)), near].mean() for near in nearest])
-    return Neighbours(float(share), float(same[others].mean()))
+    return NeighbourShare(float(share), float(same[others].mean()))
 
 
 def map_space(space: Space) -> dict[Modality, NDArray[np.float32]]:
-    """Lay a space out in two dimensions by t-SNE (van der Maaten, Hinton 2008); always the same.
+    """Project a space to two dimensions by t-SNE (van der Maaten, Hinton 2008), deterministically.
 
     Args:
         space: Embeddings of N clips.
 
     Returns:
-        Places by what is embedded, (N, 2) each.
+        Positions by modality, (N, 2) each.
 
     Raises:
         OutputError: If scikit-learn is missing.
@@ -202,20 +264,21 @@ def map_space(space: Space) -> dict[Modality, NDArray[np.float32]]:
     from sklearn.manifold import TSNE
 
     points = np.concatenate(list(space.points.values()))
+    # t-SNE needs a perplexity below the number of points, and works best below a third of it.
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
     places = TSNE(perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(points)
-    parts = np.split(places.astype(np.float32), len(space.points))
-    return dict(zip(space.points, parts, strict=True))
+    of_modality = np.split(places.astype(np.float32), len(space.points))
+    return dict(zip(space.points, of_modality, strict=True))
 
 
-def draw_embeddings(embedded: Embedded) -> Figure:
-    """Draw each space beside the others: colour says what sounds, the marker what is embedded.
+def plot_embeddings(embedded: EmbeddedClips) -> Figure:
+    """Plot the map of each space: one colour per category, one marker per modality.
 
     Args:
         embedded: The embeddings.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         OutputError: If scikit-learn is missing.
@@ -241,31 +304,31 @@ def draw_embeddings(embedded: Embedded) -> Figure:
     return figure
 
 
-def _single_sources(split: AVSBench, category_count: int) -> dict[int, str]:
-    """Find the clips in which one of the most frequent categories sounds alone, and which."""
+def _single_category_clips(split: AVSBench, category_count: int) -> dict[int, str]:
+    """Return the clips with a single, frequent sounding category, by number."""
     contents = read_contents(split, find_synthavs_split(split)) or []
     single = {n: min(c.sounding) for n, c in enumerate(contents) if len(c.sounding) == 1}
     frequent = dict(Counter(sorted(single.values())).most_common(category_count))
     single = {index: name for index, name in single.items() if name in frequent}
     if len(single) < LEAST_CLIPS:
         raise DatasetError(
-            f"{split.folder}: {split.split} has {len(single)} clips in which a single, known "
-            f"category sounds, a map needs {LEAST_CLIPS}; take s4, or a larger split."
+            f"{split.folder}: {split.split} has {len(single)} clips with a single, known "
+            f"sounding category, a map needs {LEAST_CLIPS}; choose s4, or a larger split."
         )
     return single
 
 
 def _as_spaces(
-    found: Sequence[Mapping[tuple[str, Modality], NDArray[np.float32]]],
+    embedded: Sequence[Mapping[tuple[str, Modality], NDArray[np.float32]]],
 ) -> tuple[Space, ...]:
-    """Put the points of all clips together, centred and of length 1.
+    """Stack the points of all clips, centre each modality, and L2-normalise.
 
-    Sounds and pictures lie on two sides of a space that they share (the modality gap,
-    arXiv:2203.02053); about their own means they can be seen beside each other.
+    Two modalities occupy separate regions of their shared space (the modality gap,
+    arXiv:2203.02053). Without centring, each modality would form one cluster on the map.
     """
     spaces: dict[str, dict[Modality, NDArray[np.float32]]] = {}
-    for title, modality in found[0]:
-        points = torch.from_numpy(np.stack([each[title, modality] for each in found]))
+    for title, modality in embedded[0]:
+        points = torch.from_numpy(np.stack([each[title, modality] for each in embedded]))
         unit = torch.nn.functional.normalize(points - points.mean(0), dim=-1)
         spaces.setdefault(title, {})[modality] = unit.numpy()
     return tuple(Space(title, points) for title, points in spaces.items())
@@ -297,7 +360,7 @@ def _draw_space(
 
 
 def _choose_colours(categories: Sequence[str]) -> dict[str, str]:
-    """Give each category a colour, by name."""
+    """Return the colour of each category, by name."""
     names = sorted(set(categories))
     colours = colormaps["tab10" if len(names) <= _DISTINCT else "tab20"]
     return {name: to_hex(colours(number)) for number, name in enumerate(names)}

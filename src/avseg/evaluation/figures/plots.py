@@ -1,6 +1,6 @@
-"""Plots of a report, and of several beside each other."""
+"""Plots of one report, and of a comparison of several."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,27 +8,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from avseg.evaluation.compare import Comparison
 from avseg.evaluation.report import Report
-from avseg.evaluation.scores import MEASURES, Interval, by_category, score_with_intervals
+from avseg.evaluation.scores import SCORE_COLUMNS, Interval, by_category, score_with_intervals
 from avseg.metrics.binary import THRESHOLDS
 
-#: Colours that also the colour-blind tell apart (Okabe and Ito).
+#: Colours that colour-blind readers can distinguish (Okabe and Ito).
 BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#767676"
 COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 
-#: Dots per inch of the written pictures.
+#: Resolution of the written pictures, in dots per inch.
 DPI = 150
 
 
-def draw_categories(report: Report) -> Figure | None:
-    """Draw J of each category with its interval, the lowest at the bottom.
+def plot_categories(report: Report) -> Figure | None:
+    """Plot J of each category with its interval, the lowest at the bottom.
 
     Args:
         report: The report.
 
     Returns:
-        The plot; None if the data set names no categories.
+        The plot; None if the data set lists no categories.
     """
     scored = {
         name: (score_with_intervals(clips)["j"], len(clips))
@@ -48,8 +47,8 @@ def draw_categories(report: Report) -> Figure | None:
     return figure
 
 
-def draw_f_curve(report: Report) -> Figure | None:
-    """Draw mean F over the threshold.
+def plot_f_curve(report: Report) -> Figure | None:
+    """Plot mean F over the threshold.
 
     Args:
         report: The report.
@@ -73,8 +72,8 @@ def draw_f_curve(report: Report) -> Figure | None:
     return figure
 
 
-def draw_iou_histogram(report: Report) -> Figure | None:
-    """Draw how many clips have which J.
+def plot_iou_histogram(report: Report) -> Figure | None:
+    """Plot the histogram of strict J over clips.
 
     Args:
         report: The report.
@@ -93,81 +92,86 @@ def draw_iou_histogram(report: Report) -> Figure | None:
     return figure
 
 
-def draw_sounds(report: Report) -> Figure | None:
-    """Draw what is marked under each other sound, of what sounded before and in all.
+def plot_conditions(report: Report) -> Figure | None:
+    """Plot the scores under each condition: still marked, overlap, strict J.
 
     Args:
         report: The report.
 
     Returns:
-        The plot; None if no other sounds were tried.
+        The plot; None if no conditions were tested.
     """
     if not report.sounds:
         return None
     names = list(report.sounds)[::-1]
     figure, (axes,) = _new(report, height=1.5 + 0.62 * len(names))
     shown = {
-        "still_marked": ("still marked, of what sounded before and no longer does", BLUE),
-        "unmoved": ("overlap with the masks under the true sound", ORANGE),
-        "j_then": ("J strict with what then sounds", COLOURS[2]),
+        "still_marked": ("still marked: objects that no longer sound", BLUE),
+        "unmoved": ("overlap with the masks for the original audio", ORANGE),
+        "j_then": ("J strict, ground truth for the new audio", COLOURS[2]),
     }
-    for row, (measure, (label, colour)) in enumerate(shown.items()):
-        scores = [report.sounds[name].get(measure) for name in names]
+    for row, (column, (label, colour)) in enumerate(shown.items()):
+        scores = [report.sounds[name].get(column) for name in names]
         _bars(axes, scores, colour, offset=0.27 * (1 - row), height=0.25, label=label)
     own = report.scores["j_strict"].value
-    axes.axvline(own, color=COLOURS[2], linestyle="--", label="J strict with the true sound")
+    axes.axvline(own, color=COLOURS[2], linestyle="--", label="J strict with the original audio")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, ncols=1, fontsize=8)
     return figure
 
 
-def draw_comparison(comparison: Comparison) -> Figure:
-    """Draw the scores of several models, and how far each is from the first.
+def plot_comparison(
+    reports: Mapping[str, Report], differences: Mapping[str, Mapping[str, Interval]]
+) -> Figure:
+    """Plot the scores of several models, and their differences from the first.
 
     Args:
-        comparison: The comparison.
+        reports: Reports by name, the reference first.
+        differences: For each other report, the difference of each score of `SCORE_COLUMNS`.
 
     Returns:
         The plot.
     """
-    reports, measures = comparison.reports, list(MEASURES)[::-1]
+    reference, columns = next(iter(reports)), list(SCORE_COLUMNS)[::-1]
     step = 0.8 / len(reports)
     figure, (left, right) = _new(
-        reports[comparison.first],
+        reports[reference],
         title=f"{len(reports)} models",
-        height=1.2 + 0.25 * len(reports) * len(measures),
+        height=1.2 + 0.25 * len(reports) * len(columns),
         columns=2,
     )
     for number, (name, report) in enumerate(reports.items()):
         colour = COLOURS[number % len(COLOURS)]
         offset = step * ((len(reports) - 1) / 2 - number)
-        scores = [report.scores.get(measure) for measure in measures]
-        _bars(left, scores, colour, offset, 0.9 * step, label=name)
-        differences = comparison.differences.get(name, {})
-        _points(right, [differences.get(measure) for measure in measures], colour, offset)
-    left.set_yticks(range(len(measures)), [MEASURES[measure].heading for measure in measures])
+        _bars(left, [report.scores.get(c) for c in columns], colour, offset, 0.9 * step, label=name)
+        of_model = differences.get(name, {})
+        _points(right, [of_model.get(column) for column in columns], colour, offset)
+    left.set_yticks(range(len(columns)), [SCORE_COLUMNS[column].heading for column in columns])
     left.set(xlim=(0, 1), xlabel="score")
-    right.set_yticks(range(len(measures)), [""] * len(measures))
+    right.set_yticks(range(len(columns)), [""] * len(columns))
     right.axvline(0, color=GREY, linewidth=1)
-    right.set(xlabel=f"difference from {comparison.first}", ylim=left.get_ylim())
+    right.set(xlabel=f"difference from {reference}", ylim=left.get_ylim())
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
     return figure
 
 
-#: File name -> title and what draws it.
+#: File name -> title and function that plots it.
 PLOTS: dict[str, tuple[str, Callable[[Report], Figure | None]]] = {
-    "robustness.png": ("What is marked under other sounds", draw_sounds),
-    "f_curve.png": ("F over the threshold", draw_f_curve),
-    "iou_histogram.png": ("How well the clips are segmented", draw_iou_histogram),
-    "categories.png": ("J of each category", draw_categories),
+    "robustness.png": ("Masks under each condition", plot_conditions),
+    "f_curve.png": ("F over the threshold", plot_f_curve),
+    "iou_histogram.png": ("Histogram of the clips", plot_iou_histogram),
+    "categories.png": ("J of each category", plot_categories),
 }
 
 
 def _new(
     report: Report, height: float, title: str | None = None, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """Begin a plot; a Figure of its own, without pyplot, needs no display and is forgotten."""
+    """Create a figure with a title and axes.
+
+    Without pyplot: it needs no display, and does not keep the figure in memory.
+    """
     figure = Figure(figsize=(6.4, height), layout="constrained")
     figure.suptitle(f"{title or report.model} on {report.subset}/{report.split}", fontsize=10)
     axes = [figure.add_subplot(1, columns, number) for number in range(1, columns + 1)]
@@ -179,27 +183,16 @@ def _new(
 def _points(
     axes: Axes, scores: Sequence[Interval | None], colour: str, offset: float = 0.0
 ) -> None:
-    """Draw scores as points with their intervals."""
-    there = [(place + offset, score) for place, score in enumerate(scores) if score is not None]
+    """Plot scores as points with their intervals."""
+    placed = _place(scores, offset)
     axes.errorbar(
-        [score.value for _, score in there],
-        [place for place, _ in there],
-        xerr=_reach([score for _, score in there]),
+        [score.value for _, score in placed],
+        [place for place, _ in placed],
+        xerr=_error_bars([score for _, score in placed]),
         fmt="o",
         markersize=4,
         color=colour,
     )
-
-
-def _reach(scores: Sequence[Interval]) -> NDArray[np.float64]:
-    """Say how far below and above its value each interval goes, (2, n); 0 where there is none."""
-    ends = [
-        (0.0, 0.0)
-        if score.low is None or score.high is None
-        else (score.value - score.low, score.high - score.value)
-        for score in scores
-    ]
-    return np.array(ends, np.float64).reshape(-1, 2).T.clip(min=0)
 
 
 def _bars(
@@ -210,14 +203,31 @@ def _bars(
     height: float = 0.7,
     label: str | None = None,
 ) -> None:
-    """Draw horizontal bars with their intervals; a score that does not apply leaves a gap."""
-    there = [(place + offset, score) for place, score in enumerate(scores) if score is not None]
+    """Plot scores as horizontal bars with their intervals; None leaves a gap."""
+    placed = _place(scores, offset)
     axes.barh(
-        [place for place, _ in there],
-        [score.value for _, score in there],
+        [place for place, _ in placed],
+        [score.value for _, score in placed],
         height,
-        xerr=_reach([score for _, score in there]),
+        xerr=_error_bars([score for _, score in placed]),
         color=colour,
         error_kw={"linewidth": 1, "ecolor": "#333333"},
         label=label,
     )
+
+
+def _place(scores: Sequence[Interval | None], offset: float) -> list[tuple[float, Interval]]:
+    """Pair each score with its position on the axis, without scores that do not apply."""
+    return [(place + offset, score) for place, score in enumerate(scores) if score is not None]
+
+
+def _error_bars(scores: Sequence[Interval]) -> NDArray[np.float64]:
+    """Return the lengths of the error bars below and above each score, (2, n); 0 for none."""
+    ends = [
+        (0.0, 0.0)
+        if score.low is None or score.high is None
+        else (score.value - score.low, score.high - score.value)
+        for score in scores
+    ]
+    # The mean may lie outside a percentile interval; matplotlib refuses a negative length.
+    return np.array(ends, np.float64).reshape(-1, 2).T.clip(min=0)
