@@ -41,8 +41,8 @@ ALLOWED: dict[str, set[str]] = {
         *("atomic", "checkpoints", "datasets", "errors", "metrics", "synthavs", "training"),
     },
     "cli": {
-        *("atomic", "batch", "checkpoints", "datasets", "errors", "evaluation", "media"),
-        *("metrics", "models", "reproduction", "segmenter", "synthavs", "training"),
+        *("batch", "checkpoints", "datasets", "evaluation", "media", "metrics"),
+        *("reproduction", "synthavs", "training"),
     },
     "__main__": {"cli"},
 }

@@ -18,6 +18,9 @@ __all__ = [
     "VideoOutcome",
     "__version__",
     "check_data",
+    "compare",
+    "draw_comparison",
+    "draw_embeddings",
     "evaluate",
     "import_checkpoint",
     "load_segmenter",
@@ -26,6 +29,7 @@ __all__ = [
     "read_clip",
     "save_masks",
     "save_overlay",
+    "score",
     "segment",
     "stream_clips",
     "synthesize_data",
@@ -38,7 +42,11 @@ if TYPE_CHECKING:
     from avseg.checkpoints.importing import import_checkpoint
     from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
-    from avseg.evaluation import evaluate
+    from avseg.evaluation.compare import compare
+    from avseg.evaluation.evaluate import evaluate
+    from avseg.evaluation.figures.comparison_sheet import draw_comparison
+    from avseg.evaluation.figures.embeddings import draw_embeddings
+    from avseg.evaluation.protocol_scores import score
     from avseg.export import save_masks, save_overlay
     from avseg.media import probe, read_clip, stream_clips
     from avseg.segmenter import Segmenter, load_segmenter
@@ -59,7 +67,10 @@ else:
         "VideoInfo": "types",
         "VideoOutcome": "batch",
         "check_data": "datasets",
-        "evaluate": "evaluation",
+        "compare": "evaluation.compare",
+        "draw_comparison": "evaluation.figures.comparison_sheet",
+        "draw_embeddings": "evaluation.figures.embeddings",
+        "evaluate": "evaluation.evaluate",
         "import_checkpoint": "checkpoints.importing",
         "load_segmenter": "segmenter",
         "make_cascade": "checkpoints.cascade_building",
@@ -67,6 +78,7 @@ else:
         "read_clip": "media",
         "save_masks": "export",
         "save_overlay": "export",
+        "score": "evaluation.protocol_scores",
         "segment": "batch",
         "stream_clips": "media",
         "synthesize_data": "synthavs.synthesize",

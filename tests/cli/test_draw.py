@@ -48,7 +48,7 @@ def test_models_are_drawn_below_each_other(
     assert [path.name for path in two.parent.iterdir()] == ["two.png"]
 
 
-def test_a_clip_that_is_not_there_is_named(
+def test_the_error_for_a_missing_clip_names_it(
     models: list[str], data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sheet = str(tmp_path / "sheet.png")
@@ -62,10 +62,10 @@ def test_embeddings_are_drawn(models: list[str], data: list[str], tmp_path: Path
     assert size_of(output)[0] > 1000
 
 
-def test_a_model_without_embeddings_is_refused(
+def test_a_model_without_embeddings_is_an_error(
     models: list[str], data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "tsne.png"
     assert run(app, ["draw", "embeddings", models[1], *data, "-o", str(output)]) == 1
-    assert "take a model of avseg-av2t-sam or avseg-tavis" in capsys.readouterr().err
+    assert "choose a model of avseg-av2t-sam or avseg-tavis" in capsys.readouterr().err
     assert not output.exists()

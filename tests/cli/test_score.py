@@ -1,4 +1,4 @@
-"""`avseg score` prints what protocols make of saved predictions."""
+"""`avseg score`, as typed."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "predictions", root
 
 
-def test_protocols_stand_side_by_side_and_the_json_holds_them(
+def test_protocols_are_listed_and_written_as_json(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predictions, data = folders
@@ -42,15 +42,17 @@ def test_protocols_stand_side_by_side_and_the_json_holds_them(
     assert list(json.loads((tmp_path / "s.json").read_text())["protocols"]) == chosen[1::2]
 
 
-def test_an_unknown_protocol_is_refused_with_the_names_there_are(
+def test_an_unknown_protocol_exits_with_2_and_lists_the_known_ones(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     predictions, data = folders
     assert run(app, ["score", str(predictions), "--data", str(data), "--protocol", "tpvai"]) == 2
-    assert "no protocol 'tpvai'; choose from tpavi, " in " ".join(capsys.readouterr().err.split())
+    assert "no protocol 'tpvai'; choose from tpavi, " in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
 
 
-def test_a_folder_that_holds_no_predictions_is_an_error(
+def test_a_folder_without_predictions_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(app, ["score", str(tmp_path), "--data", str(tmp_path)]) == 1

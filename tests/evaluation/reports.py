@@ -1,14 +1,14 @@
-"""Reports that no model made."""
+"""Reports with chosen scores, made without a model."""
 
 from dataclasses import replace
 
-from avseg.evaluation.following import FollowingScores
 from avseg.evaluation.report import Report
-from avseg.evaluation.scores import ClipScores, SoundScores
+from avseg.evaluation.robustness import FollowingScores
+from avseg.evaluation.scores import ClipScores, ConditionScores
 from avseg.metrics import BinaryScores
-from avseg.metrics.protocols import PROTOCOLS
+from avseg.metrics.protocol_table import PROTOCOLS
 
-MUTED = SoundScores(
+MUTED = ConditionScores(
     marked_frames=0.2,
     marked_area=0.01,
     j_then=0.8,
@@ -35,7 +35,7 @@ BASELINE = BinaryScores(
 
 
 def clip_of(number: int, j: float, silent_frames: int = 0) -> ClipScores:
-    """A clip of 5 frames with one J in those that are not silent, which are left clean."""
+    """Return a clip of 5 frames: one J in all that are not silent, no mask in silent ones."""
     sounding = silent_frames < 5
     mean = (j * (5 - silent_frames) + silent_frames) / 5
     return ClipScores(
@@ -57,7 +57,7 @@ def clip_of(number: int, j: float, silent_frames: int = 0) -> ClipScores:
 
 
 def report_of(*clips: ClipScores, model: str = "small") -> Report:
-    """A report of these clips."""
+    """Return a report of these clips."""
     return Report(
         model=model,
         weights_sha256="ab" * 32,
@@ -80,11 +80,11 @@ def report_of(*clips: ClipScores, model: str = "small") -> Report:
 #: Two clips, one of them half silent.
 REPORT = report_of(clip_of(0, 0.6), clip_of(1, 0.8, silent_frames=3))
 
-#: Enough clips for intervals.
+#: A report with enough clips for intervals.
 LONG_REPORT = report_of(*(clip_of(n, 0.5 + 0.02 * n, n % 3) for n in range(20)))
 
 
 def better(report: Report, by: float, model: str = "better") -> Report:
-    """The report of a model with so much more J in each clip."""
+    """Return the report of a model with a higher J in each clip."""
     clips = tuple(replace(c, j=c.j + by, j_strict=c.j_strict + by) for c in report.clips)
     return replace(report, clips=clips, model=model)

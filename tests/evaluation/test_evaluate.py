@@ -1,72 +1,66 @@
-"""Evaluation: what is scored against what, told of models that are known to listen or not."""
+"""Evaluation: scores of own functions that use the audio or ignore it, and of avseg's models."""
 
-import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import runpy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch.nn import functional as F
 
+import avseg
 from avseg.datasets import AVSBench
-from avseg.errors import CheckpointError
-from avseg.evaluation import evaluate
-from avseg.evaluation.prediction import Prediction, Waveform
-from avseg.evaluation.report import Report
-from avseg.metrics.protocols import PROTOCOLS
+from avseg.errors import CheckpointError, OutputError
+from avseg.evaluation import evaluate as evaluating
+from avseg.evaluation.evaluate import evaluate, save_report
+from avseg.evaluation.figures.plots import PLOTS
+from avseg.evaluation.prediction import Prediction, SegmenterPredictor, Waveform
+from avseg.evaluation.report import read_report
+from avseg.metrics.protocol_table import PROTOCOLS
 from avseg.segmenter import Segmenter, load_segmenter
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.types import Clip
+from tests.evaluation.reports import REPORT
 from tests.segmenters import save_random_cascade, save_random_tavis, save_random_text_model
 
-#: The package has a function of the module's name.
-MODULE: ModuleType = importlib.import_module("avseg.evaluation.evaluate")
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "own_model.py"
+
+
+@pytest.fixture(autouse=True)
+def one_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in one scene whether the mask follows the audio."""
+    monkeypatch.setattr(evaluating, "FOLLOWED_SCENES", 1)
 
 
 @dataclass
-class Listener:
-    """A model that marks the true masks when it hears the true sound, and else nothing."""
+class Oracle:
+    """A user's own model that returns the ground truth for the original audio, else empty masks."""
 
     split: AVSBench
-    deaf: bool = False
+    ignores_audio: bool = False
+    calls: int = 0
 
-    def predict(
-        self,
-        _: Segmenter,
-        clip: Clip,
-        audio: Waveform,
-        class_names: Sequence[str] | None = None,
-    ) -> Prediction:
-        """Mark what sounds."""
-        known = next(c for c in self.split if np.array_equal(c.clip.frames, clip.frames))
-        heard = self.deaf or np.array_equal(known.clip.audio[None], audio)
-        masks = torch.from_numpy(known.masks & heard)
-        classes = None
-        if known.labels is not None and class_names is not None:
-            labels = torch.from_numpy(known.labels).long()
-            classes = F.one_hot(labels, len(class_names)).permute(0, 3, 1, 2).float()
-        return Prediction(20 * masks.float() - 10, classes)
+    def __call__(
+        self, frames: NDArray[np.uint8], audio: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the ground truth; empty masks for scenes that are not in the split."""
+        self.calls += 1
+        for clip in self.split:
+            if np.array_equal(clip.clip.frames, frames):
+                original = self.ignores_audio or np.array_equal(clip.clip.audio, audio)
+                return (clip.masks & original).astype(np.float32)
+        return np.zeros(frames.shape[:3], np.float32)
 
 
-def report_of(
-    model: Callable[..., Prediction],
+def test_a_model_that_uses_the_audio_leaves_frames_with_replaced_audio_clean(
     split: AVSBench,
-    segmenter: Segmenter,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Report:
-    monkeypatch.setattr(MODULE, "predict", model)
-    monkeypatch.setattr(MODULE, "FOLLOWED_SCENES", 1)
-    return evaluate(segmenter, split)
-
-
-def test_who_listens_is_right_and_leaves_other_sounds_clean(
-    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = report_of(Listener(split).predict, split, segmenter, monkeypatch)
+    report = evaluate(Oracle(split), split)
     assert report.scores["j"].value == 1.0
     assert {"muted", "noise", "shifted", "silent object"} <= set(report.sounds)
     for name in ("muted", "noise"):
@@ -78,10 +72,10 @@ def test_who_listens_is_right_and_leaves_other_sounds_clean(
     assert report.listening["g_miou"] == 1.0
 
 
-def test_who_is_deaf_marks_the_same_whatever_sounds(
-    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_ignores_the_audio_marks_the_same_pixels_under_each_condition(
+    split: AVSBench,
 ) -> None:
-    report = report_of(Listener(split, deaf=True).predict, split, segmenter, monkeypatch)
+    report = evaluate(Oracle(split, ignores_audio=True), split)
     assert report.scores["j"].value == 1.0
     for name in ("muted", "noise"):
         assert report.sounds[name]["unmoved"].value == 1.0
@@ -93,10 +87,8 @@ def test_who_is_deaf_marks_the_same_whatever_sounds(
     assert report.listening["g_miou"] == 0.0
 
 
-def test_baselines_mark_nothing_everything_and_all_objects(
-    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report = report_of(Listener(split).predict, split, segmenter, monkeypatch)
+def test_baselines_mark_nothing_everything_and_all_objects(split: AVSBench) -> None:
+    report = evaluate(Oracle(split), split)
     assert set(report.baselines) == {"nothing", "everything", "all objects"}
     silent = sum(c.silent_frames for c in report.clips) / sum(c.frames for c in report.clips)
     assert report.baselines["nothing"].j == pytest.approx(silent)
@@ -107,14 +99,50 @@ def test_baselines_mark_nothing_everything_and_all_objects(
     assert objects.j_sounding > everything.j_sounding
 
 
-def test_a_real_model_is_reported_with_what_made_the_numbers(
-    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+def brightness(frames: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Mark bright pixels while there is audio."""
+    bright: NDArray[np.bool_] = (frames.mean(axis=-1) > 128) & bool(np.abs(audio).max() > 0.01)
+    return bright
+
+
+def test_an_own_function_gets_a_report_with_its_name_from_a_folder_of_data(
+    data: Path, tmp_path: Path
 ) -> None:
-    done: list[float] = []
-    monkeypatch.setattr(MODULE, "FOLLOWED_SCENES", 1)
-    report = evaluate(segmenter, split, on_progress=done.append)
+    report = avseg.evaluate(
+        brightness,
+        data=data,
+        subset="ms3",
+        split="test_seen",
+        output=tmp_path / "report",
+        save_predictions=tmp_path / "predictions",
+    )
+    assert (report.model, report.weights_sha256) == ("brightness", None)
+    assert report.environment["device"] == "own model"
+    assert report.sounds["muted"]["marked_area"].value == 0.0
+    assert read_report(tmp_path / "report") == report
+    assert {path.name for path in (tmp_path / "report").iterdir()} >= {"report.md", "clips.png"}
+    scores = avseg.score(tmp_path / "predictions", data)
+    assert scores.protocols["tpavi"]["j"] == pytest.approx(report.protocols["tpavi"]["j"], abs=1e-3)
+
+
+def test_the_example_evaluates_an_own_model_in_eleven_lines(
+    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = EXAMPLE.read_text().split('"""', maxsplit=2)[-1].splitlines()
+    assert len([line for line in lines if line.strip()]) <= 11
+    (tmp_path / "data").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLE))
+    assert (tmp_path / "report" / "report.md").read_text().startswith("# brightness on ms3/test")
+
+
+def test_a_real_model_is_reported_with_its_environment(
+    split: AVSBench, segmenter: Segmenter
+) -> None:
+    done: list[tuple[int, int]] = []
+    report = evaluate(segmenter, split, on_clip=lambda *progress: done.append(progress))
     assert len(report.clips) == len(split)
-    assert done == [0.25, 0.5, 0.75, 1.0]  # three clips, one scene
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]  # three clips, one scene
     assert report.weights_sha256 == segmenter.weights_sha256
     assert (report.subset, report.split, report.threshold) == ("ms3", "test_seen", 0.5)
     assert report.environment["device"] == "cpu"
@@ -127,21 +155,10 @@ def test_a_real_model_is_reported_with_what_made_the_numbers(
     assert all(clip.categories or clip.silent_frames == clip.frames for clip in report.clips)
 
 
-def test_without_robustness_only_the_true_sound_is_tried(
-    split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Waveform] = []
-    listener = Listener(split)
-
-    def count(
-        model: Segmenter, clip: Clip, audio: Waveform, class_names: Sequence[str] | None
-    ) -> Prediction:
-        asked.append(audio)
-        return listener.predict(model, clip, audio, class_names)
-
-    monkeypatch.setattr(MODULE, "predict", count)
-    report = evaluate(segmenter, split, robustness=False)
-    assert len(asked) == len(split)
+def test_without_robustness_only_the_original_audio_is_used(split: AVSBench) -> None:
+    oracle = Oracle(split)
+    report = evaluate(oracle, split, robustness=False)
+    assert oracle.calls == len(split)
     assert not report.sounds
     assert not report.listening
     assert report.following is None
@@ -157,10 +174,19 @@ def avss(tmp_path_factory: pytest.TempPathFactory) -> AVSBench:
     return AVSBench(folder, "avss", "test_seen", sample_rate=8000)
 
 
-def test_classes_are_scored_where_the_model_tells_them(
+def test_classes_are_scored_if_the_model_predicts_them(
     avss: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "predict", Listener(avss).predict)
+    def predict(
+        _: SegmenterPredictor, clip: Clip, __: Waveform, class_names: Sequence[str]
+    ) -> Prediction:
+        known = next(c for c in avss if np.array_equal(c.clip.frames, clip.frames))
+        assert known.labels is not None
+        labels = torch.from_numpy(known.labels).long()
+        classes = F.one_hot(labels, len(class_names)).permute(0, 3, 1, 2).float()
+        return Prediction(20.0 * torch.from_numpy(known.masks) - 10, classes)
+
+    monkeypatch.setattr(SegmenterPredictor, "predict", predict)
     report = evaluate(segmenter, avss, robustness=False)
     assert report.semantic is not None
     assert report.semantic.protocols["avss-present"]["j"] == 1.0
@@ -168,17 +194,16 @@ def test_classes_are_scored_where_the_model_tells_them(
     assert set(report.semantic.classes) == {"background"} | shown
 
 
-def test_a_tavis_is_scored_by_its_classes(avss: AVSBench, tmp_path: Path) -> None:
+def test_the_classes_of_a_tavis_are_scored(avss: AVSBench, tmp_path: Path) -> None:
     tavis = load_segmenter(save_random_tavis(tmp_path), "cpu")
     report = evaluate(tavis, avss, robustness=False)
     assert report.semantic is not None
-    heard = {name for clip in report.clips for name in clip.categories}
-    assert (
-        {"background"} < set(report.semantic.classes) <= {"background", *tavis.vocabulary, *heard}
-    )
+    sounding = {name for clip in report.clips for name in clip.categories}
+    known = {"background", *tavis.vocabulary, *sounding}
+    assert {"background"} < set(report.semantic.classes) <= known
 
 
-def test_a_model_without_classes_is_scored_by_its_masks(
+def test_a_model_without_classes_is_scored_by_its_masks_alone(
     avss: AVSBench, segmenter: Segmenter
 ) -> None:
     report = evaluate(segmenter, avss, robustness=False)
@@ -194,15 +219,44 @@ def test_a_cascade_is_evaluated_with_its_vocabulary(split: AVSBench, tmp_path: P
     assert len(report.clips) == len(split)
 
 
-def test_a_model_that_does_not_listen_is_refused(split: AVSBench, tmp_path: Path) -> None:
+def test_a_model_prompted_by_texts_raises_an_error(split: AVSBench, tmp_path: Path) -> None:
     by_text = load_segmenter(save_random_text_model(tmp_path), "cpu")
-    with pytest.raises(CheckpointError, match="is prompted by texts and does not listen"):
+    with pytest.raises(CheckpointError, match="is prompted by texts and does not use the audio"):
         evaluate(by_text, split)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0])
-def test_a_threshold_out_of_range_is_refused(
+def test_a_threshold_out_of_range_raises_an_error(
     threshold: float, split: AVSBench, segmenter: Segmenter
 ) -> None:
     with pytest.raises(ValueError, match="threshold must be between 0 and 1"):
-        evaluate(segmenter, split, threshold)
+        evaluate(segmenter, split, threshold=threshold)
+
+
+def test_a_report_is_written_as_tables_scores_and_pictures(tmp_path: Path) -> None:
+    save_report(REPORT, tmp_path / "report", Image.new("RGB", (4, 4)))
+    files = {path.name for path in (tmp_path / "report").iterdir()}
+    assert files == {"report.md", "report.json", "clips.csv", "clips.png", *PLOTS}
+    assert read_report(tmp_path / "report") == REPORT
+    for name in (*PLOTS, "clips.png"):
+        assert f"]({name})" in (tmp_path / "report" / "report.md").read_text()
+        Image.open(tmp_path / "report" / name).verify()
+
+
+def test_a_report_can_be_written_again_and_without_a_contact_sheet(tmp_path: Path) -> None:
+    save_report(REPORT, tmp_path)
+    save_report(replace(REPORT, model="other"), tmp_path)
+    assert not (tmp_path / "clips.png").exists()
+    assert (tmp_path / "report.md").read_text().startswith("# other on ms3/test")
+
+
+def test_a_plot_that_cannot_be_drawn_is_not_linked(tmp_path: Path) -> None:
+    save_report(replace(REPORT, f_curve=()), tmp_path)
+    assert not (tmp_path / "f_curve.png").exists()
+    assert "f_curve.png" not in (tmp_path / "report.md").read_text()
+
+
+def test_the_error_for_a_folder_that_cannot_be_created_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        save_report(REPORT, tmp_path / "file" / "report")

@@ -1,4 +1,4 @@
-"""Predictions on disk: what is written is read, and what is broken says so."""
+"""Predictions on disk: they are read as they were written, and damage raises an error."""
 
 import json
 from pathlib import Path
@@ -22,14 +22,14 @@ LOGITS = torch.tensor([[[-2.5, 0.0], [4.0, 7.25]]])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two clips, the second with classes."""
+    """Write two clips, the second with classes."""
     with write_predictions(tmp_path / "predictions", FACTS) as writer:
         writer.add("first", LOGITS)
         writer.add("second", 2 * LOGITS, torch.zeros(1, 71, 2, 2))
     return tmp_path / "predictions"
 
 
-def test_what_is_written_is_read(folder: Path) -> None:
+def test_logits_are_read_as_they_were_written(folder: Path) -> None:
     predictions = read_predictions(folder)
     assert predictions.facts == FACTS
     assert [clip.clip_id for clip in predictions.clips] == ["first", "second"]
@@ -42,14 +42,14 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert classes.shape == (1, 71, 2, 2)
 
 
-def test_logits_take_two_bytes_each_and_none_becomes_infinite(tmp_path: Path) -> None:
+def test_logits_take_two_bytes_each_and_stay_finite(tmp_path: Path) -> None:
     with write_predictions(tmp_path / "p", FACTS) as writer:
         writer.add("loud", torch.full((5, 64, 64), 1e6))
     assert (tmp_path / "p" / "00000.safetensors").stat().st_size < 2 * 5 * 64 * 64 + 200
     assert read_predictions(tmp_path / "p").read(0)[0].isfinite().all()
 
 
-def test_nothing_appears_until_all_is_written(tmp_path: Path) -> None:
+def test_the_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     def fail() -> None:
         with write_predictions(tmp_path / "p", FACTS) as writer:
             writer.add("first", LOGITS)
@@ -65,7 +65,7 @@ def test_nothing_appears_until_all_is_written(tmp_path: Path) -> None:
     ("masks", "classes"),
     [(LOGITS[0], None), (LOGITS, LOGITS), (LOGITS, torch.zeros(2, 71, 2, 2))],
 )
-def test_what_is_no_clip_is_refused(
+def test_logits_of_other_shapes_raise_an_error(
     masks: torch.Tensor, classes: torch.Tensor | None, tmp_path: Path
 ) -> None:
     with (
@@ -75,25 +75,27 @@ def test_what_is_no_clip_is_refused(
         writer.add("first", masks, classes)
 
 
-def test_a_folder_without_a_manifest_holds_no_predictions(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"manifest.json: cannot be read.*--save-predictions"):
         read_predictions(tmp_path)
 
 
-def test_a_manifest_of_another_version_is_refused(folder: Path) -> None:
+def test_a_manifest_of_another_version_raises_an_error(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | {"schema_version": 99}))
     with pytest.raises(DatasetError, match="has schema version 99, this avseg reads 1"):
         read_predictions(folder)
 
 
-def test_a_damaged_file_is_named(folder: Path) -> None:
+def test_the_error_for_a_damaged_file_names_it(folder: Path) -> None:
     (folder / "00001.safetensors").write_bytes(b"half a fi")
     with pytest.raises(DatasetError, match=r"00001.safetensors: cannot be read"):
         read_predictions(folder).read(1)
 
 
-def test_a_file_of_another_writing_is_found_out(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_does_not_match_the_manifest_raises_an_error(
+    folder: Path, tmp_path: Path
+) -> None:
     with write_predictions(tmp_path / "other", FACTS) as writer:
         writer.add("first", torch.zeros(2, 2, 2))
     (tmp_path / "other" / "00000.safetensors").replace(folder / "00000.safetensors")

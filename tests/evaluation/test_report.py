@@ -1,4 +1,4 @@
-"""Reports: what programs find in them, and that they are read again."""
+"""Reports: their JSON and CSV, and that they are read as they were written."""
 
 import csv
 import json
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from avseg.errors import ReportError
-from avseg.evaluation.report import Report, SemanticScores, name_reports, read_report
-from avseg.metrics.robustness import vision_bias
+from avseg.evaluation.report import Report, SemanticScores, read_report, read_reports
+from avseg.metrics.protocols import vision_bias
 from tests.evaluation.reports import LONG_REPORT, MUTED, REPORT, clip_of
 
 
 def write(folder: Path, report: Report) -> Path:
-    """Write the JSON of a report into a folder of its own."""
+    """Write the JSON of a report to a new folder."""
     folder.mkdir()
     (folder / "report.json").write_text(report.to_json())
     return folder
@@ -29,13 +29,13 @@ def write(folder: Path, report: Report) -> Path:
     ],
     ids=["full", "not followed", "semantic"],
 )
-def test_a_report_is_read_again_as_it_was(report: Report, tmp_path: Path) -> None:
+def test_a_report_is_read_as_it_was_written(report: Report, tmp_path: Path) -> None:
     folder = write(tmp_path / "report", report)
     assert read_report(folder) == report
     assert read_report(folder / "report.json") == report
 
 
-def test_the_json_has_the_scores_of_the_data_set_too() -> None:
+def test_the_json_has_the_means_over_clips_too() -> None:
     facts = json.loads(LONG_REPORT.to_json())
     assert facts["schema_version"] == 2
     assert facts["scores"]["j"]["value"] == LONG_REPORT.scores["j"].value
@@ -44,7 +44,7 @@ def test_the_json_has_the_scores_of_the_data_set_too() -> None:
     assert set(facts["listening"]) == {"g_miou", "g_f", "g_fpr", "vision_bias"}
 
 
-def test_listening_is_judged_where_something_sounds() -> None:
+def test_g_measures_are_over_frames_that_are_not_silent() -> None:
     found = REPORT.listening
     j = REPORT.scores["j_sounding"].value
     assert MUTED.j_own_sounding is not None
@@ -53,16 +53,16 @@ def test_listening_is_judged_where_something_sounds() -> None:
     assert found["g_miou"] == pytest.approx(2 * j * 0.7 / (j + 0.7))
 
 
-def test_without_negative_sounds_listening_is_not_judged() -> None:
+def test_without_negative_conditions_there_are_no_g_measures() -> None:
     shifted = replace(REPORT.clips[0], sounds={"shifted": MUTED})
     assert replace(REPORT, clips=(shifted,)).listening == {}
 
 
-def test_where_nothing_sounds_listening_is_not_judged() -> None:
+def test_without_sounding_frames_there_are_no_g_measures() -> None:
     assert replace(REPORT, clips=(clip_of(0, 0.5, silent_frames=5),)).listening == {}
 
 
-def test_the_table_of_clips_has_a_row_for_each() -> None:
+def test_the_csv_has_one_row_per_clip() -> None:
     rows = list(csv.DictReader(REPORT.clips_to_csv().splitlines()))
     assert [row["clip_id"] for row in rows] == ["clip-0", "clip-1"]
     assert rows[0]["categories"] == "dog cat"
@@ -71,7 +71,7 @@ def test_the_table_of_clips_has_a_row_for_each() -> None:
     assert float(rows[1]["muted: marked_area"]) == 0.01
 
 
-def test_a_clip_without_a_sound_has_empty_cells() -> None:
+def test_a_clip_without_a_condition_has_empty_cells() -> None:
     clips = (replace(REPORT.clips[0], sounds={}), REPORT.clips[1])
     rows = list(csv.DictReader(replace(REPORT, clips=clips).clips_to_csv().splitlines()))
     assert rows[0]["muted: marked_area"] == ""
@@ -86,7 +86,9 @@ def test_a_clip_without_a_sound_has_empty_cells() -> None:
         ('{"schema_version": 1}', "is of version 1, this avseg reads version 2"),
     ],
 )
-def test_what_is_no_report_is_named(text: str | None, problem: str, tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_report_names_the_file(
+    text: str | None, problem: str, tmp_path: Path
+) -> None:
     path = tmp_path / "report.json"
     if text is not None:
         path.write_text(text)
@@ -94,17 +96,17 @@ def test_what_is_no_report_is_named(text: str | None, problem: str, tmp_path: Pa
         read_report(path)
 
 
-def test_reports_are_called_as_their_models(tmp_path: Path) -> None:
+def test_reports_have_the_names_of_their_models(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, replace(REPORT, model=name)) for name in ("a", "b")]
-    assert list(name_reports(paths)) == ["a", "b"]
+    assert list(read_reports(paths)) == ["a", "b"]
 
 
-def test_two_reports_of_one_model_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+def test_two_reports_of_one_model_have_their_paths_in_their_names(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, REPORT) for name in ("a", "b")]
-    assert list(name_reports(paths)) == [f"small ({path})" for path in paths]
+    assert list(read_reports(paths)) == [f"small ({path})" for path in paths]
 
 
-def test_a_report_given_twice_is_refused(tmp_path: Path) -> None:
+def test_a_report_that_is_given_twice_raises_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a", REPORT)
     with pytest.raises(ReportError, match="is given twice"):
-        name_reports([path, path])
+        read_reports([path, path])

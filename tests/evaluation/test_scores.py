@@ -1,4 +1,4 @@
-"""Means over clips and their intervals."""
+"""Scores of clips, their means and intervals."""
 
 from dataclasses import replace
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from avseg.evaluation.scores import (
     LEAST_CLIPS,
-    MEASURES,
     RESAMPLES,
+    SCORE_COLUMNS,
     by_category,
     class_map,
     draw_clips,
     mean_with_interval,
     resampled_means,
     score_clip,
-    score_sound,
-    score_sounds,
+    score_condition,
+    score_conditions,
     score_with_intervals,
 )
 from avseg.metrics.binary import BinaryMetrics
@@ -38,23 +38,23 @@ def test_the_means_over_clips_are_the_scores_of_all_frames_together() -> None:
         clips.append(score_clip(f"clip-{number}", (), probs, truth, 0.5))
     together = metrics.compute()
     scores = score_with_intervals(clips)
-    for name in MEASURES:
+    for name in SCORE_COLUMNS:
         assert scores[name].value == pytest.approx(getattr(together, name)), name
 
 
-def test_a_score_that_applies_to_no_clip_is_left_out() -> None:
+def test_a_score_that_applies_to_no_clip_is_omitted() -> None:
     assert "silent_clean" not in score_with_intervals([clip_of(0, 0.5)])
     assert "j_sounding" not in score_with_intervals([clip_of(0, 0.5, silent_frames=5)])
 
 
-def test_each_draw_has_as_many_clips_as_there_are() -> None:
+def test_each_resample_has_as_many_clips_as_the_data_set() -> None:
     drawn = draw_clips(7)
     assert drawn.shape == (RESAMPLES, 7)
     assert (drawn.sum(1) == 7).all()
     np.testing.assert_array_equal(drawn, draw_clips(7))
 
 
-def test_the_interval_is_that_of_the_normal_distribution_for_many_clips() -> None:
+def test_the_interval_of_many_clips_is_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(3).normal(0.5, 0.1, 400)
     found = mean_with_interval(values, np.ones(400), draw_clips(400))
     assert found is not None
@@ -65,7 +65,7 @@ def test_the_interval_is_that_of_the_normal_distribution_for_many_clips() -> Non
     assert found.high == pytest.approx(values.mean() + half_width, abs=1e-3)
 
 
-def test_of_few_clips_there_is_no_interval() -> None:
+def test_few_clips_give_no_interval() -> None:
     few, enough = (np.linspace(0, 1, LEAST_CLIPS - 1 + more) for more in (0, 1))
     short = mean_with_interval(few, np.ones(len(few)), draw_clips(len(few)))
     assert short is not None
@@ -76,28 +76,28 @@ def test_of_few_clips_there_is_no_interval() -> None:
     assert longer.low is not None
 
 
-def test_clips_weigh_by_their_frames() -> None:
+def test_clips_are_weighted_in_each_resample() -> None:
     drawn = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
     means = resampled_means(np.array([0.0, 1.0]), np.array([3.0, 1.0]), drawn)
     np.testing.assert_allclose(means, [0.25, 0, 1])
 
 
-def test_a_draw_without_any_such_clip_has_no_mean() -> None:
+def test_a_resample_without_positive_weight_has_no_mean() -> None:
     means = resampled_means(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([[2.0, 0.0]]))
     assert np.isnan(means).all()
 
 
-def test_other_sounds_are_averaged_over_the_clips_that_have_them() -> None:
+def test_conditions_are_averaged_over_the_clips_that_have_them() -> None:
     first, second = REPORT.clips
     shifted = replace(MUTED, marked_area=0.3, j_then=None)
     clips = [replace(first, sounds={"muted": MUTED, "shifted": shifted}), second]
-    scores = score_sounds(clips)
+    scores = score_conditions(clips)
     assert list(scores) == ["muted", "shifted"]
     assert scores["shifted"]["marked_area"].value == pytest.approx(0.3)
     assert "j_then" not in scores["shifted"]
 
 
-def test_a_clip_counts_in_each_of_its_categories() -> None:
+def test_a_clip_is_in_the_group_of_each_of_its_categories() -> None:
     groups = by_category(LONG_REPORT.clips)
     assert list(groups) == ["cat", "dog"]
     assert len(groups["cat"]) == 10
@@ -105,12 +105,12 @@ def test_a_clip_counts_in_each_of_its_categories() -> None:
 
 
 def draw(*rows: str) -> Tensor:
-    """One frame, (1, H, W) bool; # is marked."""
+    """Return one frame, (1, H, W) bool; # is True."""
     return torch.tensor([[[pixel == "#" for pixel in row] for row in rows]])
 
 
 OWN_TRUTH = draw("##..", "##..")
-THEN_TRUTH = draw("...#", "...#")
+NEW_TRUTH = draw("...#", "...#")
 
 
 def test_a_clip_has_the_scores_of_its_frames() -> None:
@@ -121,8 +121,10 @@ def test_a_clip_has_the_scores_of_its_frames() -> None:
     assert scores.categories == ("dog",)
 
 
-def test_who_follows_the_sound_leaves_what_no_longer_sounds() -> None:
-    scores = score_sound(OWN_TRUTH.float(), THEN_TRUTH.float(), OWN_TRUTH, THEN_TRUTH.numpy(), 0.5)
+def test_a_mask_that_follows_the_audio_leaves_the_silenced_object_clean() -> None:
+    scores = score_condition(
+        OWN_TRUTH.float(), NEW_TRUTH.float(), OWN_TRUTH, NEW_TRUTH.numpy(), 0.5
+    )
     assert scores.j_then == 1.0
     assert scores.still_marked == 0.0
     assert scores.unmoved == 0.0
@@ -130,37 +132,37 @@ def test_who_follows_the_sound_leaves_what_no_longer_sounds() -> None:
     assert scores.marked_area == 0.25
 
 
-def test_who_does_not_listen_marks_what_no_longer_sounds() -> None:
+def test_a_mask_that_ignores_the_audio_still_marks_the_silenced_object() -> None:
     own = OWN_TRUTH.float()
-    scores = score_sound(own, own, OWN_TRUTH, THEN_TRUTH.numpy(), 0.5)
+    scores = score_condition(own, own, OWN_TRUTH, NEW_TRUTH.numpy(), 0.5)
     assert (scores.j_then, scores.still_marked, scores.unmoved) == (0.0, 1.0, 1.0)
     assert scores.j_own_sounding == scores.f_own_sounding == 1.0
 
 
-def test_half_of_what_no_longer_sounds_may_be_left() -> None:
+def test_still_marked_is_the_marked_share_of_the_silenced_object() -> None:
     half = draw("##..", "....").float()
-    scores = score_sound(OWN_TRUTH.float(), half, OWN_TRUTH, np.zeros((1, 2, 4), bool), 0.5)
+    scores = score_condition(OWN_TRUTH.float(), half, OWN_TRUTH, np.zeros((1, 2, 4), bool), 0.5)
     assert scores.still_marked == 0.5
     assert scores.unmoved == 0.5
     assert scores.j_then == 0.0
 
 
-def test_what_goes_on_sounding_is_not_held_against_the_model() -> None:
-    both = OWN_TRUTH | THEN_TRUTH
-    scores = score_sound(both.float(), OWN_TRUTH.float(), both, OWN_TRUTH.numpy(), 0.5)
+def test_an_object_that_still_sounds_does_not_count_as_still_marked() -> None:
+    both = OWN_TRUTH | NEW_TRUTH
+    scores = score_condition(both.float(), OWN_TRUTH.float(), both, OWN_TRUTH.numpy(), 0.5)
     assert (scores.j_then, scores.still_marked) == (1.0, 0.0)
 
 
-def test_where_nobody_knows_what_then_sounds_nothing_is_said_of_it() -> None:
+def test_without_a_new_ground_truth_its_scores_are_none() -> None:
     own = OWN_TRUTH.float()
-    scores = score_sound(own, own, OWN_TRUTH, None, 0.5)
+    scores = score_condition(own, own, OWN_TRUTH, None, 0.5)
     assert scores.j_then is scores.still_marked is None
     assert scores.unmoved == 1.0
 
 
-def test_who_marked_nothing_before_cannot_be_unmoved() -> None:
+def test_without_an_original_mask_there_is_no_overlap() -> None:
     nothing = torch.zeros(1, 2, 4)
-    scores = score_sound(nothing, nothing, OWN_TRUTH, None, 0.5)
+    scores = score_condition(nothing, nothing, OWN_TRUTH, None, 0.5)
     assert scores.unmoved is None
 
 

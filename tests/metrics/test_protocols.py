@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from avseg.metrics.protocol_table import PROTOCOLS, Protocol
-from avseg.metrics.protocols import ProtocolScores, spread
+from avseg.metrics.protocols import (
+    ProtocolScores,
+    global_false_positive_rate,
+    global_score,
+    spread,
+    vision_bias,
+)
 from tests.metrics.cases import binary_clips
 from tests.metrics.drawing import SHIFTED_RIGHT, SILENT, TARGET, draw
 
@@ -219,3 +225,57 @@ def test_what_is_no_clip_is_refused(mask_logits: Tensor, targets: Tensor, messag
 def test_the_scores_of_nothing_are_an_error() -> None:
     with pytest.raises(ValueError, match="no clip was added"):
         ProtocolScores().compute()
+
+
+EMPTIED = {"muted": 0.0, "noise": 0.0}
+
+
+def test_a_perfect_mask_that_vanishes_with_its_sound_has_a_joint_score_of_one() -> None:
+    assert global_score(1.0, EMPTIED) == 1.0
+
+
+def test_the_joint_score_is_a_harmonic_mean() -> None:
+    # Original audio: 0.8. Negative conditions: 1 - (0.3 + 0.5) / 2 = 0.6.
+    joint = global_score(0.8, {"muted": 0.3, "noise": 0.5})
+    assert joint == pytest.approx(2 * 0.8 * 0.6 / (0.8 + 0.6))
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5, 0.8, 1.0])
+def test_a_model_that_ignores_the_audio_has_a_joint_score_of_at_most_a_half(score: float) -> None:
+    joint = global_score(score, {"muted": score})
+    assert joint == pytest.approx(2 * score * (1 - score))
+    assert joint <= 0.5
+
+
+def test_a_perfect_mask_under_each_condition_has_a_joint_score_of_zero() -> None:
+    assert global_score(1.0, {"muted": 1.0}) == 0.0
+
+
+def test_a_model_that_never_marks_a_pixel_has_a_joint_score_of_zero() -> None:
+    assert global_score(0.0, EMPTIED) == 0.0
+
+
+def test_negative_conditions_have_equal_weight_in_the_false_positive_rate() -> None:
+    assert global_false_positive_rate({"muted": 0.0, "noise": 0.1, "off": 0.2}) == pytest.approx(
+        0.1
+    )
+
+
+def test_vision_bias_is_the_share_of_the_score_that_remains_when_muted() -> None:
+    assert vision_bias(0.8, 0.6) == pytest.approx(0.75)
+    assert vision_bias(0.8, 0.0) == 0.0
+
+
+def test_a_score_of_zero_has_no_vision_bias() -> None:
+    assert vision_bias(0.0, 0.0) is None
+
+
+def test_without_a_negative_condition_an_error_is_raised() -> None:
+    with pytest.raises(ValueError, match="no negative condition to average over"):
+        global_score(0.8, {})
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan"), 78.8])
+def test_scores_outside_of_0_to_1_raise_an_error(score: float) -> None:
+    with pytest.raises(ValueError, match=r"of 'noise' is .*, it must be in \[0, 1\]"):
+        global_false_positive_rate({"noise": score})

@@ -103,9 +103,9 @@ def show_table(table: "ReportTable", intervals: bool = False) -> None:
         table: The table.
         intervals: Whether to print confidence intervals with the scores.
     """
-    from avseg.evaluation.tables import spell, spell_short  # loads torch
+    from avseg.evaluation.tables import format_cell, format_cell_briefly  # loads torch
 
-    write = spell if intervals else spell_short
+    write = format_cell if intervals else format_cell_briefly
 
     names = [write(row[0]).strip("*") for row in table.rows]
     width = min(max(map(len, names)), _NAME_WIDTH)

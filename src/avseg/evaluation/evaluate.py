@@ -61,7 +61,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     subset: Subset | None = None,
     split: str = "test",
     output: str | PathLike[str] | None = None,
-    vocabulary: str | None = None,
+    vocabulary: str | Sequence[str] | None = None,
     device: str = "auto",
     dtype: Dtype = "float32",
     threshold: float = 0.5,
@@ -95,7 +95,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         subset: Subset of the folder, such as "ms3"; None for an open split.
         split: Split of the folder.
         output: Folder for report.md, report.json, clips.csv and the plots; None to write no files.
-        vocabulary: Names for a model that names sources, with commas between them, or a text file.
+        vocabulary: Names for a model that names sources: a sequence, or one string with commas
+            between them, or the path of a text file.
         device: Device of a model that is given by name or folder.
         dtype: Dtype of its matrix products.
         threshold: Probability above which a pixel is marked, in (0, 1).

@@ -310,7 +310,7 @@ def load_predictor(
     model: ModelLike,
     data: DataLike,
     *,
-    vocabulary: str | None = None,
+    vocabulary: str | Sequence[str] | None = None,
     device: str = "auto",
     dtype: Dtype = "float32",
     offline: bool = False,
@@ -321,7 +321,7 @@ def load_predictor(
         model: A name, a folder, a loaded segmenter, or a user's own function.
         data: Data of the evaluation. A user's own function gets the audio at the sample rate of an
             open split, or at 16 kHz if the data are a folder.
-        vocabulary: Names with commas between them, or a text file, for a model that names sources.
+        vocabulary: Names for a model that names sources, or a text file with them.
         device: Device of a model that is loaded here.
         dtype: Dtype of the matrix products of a model that is loaded here.
         offline: Whether to download nothing.
@@ -341,7 +341,7 @@ def load_predictor(
             "device and dtype apply to a model that is given by name or folder; load the model "
             "with them, and leave them out here."
         )
-    names = () if vocabulary is None else read_vocabulary(vocabulary)
+    names = read_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary or ()
     if isinstance(model, str | PathLike):
         model = load_segmenter(Path(model), device, dtype=dtype, offline=offline)
     if isinstance(model, Segmenter):

@@ -173,7 +173,9 @@ class SavedPredictions:
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise DatasetError(f"{path}: cannot be read ({error}); {_HOW_TO_WRITE} again.") from error
+            raise DatasetError(
+                f"{path}: cannot be read ({error}); {_HOW_TO_WRITE} again."
+            ) from error
         shape = tuple(tensors[_MASKS].shape) if _MASKS in tensors else None
         if shape != clip.shape:
             raise DatasetError(

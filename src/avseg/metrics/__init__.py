@@ -1,4 +1,4 @@
-"""Tensors in, numbers out: how well masks of sounding objects agree with the true ones."""
+"""Metrics of masks against ground truth: tensors in, numbers out."""
 
 from avseg.metrics.binary import (
     BinaryMetrics,
@@ -9,7 +9,12 @@ from avseg.metrics.binary import (
     strict_mask_iou,
 )
 from avseg.metrics.protocol_table import PROTOCOLS, Protocol
-from avseg.metrics.protocols import ProtocolScores
+from avseg.metrics.protocols import (
+    ProtocolScores,
+    global_false_positive_rate,
+    global_score,
+    vision_bias,
+)
 from avseg.metrics.semantic import SEMANTIC_PROTOCOLS, SemanticMetrics
 
 __all__ = [
@@ -22,6 +27,9 @@ __all__ = [
     "ProtocolScores",
     "SemanticMetrics",
     "f_curves",
+    "global_false_positive_rate",
+    "global_score",
     "mask_iou",
     "strict_mask_iou",
+    "vision_bias",
 ]

@@ -1,4 +1,4 @@
-"""Maps of embeddings: which clips are on them, what is counted, and what is drawn."""
+"""Maps of embeddings: their clips, nearest neighbours and labels."""
 
 import sys
 from collections import Counter
@@ -12,14 +12,16 @@ from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError, DatasetError, OutputError
 from avseg.evaluation.figures import embeddings
 from avseg.evaluation.figures.embeddings import (
-    Embedded,
+    EmbeddedClips,
     Space,
     count_neighbours,
     draw_embeddings,
     embed_clips,
     map_space,
+    plot_embeddings,
     require_scikit_learn,
 )
+from avseg.evaluation.prediction import SegmenterPredictor
 from avseg.segmenter import Segmenter, load_segmenter
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
@@ -47,7 +49,7 @@ def random_space(clips: int) -> Space:
     return Space("a space", {"sound": points[0], "picture": points[1]})
 
 
-def test_the_nearest_of_the_other_kind_counts_and_never_the_same_clip() -> None:
+def test_the_nearest_point_of_the_other_modality_counts_but_not_the_same_clip() -> None:
     left, right = [[1.0, 0.0]], [[0.0, 1.0]]
     together = space_of(sound=left * 2 + right * 2, picture=left * 2 + right * 2)
     neighbours = count_neighbours(together, ["dog", "dog", "cat", "cat"])
@@ -70,7 +72,7 @@ def test_a_map_is_the_same_each_time() -> None:
 
 
 def test_each_clip_is_one_point_of_length_one(single: AVSBench, segmenter: Segmenter) -> None:
-    embedded = embed_clips(segmenter, single, count=100)
+    embedded = embed_clips(SegmenterPredictor(segmenter), single, count=100)
     assert embedded.categories == tuple(entry.category for entry in single.entries)
     assert [list(space.points) for space in embedded.spaces] == [["picture"], ["sound"], ["both"]]
     for space in embedded.spaces:
@@ -78,37 +80,39 @@ def test_each_clip_is_one_point_of_length_one(single: AVSBench, segmenter: Segme
             np.testing.assert_allclose(np.linalg.norm(points, axis=1), np.ones(9), rtol=1e-5)
 
 
-def test_of_more_clips_than_wanted_some_are_taken_in_even_steps(
+def test_clips_of_a_larger_split_are_taken_in_even_steps(
     single: AVSBench, segmenter: Segmenter
 ) -> None:
-    embedded = embed_clips(segmenter, single, count=3)
+    embedded = embed_clips(SegmenterPredictor(segmenter), single, count=3)
     assert embedded.categories == tuple(single.entries[n].category for n in (0, 4, 8))
 
 
-def test_a_family_that_shows_no_embeddings_is_refused(single: AVSBench, tmp_path: Path) -> None:
+def test_a_family_without_embeddings_raises_an_error(single: AVSBench, tmp_path: Path) -> None:
     segmenter = load_segmenter(save_random_baseline(tmp_path / "sama", SAMA), device="cpu")
     with pytest.raises(CheckpointError, match=r"sama is of the family avseg-sama, which shows no"):
-        embed_clips(segmenter, single, count=3)
+        embed_clips(SegmenterPredictor(segmenter), single, count=3)
 
 
-def test_clips_of_several_sources_are_no_map(split: AVSBench, segmenter: Segmenter) -> None:
-    with pytest.raises(DatasetError, match=r"clips in which a single, known category .* take s4"):
-        embed_clips(segmenter, split, count=3)
+def test_a_split_with_few_single_categories_raises_an_error(
+    split: AVSBench, segmenter: Segmenter
+) -> None:
+    with pytest.raises(DatasetError, match=r"clips with a single, known .* choose s4"):
+        embed_clips(SegmenterPredictor(segmenter), split, count=3)
 
 
 def test_the_most_frequent_categories_are_drawn(single: AVSBench, segmenter: Segmenter) -> None:
     counted = Counter(entry.category for entry in single.entries)
     rarest = min(counted.values())
     all_but_some = len(counted) - 1
-    kept = set(embed_clips(segmenter, single, 100, all_but_some).categories)
+    kept = set(embed_clips(SegmenterPredictor(segmenter), single, 100, all_but_some).categories)
     (missing,) = set(counted) - kept
     assert counted[missing] == rarest
 
 
-def test_the_picture_says_how_it_was_made() -> None:
+def test_the_figure_lists_how_it_was_made() -> None:
     categories = tuple(f"category_{number % 12:02}" for number in range(24))
     spaces = (random_space(24), Space("another", {"both": np.eye(24, dtype=np.float32)}))
-    figure = draw_embeddings(Embedded("small", "s4/test", categories, spaces))
+    figure = plot_embeddings(EmbeddedClips("small", "s4/test", categories, spaces))
     assert figure.get_suptitle() == "small on s4/test: 24 clips, a second of each"
     assert f"t-SNE (scikit-learn {require_scikit_learn()}," in figure.get_supxlabel()
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == ["a space", "another"]
@@ -118,7 +122,14 @@ def test_the_picture_says_how_it_was_made() -> None:
     assert len({handle.get_color() for handle in handles if isinstance(handle, Line2D)}) == 12
 
 
-def test_without_scikit_learn_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_learn_the_error_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(OutputError, match=r"avseg\[draw\]"):
         embeddings.require_scikit_learn()
+
+
+def test_an_own_function_has_no_embeddings(single: AVSBench) -> None:
+    with pytest.raises(CheckpointError, match="has no embeddings; choose a model of avseg"):
+        draw_embeddings(lambda *_: np.zeros(1), single)  # type: ignore[arg-type]

@@ -369,7 +369,7 @@ def _draw_clip(sheet: Image.Image, clip: ComparedClip, left: int, top: int) -> N
     _paste_masks(sheet, clip, clip.truth, places, top)
     for place, truth in zip(places, clip.truth, strict=True):
         if not truth.any():
-            draw_text(pen, (place + 5, top + 4), "silent frame", INK)
+            draw_text(pen, (place + 5, top + 4), "no sounding object", INK)
     for name, segmented in clip.segmented.items():
         top += SIDE + GAP
         _label(pen, top, name, f"J {segmented.j:.2f}")

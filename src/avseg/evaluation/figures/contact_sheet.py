@@ -123,7 +123,7 @@ def _paste_frames(sheet: Image.Image, row: SheetClip, top: int) -> None:
         left = number * (SIDE + GAP)
         sheet.paste(draw_masks(*planes), (left, top))
         if not planes[2].any():
-            draw_text(pen, (left + 5, top + 4), "silent frame", INK)
+            draw_text(pen, (left + 5, top + 4), "no sounding object", INK)
 
 
 def draw_masks(
