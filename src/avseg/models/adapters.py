@@ -25,6 +25,7 @@ class BlockAdapters(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.GELU()) for _ in block_dims
         )
+        # SAM 2's stages have different widths, so there each network has a last layer of its own.
         self.shared: nn.Linear | None = None
         if len(set(block_dims)) == 1:
             self.shared = _zero_linear(hidden_dim, block_dims[0])
@@ -48,6 +49,7 @@ class BlockAdapters(nn.Module):
 def _zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
     """Build a last layer with output 0, so that training starts from the pretrained encoder."""
     linear = nn.Linear(in_dim, out_dim)
+    # The gradient of the layers before is zero only in the first step: these weights move at once.
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear

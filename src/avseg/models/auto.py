@@ -36,6 +36,7 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
+# `exist_ok`: a reload of this module, as in a notebook, registers the same names again.
 for _name, _family in FAMILIES.items():
     AutoConfig.register(_name, _family.config, exist_ok=True)
     AutoModel.register(_family.config, _family.model, exist_ok=True)

@@ -124,6 +124,7 @@ class FrameAudioProcessor(BaseProcessor):
             Pixels, (T, 3, S, S) float32.
         """
         side = (self.image_size, self.image_size)
+        # SAM was trained with ImageNet's statistics, so one constant serves both encoders.
         return normalise(resize(as_pixels(frames), side, "bilinear"), SAM_STATISTICS)
 
 
@@ -192,6 +193,7 @@ def embed_audio(
     Raises:
         ValueError: If there is neither.
     """
+    # Training caches the embeddings of the frozen tower on disk.
     if clap_embeddings is not None:
         return clap_embeddings
     if audio_values is None:

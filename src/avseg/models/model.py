@@ -28,6 +28,7 @@ class AvsegModel(PreTrainedModel):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, under autocast to `product_dtype` if it is set."""
+        # `nn.Module.__call__` and not `forward`, so that hooks run in the same dtype.
         if self.product_dtype is None:
             return super().__call__(*args, **kwargs)
         with torch.autocast(self.device.type, self.product_dtype):
@@ -62,6 +63,7 @@ class AvsegModel(PreTrainedModel):
         folder = None if "state_dict" in kwargs else path
         loaded: Any = super().from_pretrained(folder, *args, output_loading_info=True, **kwargs)
         model, info = loaded
+        # `transformers` only warns about such keys and would keep random weights for them.
         wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
         if wrong:
             summary = "; ".join(
@@ -111,6 +113,7 @@ class AvsegConfig(StrictConfig):
         Returns:
             The configuration.
         """
+        # `replace` merges a dictionary of a backbone's options with those of the small model.
         return cls(**cls.tiny_options).replace(**changes)
 
 

@@ -119,6 +119,7 @@ def resize_logits(mask_logits: Tensor, size: tuple[int, ...] | torch.Size) -> Te
     """
     if mask_logits.shape[-2:] == torch.Size(size):
         return mask_logits
+    # `interpolate` needs a channel dimension.
     maps = mask_logits if mask_logits.dim() == 4 else mask_logits.unsqueeze(1)
     resized = F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
     return resized if mask_logits.dim() == 4 else resized.squeeze(1)
@@ -216,6 +217,7 @@ def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     intersection = (probs * truth).sum(dim=(-2, -1))
     union = (probs + truth - probs * truth).sum(dim=(-2, -1))
     is_empty = truth.sum(dim=(-2, -1)) == 0
+    # The smallest normal number instead of an epsilon: it does not bias small masks.
     iou = intersection / union.clamp(min=torch.finfo(probs.dtype).tiny)
     return torch.where(is_empty, probs.mean(dim=(-2, -1)), 1 - iou)
 
@@ -292,8 +294,10 @@ def prediction_loss(
         Mean over the frames that count, a scalar.
     """
     truth = targets.flatten(0, 1)  # (N, H, W)
+    # The selection by predicted IoU is the one of inference, so exactly that mask is trained.
     losses = mask_loss(prediction.best()[0], truth)  # (N,)
     if iou_head_weight:
+        # All K masks have a target here: each has its own IoU.
         losses = losses + iou_head_weight * iou_prediction_loss(
             prediction.mask_logits, prediction.iou_predictions, truth
         )

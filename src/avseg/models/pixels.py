@@ -20,6 +20,7 @@ CLIP_STATISTICS = (
 
 def as_pixels(frames: npt.NDArray[np.uint8]) -> Tensor:
     """Convert frames (T, H, W, 3) to a tensor (T, 3, H, W) of the same uint8 values."""
+    # A mirrored video has negative strides, which torch does not support.
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 

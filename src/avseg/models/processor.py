@@ -207,6 +207,7 @@ class BaseProcessor:
             model has no object score.
         """
         scores = required(outputs.iou_predictions, "iou_predictions").float()
+        # Without an object score a silent frame keeps the IoU that the decoder predicts for it.
         if outputs.object_score_logits is not None:
             scores = scores * outputs.object_score_logits.float().sigmoid()
         array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
@@ -324,6 +325,7 @@ def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not exist; give a folder that save_pretrained wrote."
         ) from error
+    # Missing options have no default: an old file could silently change the preprocessing.
     wanted = sorted(names)
     if sorted(options) != wanted:
         raise CheckpointError(

@@ -18,6 +18,7 @@ _HIERA: dict[str, Any] = {
     "window_sizes": [8, 4, 8, 4],
     "global_blocks": [],
 }
+# TPAVI uses the image encoder alone, the other families SAM 2 with its mask decoder.
 TINY_HIERA = HieraConfig(**_HIERA)
 TINY_SAM = PromptedSam2Config(**_HIERA, prompt_dim=128, decoder_mlp_dim=256, iou_head_dim=128)
 TINY_BEIT3 = Beit3Config(
@@ -60,6 +61,7 @@ def tiny_text_tower(
     Returns:
         The configuration.
     """
+    # Names are one or two words, so one layer is enough.
     return ClipTextTowerConfig(
         vocab_size=vocab_size,
         max_positions=max_positions,

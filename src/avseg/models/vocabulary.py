@@ -35,6 +35,7 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
         PromptError: If the file cannot be read, or has no name.
     """
     names = names_or_file.split(",")
+    # The suffix decides, so that a missing file is an error and not a name.
     if names_or_file.endswith(".txt"):
         try:
             names = Path(names_or_file).read_text(encoding="utf-8").splitlines()

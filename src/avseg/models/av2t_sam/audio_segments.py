@@ -65,11 +65,13 @@ def read_seconds(
     """
     origin = os.fspath(path)
     with open_media(path) as container:
+        # A file may have data or unsupported audio streams; the first decodable one counts.
         stream = next((s for s in container.streams.audio if s.codec_context is not None), None)
         if stream is None:
             raise NoAudioStreamError(origin, "has no audio track that can be decoded.")
         channels, rate = _read_channels(origin, container.decode(stream), stream, count)
     resampled = resample(channels, rate, sample_rate)[:, : count * sample_rate]
+    # Zeros, so that every segment has the length that CLAP expects.
     missing = count * sample_rate - resampled.shape[1]
     return np.pad(resampled, ((0, 0), (0, missing)))
 
@@ -106,6 +108,7 @@ def resample(
     """
     if sample_rate == new_rate:
         return channels
+    # The reduced ratio keeps the number of kernels small: 441 / 160 for 44.1 kHz to 16 kHz.
     divisor = math.gcd(sample_rate, new_rate)
     old, new = sample_rate // divisor, new_rate // divisor
     cutoff = _ROLLOFF * min(old, new)
@@ -114,9 +117,11 @@ def resample(
     # `new` of them, so `new` kernels are enough.
     times = np.arange(-reach, reach + old) / old - np.arange(new)[:, None] / new
     crossings = (times * cutoff).clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+    # The squared cosine is the Hann window over the kernel's width.
     window = np.cos(crossings * np.pi / _ZERO_CROSSINGS / 2) ** 2
     kernels = (np.sinc(crossings) * window * cutoff / old).astype(np.float32)  # (new, K)
     padded = np.pad(channels, ((0, 0), (reach, reach + old)))
+    # Views of the input, one per output period, without copying it.
     views = np.lib.stride_tricks.sliding_window_view(padded, kernels.shape[1], axis=1)[:, ::old]
     resampled: npt.NDArray[np.float32] = (views @ kernels.T).reshape(len(channels), -1)
     return resampled[:, : math.ceil(new * channels.shape[1] / old)]
@@ -129,6 +134,7 @@ def _read_channels(
 
     The resampling filter needs samples after the last one that is kept.
     """
+    # Planar float keeps the channels separate; layout and rate stay those of the file.
     resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
     blocks: list[npt.NDArray[np.float32]] = []
     read, needed = 0, (seconds + 1) * stream.rate

@@ -65,6 +65,7 @@ class Av2tSamConfig(AvsegConfig):
             projection_dim=128,
         ),
         "clap_config": TINY_CLAP,
+        # Narrower than the published 512: the small towers have 128 features.
         "fused_dim": 128,
         "adapter_dim": 64,
     }
@@ -84,6 +85,7 @@ class Av2tSamConfig(AvsegConfig):
     presence_weight: float = 0.0
     suppress_absent: bool = False
 
+    # The union of SAM 1 and SAM 2 is resolved before `transformers` builds the other backbones.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)

@@ -68,6 +68,7 @@ class Av2tSamModel(AvsegModel):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
+        # Otherwise dropout would change the frozen features in training.
         for frozen in (self.segmenter.beit3, self.segmenter.sam.image_encoder):
             frozen.eval()
         for tower in (self.clip, self.clap):
@@ -116,6 +117,7 @@ class Av2tSamModel(AvsegModel):
             self._embed(self.clap, "audio_values", audio_values, clap_embeddings),
         )  # (N, D)
         features = self._image_features(pixel_values_sam, image_features, fused)
+        # BEiT-3 reads the image tokens and the pseudo text together, as it reads a real text.
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
         return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
@@ -134,6 +136,7 @@ class Av2tSamModel(AvsegModel):
         frames = inputs["pixel_values_clip"]
         visual = self._embed(self.clip, "pixel_values_clip", frames, None)
         audio = self._embed(self.clap, "audio_values", inputs["audio_values"], None)
+        # All pseudo tokens of a frame form one vector, (N, num_text_tokens * E).
         prompts = self.projector(self.projector.fuse(visual, audio)).flatten(1)
         modality: Modality = "sound" if visual is None else "picture" if audio is None else "both"
         spaces: tuple[tuple[str, Modality, Tensor | None], ...] = (
@@ -160,6 +163,7 @@ class Av2tSamModel(AvsegModel):
                 f"{name} is missing, and features={self.config.features!r} needs it; "
                 "give it, or its embeddings."
             )
+        # Towers take single frames and windows, (N, ...).
         embedded: Tensor = tower(inputs.flatten(0, 1))
         return embedded
 
@@ -176,6 +180,7 @@ class Av2tSamModel(AvsegModel):
                     "image_features cannot be given to a model with adapters, because its image "
                     "encoder depends on the audio; give pixel_values_sam."
                 )
+            # Cached features have (B, T) in front; the decoder takes single frames, (N, ...).
             return ImageFeatures(tuple(level.flatten(0, 1) for level in levels))
         if pixel_values is None:
             raise ValueError("pixel_values_sam is missing; give it, or image_features.")

@@ -48,8 +48,10 @@ def _central_square(pixels: Tensor, side: int) -> Tensor:
     """Resize the shorter side of frames (T, 3, H, W) and crop the central square, with Pillow."""
     height, width = pixels.shape[-2:]
     shorter = min(height, width)
+    # Integer division and rounding of the offsets as in CLIP's preprocessing.
     height, width = side * height // shorter, side * width // shorter
     top, left = round((height - side) / 2), round((width - side) / 2)
+    # With Pillow, because its bicubic filter is part of the published preprocessing.
     squares = [
         np.asarray(
             Image.fromarray(frame)
@@ -63,6 +65,7 @@ def _central_square(pixels: Tensor, side: int) -> Tensor:
 
 #: Resizing for each backbone, by the value of `inputs`.
 _RESIZE = {
+    # Bilinear or bicubic as in the training of each backbone.
     "whole_picture": {"sam": _bilinear, "beit3": _bicubic, "clip": _bicubic},
     "published": {"sam": _bilinear, "beit3": _sharp_bicubic, "clip": _central_square},
 }

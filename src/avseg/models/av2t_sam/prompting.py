@@ -22,6 +22,7 @@ class Projector(nn.Module):
         self.num_text_tokens = config.num_text_tokens
         dim = config.fused_dim
         if config.uses_clap:
+            # A projection exists only if its embedding is used: the key map depends on it.
             self.audio_proj = _unit_variance_linear(config.clap_config.projection_dim, dim)
         if config.uses_clip:
             self.visual_proj = _unit_variance_linear(config.clip_config.projection_dim, dim)
@@ -41,6 +42,8 @@ class Projector(nn.Module):
         needs more clips than the data sets have. From this start, training is as fast as with audio
         alone.
         """
+        # Visual factor 1 + 0.5 x with x of variance 1: mean 1, variance 0.25. The product then has
+        # variance 1.25, as the audio projection alone has variance 1.
         self.visual_proj.weight.mul_(0.5)
         nn.init.ones_(self.visual_proj.bias)
 
@@ -59,6 +62,7 @@ class Projector(nn.Module):
         """
         visual = audio = None
         if visual_embeddings is not None:
+            # Lengths differ between towers and have no meaning for cosine-trained embeddings.
             visual = self.visual_proj(F.normalize(visual_embeddings, dim=-1))
         if audio_embeddings is not None:
             audio = self.audio_proj(F.normalize(audio_embeddings, dim=-1))

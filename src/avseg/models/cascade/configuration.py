@@ -84,6 +84,7 @@ class CascadeConfig(AvsegConfig):
     multimask: bool = True
     suppress_absent: bool = False
 
+    # Both fields allow several classes, which `transformers` cannot choose between.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         self.text_config = config_of(
@@ -107,6 +108,7 @@ class CascadeConfig(AvsegConfig):
 
     def validate_rule(self) -> None:
         """Raise an error if no value can exceed a threshold, or no name is allowed."""
+        # The comparison is strict, so the upper bound itself would reject every name.
         bounds = {"min_similarity": (-1.0, 1.0), "min_probability": (0.0, 1.0)}
         for option, (low, high) in bounds.items():
             value = getattr(self, option)

@@ -46,6 +46,7 @@ class CascadeModel(AvsegModel):
         text = config.text_config
         of_clap = isinstance(text, ClapTextTowerConfig)
         self.clap_text = ClapTextTower(text) if of_clap else ClipTextTower(text)
+        # CLIP's and CLAP's initial temperature, 0.07; a checkpoint has the trained value.
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
         self._names: tuple[Tensor, tuple[object, ...], Tensor] | None = None
@@ -88,6 +89,7 @@ class CascadeModel(AvsegModel):
             prompt_ids[names],
             prompt_mask[names],
         )  # (P, h, w), (P,)
+        # Padding is cropped at SAM's full resolution, where its border is a whole pixel.
         if frame_size is not None:
             side = self.config.sam_config.image_size
             height, width = frame_size.tolist()
@@ -113,6 +115,7 @@ class CascadeModel(AvsegModel):
         Returns:
             Cosines, (N, C).
         """
+        # Float32 under autocast: thresholds on cosines need more than three digits.
         audio = F.normalize(self.clap(audio_values).float(), dim=-1)
         return audio @ self._embed_names(sound_ids).T
 
@@ -127,6 +130,7 @@ class CascadeModel(AvsegModel):
             frame and then by similarity, highest first.
         """
         probabilities = (self.log_scale.exp() * similarities).softmax(dim=-1)
+        # Similarities and probabilities have the same order, so one top-k serves both thresholds.
         best, names = similarities.topk(min(self.config.max_names, similarities.shape[-1]))
         fits = (best > self.config.min_similarity) & (
             probabilities.gather(-1, names) > self.config.min_probability
@@ -157,6 +161,7 @@ class CascadeModel(AvsegModel):
     ) -> tuple[Tensor, Tensor]:
         """Segment the object that each text describes: mask logits (P, h, w) and scores (P,)."""
         if not len(image_index):  # no frame has a fitting name
+            # The decoder cannot run on zero prompts.
             side = self.config.sam_config.image_size // 4
             return pixel_values_sam.new_zeros(0, side, side), pixel_values_sam.new_zeros(0)
         beit3 = self.segmenter.beit3
@@ -170,6 +175,7 @@ class CascadeModel(AvsegModel):
         logits, scores = prediction.best(self.config.suppress_absent)
         presence = prediction.object_score_logits  # (P, 1)
         if presence is not None:
+            # The same confidence as `BaseProcessor.scores` computes for other families.
             scores = scores * presence.squeeze(-1).sigmoid()
         return logits, scores
 

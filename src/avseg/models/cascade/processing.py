@@ -117,6 +117,7 @@ class CascadeProcessor(VocabularyProcessor):
             "audio_values": torch.from_numpy(windows),
         }
         inputs = {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
+        # All frames of a clip have the same size, so one size serves the whole batch.
         if self.keep_proportions:
             height, width = clip.frames.shape[1:3]
             inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
@@ -150,10 +151,12 @@ class CascadeProcessor(VocabularyProcessor):
         sound, picture = self._tokenizers
         sound_texts = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
         picture_texts = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
+        # CLAP's tokenizer pads by itself; BEiT-3's gives lists, which are padded below.
         sound_ids = sound.encode(sound_texts)
         ids = [torch.tensor(picture.encode(text)) for text in picture_texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         if sound_ids.shape[1] > self.max_sound_tokens:
+            # Only in the error case: texts are encoded one by one to find the longest.
             longest = max(sound_texts, key=lambda text: sound.encode([text]).shape[1])
             raise _too_long(longest, sound_ids.shape[1], "CLAP", self.max_sound_tokens)
         if lengths.max() > self.max_picture_tokens:

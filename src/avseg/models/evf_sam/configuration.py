@@ -53,6 +53,7 @@ class EvfSamConfig(AvsegConfig):
     keep_proportions: bool = False
     suppress_absent: bool = False
 
+    # The union of SAM 1 and SAM 2 is resolved before `transformers` builds the other backbones.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)

@@ -109,6 +109,7 @@ class EvfSamProcessor(BaseProcessor):
             raise PromptError("there is no text; give at least one text prompt.")
         if len(set(texts)) < len(texts):
             raise PromptError(f"the texts are {', '.join(texts)}; give each once.")
+        # Errors are raised here, before any video is read.
         for text in texts:
             self._encode(text)
         return replace(self, texts=tuple(texts))
@@ -131,6 +132,7 @@ class EvfSamProcessor(BaseProcessor):
         ids = [torch.tensor(self._encode(text)) for text in self.texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         input_ids = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.PAD_ID)
+        # True where the position is below the length of the text.
         attention_mask = torch.arange(input_ids.shape[1]) < lengths[:, None]  # (K, L)
         count = len(pixels)
         return {
@@ -167,6 +169,7 @@ class EvfSamProcessor(BaseProcessor):
                 "give the size once for each text."
             )
         return [
+            # The prompts of one text are contiguous: chunk i has the T frames of text i.
             threshold_masks(self._without_padding(of_text, size), size, threshold)
             for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
@@ -204,5 +207,6 @@ class EvfSamProcessor(BaseProcessor):
         """Crop the padding of SAM's square from mask logits (T, h, w)."""
         if not self.keep_proportions:
             return logits
+        # At SAM's full resolution, where the border of the padding is a whole pixel.
         height, width = fitted_size(size, self.sam_size)
         return resize_logits(logits, (self.sam_size, self.sam_size))[:, :height, :width]

@@ -50,6 +50,7 @@ class SamaConfig(FrameAudioConfig):
     suppress_absent: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # The paper uses SAM ViT-H, where `as_sam_config` would choose SAM 2.
         if self.sam_config is None:
             self.sam_config = PromptedSam1Config()
         self.sam_config = as_sam_config(self.sam_config)

@@ -53,6 +53,7 @@ class SamaModel(FrameAudioModel):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
+        # Otherwise dropout would change the frozen features in training.
         self.sam.image_encoder.eval()
         self.clap.eval()
         return self

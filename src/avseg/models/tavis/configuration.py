@@ -203,6 +203,7 @@ class TavisConfig(AvsegConfig):
     thresholds: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # SAM 2 at its own 1024 pixels is the default of `PromptedSam2Config`; the paper uses 224.
         if self.sam_config is None:
             self.sam_config = {"image_size": 224}
         if self.memory_config is None:
@@ -244,6 +245,7 @@ class TavisConfig(AvsegConfig):
     def validate_heads(self) -> None:
         """Raise an error if the attention heads do not divide the width of the audio tower."""
         if isinstance(self.imagebind_config, ImageBindConfig):
+            # Decomposition works in the width of the audio tower, not in the joint space.
             width = self.imagebind_config.audio.width
             for option in ("query_heads", "token_heads"):
                 if width % getattr(self, option):

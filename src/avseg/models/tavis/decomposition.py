@@ -77,6 +77,7 @@ class QueryDecomposition(nn.Module):
         Returns:
             The queries after stage 1 and the object tokens after stage 2, (N, Q, W) each.
         """
+        # The same trained queries for every frame; only the attention depends on the audio.
         start = self.queries.weight.expand(len(audio_tokens), -1, -1)
         gathered = start
         for layer in self.gather:
@@ -84,6 +85,7 @@ class QueryDecomposition(nn.Module):
             before = gathered if self.is_chained else start
             gathered = layer(before, audio_tokens, self.query_positions.weight)
         tokens = audio_cls.unsqueeze(1) + self.bias(gathered)  # (N, Q, W)
+        # (N, Q, W) attends to (N, L, W): every query to the audio of its own frame.
         if self.is_interleaved:
             for layer in self.refine:
                 tokens = layer(tokens, audio_tokens)

@@ -42,6 +42,7 @@ def compute_losses(
     exact = torch.promote_types(mask_logits.dtype, torch.float32)
     logits = resize_logits(mask_logits.to(exact), labels.shape[-2:])
     queries = logits[:, :-1]
+    # Random points instead of all pixels, as in Mask2Former (arXiv:2112.01527): less memory.
     points = torch.rand(
         len(logits), options.match_points, 2, device=logits.device, dtype=logits.dtype
     )
@@ -71,6 +72,7 @@ def total_loss(losses: dict[str, Tensor], pairs: int, options: TavisLosses) -> T
     Returns:
         The loss, a scalar.
     """
+    # A division of a mean by the number of pairs is a quirk of the released code, kept on purpose.
     divisor = max(pairs, 1) if options.divide_by_pairs else 1
     weights = {
         "a2t": options.a2t_weight / divisor,
@@ -112,6 +114,7 @@ def alignment_loss(class_logits: Tensor, classes: Tensor, background_weight: flo
     Returns:
         Weighted mean, a scalar.
     """
+    # Most queries are background; at full weight they would dominate the loss.
     weight = torch.ones_like(class_logits[0, 0])
     weight[0] = background_weight
     return F.cross_entropy(class_logits.flatten(0, 1), classes.flatten(), weight)

@@ -86,6 +86,7 @@ def match(
     for number, frame_labels in enumerate(labels):
         present = frame_labels.unique()
         present = present[present > 0].long()  # (G,)
+        # A silent frame: all of its queries get the background.
         if not len(present):
             continue
         truth = (frame_labels == present[:, None, None]).to(sampled)  # (G, H, W)

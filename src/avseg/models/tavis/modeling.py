@@ -224,6 +224,7 @@ class TavisModel(AvsegModel):
         has_mask = (queries > 0).flatten(2).any(-1)
         # Adding 2 puts every query with a mask before every query without one.
         best = (probs[..., 1:].amax(-1) + 2 * has_mask).argmax(-1)  # (N,)
+        # One (frame, query) pair per frame.
         index = torch.arange(len(best), device=best.device)
         shown = highlight(frames, queries[index, best].unsqueeze(1), self.config.blur_kernel)
         spaces = {
@@ -292,6 +293,7 @@ class TavisModel(AvsegModel):
         pseudo_text = None
         if self.pseudo_text is not None:
             tokens = torch.cat([objects, audio.cls.unsqueeze(1)], dim=1)  # (N, K, W)
+            # Queries and the whole audio in one pass of the text tower.
             pseudo_text = self.pseudo_text(tokens, self.imagebind)
             if self.config.detach_pseudo_text:
                 pseudo_text = pseudo_text.detach()
@@ -329,6 +331,7 @@ class TavisModel(AvsegModel):
             return self._decode_in_order(features, prompts, shape, memory)
         index = torch.arange(len(frames), device=frames.device)
         without = self.sam.without_memory(features)
+        # K prompts per frame share its image features.
         repeated = without.repeat(index.repeat_interleave(self.config.num_masks))
         prediction = self._decode(repeated, prompts.sparse, prompts.dense)
         logits, ious = prediction.best()

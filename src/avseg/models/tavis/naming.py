@@ -130,6 +130,7 @@ def fuse_classes(
         best, classes = class_probs.max(dim=-1)  # (N, Q)
         counts = (probs > 0.5) & (best > min_score)[..., None, None]
         products = torch.where(counts, probs * best[..., None, None], 0.0)
+        # Scatter the product of each query to its class; the maximum counts if queries share one.
         index = classes[..., None, None].expand_as(products)
         scores = products.new_zeros(len(products), class_probs.shape[-1], *products.shape[2:])
         scores = scores.scatter_reduce(1, index, products, "amax")
@@ -145,5 +146,6 @@ def _enlarge(logits: Tensor) -> Tensor:
 def _largest(values: Tensor, group: Tensor, count: int) -> Tensor:
     """Compute the elementwise maximum of each group of values, (R, ...) to (count, ...)."""
     index = group.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+    # The smallest number of the dtype is neutral for the maximum.
     least = values.new_full((count, *values.shape[1:]), torch.finfo(values.dtype).min)
     return least.scatter_reduce(0, index, values, "amax")

@@ -138,6 +138,7 @@ class TavisProcessor(VocabularyProcessor):
             Frames in [0, 1], (T, 3, S, S) float32.
         """
         size = (self.sam_size, self.sam_size)
+        # Not normalised: the model normalises for SAM 2 and ImageBind, whose statistics differ.
         return resize(as_pixels(frames), size, "bilinear").float() / 255
 
     def prepare_audio(self, windows: npt.NDArray[np.float32]) -> Tensor:
@@ -168,6 +169,7 @@ class TavisProcessor(VocabularyProcessor):
         Raises:
             ValueError: If the threshold is not between 0 and 1.
         """
+        # A query may have a name and still an empty mask at this threshold.
         named = super().sources(outputs, size, threshold)
         return [source for source in named if source.masks.any()]
 

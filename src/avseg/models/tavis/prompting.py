@@ -102,6 +102,7 @@ class HybridPrompts(nn.Module):
         Returns:
             Prompt tokens, the one of the whole audio last, (N, K, E).
         """
+        # The whole audio has a projection of its own and no perceptron, as in the released code.
         of_queries = self.query_mlp(self.query_proj(queries))
         of_whole = self.whole_proj(audio_cls).unsqueeze(1)
         prompts = torch.cat([of_queries, of_whole], dim=1)  # (N, K, E)

@@ -90,6 +90,7 @@ class PyramidDecoder(nn.Module):
             if i < len(self.lateral):
                 maps = maps + self.lateral[i](stages[i])
             maps = self.refine[i](maps)
+            # Corner alignment differs between the two upsamplings, as in the released code.
             maps = F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
         maps = F.interpolate(self.head[0](maps), scale_factor=2, mode="bilinear")
         logits: Tensor = self.head[2](self.head[1](maps).relu())

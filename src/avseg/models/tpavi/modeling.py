@@ -86,6 +86,7 @@ class TpaviModel(FrameAudioModel):
 
     def _freeze(self) -> None:
         """Set `requires_grad` on everything but the audio tower."""
+        # The image encoder is trained too, unlike in the families that build on SAM.
         self.requires_grad_(requires_grad=True)
         self.clap.requires_grad_(requires_grad=False)
         self.train(self.training)
