@@ -1,8 +1,8 @@
-"""How well a model does what its task asks; nothing but the counts is kept.
+"""Measures: the scores of a task that are computed from a model's outputs in evaluation.
 
-A measure gathers batches one by one and can be merged with another, so that several processes may
-share an evaluation. Batches are merged in their order in the data, whoever measured them, so the
-numbers do not depend on how many processes there were.
+A measure adds batches one by one, keeps counts only, and can be merged with another measure, so
+that several processes can share an evaluation. They are merged in the order of the data, so the
+scores do not depend on the number of processes.
 """
 
 from typing import Any, Protocol, Self
@@ -18,20 +18,20 @@ _MASK_SCORES = ("j", "j_sounding", "j_strict", "f", "silent_clean", "false_posit
 
 
 class Measure(Protocol):
-    """What evaluation keeps of the batches it has seen."""
+    """Scores of a task over the batches that were added."""
 
     def update(self, out: Any, batch: dict[str, Any]) -> None:
-        """Add a batch: what the model returned, and its inputs on the CPU."""
+        """Add a batch: the output of the model, and its inputs on the CPU."""
 
     def merge(self, other: Self) -> None:
-        """Add the batches that another measure has seen, after one's own."""
+        """Add the batches of another measure after those of this one."""
 
     def compute(self) -> dict[str, float]:
-        """Return the measures by name."""
+        """Return the scores by name."""
 
 
 class Ranking:
-    """How well the captions that are true of items are ranked before the others."""
+    """Accuracy with which matching captions are ranked above the others."""
 
     def __init__(self) -> None:
         self.hits: list[Tensor] = []
@@ -41,9 +41,10 @@ class Ranking:
         """Add items.
 
         Args:
-            logits: How true each caption is of each item, (N, C).
-            present: 1 where it is, (N, C).
+            logits: Score of each caption for each item, (N, C).
+            present: 1 where the caption matches the item, (N, C).
         """
+        # Sorting the order gives the rank of each caption, 0 for the highest logit.
         ranks = logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
         count = present.bool().sum(dim=1, keepdim=True)
         self.hits.append(((ranks < count) & present.bool()).sum(dim=1))
@@ -53,17 +54,17 @@ class Ranking:
         """Add the items of another ranking.
 
         Args:
-            other: It stays as it is.
+            other: The other ranking; unchanged.
         """
         self.hits += other.hits
         self.true += other.true
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            `found`: share of the captions that are true of an item among as many of its highest
-            scores as are true; `top1` the same for items with one true caption.
+            `found`: of the captions that match an item with n of them, the share that is among the
+            n highest logits, over all items; `top1`: the same for items with one matching caption.
         """
         hits, true = torch.cat(self.hits), torch.cat(self.true)
         single = true == 1
@@ -71,7 +72,7 @@ class Ranking:
 
 
 class ContrastMeasure:
-    """How well a tower ranks captions, by the logits of a `ContrastivePretraining`."""
+    """Ranking of captions by a tower, from the logits of a `ContrastivePretraining`."""
 
     def __init__(self) -> None:
         self.ranking = Ranking()
@@ -82,7 +83,7 @@ class ContrastMeasure:
 
         Args:
             out: A `ContrastOutput`.
-            batch: Its inputs, of which `present` (N, C) is needed.
+            batch: Inputs of the model, with `present` (N, C).
         """
         self.ranking.update(out.logits, batch["present"])
         self.losses.append(float(out.loss))
@@ -91,22 +92,22 @@ class ContrastMeasure:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
         self.ranking.merge(other.ranking)
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            Those of `Ranking`; `loss`.
+            The scores of `Ranking`, and `loss`.
         """
         return {**self.ranking.compute(), "loss": _mean(self.losses)}
 
 
 class ImageBindMeasure:
-    """How well a `ImageBindPretraining` ranks captions and pictures, by its logits."""
+    """Rankings of captions and images, from the logits of an `ImageBindPretraining`."""
 
     def __init__(self) -> None:
         self.image, self.audio = Ranking(), Ranking()
@@ -117,23 +118,24 @@ class ImageBindMeasure:
         """Add a batch.
 
         Args:
-            out: A `ImageBindPretrainingOutput`.
-            batch: Its inputs, of which `shown` and `heard`, (N, C) each, are needed.
+            out: An `ImageBindPretrainingOutput`.
+            batch: Inputs of the model, with `shown` and `heard`, (N, C) each.
         """
-        shown, heard = batch["shown"], batch["heard"]
-        self.image.update(out.image_logits, shown)
-        self.audio.update(out.audio_logits, heard)
-        fits = shown @ heard.T == heard.sum(dim=1)  # (N pictures, N sounds)
-        is_few = (fits.sum(dim=0) >= 1) & (fits.sum(dim=0) <= 3)
+        visible, audible = batch["shown"], batch["heard"]
+        self.image.update(out.image_logits, visible)
+        self.audio.update(out.audio_logits, audible)
+        matches = visible @ audible.T == audible.sum(dim=1)  # (N images, N audio)
+        # Audio that matches many images of the batch would be found by chance.
+        is_specific = (matches.sum(dim=0) >= 1) & (matches.sum(dim=0) <= 3)
         best = out.pair_logits.cpu().argmax(dim=0)
-        self.matched.append(fits[best, torch.arange(len(best))][is_few].float())
+        self.matched.append(matches[best, torch.arange(len(best))][is_specific].float())
         self.losses.append(float(out.loss))
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
         self.image.merge(other.image)
         self.audio.merge(other.audio)
@@ -141,12 +143,12 @@ class ImageBindMeasure:
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
             `image_found`, `image_top1`, `audio_found` and `audio_top1`, see `Ranking`; `matched`:
-            of the sounds that are true of one to three pictures of their batch, the share whose
-            highest picture is one of these; `loss`.
+            of the audio that matches one to three images of its batch, the share whose image with
+            the highest logit is one of these; and `loss`.
         """
         return {
             **{f"image_{name}": value for name, value in self.image.compute().items()},
@@ -157,10 +159,10 @@ class ImageBindMeasure:
 
 
 class ClassMeasure:
-    """How well an image encoder tells categories apart, by the logits of a `ClassPretraining`."""
+    """Accuracy of the category at each position, from the logits of a `ClassPretraining`."""
 
     def __init__(self) -> None:
-        self.right: list[Tensor] = []
+        self.correct: list[Tensor] = []
         self.losses: list[float] = []
 
     def update(self, out: Any, batch: dict[str, Any]) -> None:
@@ -168,35 +170,36 @@ class ClassMeasure:
 
         Args:
             out: A `ClassOutput`.
-            batch: Its inputs, of which `classes` (N, R, R) is needed.
+            batch: Inputs of the model, with `classes` (N, R, R).
         """
         logits = out.logits.cpu()
         stride = batch["classes"].shape[-1] // logits.shape[-1]
         centres = batch["classes"][:, stride // 2 :: stride, stride // 2 :: stride]
-        self.right.append((logits.argmax(dim=1) == centres)[centres > 0])
+        self.correct.append((logits.argmax(dim=1) == centres)[centres > 0])
         self.losses.append(float(out.loss))
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
-        self.right += other.right
+        self.correct += other.right
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            `accuracy`: share of the positions on objects whose category is right; `loss`.
+            `accuracy`: of the positions on objects, the share with the correct category; and
+            `loss`.
         """
-        accuracy = float(torch.cat(self.right).float().mean())
+        accuracy = float(torch.cat(self.correct).float().mean())
         return {"accuracy": accuracy, "loss": _mean(self.losses)}
 
 
 class TextPromptMeasure:
-    """How well captions are segmented, by the masks of a `TextPromptedPretraining`."""
+    """Quality of the masks of captions, from a `TextPromptedPretraining`."""
 
     def __init__(self) -> None:
         self.ious: list[float] = []
@@ -208,39 +211,39 @@ class TextPromptMeasure:
 
         Args:
             out: A `TextPromptOutput`.
-            batch: Its inputs, of which `targets` (N, P, R, R) is needed.
+            batch: Inputs of the model, with `targets` (N, P, R, R).
         """
-        truth = batch["targets"].flatten(0, 1).bool()
-        logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), truth.shape[-2:])
-        marked = logits > 0
-        iou = (marked & truth).sum((1, 2)) / (marked | truth).sum((1, 2)).clamp(min=1)
-        shown = truth.flatten(1).any(1)
-        self.ious += iou[shown].tolist()
-        self.clean += (marked[~shown].float().mean((1, 2)) < CLEAN_AREA).float().tolist()
+        targets = batch["targets"].flatten(0, 1).bool()
+        logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), targets.shape[-2:])
+        masks = logits > 0
+        iou = (masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)
+        is_visible = targets.flatten(1).any(1)
+        self.ious += iou[is_visible].tolist()
+        self.clean += (masks[~is_visible].float().mean((1, 2)) < CLEAN_AREA).float().tolist()
         self.losses.append(float(out.loss))
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
         self.ious += other.ious
         self.clean += other.clean
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            `iou`: mean IoU of captions that name something visible; `clean`: share of the others
-            whose mask covers less than 0.1 % of the picture; `loss`.
+            `iou`: mean IoU of the captions that name a visible object; `clean`: of the other
+            captions, the share whose mask covers less than 0.1 % of the image; and `loss`.
         """
         return {"iou": _mean(self.ious), "clean": _mean(self.clean), "loss": _mean(self.losses)}
 
 
 class MaskMeasure:
-    """How well whole clips are segmented, by a model's `AvsegOutput`."""
+    """Scores of the masks of whole clips, from the `AvsegOutput` of a model."""
 
     def __init__(self) -> None:
         self.metrics = BinaryMetrics()
@@ -251,27 +254,27 @@ class MaskMeasure:
 
         Args:
             out: An `AvsegOutput`.
-            batch: Its inputs, of which `targets` (B, T, H, W) is needed.
+            batch: Inputs of the model, with `targets` (B, T, H, W).
         """
         self.losses.append(float(out.loss))
-        for logits, truth in zip(out.mask_logits.float().cpu(), batch["targets"], strict=True):
-            self.metrics.update(resize_logits(logits, truth.shape[-2:]).sigmoid(), truth)
+        for logits, targets in zip(out.mask_logits.float().cpu(), batch["targets"], strict=True):
+            self.metrics.update(resize_logits(logits, targets.shape[-2:]).sigmoid(), targets)
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
 
         Args:
-            other: It stays as it is.
+            other: The other measure; unchanged.
         """
         self.metrics.merge(other.metrics)
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:
-        """Compute the measures.
+        """Compute the scores.
 
         Returns:
-            J, F and what they hide, see `metrics.binary.BinaryScores`; `loss`. A score that the
-            data cannot give (no silent frame) is left out rather than null.
+            J, F and the other scores of `metrics.binary.BinaryScores` in `_MASK_SCORES`, and
+            `loss`. A score that the data does not define (no silent frame) is left out.
         """
         scores = self.metrics.compute()
         values = {name: getattr(scores, name) for name in _MASK_SCORES}
@@ -280,6 +283,7 @@ class MaskMeasure:
 
 
 def _share(part: Tensor, whole: Tensor) -> float:
+    """Return the ratio of two sums, 0 if there is nothing to count."""
     return float(part.sum()) / max(float(whole.sum()), 1.0)
 
 

@@ -61,7 +61,7 @@ def test_a_text_is_true_if_all_it_names_is_there(
     key: str, row: int, column: int, value: float, what: str
 ) -> None:
     model, batch = make_model().eval(), make_batch()
-    every = model._named(batch["texts"])
+    every = model._named_categories(batch["texts"])
     assert every.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 0]]
     before = model(**batch).loss
     batch[key][row, column] = value

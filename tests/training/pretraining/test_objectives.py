@@ -206,7 +206,7 @@ def test_what_helps_goes_where_the_model_goes_and_is_not_saved() -> None:
     model = segmenter().to("meta")
     assert {tensor.device.type for tensor in model.buffers()} == {"meta"}
     assert "smooth_maps" not in model.state_dict()
-    shares = model._shares(torch.zeros(2, 32, 32, device="meta"))
+    shares = model._patch_shares(torch.zeros(2, 32, 32, device="meta"))
     model._placing_loss(torch.zeros(2, SAM2.prompt_dim, device="meta"), shares)
 
 
@@ -220,7 +220,7 @@ def test_a_prompt_learns_where_its_things_are() -> None:
         beit3 = model.segmenter.beit3
         image_tokens = beit3.embed_images(batch["pixel_values_beit3"])
         prompts = model.segmenter.text_prompts(image_tokens, beit3.embed_text(captions))
-        shares = model._shares(batch["targets"][:, 0].float())
+        shares = model._patch_shares(batch["targets"][:, 0].float())
         loss = model._placing_loss(prompts[:, 0], shares)
         loss.backward()
         optimizer.step()

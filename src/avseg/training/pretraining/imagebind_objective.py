@@ -1,8 +1,8 @@
-"""Pre-training of a small ImageBind: pictures, sounds and texts that are true of each other.
+"""Pre-training objective of a small ImageBind: contrastive losses of images, audio and texts.
 
-The published model learned from pairs with pictures alone (Girdhar et al., CVPR 2023,
-arXiv:2305.05665, section 3); here sounds are compared with texts too. N items, C categories' own
-texts, K texts, S side of a picture.
+The published model is trained on pairs with an image only (Girdhar et al., CVPR 2023,
+arXiv:2305.05665, section 3); here audio is compared with texts too. N items, C captions of single
+categories, K further texts, S side of an image.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from avseg.training.pretraining.objectives import class_loss
 
 @dataclass
 class ImageBindPretrainingOutput(ModelOutput):
-    """What the pre-training returns for N pictures and N sounds.
+    """Output of the pre-training for N images and N audio clips.
 
     Args:
         loss: Training loss, a scalar.
-        image_logits: How true each category's text is of each picture, (N, C).
-        audio_logits: The same of each sound, (N, C).
-        pair_logits: How true each sound is of each picture, (N pictures, N sounds).
+        image_logits: Logit that the caption of a category matches an image, (N, C).
+        audio_logits: Logit that the caption of a category matches an audio clip, (N, C).
+        pair_logits: Logit that an audio clip matches an image, (N images, N audio).
     """
 
     loss: Tensor | None = None
@@ -34,15 +34,16 @@ class ImageBindPretrainingOutput(ModelOutput):
 
 
 class ImageBindPretraining(nn.Module):
-    """Three towers that agree on what is shown, heard and named, pair by pair (SigLIP's loss).
+    """Three towers in one embedding space, trained with SigLIP's loss on pairs of two modalities.
 
-    A text is true of a picture if all it names is visible, a sound if all that sounds is; the same
-    for a text and a sound. As for the small CLIP, the stem's patches also learn the category they
-    lie on, by a head that is thrown away afterwards.
+    A text matches an image if every category that it names is visible; audio matches an image if
+    every audible category is visible; a text matches audio if every category that it names is
+    audible. As for the small CLIP, an auxiliary head also classifies each patch of the stem by the
+    category of its pixels; it is discarded after the training.
 
     Args:
-        config: Sizes.
-        captions: Token ids of a text for each category and one for nothing, (C, T) int64.
+        config: Configuration of the model.
+        captions: Token ids of a caption for each category and one for nothing, (C, T) int64.
     """
 
     captions: Tensor
@@ -52,7 +53,8 @@ class ImageBindPretraining(nn.Module):
         self.imagebind = ImageBind(config, frozen=False)
         self.class_head = nn.Conv2d(config.vision.width, len(captions), 1)
         self.register_buffer("captions", captions, persistent=False)
-        #: Added to the logits of picture and text, sound and text, picture and sound.
+        #: Biases of the logits of image and text, audio and text, image and audio. They begin
+        #: negative, since most pairs do not match (SigLIP).
         self.biases = nn.Parameter(torch.tensor([-3.0, -3.0, -5.0]))
 
     def forward(
@@ -64,14 +66,14 @@ class ImageBindPretraining(nn.Module):
         heard: Tensor,
         classes: Tensor,
     ) -> ImageBindPretrainingOutput:
-        """Compare everything with everything.
+        """Compute the logits of all pairs of two modalities, and the loss.
 
         Args:
-            pixel_values: Normalised pictures, (N, 3, S, S).
-            spectrograms: Of the sounds, (N, 1, M, T).
-            texts: Token ids, (K, T) int64.
-            shown: 1 for each category that is visible in a picture, (N, C).
-            heard: The same for what sounds.
+            pixel_values: Normalised images, (N, 3, S, S).
+            spectrograms: Spectrograms of the audio, (N, 1, M, T).
+            texts: Token ids of further texts, (K, T) int64.
+            shown: 1 for each category that is visible in the image, (N, C).
+            heard: 1 for each category that is audible, (N, C).
             classes: Category of each pixel from 1, 0 for the background, (N, S, S).
 
         Returns:
@@ -80,7 +82,7 @@ class ImageBindPretraining(nn.Module):
         image_cls, dense = self._encode_images(pixel_values, classes)
         audio_cls = self.imagebind.encode_audio(spectrograms).cls
         states = self.imagebind.encode_text_states(self._with_captions(texts))
-        # Cosines in bf16 would be a tenth of a logit off.
+        # Scaled cosines in bf16 would be wrong by a tenth of a logit.
         with torch.autocast(pixel_values.device.type, enabled=False):
             images = self.imagebind.project_image(image_cls.float())
             audio = self.imagebind.project_audio(audio_cls.float())
@@ -89,11 +91,11 @@ class ImageBindPretraining(nn.Module):
             audio_logits = F.normalize(audio, dim=-1) @ words.T + self.biases[1]
             pair_logits = images @ audio.T + self.biases[2]
         count = len(self.captions)
-        every = self._named(texts)
+        named = self._named_categories(texts)
         loss = (
-            _pairs_loss(image_logits, _holds(shown, every))
-            + _pairs_loss(audio_logits, _holds(heard, every))
-            + 0.5 * _pairs_loss(pair_logits, _holds(shown, heard))
+            _pairs_loss(image_logits, _contains_all(shown, named))
+            + _pairs_loss(audio_logits, _contains_all(heard, named))
+            + 0.5 * _pairs_loss(pair_logits, _contains_all(shown, heard))
             + 2 * dense
         )
         return ImageBindPretrainingOutput(
@@ -106,8 +108,8 @@ class ImageBindPretraining(nn.Module):
     def _encode_images(self, pixel_values: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return class tokens, (N, W), and the loss of the patches' categories, a scalar.
 
-        In training every second picture is seen at half its size, so that a picture can be embedded
-        at a quarter of the cost, as TAViS does.
+        In training every second image is encoded at half its size, so that the model can later
+        embed small images at a quarter of the cost, as TAViS does.
         """
         if not self.training:
             return self._encode_at_one_size(pixel_values, classes)
@@ -120,6 +122,7 @@ class ImageBindPretraining(nn.Module):
         return cls, (whole[1] + halved[1]) / 2
 
     def _encode_at_one_size(self, pixel_values: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode images of one size, and classify the patches of the stem."""
         patches: list[Tensor] = []
         stem = self.imagebind.vision_tower.stem
         hook = stem.register_forward_hook(lambda _, __, out: patches.append(out))
@@ -127,24 +130,24 @@ class ImageBindPretraining(nn.Module):
         hook.remove()
         return cls, class_loss(self.class_head(patches[0]).float(), classes)
 
-    def _named(self, texts: Tensor) -> Tensor:
-        """Return 1 for each category that a text names, the categories' own first, (C + K, C)."""
-        own_words = self.captions[:, 0]
+    def _named_categories(self, texts: Tensor) -> Tensor:
+        """Return 1 for each category that a text names, the captions first, (C + K, C)."""
+        own_words = self.captions[:, 0]  # a category's caption begins with its name
         named = (self._with_captions(texts)[:, :, None] == own_words).any(dim=1)
         return named.float()
 
     def _with_captions(self, texts: Tensor) -> Tensor:
-        """Put the categories' own texts before others, (C + K, T)."""
+        """Concatenate the captions of the categories and further texts, (C + K, T)."""
         longest = max(self.captions.shape[1], texts.shape[1])
-        rows = [F.pad(ids, (0, longest - ids.shape[1])) for ids in (self.captions, texts)]
-        return torch.cat(rows)
+        padded = [F.pad(ids, (0, longest - ids.shape[1])) for ids in (self.captions, texts)]
+        return torch.cat(padded)
 
 
-def _holds(present: Tensor, wanted: Tensor) -> Tensor:
-    """Say where all that is wanted, (K, C), is present, (N, C): 1 or 0, (N, K)."""
+def _contains_all(present: Tensor, wanted: Tensor) -> Tensor:
+    """Return 1 where the present categories, (N, C), include all wanted ones, (K, C): (N, K)."""
     return (present @ wanted.T == wanted.sum(dim=1)).float()
 
 
-def _pairs_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Sum over a row's pairs, averaged over rows."""
-    return F.binary_cross_entropy_with_logits(logits, truth) * logits.shape[1]
+def _pairs_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the binary cross-entropy of (N, K) pairs, summed over K and averaged over N."""
+    return F.binary_cross_entropy_with_logits(logits, targets) * logits.shape[1]

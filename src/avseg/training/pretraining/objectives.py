@@ -1,9 +1,9 @@
-"""Pre-training of the backbones: towers against captions, and text-prompted segmentation.
+"""Pre-training objectives of the small backbones: contrastive, classification, text-prompted masks.
 
-The published backbones come pre-trained; these objectives make small ones from pairs of pictures
-or sounds with captions. Nothing here sees a picture and its sound together.
+The published backbones are pre-trained by their authors; these objectives train small ones from
+pairs of images or audio with captions. None of them uses an image together with its audio.
 
-N items, C captions, P prompts of a picture, R side of a picture, K masks of a prompt.
+N items, C captions, P prompts of an image, R side of an image, K masks of a prompt.
 """
 
 import math
@@ -27,20 +27,20 @@ from avseg.models.outputs import (
     presence_loss,
 )
 
-#: Cosines of each axis in the smooth maps of places.
+#: Number of cosines along each axis of the smooth maps of positions.
 _WAVES = 4
 
 
 class ContrastivePretraining(nn.Module):
-    """A tower whose embedding agrees with the captions of what it is given (SigLIP's loss).
+    """Contrastive pre-training of a tower with captions (SigLIP's loss).
 
-    Each item is compared with every caption; a pair is positive if the caption is true of the item
-    (Zhai et al., ICCV 2023, arXiv:2303.15343). With one caption for each category an item may have
-    several true ones, which a softmax over the batch could not say.
+    Each item is compared with every caption; a pair is positive if the caption matches the item
+    (Zhai et al., ICCV 2023, arXiv:2303.15343). With one caption for each category several captions
+    may match an item, which a softmax over the captions could not represent.
 
     Args:
-        tower: Items to embeddings, (N, ...) to (N, D).
-        text_tower: Captions to embeddings of the same width.
+        tower: Module from items to embeddings, (N, ...) to (N, D).
+        text_tower: Module from captions to embeddings of the same width.
         captions: Token ids of all captions, (C, T) int64.
     """
 
@@ -52,14 +52,15 @@ class ContrastivePretraining(nn.Module):
         self.text_tower = text_tower
         self.register_buffer("captions", captions, persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        # Negative, since most captions do not match: the first steps would only learn that.
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
     def forward(self, inputs: Tensor, present: Tensor) -> ContrastOutput:
-        """Compare items with captions.
+        """Compute the logits of items and captions, and the loss.
 
         Args:
-            inputs: What the tower takes, (N, ...).
-            present: 1 where the caption is true of the item, (N, C).
+            inputs: Inputs of the tower, (N, ...).
+            present: 1 where the caption matches the item, (N, C).
 
         Returns:
             Loss and logits.
@@ -68,25 +69,25 @@ class ContrastivePretraining(nn.Module):
         return ContrastOutput(loss=self.contrast_loss(logits, present), logits=logits)
 
     def compare(self, inputs: Tensor) -> Tensor:
-        """Return how true each caption is of each item, before the sigmoid, (N, C)."""
+        """Compute the logit that each caption matches each item, (N, C)."""
         items = F.normalize(self.tower(inputs).float(), dim=-1)
         texts = F.normalize(self.text_tower(self.captions).float(), dim=-1)
         return self.log_scale.exp() * items @ texts.T + self.bias
 
     def contrast_loss(self, logits: Tensor, present: Tensor) -> Tensor:
-        """Return the loss of all pairs, summed over captions and averaged over items, a scalar."""
+        """Compute the loss of all pairs, summed over captions and averaged over items, a scalar."""
         return F.binary_cross_entropy_with_logits(logits, present) * len(self.captions)
 
 
 class LocatedContrastivePretraining(ContrastivePretraining):
-    """The same for pictures, with dense help: the stem's patches learn the category they lie on.
+    """Contrastive pre-training of an image tower whose stem also classifies each patch.
 
-    Without it a stem from scratch needs several times as many pictures before captions mean
-    anything to it. The head is thrown away afterwards.
+    Without this auxiliary loss a randomly initialised stem needs several times as many images
+    before the contrastive loss falls. The classification head is discarded after the training.
 
     Args:
         tower: An image tower.
-        text_tower: Captions to embeddings of the same width.
+        text_tower: Module from captions to embeddings of the same width.
         captions: Token ids of a caption for each category and one for nothing, (C, T) int64.
     """
 
@@ -95,16 +96,17 @@ class LocatedContrastivePretraining(ContrastivePretraining):
         self.class_head = nn.Conv2d(tower.config.dim, len(captions), 1)
 
     def forward(self, inputs: Tensor, present: Tensor, classes: Tensor) -> ContrastOutput:  # type: ignore[override]
-        """Compare pictures with captions, and their patches with categories.
+        """Compute the logits of images and captions, and both losses.
 
         Args:
-            inputs: Normalised pictures, (N, 3, R, R).
-            present: 1 where the caption is true of the picture, (N, C).
+            inputs: Normalised images, (N, 3, R, R).
+            present: 1 where the caption matches the image, (N, C).
             classes: Category of each pixel from 1, 0 for the background, (N, R, R).
 
         Returns:
             Loss, and logits of the captions.
         """
+        # A hook, since the tower returns the embedding of the image but not its patches.
         patches: list[Tensor] = []
         stem = self.tower.get_submodule("clip.vision_model.embeddings.patch_embedding")
         hook = stem.register_forward_hook(lambda _, __, out: patches.append(out))
@@ -115,11 +117,11 @@ class LocatedContrastivePretraining(ContrastivePretraining):
 
 
 class ClassHeads(nn.Module):
-    """Linear heads that read the category of each position from SAM 2's two coarser levels.
+    """Linear heads that classify each position of the two coarser feature levels of SAM 2.
 
     Args:
         dim: Width of the levels.
-        num_classes: Categories, without the background.
+        num_classes: Number of categories, without the background.
     """
 
     def __init__(self, dim: int, num_classes: int) -> None:
@@ -127,7 +129,7 @@ class ClassHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(dim, 1 + num_classes, 1) for _ in range(2))
 
     def forward(self, features: ImageFeatures, classes: Tensor) -> Tensor:
-        """Return the loss, a scalar, for the category of each pixel, (N, R, R)."""
+        """Compute the loss, a scalar, from the category of each pixel, (N, R, R)."""
         levels = (features.levels[1], features.levels[0])
         losses = [
             class_loss(head(level).float(), classes)
@@ -137,11 +139,11 @@ class ClassHeads(nn.Module):
 
 
 class ClassPretraining(nn.Module):
-    """SAM 2's image encoder from scratch: the category of each position.
+    """Pre-training of SAM 2's image encoder: classification of each position.
 
     Args:
-        config: Sizes of the image encoder.
-        num_classes: Categories, without the background.
+        config: Configuration of the image encoder.
+        num_classes: Number of categories, without the background.
     """
 
     def __init__(self, config: PromptedSam2Config, num_classes: int) -> None:
@@ -150,14 +152,14 @@ class ClassPretraining(nn.Module):
         self.class_heads = ClassHeads(config.prompt_dim, num_classes)
 
     def forward(self, pixel_values_sam: Tensor, classes: Tensor) -> ClassOutput:
-        """Learn categories.
+        """Classify each position, and compute the loss.
 
         Args:
-            pixel_values_sam: Normalised pictures, (N, 3, R, R).
+            pixel_values_sam: Normalised images, (N, 3, R, R).
             classes: Category of each pixel from 1, 0 for the background, (N, R, R).
 
         Returns:
-            The loss, and logits of the finer level.
+            The loss, and the logits of the finer of the two levels.
         """
         features = self.sam.encode_images(pixel_values_sam)
         return ClassOutput(
@@ -167,7 +169,7 @@ class ClassPretraining(nn.Module):
 
 
 def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Cross-entropy of the category at the centre of each position; the background weighs little.
+    """Compute the cross-entropy of the category at the centre of each position.
 
     Args:
         logits: Of the background and each category, (N, 1 + num_classes, h, h).
@@ -179,24 +181,24 @@ def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     stride = classes.shape[-1] // logits.shape[-1]
     centres = classes[:, stride // 2 :: stride, stride // 2 :: stride].long()
     weights = torch.ones(logits.shape[1], device=logits.device)
-    weights[0] = 0.15
+    weights[0] = 0.15  # most positions are background
     return F.cross_entropy(logits, centres, weight=weights)
 
 
 class TextPromptedPretraining(nn.Module):
-    """EVF-SAM from scratch: masks of what captions name, with dense help for the encoders.
+    """Pre-training of EVF-SAM: masks of the objects that captions name, with auxiliary losses.
 
-    Besides the masks, heads that are thrown away afterwards learn the category of each position
-    from SAM 2's features, and where the caption points from BEiT-3's image tokens and from the
-    prompt; from the masks alone the encoders learn to find objects, but for long not to tell them
-    apart.
+    Auxiliary heads, which are discarded after the training, predict the category of each position
+    from SAM 2's features, and the position of the named objects from BEiT-3's image tokens and from
+    the prompt. With the mask loss alone the encoders soon learn to find objects, but need very many
+    steps to distinguish them.
 
     Args:
-        sam_config: Sizes of the image encoder and mask decoder.
-        beit3_config: Sizes of the image-text encoder.
-        num_classes: Categories, without the background.
-        learn_encoders: Whether SAM 2's image encoder and BEiT-3 learn too, or the mask decoder
-            alone, which then follows them sooner.
+        sam_config: Configuration of the image encoder and mask decoder.
+        beit3_config: Configuration of the image-text encoder.
+        num_classes: Number of categories, without the background.
+        learn_encoders: Whether SAM 2's image encoder and BEiT-3 train too, or the mask decoder
+            alone.
     """
 
     smooth_maps: Tensor
@@ -223,7 +225,7 @@ class TextPromptedPretraining(nn.Module):
         self._start_positions()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode, which frozen parts never enter."""
+        """Set the training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         for encoder in self.frozen:
             encoder.eval()
@@ -237,19 +239,20 @@ class TextPromptedPretraining(nn.Module):
         targets: Tensor,
         classes: Tensor,
     ) -> TextPromptOutput:
-        """Segment what each caption names.
+        """Segment the objects that each caption names, and compute the losses.
 
         Args:
-            pixel_values_sam: Pictures normalised for SAM 2, (N, 3, R, R).
-            pixel_values_beit3: Pictures normalised for BEiT-3, (N, 3, R, R).
-            captions: Word numbers, 0 is padding, (N, P, T) int64.
-            targets: True masks, (N, P, R, R) bool.
+            pixel_values_sam: Images normalised for SAM 2, (N, 3, R, R).
+            pixel_values_beit3: Images normalised for BEiT-3, (N, 3, R, R).
+            captions: Word numbers, 0 for padding, (N, P, T) int64.
+            targets: Ground-truth masks, (N, P, R, R) bool.
             classes: Category of each pixel from 1, 0 for the background, (N, R, R).
 
         Returns:
             The loss, its parts, and the best masks.
         """
         images, prompts = captions.shape[:2]
+        # Each image is encoded once; its features are repeated for its P captions.
         of_image = torch.arange(images, device=captions.device).repeat_interleave(prompts)
         features = self.segmenter.sam.encode_images(pixel_values_sam)
         words = captions.flatten(0, 1)
@@ -259,60 +262,61 @@ class TextPromptedPretraining(nn.Module):
         )
         sparse = self.segmenter.text_hidden_fcs(tokens[:, :1])
         prediction = self.segmenter.sam.decode_masks(features.repeat(of_image), sparse)
-        truth = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
+        shares = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
         logits = prediction.mask_logits.float()
-        masks = torch.stack([mask_loss(one, truth) for one in logits.unbind(1)]).mean()
+        masks = torch.stack([mask_loss(one, shares) for one in logits.unbind(1)]).mean()
         estimates = iou_prediction_loss(
-            logits, prediction.iou_predictions.float(), truth > 0.5
+            logits, prediction.iou_predictions.float(), shares > 0.5
         ).mean()
         if prediction.object_score_logits is not None:
             presence = prediction.object_score_logits.float()
-            estimates = estimates + 0.2 * presence_loss(presence, truth).mean()
-        shares = self._shares(truth)
-        helpers = (
+            estimates = estimates + 0.2 * presence_loss(presence, shares).mean()
+        of_patches = self._patch_shares(shares)
+        auxiliary = (
             0.5 * self.class_heads(features, classes)
-            + self._pointing_loss(tokens, shares)
-            + self._placing_loss(sparse[:, 0], shares)
+            + self._pointing_loss(tokens, of_patches)
+            + self._placing_loss(sparse[:, 0], of_patches)
         )
         return TextPromptOutput(
-            loss=masks + 0.5 * estimates + helpers,
+            loss=masks + 0.5 * estimates + auxiliary,
             mask_loss=masks.detach(),
-            helper_loss=helpers.detach(),
+            helper_loss=auxiliary.detach(),
             mask_logits=prediction.best()[0].unflatten(0, (images, prompts)),
         )
 
-    def _shares(self, truth: Tensor) -> Tensor:
-        """Return how much of each of BEiT-3's V patches the truth covers, (N * P, V)."""
+    def _patch_shares(self, shares: Tensor) -> Tensor:
+        """Return the share of each of BEiT-3's V patches that the mask covers, (N * P, V)."""
         side = math.isqrt(self.smooth_maps.shape[1])
-        return F.adaptive_avg_pool2d(truth, side).flatten(1)
+        return F.adaptive_avg_pool2d(shares, side).flatten(1)
 
     def _pointing_loss(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """Teach image tokens whether they lie on what the caption names."""
+        """Compute the loss of image tokens that predict whether the named objects cover them."""
         patches = tokens[:, 1 : 1 + shares.shape[1]]
         logits = self.pointing_head(patches).float().squeeze(-1)
         return F.binary_cross_entropy_with_logits(logits, shares)
 
     def _placing_loss(self, prompts: Tensor, shares: Tensor) -> Tensor:
-        """Teach prompts to say where the things are that they ask for, as a smooth map."""
+        """Compute the loss of prompts that predict a smooth map of the named objects."""
         logits = self.placing_head(prompts).float() @ self.smooth_maps - 2
         return F.binary_cross_entropy_with_logits(logits, shares)
 
     @torch.no_grad()
     def _start_positions(self) -> None:
-        """Start BEiT-3's image positions from smooth maps, as large as what patches show.
+        """Initialise BEiT-3's position embeddings from smooth maps, as large as patch embeddings.
 
-        From the small random numbers that they start from in BEiT-3, its class token does not learn
-        in any affordable time where the things are that the text names, although its image tokens
-        do; and a prompt without a place picks the wrong object.
+        With BEiT-3's own initialisation, small random numbers, its image tokens learn the positions
+        of the named objects, but its class token does not in affordable time; and a prompt without
+        a position selects the wrong object.
         """
-        maps = self.smooth_maps[1:].T  # (V, _WAVES^2 - 1)
-        rows = self.segmenter.beit3.patch_positions  # (V, D)
-        turned = maps @ nn.init.orthogonal_(torch.empty(rows.shape[1], maps.shape[1])).T
-        rows += 2 * turned / turned.std()
+        maps = self.smooth_maps[1:].T  # (V, _WAVES^2 - 1), without the constant map
+        positions = self.segmenter.beit3.patch_positions  # (V, D)
+        # An orthogonal matrix spreads the maps over the width and keeps them distinguishable.
+        projected = maps @ nn.init.orthogonal_(torch.empty(positions.shape[1], maps.shape[1])).T
+        positions += 2 * projected / projected.std()
 
 
 def _smooth_maps(side: int) -> Tensor:
-    """Return products of a row's and a column's first cosines, (_WAVES^2, side^2)."""
-    places = (torch.arange(side) + 0.5) / side
-    waves = torch.cos(math.pi * torch.arange(_WAVES)[:, None] * places)  # (_WAVES, side)
+    """Return all products of the first cosines along each axis, (_WAVES^2, side^2)."""
+    centres = (torch.arange(side) + 0.5) / side
+    waves = torch.cos(math.pi * torch.arange(_WAVES)[:, None] * centres)  # (_WAVES, side)
     return torch.einsum("iy,jx->ijyx", waves, waves).flatten(0, 1).flatten(1)
