@@ -1,4 +1,4 @@
-"""Tiny checkpoints in every published format, made by reading the tables from right to left."""
+"""Tiny checkpoints in every published format, written with the key maps read backwards."""
 
 import gzip
 from pathlib import Path
@@ -21,7 +21,7 @@ SAM2_CONFIG: Any = CONFIG.replace(
 )
 SAM1_CONFIG: Any = SAM2_CONFIG.replace(sam_config=SAM1)
 
-#: Published tensors that nothing here computes with, and their shapes at a tiny size.
+#: Published tensors that no model here uses, and their shapes at a tiny size.
 UNUSED_OF_SAM2 = {
     "maskmem_tpos_enc": (7, 1, 1, 8),
     "no_mem_pos_enc": (1, 1, 32),
@@ -86,7 +86,7 @@ _UNUSED_OF_TOWERS = {
 
 
 def make_model(config: Av2tSamConfig = SAM2_CONFIG, seed: int = 0) -> Av2tSamModel:
-    """A model whose every weight is random."""
+    """Build a model with random weights."""
     torch.manual_seed(seed)
     model = Av2tSamModel(config)
     randomise(model, seed)
@@ -98,12 +98,12 @@ def make_model(config: Av2tSamConfig = SAM2_CONFIG, seed: int = 0) -> Av2tSamMod
 
 
 def some(shapes: dict[str, tuple[int, ...]], prefix: str = "") -> dict[str, Tensor]:
-    """Random tensors under the names."""
+    """Return random tensors under the names."""
     return {prefix + name: torch.randn(shape) for name, shape in shapes.items()}
 
 
 def published_system(model: Av2tSamModel) -> dict[str, Tensor]:
-    """The state dict that AV2T-SAM's authors would save of a model."""
+    """Return a model's state dict in the format of AV2T-SAM's authors."""
     config: Any = model.config
     state = {
         name: values
@@ -116,14 +116,16 @@ def published_system(model: Av2tSamModel) -> dict[str, Tensor]:
     mask_token = torch.randn(1, 1, config.beit3_config.dim)
     published["model.mm_extractor.beit3.vision_embed.mask_token"] = mask_token
     for name, width in (("audio_proj", 20), ("vision_proj", 24)):
-        if f"projector.{name}.weight" not in published:  # theirs has it, and never trains it
+        if (
+            f"projector.{name}.weight" not in published
+        ):  # their model always has it, and does not train it
             published[f"projector.{name}.weight"] = torch.randn(config.fused_dim, width)
             published[f"projector.{name}.bias"] = torch.zeros(config.fused_dim)
     return published
 
 
 def published_tower(model: Av2tSamModel, file_format: str) -> dict[str, Tensor]:
-    """The state dict of a model's tower in a published format ("clap-2023", "clip", ...)."""
+    """Return a tower's state dict in a published format ("clap-2023", "clip", ...)."""
     prefix = TOWER_PREFIXES[file_format[:4]]
     state = {name: values for name, values in model.state_dict().items() if name.startswith(prefix)}
     published = TOWER_KEY_MAPS[file_format].to_published(state)
@@ -143,7 +145,7 @@ def write_published(model: Av2tSamModel, folder: Path) -> list[Path]:
 
 
 def write_config(config: Av2tSamConfig, folder: Path) -> Path:
-    """Write the sizes, which tiny files do not have from the published models."""
+    """Write the sizes to a configuration file, since tiny files do not have the published ones."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     config.to_json_file(path)
@@ -151,7 +153,7 @@ def write_config(config: Av2tSamConfig, folder: Path) -> Path:
 
 
 def published_evf_sam(model: EvfSamModel) -> dict[str, Tensor]:
-    """The state dict that EVF-SAM's authors would save of a model."""
+    """Return a model's state dict in the format of EVF-SAM's authors."""
     config: Any = model.config
     published = SYSTEMS["evf-sam"].key_map(config).to_published(model.state_dict())
     mask_token = torch.randn(1, 1, config.beit3_config.dim)
@@ -176,7 +178,7 @@ def write_tokenizer(folder: Path) -> Path:
     return path
 
 
-#: ImageBind's published make, small.
+#: A small ImageBind without stems, as the published one.
 IMAGEBIND_CONFIG = ImageBindConfig(
     vision={"image_size": 28, "width": 8, "blocks": 2, "heads": 2},
     audio={"width": 8, "blocks": 2, "heads": 2},
@@ -186,7 +188,7 @@ IMAGEBIND_CONFIG = ImageBindConfig(
 
 
 def published_imagebind(model: ImageBind) -> dict[str, Tensor]:
-    """The state dict that ImageBind's authors would save of a model."""
+    """Return a model's state dict in the format of ImageBind's authors."""
     state = {
         TOWER_PREFIXES["imagebind"] + name: values for name, values in model.state_dict().items()
     }
@@ -202,7 +204,7 @@ def write_imagebind(model: ImageBind, folder: Path) -> list[Path]:
 
 
 def write_clip_tokenizer(folder: Path) -> Path:
-    """Write CLIP's merges, five of them, as they are published beside ImageBind's code."""
+    """Write CLIP's file of merges, with five merges, as it is beside ImageBind's code."""
     path = folder / "bpe_simple_vocab_16e6.txt.gz"
     path.write_bytes(gzip.compress(b"a title\nd o\ndo g</w>\nc a\nca t</w>\na b\n"))
     return path

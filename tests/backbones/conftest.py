@@ -1,4 +1,4 @@
-"""One thread: these models are so small that threads cost more than they bring."""
+"""One thread for these tests: their models are so small that threads make them slower."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Compute on one core."""
+    """Run torch on one core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

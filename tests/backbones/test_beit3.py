@@ -67,7 +67,7 @@ def test_cls_only_gives_the_class_token_of_the_full_model(
     torch.testing.assert_close(cls, full[:, :1])
 
 
-def test_padding_is_as_if_it_were_not_there(model: Beit3Model, image_tokens: torch.Tensor) -> None:
+def test_padding_has_no_effect(model: Beit3Model, image_tokens: torch.Tensor) -> None:
     text = model.embed_text(torch.tensor([[4, 5, 6], [7, 8, 9]]))
     padded = torch.cat([text, model.embed_text(torch.full((2, 2), 3))], dim=1)
     mask = torch.tensor([[False] * 3 + [True] * 2] * 2)
@@ -93,7 +93,7 @@ def test_positions_of_image_and_text_both_start_at_row_two(model: Beit3Model) ->
     assert rows == {"A": list(range(2, 2 + 17)), "B": [2, 3, 4]}
 
 
-def test_image_and_text_have_layers_of_their_own(
+def test_image_and_text_tokens_have_separate_layers(
     model: Beit3Model, image_tokens: torch.Tensor
 ) -> None:
     text = torch.randn(2, 3, 32)
@@ -116,18 +116,18 @@ def test_checkpointed_layers_give_the_same_gradient(
     torch.testing.assert_close(*gradients)
 
 
-def test_a_text_longer_than_the_position_table_is_refused(
+def test_a_text_longer_than_the_position_table_is_rejected(
     model: Beit3Model, image_tokens: torch.Tensor
 ) -> None:
     with pytest.raises(ValueError, match=r"the text has 9 tokens, the model holds 8; shorten it"):
         model(image_tokens, torch.zeros(2, 9, 32))
 
 
-def test_a_size_that_patches_do_not_tile_is_refused() -> None:
+def test_a_size_that_patches_do_not_tile_is_rejected() -> None:
     with pytest.raises(Exception, match=r"multiple of patch_size 16, got 100"):
         Beit3Config(image_size=100)
 
 
-def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+def test_a_width_that_heads_do_not_divide_is_rejected() -> None:
     with pytest.raises(Exception, match=r"multiple of num_heads 16, got 1000"):
         Beit3Config(dim=1000)

@@ -27,7 +27,7 @@ def test_a_second_of_stereo_end_to_end_fits_the_published_model() -> None:
     assert ClapAudioTowerConfig().max_samples >= 88200
 
 
-def test_each_sound_has_its_own_embedding(tower: ClapAudioTower) -> None:
+def test_each_waveform_has_its_own_embedding(tower: ClapAudioTower) -> None:
     sounds = 0.1 * torch.randn(3, 2000)
     together = tower(sounds)
     assert together.shape == (3, 20)
@@ -39,14 +39,16 @@ def test_silence_is_the_same_everywhere_in_the_spectrogram(tower: ClapAudioTower
     assert (tower.log_mel(torch.zeros(1, 2000)) == -100).all()
 
 
-def test_the_spectrogram_is_made_in_full_precision_under_autocast(tower: ClapAudioTower) -> None:
+def test_the_spectrogram_is_computed_in_float32_under_autocast(tower: ClapAudioTower) -> None:
     sound = 0.1 * torch.randn(1, 2000)
     with torch.autocast("cpu", torch.bfloat16):
         under_autocast = tower.log_mel(sound)
     torch.testing.assert_close(under_autocast, tower.log_mel(sound))
 
 
-def test_the_longest_sound_passes_and_one_sample_more_is_refused(tower: ClapAudioTower) -> None:
+def test_the_longest_audio_is_accepted_and_one_sample_more_is_rejected(
+    tower: ClapAudioTower,
+) -> None:
     longest = CLAP.max_samples
     tower(torch.zeros(1, longest))
     with pytest.raises(ValueError, match=rf"{longest + 1} samples, the model holds {longest}; cut"):
@@ -65,11 +67,11 @@ def test_the_projection_adds_a_residual_layer_and_normalises() -> None:
     torch.testing.assert_close(projection(features), expected)
 
 
-def test_stages_without_heads_are_refused() -> None:
+def test_stages_without_heads_are_rejected() -> None:
     with pytest.raises(Exception, match=r"one entry for each stage, got \[2, 2\] and \[4\]"):
         ClapAudioTowerConfig(depths=[2, 2], num_heads=[4])
 
 
-def test_bands_that_do_not_fold_into_the_square_are_refused() -> None:
+def test_bands_that_do_not_fold_into_the_square_are_rejected() -> None:
     with pytest.raises(Exception, match=r"spec_size must be a multiple of num_mel_bins 60, got"):
         ClapAudioTowerConfig(num_mel_bins=60)

@@ -1,4 +1,4 @@
-"""The CLAP text tower, and how texts get to it."""
+"""The CLAP text tower and its tokenizer."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ WORDS = ("<pad>", "dog", "cat")
 
 @pytest.fixture(scope="module")
 def tower() -> ClapTextTower:
-    """A tower with random weights."""
+    """Build a tower with random weights."""
     torch.manual_seed(0)
     return ClapTextTower(CONFIG).eval()
 
@@ -46,7 +46,7 @@ def test_the_embedding_is_the_projected_state_of_the_end_token(tower: ClapTextTo
     torch.testing.assert_close(tower(ids), tower.projection(states[:, 2]))
 
 
-def test_what_follows_the_end_token_is_ignored(tower: ClapTextTower) -> None:
+def test_padding_after_the_end_token_is_ignored(tower: ClapTextTower) -> None:
     embeddings = tower(torch.tensor([[3, 4, 11, 0, 0], [3, 4, 11, 7, 8], [3, 5, 11, 0, 0]]))
     torch.testing.assert_close(embeddings[0], embeddings[1])
     assert (embeddings[0] - embeddings[2]).abs().max() > 1e-4
@@ -61,7 +61,7 @@ def test_the_padding_token_in_a_text_is_a_token_like_others(tower: ClapTextTower
     ("ids", "message"),
     [([1, 1, 1, 1, 1, 1, 11], "7 tokens, .* at most 6"), ([1, 2], "needs the end token 11")],
 )
-def test_a_text_too_long_or_without_end_is_refused(
+def test_a_text_too_long_or_without_end_is_rejected(
     tower: ClapTextTower, ids: list[int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -69,7 +69,7 @@ def test_a_text_too_long_or_without_end_is_refused(
 
 
 def byte_level() -> str:
-    """A tokenizer of GPT-2's kind without merges."""
+    """Build a tokenizer of GPT-2's kind without merges."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(BPE({letter: number for number, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -93,7 +93,7 @@ def test_whole_words_are_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "horse", "dog <|endoftext|> cat"])
-def test_blank_and_unknown_texts_are_refused(text: str) -> None:
+def test_blank_and_unknown_texts_are_rejected(text: str) -> None:
     with pytest.raises(PromptError, match="cannot be encoded"):
         ClapTokenizer.from_words(WORDS).encode(["dog", text])
 
@@ -108,7 +108,7 @@ def test_a_tokenizer_is_saved_and_read(tmp_path: Path) -> None:
     ("content", "message"),
     [("{", "is no tokenizer"), (Tokenizer(BPE()).to_str(), "has no token '<.endoftext.>'")],
 )
-def test_a_file_that_is_no_such_tokenizer_is_refused(
+def test_a_file_that_is_no_such_tokenizer_is_rejected(
     content: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "tokenizer.json"

@@ -30,17 +30,17 @@ def test_the_defaults_are_vit_b_32() -> None:
     assert sum(p.numel() for p in tower.parameters()) == 87_849_216
 
 
-def test_a_stem_takes_the_place_of_the_patch_convolution() -> None:
+def test_a_stem_replaces_the_patch_convolution() -> None:
     tower = ClipImageTower(CLIP).eval()
     assert isinstance(tower.clip.vision_model.embeddings.patch_embedding, ConvStem)
     assert tower(torch.randn(2, 3, 64, 64)).shape == (2, 24)
 
 
-def test_texts_and_images_share_a_space() -> None:
+def test_texts_and_images_have_one_embedding_space() -> None:
     assert ClipTextTower(TEXT)(torch.tensor([[3, 4, 1]])).shape == (1, CLIP.projection_dim)
 
 
-def test_what_follows_the_end_token_is_ignored() -> None:
+def test_padding_after_the_end_token_is_ignored() -> None:
     tower = ClipTextTower(TEXT).eval()
     embeddings = tower(torch.tensor([[3, 4, 1, 0, 0], [3, 4, 1, 7, 8], [3, 5, 1, 0, 0]]))
     torch.testing.assert_close(embeddings[0], embeddings[1])

@@ -1,4 +1,4 @@
-"""Configurations refuse what they do not know."""
+"""Configurations reject unknown options."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.config import StrictConfig, own_options
 
 
-def test_an_unknown_option_is_refused_with_those_there_are() -> None:
+def test_an_unknown_option_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(TypeError, match=r"Beit3Config has no option depth; it has dim, ffn_dim, "):
         Beit3Config(depth=12)  # type: ignore[call-arg]
 
 
-def test_a_value_of_the_wrong_type_is_refused() -> None:
+def test_a_value_of_the_wrong_type_is_rejected() -> None:
     with pytest.raises(Exception, match="num_layers"):
         Beit3Config(num_layers="many")  # type: ignore[arg-type]
 
@@ -25,6 +25,6 @@ def test_a_saved_configuration_loads_as_the_same(tmp_path: Path) -> None:
     assert Beit3Config.from_pretrained(tmp_path).to_dict() == config.to_dict()
 
 
-def test_own_options_leave_those_of_transformers_out() -> None:
+def test_own_options_omit_those_of_transformers() -> None:
     assert not set(own_options(Beit3Config)) & set(PreTrainedConfig.__annotations__)
     assert own_options(StrictConfig) == []

@@ -18,17 +18,17 @@ def segmenter(request: pytest.FixtureRequest) -> TextPromptedSam:
 
 
 @pytest.mark.parametrize("config", [SAM1, SAM2], ids=["sam1", "sam2"])
-def test_the_options_of_a_sam_say_which_it_is(config: SamConfig) -> None:
+def test_the_model_type_selects_the_version_of_sam(config: SamConfig) -> None:
     assert as_sam_config(config.to_dict()).to_dict() == config.to_dict()
 
 
-def test_options_that_do_not_say_are_of_sam2() -> None:
+def test_options_without_a_model_type_are_of_sam2() -> None:
     assert as_sam_config({"prompt_dim": 64}) == PromptedSam2Config(prompt_dim=64)
     assert as_sam_config(None) == PromptedSam2Config()
     assert as_sam_config({"model_type": "avseg-prompted-sam1"}) == PromptedSam1Config()
 
 
-def test_another_sam_is_refused() -> None:
+def test_another_sam_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"must be 'avseg-prompted-sam1' or .* got 'sam3'"):
         as_sam_config({"model_type": "sam3"})
 
@@ -61,7 +61,7 @@ def test_an_image_with_two_texts_is_encoded_once(segmenter: TextPromptedSam) -> 
         torch.testing.assert_close(together.mask_logits[i], alone.mask_logits[0], atol=1e-5, rtol=0)
 
 
-def test_one_mask_can_be_decoded_in_place_of_three(segmenter: TextPromptedSam) -> None:
+def test_one_mask_can_be_decoded_instead_of_three(segmenter: TextPromptedSam) -> None:
     pictures = torch.randn(2, 3, 64, 64)
     features = segmenter.sam.encode_images(pictures)
     tokens = segmenter.beit3.embed_images(pictures)

@@ -1,4 +1,4 @@
-"""What passes through every promptable SAM."""
+"""Image features and mask predictions of SAM 1 and SAM 2."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_the_best_mask_is_that_of_the_highest_predicted_iou() -> None:
     assert ious.tolist() == pytest.approx([0.9, 0.5])
 
 
-def test_a_best_mask_is_resized_where_its_model_resizes() -> None:
+def test_the_best_mask_is_resized_if_its_model_resizes_masks() -> None:
     logits, ious = torch.randn(2, 3, 4, 4), torch.tensor([[0.0, 1.0, 0.0]] * 2)
     masks, _ = MaskPrediction(logits, ious, resized_to=16).best()
     torch.testing.assert_close(
@@ -39,7 +39,7 @@ def test_a_best_mask_is_resized_where_its_model_resizes() -> None:
     )
 
 
-def test_features_are_lined_up_with_prompts_without_copies() -> None:
+def test_features_are_assigned_to_prompts_without_copies() -> None:
     level = torch.arange(3.0).view(3, 1, 1, 1)
     repeated = ImageFeatures((level,)).repeat(torch.tensor([2, 0, 2])).repeat(torch.tensor([1, 2]))
     assert repeated.levels[0] is level

@@ -1,4 +1,4 @@
-"""SAM with block prompts, against transformers' own forward pass."""
+"""SAM with block prompts, compared with transformers' own forward pass."""
 
 from copy import deepcopy
 from typing import Any
@@ -79,7 +79,7 @@ def test_attention_over_the_whole_image_has_no_bias_and_can_be_fused(
     assert calls == [(True, 1), (False, 1), (True, 1)]
 
 
-def test_masks_have_a_quarter_of_the_patch_side_and_go_to_the_image_side(
+def test_masks_have_a_quarter_of_the_patch_stride_and_are_resized_to_the_image(
     sam: PromptedSam1, pictures: Tensor
 ) -> None:
     prediction = sam.decode_masks(sam.encode_images(pictures), torch.randn(2, 1, 32))
@@ -108,7 +108,7 @@ def test_the_neck_does_not_overflow_in_float16(sam: PromptedSam1, pictures: Tens
 
 
 @pytest.mark.parametrize("block", range(3))
-def test_a_prompt_at_any_block_changes_its_image_only(
+def test_a_block_prompt_changes_the_features_of_its_image_only(
     sam: PromptedSam1, pictures: Tensor, block: int
 ) -> None:
     prompts = [torch.zeros(2, dim) for dim in sam.block_dims]
@@ -130,19 +130,19 @@ def test_a_block_prompt_is_added_after_the_positions(sam: PromptedSam1, pictures
     torch.testing.assert_close(inputs[1], inputs[0] + prompts[0][:, None, None, :])
 
 
-def test_one_prompt_too_few_is_refused(sam: PromptedSam1, pictures: Tensor) -> None:
+def test_one_prompt_too_few_is_rejected(sam: PromptedSam1, pictures: Tensor) -> None:
     prompts = [torch.zeros(2, dim) for dim in sam.block_dims[:-1]]
     with pytest.raises(ValueError, match=r"3 blocks, got 2 block prompts; give one for each"):
         sam.encode_images(pictures, prompts)
 
 
-def test_images_that_the_position_tables_do_not_fit_are_refused(sam: PromptedSam1) -> None:
+def test_images_that_the_position_tables_do_not_fit_are_rejected(sam: PromptedSam1) -> None:
     with pytest.raises(ValueError, match=r"images are 64 x 72, the model is configured for 64"):
         sam.encode_images(torch.zeros(1, 3, 64, 72))
 
 
 @pytest.mark.parametrize("asked", [None, 0, 2])
-def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
+def test_a_limit_recomputes_only_the_first_blocks(
     asked: int | None, sam: PromptedSam1, pictures: Tensor
 ) -> None:
     calls: list[int] = []
@@ -179,6 +179,6 @@ def test_checkpointed_blocks_give_the_same_gradient(sam: PromptedSam1, pictures:
         ({"global_blocks": [31, 32]}, r"name blocks from 0 to 31, got \[32\]"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
+def test_impossible_sizes_are_rejected(options: dict[str, object], message: str) -> None:
     with pytest.raises(Exception, match=message):
         PromptedSam1Config(**options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""SAM 2 with block prompts, against transformers' own forward pass."""
+"""SAM 2 with block prompts, compared with transformers' own forward pass."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_zero_block_prompts_change_nothing(sam: PromptedSam2, pictures: torch.Te
 
 
 @pytest.mark.parametrize("block", range(5))
-def test_a_prompt_at_any_block_changes_its_image_only(
+def test_a_block_prompt_changes_the_features_of_its_image_only(
     sam: PromptedSam2, pictures: torch.Tensor, block: int
 ) -> None:
     prompts = [torch.zeros(2, dim) for dim in sam.block_dims]
@@ -70,7 +70,7 @@ def test_a_prompt_at_any_block_changes_its_image_only(
     assert (without.embeddings[1] - prompted.embeddings[1]).abs().max() > 1e-3
 
 
-def test_one_prompt_too_few_is_refused(sam: PromptedSam2, pictures: torch.Tensor) -> None:
+def test_one_prompt_too_few_is_rejected(sam: PromptedSam2, pictures: torch.Tensor) -> None:
     prompts = [torch.zeros(2, dim) for dim in sam.block_dims[:-1]]
     with pytest.raises(ValueError, match=r"5 blocks, got 4 block prompts; give one for each"):
         sam.encode_images(pictures, prompts)
@@ -86,7 +86,7 @@ def test_attention_is_that_of_transformers(sam: PromptedSam2) -> None:
 
 
 @pytest.mark.parametrize("asked", [None, 0, 2])
-def test_only_the_first_blocks_are_recomputed_if_some_are_to_be(
+def test_a_limit_recomputes_only_the_first_blocks(
     asked: int | None, sam: PromptedSam2, pictures: torch.Tensor
 ) -> None:
     calls: list[int] = []
@@ -127,7 +127,7 @@ def test_masks_have_the_stride_of_the_patch_convolution(
     assert prediction.object_score_logits.shape == (2, 1)
 
 
-def test_the_fine_levels_are_narrowed_once_an_image(
+def test_the_fine_levels_are_reduced_once_for_each_image(
     sam: PromptedSam2, pictures: torch.Tensor
 ) -> None:
     batches: list[int] = []
@@ -143,17 +143,17 @@ def test_the_fine_levels_are_narrowed_once_an_image(
     assert batches == [2, 2]
 
 
-def test_images_of_another_size_are_refused(sam: PromptedSam2) -> None:
+def test_images_of_another_size_are_rejected(sam: PromptedSam2) -> None:
     with pytest.raises(ValueError, match=r"images are 96 x 96, the model is configured for 64"):
         sam.encode_images(torch.zeros(1, 3, 96, 96))
 
 
-def test_an_image_size_that_windows_do_not_tile_is_refused() -> None:
+def test_an_image_size_that_windows_do_not_tile_is_rejected() -> None:
     with pytest.raises(Exception, match=r"image_size must be a multiple of 32 .* got 240"):
         PromptedSam2Config(image_size=240)
 
 
-def test_a_list_without_one_entry_for_each_stage_is_refused() -> None:
+def test_a_list_without_one_entry_for_each_stage_is_rejected() -> None:
     with pytest.raises(Exception, match=r"num_heads needs 4 entries, one for each stage, got \[1"):
         PromptedSam2Config(num_heads=[1, 2])
 
@@ -163,14 +163,14 @@ def test_a_stage_cannot_begin_with_a_global_block() -> None:
         PromptedSam2Config(global_blocks=[8, 9])
 
 
-def test_the_sizes_of_sam2_are_those_of_its_hiera_and_more() -> None:
+def test_the_options_of_sam2_include_those_of_hiera() -> None:
     hiera, sam2 = HieraConfig(), PromptedSam2Config()
     assert {name: getattr(sam2, name) for name in vars(hiera) if not name.startswith("_")} == {
         name: value for name, value in vars(hiera).items() if not name.startswith("_")
     }
 
 
-def test_a_size_that_the_stages_do_not_divide_is_refused() -> None:
+def test_a_size_that_the_stages_do_not_divide_is_rejected() -> None:
     with pytest.raises(Exception, match=r"image_size must be a multiple of 32 .*, got 100"):
         HieraConfig(image_size=100)
     assert HieraConfig(image_size=224).image_size == 224

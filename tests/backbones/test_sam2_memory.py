@@ -1,4 +1,4 @@
-"""SAM 2's memory: of a fixed size, as transformers computes it, and worth looking at."""
+"""SAM 2's memory: fixed size, independent prompts, effect of every frame."""
 
 import pytest
 import torch
@@ -53,13 +53,13 @@ def test_the_memory_does_not_grow(memory: FrameMemory) -> None:
     assert len(short.pointers) == len(long.pointers) == MEMORY.pointers - 1
 
 
-def test_the_first_frame_is_never_forgotten(memory: FrameMemory) -> None:
+def test_the_first_frame_stays_in_the_bank(memory: FrameMemory) -> None:
     short, long = remember_frames(memory, 1), remember_frames(memory, 9)
     torch.testing.assert_close(short.first_map, long.first_map)
     torch.testing.assert_close(short.first_pointer, long.first_pointer)
 
 
-def test_what_is_recalled_depends_on_every_frame_that_is_remembered(memory: FrameMemory) -> None:
+def test_conditioned_features_depend_on_every_frame_in_the_bank(memory: FrameMemory) -> None:
     bank = remember_frames(memory, 3)
     here = conditioned(memory, bank)
     for number in range(2):
@@ -71,7 +71,7 @@ def test_what_is_recalled_depends_on_every_frame_that_is_remembered(memory: Fram
     assert (conditioned(memory, other) - here).abs().max() > 1e-4
 
 
-def test_prompts_do_not_remember_each_other(memory: FrameMemory) -> None:
+def test_the_memories_of_prompts_are_independent(memory: FrameMemory) -> None:
     bank = remember_frames(memory, 2)
     order = torch.tensor([2, 0, 3, 1])
     swapped = MemoryBank(
@@ -100,6 +100,6 @@ def test_the_published_size_has_as_many_weights_as_sam_2() -> None:
     assert sum(p.numel() for p in model.encoder.parameters()) == pytest.approx(1.38e6, rel=4e-3)
 
 
-def test_a_memory_of_one_frame_is_refused() -> None:
+def test_a_memory_of_one_frame_is_rejected() -> None:
     with pytest.raises(Exception, match="frames must be at least 2"):
         Sam2MemoryConfig(frames=1)

@@ -1,4 +1,4 @@
-"""Spectrograms against the plain definition in numpy."""
+"""Spectrograms, compared with the definition in numpy."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from avseg.backbones.spectrogram import decibels, kaldi_fbank, mel_bank, power_spectrogram
 
 
-def test_a_column_is_the_power_of_the_windowed_sound_around_it() -> None:
+def test_a_column_is_the_power_of_the_windowed_audio_around_it() -> None:
     sound = torch.randn(1, 400, generator=torch.Generator().manual_seed(0))
     power = power_spectrogram(sound, n_fft=64, hop=40)
     assert power.shape == (1, 11, 33)
@@ -25,7 +25,7 @@ def test_a_tone_is_loudest_at_its_frequency() -> None:
     assert power.mean(1).argmax() == 1000 * 256 // 8000
 
 
-def test_every_mel_band_hears_something_and_nothing_beyond_the_edges() -> None:
+def test_every_mel_band_has_weights_inside_the_edges_only() -> None:
     bank = mel_bank(n_fft=1024, num_mel_bins=64, sample_rate=32000, fmin=50, fmax=14000)
     assert bank.shape == (513, 64)
     assert (bank.sum(0) > 0).all()
@@ -44,9 +44,10 @@ def test_decibels_stop_at_minus_100() -> None:
 
 
 def test_kaldis_columns_are_torchaudios() -> None:
-    """Recorded with `torchaudio.compliance.kaldi.fbank` 2.11.0 (Hann window, 128 bands, no dither).
+    """Compare with numbers of `torchaudio.compliance.kaldi.fbank` 2.11.0.
 
-    A rising and a high tone beside a constant, which each window loses.
+    They were recorded with a Hann window, 128 bands and no dither, for a rising and a high tone
+    plus a constant, which is subtracted from each window.
     """
     with np.load(Path(__file__).parent / "kaldi_fbank.npz") as file:
         recorded = torch.from_numpy(file["columns"])
@@ -58,12 +59,12 @@ def test_kaldis_columns_are_torchaudios() -> None:
     torch.testing.assert_close(columns[0], recorded, atol=1e-6, rtol=0)
 
 
-def test_kaldi_has_a_column_for_each_whole_window_and_no_logarithm_of_zero() -> None:
+def test_kaldi_has_a_column_for_each_complete_window_and_a_floor() -> None:
     columns = kaldi_fbank(torch.zeros(2, 719), 16000, 40)
     assert columns.shape == (2, 2, 40)
     assert columns.flatten().tolist() == pytest.approx([math.log(2**-23)] * 160)
 
 
-def test_less_than_a_window_is_refused() -> None:
+def test_audio_shorter_than_a_window_is_rejected() -> None:
     with pytest.raises(ValueError, match="the audio has 399 samples, a window has 400"):
         kaldi_fbank(torch.zeros(1, 399), 16000, 40)

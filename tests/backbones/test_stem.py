@@ -14,7 +14,7 @@ def test_without_channels_there_is_the_published_single_convolution() -> None:
 
 
 @pytest.mark.parametrize("channels", [[4], [4, 6], [4, 6, 8, 10]])
-def test_a_stem_makes_as_many_patches_as_the_convolution(channels: list[int]) -> None:
+def test_a_stem_computes_as_many_patches_as_the_convolution(channels: list[int]) -> None:
     pictures = torch.randn(2, 3, 32, 48)
     assert patch_convolution(channels, dim=8, patch_size=16)(pictures).shape == (2, 8, 2, 3)
 
@@ -25,7 +25,7 @@ def test_every_stage_but_the_first_has_a_residual_block() -> None:
     assert blocks[1] is not ResidualBlock
 
 
-def test_stages_that_do_not_divide_the_patch_are_refused() -> None:
+def test_stages_that_do_not_divide_the_patch_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"multiple of 8 for 3 stem_channels .* got 12"):
         ConvStem([4, 6, 8], dim=8, patch_size=12)
 

@@ -1,4 +1,4 @@
-"""Texts become the ids of XLM-RoBERTa, by the sentencepiece library; or word numbers."""
+"""BEiT-3's tokenizers: ids of XLM-RoBERTa, or word ids."""
 
 import io
 import pickle
@@ -18,7 +18,7 @@ SENTENCES = (
     "two black cats",
     "ﬁne naïve café Ⅳ",
 )
-#: As BEiT-3's model was made, apart from the size.
+#: Options of BEiT-3's model, apart from the size.
 DEFAULTS: dict[str, Any] = {
     "model_type": "unigram",
     "normalization_rule_name": "nmt_nfkc",
@@ -43,7 +43,7 @@ def trained(**options: Any) -> bytes:
 
 
 def xlm_roberta_ids(model: bytes, text: str) -> list[int]:
-    """Ids by the sentencepiece library, one further on; <s> = 0, </s> = 2, <unk> = 3."""
+    """Return the library's ids plus 1, with <s> = 0, </s> = 2 and <unk> = 3."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     return [0, *(number + 1 if number else 3 for number in processor.encode(text)), 2]
 
@@ -53,10 +53,10 @@ def xlm_roberta_ids(model: bytes, text: str) -> list[int]:
     [
         *SENTENCES,
         "  the  dog\ton the\nleft ",
-        "a zebra, top-left!",  # letters that no sentence had
+        "a zebra, top-left!",  # letters that are in no sentence
         "日本 dog 日本語",
-        "\uff21\u3000\uff44\uff4f\uff47",  # wide letters
-        "cafe\u0301",  # the accent by itself
+        "\uff21\u3000\uff44\uff4f\uff47",  # full-width letters
+        "cafe\u0301",  # a combining accent
         "a\u200bb\u00a0dog",
         "<s> dog </s> <unk> <pad>",
         "x▁y",
@@ -68,7 +68,7 @@ def test_ids_are_the_sentencepiece_librarys_one_further_on(text: str, rule: str)
     assert SentencePieceTokenizer(model).encode(text) == xlm_roberta_ids(model, text)
 
 
-def test_pieces_that_were_asked_for_are_kept_whole() -> None:
+def test_user_defined_pieces_are_not_split() -> None:
     model = trained(user_defined_symbols="[semantic]")
     for text in ("[semantic] dog", "the[semantic]dog"):
         assert SentencePieceTokenizer(model).encode(text) == xlm_roberta_ids(model, text)
@@ -79,7 +79,7 @@ def test_the_table_needs_a_row_for_each_piece_and_for_padding() -> None:
     assert len(SentencePieceTokenizer(trained())) == count + 1
 
 
-def test_added_tokens_are_matched_before_all_else(tmp_path: Path) -> None:
+def test_added_tokens_are_matched_first(tmp_path: Path) -> None:
     model = trained()
     SentencePieceTokenizer(model, {"[semantic]": 70}).save(tmp_path)
     tokenizer = SentencePieceTokenizer.from_file(tmp_path / SentencePieceTokenizer.FILE)
@@ -100,7 +100,7 @@ def test_a_tokenizer_that_was_used_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(tokenizer)).encode("the dog") == ids  # noqa: S301 - our own
 
 
-def test_damaged_added_tokens_are_refused(tmp_path: Path) -> None:
+def test_damaged_added_tokens_are_rejected(tmp_path: Path) -> None:
     SentencePieceTokenizer(trained()).save(tmp_path)
     (tmp_path / "added_tokens.json").write_text('["[semantic]"]')
     with pytest.raises(CheckpointError, match=r"added_tokens.json if there is one"):
@@ -108,7 +108,7 @@ def test_damaged_added_tokens_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", trained()[:-100]])
-def test_a_damaged_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected_by_name(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "beit3.spm"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"beit3.spm: is no SentencePiece.*copy it again"):
@@ -132,9 +132,7 @@ def test_words_are_numbered(text: str, ids: list[int]) -> None:
         ("<pad>", "pad"),
     ],
 )
-def test_a_text_that_is_not_understood_is_refused_with_the_words_there_are(
-    text: str, what: str
-) -> None:
+def test_a_text_with_unknown_words_is_rejected_with_the_vocabulary(text: str, what: str) -> None:
     with pytest.raises(PromptError, match=f"does not know {what}; its words are nothing, dog, bus"):
         WORDS.encode(text)
 
@@ -151,7 +149,7 @@ def test_a_saved_tokenizer_loads_as_the_same(
     assert loaded.encode("the dog") == tokenizer.encode("the dog")
 
 
-def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_tokenizer_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"neither sentencepiece.bpe.model nor words.txt; save the processor"
     ):

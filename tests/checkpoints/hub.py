@@ -1,4 +1,4 @@
-"""A server on this machine that speaks the Hugging Face Hub's protocol.
+"""Local server with the Hugging Face Hub's protocol.
 
 As the Hub does, it answers a request for a file with a redirect to another host, and with the
 file's SHA-256 as `X-Linked-Etag`; the other host serves ranges. A JSON file it serves itself.
@@ -23,15 +23,15 @@ STORE = re.compile(r"/store/(?P<sha256>[0-9a-f]{64})")
 
 @dataclass
 class LocalHub:
-    """What the server has, how it behaves, and what it was asked.
+    """State of the server: files, behaviour and received requests.
 
     Attributes:
         files: Repository to file name to content.
-        gated: Repositories that let nobody in.
-        cut_once_after: Bytes after which the next answer breaks off, and no other.
-        budget: Bytes of content to send before every answer breaks off; None for no end.
+        gated: Repositories that deny access.
+        cut_once_after: Bytes after which the next response, and no other, breaks off.
+        budget: Bytes of content to send before every response breaks off; None for no limit.
         requests: Method, path, and range of each request so far.
-        port: Where it listens, once it runs.
+        port: Port of the running server.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class LocalHub:
         return hashlib.sha256(content).hexdigest()
 
     def gets(self) -> list[str | None]:
-        """Ranges of the requests for contents so far."""
+        """Ranges of the requests for content so far."""
         return [range_ for method, path, range_ in self.requests if STORE.match(path) and method]
 
     @contextmanager
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the tests look at `requests`."""
+        """Write no log: the tests check `requests`."""
 
     def _answer(self) -> None:
         path = unquote(self.path.partition("?")[0])

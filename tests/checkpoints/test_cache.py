@@ -1,4 +1,4 @@
-"""Where avseg keeps what it downloads, and how two processes share it."""
+"""The cache folder, and its locks."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def test_the_variable_avseg_cache_names_the_folder(monkeypatch: pytest.MonkeyPat
         ("win32", "LOCALAPPDATA", Path("caches/avseg")),
     ],
 )
-def test_otherwise_the_folder_is_where_the_platform_keeps_caches(
+def test_the_default_cache_is_in_the_platforms_cache_folder(
     platform: str, variable: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AVSEG_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
@@ -36,7 +36,7 @@ def test_otherwise_the_folder_is_where_the_platform_keeps_caches(
     assert cache_folder() == folder
 
 
-def test_one_works_while_the_others_wait(tmp_path: Path) -> None:
+def test_one_thread_works_while_the_others_wait(tmp_path: Path) -> None:
     together = Barrier(4)
     inside: list[str] = []
 

@@ -1,4 +1,4 @@
-"""An EVF-SAM and MS-CLAP's published file become a cascade."""
+"""A cascade is built from an EVF-SAM and MS-CLAP's published file."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.models.factories import CASCADE, SAM1, SAM2, randomise
 from tests.published import UNUSED_OF_CLAP, some, write_tokenizer
 from tests.segmenters import make_video, tone
 
-#: A tokenizer of single bytes, and the end.
+#: Tokens of single bytes, and the end token.
 TEXT = ClapTextTowerConfig(
     vocab_size=257,
     max_positions=80,
@@ -55,7 +55,7 @@ def save_evf_sam(folder: Path, sam: Any = SAM2) -> Path:
 
 
 def write_clap(path: Path) -> CascadeModel:
-    """Write what MS-CLAP's authors would publish of a cascade's towers; return the cascade."""
+    """Write a cascade's towers as MS-CLAP's authors would publish them; return the cascade."""
     torch.manual_seed(1)
     model = CascadeModel(SIZES)
     randomise(model, seed=1)
@@ -79,7 +79,7 @@ def write_gpt2_tokenizer(path: Path) -> Path:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """EVF-SAM's folder, CLAP's file, and GPT-2's tokenizer."""
+    """Write EVF-SAM's folder, CLAP's file, and GPT-2's tokenizer."""
     write_clap(tmp_path / "clap.pth")
     return (
         save_evf_sam(tmp_path / "evf_sam"),
@@ -88,7 +88,7 @@ def parts(tmp_path: Path) -> tuple[Path, Path, Path]:
     )
 
 
-def test_published_names_of_both_towers_are_known() -> None:
+def test_the_key_map_of_both_towers_has_the_published_names() -> None:
     with torch.device("meta"):
         state = CascadeModel(CascadeConfig()).state_dict()
     names = CLAP_WITH_TEXT.to_published(
@@ -100,7 +100,9 @@ def test_published_names_of_both_towers_are_known() -> None:
     assert names["logit_scale"].shape == ()
 
 
-def test_all_weights_arrive(parts: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_a_cascade_has_the_weights_of_both_models(
+    parts: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
     evf_sam, clap, tokenizer = parts
     made = make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     model, processor = load_checkpoint(find_checkpoint(made.folder))
@@ -114,13 +116,13 @@ def test_all_weights_arrive(parts: tuple[Path, Path, Path], tmp_path: Path) -> N
     assert [source["role"] for source in described] == ["evf-sam", "clap", "tokenizer"]
 
 
-def test_a_folder_that_is_there_is_left_alone(parts: tuple[Path, Path, Path]) -> None:
+def test_an_existing_folder_is_not_changed(parts: tuple[Path, Path, Path]) -> None:
     evf_sam, clap, tokenizer = parts
     with pytest.raises(OutputError, match="exists already"):
         make_cascade(evf_sam, clap, tokenizer, evf_sam, config=SIZES)
 
 
-def test_a_cascade_on_sam_1_marks_what_its_evf_sam_marks(
+def test_a_cascade_on_sam_1_predicts_the_masks_of_its_evf_sam(
     parts: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     _, clap, tokenizer = parts
@@ -135,7 +137,7 @@ def test_a_cascade_on_sam_1_marks_what_its_evf_sam_marks(
     np.testing.assert_array_equal(marked.masks, by_text(video, 2).masks)
 
 
-def test_another_model_is_not_taken_for_an_evf_sam(
+def test_another_model_than_an_evf_sam_is_rejected(
     parts: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, clap, tokenizer = parts
@@ -144,7 +146,7 @@ def test_another_model_is_not_taken_for_an_evf_sam(
     assert "is no EVF-SAM" in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_the_whole_of_clap_is_refused(
+def test_a_file_that_is_not_the_whole_of_clap_is_rejected(
     parts: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     evf_sam, clap, tokenizer = parts

@@ -1,4 +1,4 @@
-"""A model is found by its name or its folder, and what is wrong with it is said."""
+"""Models are found by name or folder, with clear errors."""
 
 import json
 import os
@@ -26,11 +26,11 @@ def make_folder(folder: Path, names: tuple[str, ...] = FILES) -> Path:
     return folder
 
 
-def test_the_default_model_has_a_name_in_the_catalog() -> None:
+def test_the_default_model_is_in_the_package() -> None:
     assert PACKAGED_MODELS[DEFAULT_MODEL].name == DEFAULT_MODEL
 
 
-def test_a_name_of_the_catalog_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packaged_model_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Checkpoint(name="known", folder=make_folder(tmp_path / "packaged"))
     monkeypatch.setitem(PACKAGED_MODELS, "known", known)
     assert find_checkpoint("known") is known
@@ -45,7 +45,7 @@ def test_a_folder_is_found_and_called_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "nearest"), [("av2t-sam-smal", "av2t-sam-small"), ("evf-sam3", "evf-sam2")]
 )
-def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str, nearest: str) -> None:
+def test_an_unknown_name_is_rejected_with_the_nearest_ones(name: str, nearest: str) -> None:
     with pytest.raises(
         CheckpointError,
         match=rf"^{name}: there is no such folder.*\(nearest: .*{nearest}.*`avseg models` lists",
@@ -53,12 +53,14 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str, nearest: st
         find_checkpoint(name)
 
 
-def test_a_name_like_no_other_is_refused_with_all() -> None:
+def test_an_error_lists_all_names_if_none_is_near() -> None:
     with pytest.raises(CheckpointError, match=r"nearest: av2t-sam-small, .*, evf-sam;"):
         find_checkpoint("quux")
 
 
-def test_a_published_name_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_model_is_imported_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def find_or_import(release: Release, *, offline: bool) -> Checkpoint:
@@ -76,7 +78,7 @@ def test_the_list_has_every_name_once() -> None:
     assert not PACKAGED_MODELS.keys() & RELEASES.keys() & BACKBONES.keys()
 
 
-def test_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_is_rejected(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"model.safetensors: is a file.*or a folder with"):
         find_checkpoint(folder / "model.safetensors")
@@ -110,27 +112,27 @@ def test_the_hash_follows_a_change_of_the_weights(tmp_path: Path) -> None:
     before = checkpoint.sha256()
     weights = checkpoint.folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes().upper())
-    os.utime(weights, ns=(1, 1))  # another time, even where the clock of the disk is coarse
+    os.utime(weights, ns=(1, 1))  # another time, even if the clock of the disk is coarse
     assert checkpoint.sha256() != before
 
 
-def test_weights_that_are_gone_have_no_hash(tmp_path: Path) -> None:
+def test_missing_weights_have_no_hash(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model.safetensors: cannot be read"):
         Checkpoint(name="gone", folder=tmp_path).sha256()
 
 
-def test_the_notice_says_what_the_model_knows_and_what_to_do() -> None:
+def test_the_notice_has_the_training_data_and_the_next_step() -> None:
     notice = PACKAGED_MODELS[DEFAULT_MODEL].notice
     assert notice is not None
-    assert "knows SynthAVS's drawn world" in notice
+    assert "was trained on SynthAVS's drawn world" in notice
     assert "avseg train" in notice
 
 
-def test_a_model_that_nobody_described_has_no_notice(tmp_path: Path) -> None:
+def test_a_model_without_a_description_has_no_notice(tmp_path: Path) -> None:
     assert find_checkpoint(make_folder(tmp_path / "run")).notice is None
 
 
-def test_what_is_fetched_by_hand_says_how_and_on_which_terms() -> None:
+def test_a_model_to_download_by_hand_has_instructions_and_a_licence() -> None:
     with pytest.raises(
         CheckpointError,
         match=r"imagebind-huge: segments nothing by itself.*fetch https://.*4.8 GB, licence "
@@ -139,7 +141,7 @@ def test_what_is_fetched_by_hand_says_how_and_on_which_terms() -> None:
         find_checkpoint("imagebind-huge")
 
 
-def test_a_folder_says_which_weights_it_was_trained_from(tmp_path: Path) -> None:
+def test_a_folder_records_the_weights_it_was_trained_from(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "run-7")
     parts = {"imagebind": {"path": "x", "sha256": "y", "licences": ["CC-BY-NC-SA-4.0"]}}
     (folder / "environment.json").write_text(json.dumps([{"parts": parts}]))

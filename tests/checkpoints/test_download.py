@@ -1,4 +1,4 @@
-"""Published files come from the Hub once, whole, and with the right hash, or an error says why."""
+"""Files of the Hub are downloaded once, complete and verified, or an error explains why."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def files_in(folder: Path) -> list[str]:
-    """Names of the files below a folder, locks aside."""
+    """List the files below a folder, without locks."""
     names = (path.name for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in names if not name.endswith(".lock"))
 
@@ -56,13 +56,13 @@ def test_a_small_file_that_the_hub_serves_itself_is_downloaded(hub: LocalHub) ->
     assert path.read_bytes() == b'{"[semantic]": 64002}'
 
 
-def test_the_revision_is_the_parts_own(hub: LocalHub) -> None:
+def test_the_revision_is_that_of_the_file(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     download(replace(PART, revision="v2"), endpoint=hub.endpoint)
     assert hub.requests[0][:2] == ("HEAD", "/someone/weights/resolve/v2/model.safetensors")
 
 
-def test_a_file_that_is_here_needs_no_server(cache: Path) -> None:
+def test_a_downloaded_file_needs_no_server(cache: Path) -> None:
     hub = LocalHub()
     hub.add(PART.repository, PART.file, CONTENT)
     with hub.running():
@@ -81,14 +81,14 @@ def test_a_file_in_the_hubs_own_cache_is_used(hub: LocalHub) -> None:
     assert len(hub.requests) == asked
 
 
-def test_offline_a_file_that_is_here_is_used(hub: LocalHub) -> None:
+def test_offline_a_downloaded_file_is_used(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     first = download(PART, endpoint=hub.endpoint)
     assert download(PART, endpoint=hub.endpoint, offline=True) == first
 
 
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_offline_a_file_that_is_not_here_is_refused_without_asking(
+def test_offline_a_missing_file_is_an_error_without_a_request(
     by_variable: bool, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
@@ -98,14 +98,14 @@ def test_offline_a_file_that_is_not_here_is_refused_without_asking(
     assert not hub.requests
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke_off(hub: LocalHub) -> None:
+def test_a_broken_download_continues_at_the_byte_where_it_ended(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     hub.cut_once_after = 70_000
     assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
     assert hub.gets() == [None, "bytes=70000-"]
 
 
-def test_the_next_attempt_goes_on_where_a_failed_one_ended(hub: LocalHub, cache: Path) -> None:
+def test_the_next_attempt_continues_where_a_failed_one_ended(hub: LocalHub, cache: Path) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     download_and_give_up(hub, sent=10_000)
     (partial,) = files_in(cache)
@@ -119,7 +119,7 @@ def test_the_next_attempt_goes_on_where_a_failed_one_ended(hub: LocalHub, cache:
 
 
 def download_and_give_up(hub: LocalHub, sent: int) -> None:
-    """Let the Hub send some bytes and then nothing more, until the download fails."""
+    """Download with a Hub that sends a few bytes only, until the download fails."""
     hub.budget = sent
     with pytest.raises(CheckpointError, match=r"cannot be reached.*the downloaded bytes are kept"):
         download(PART, endpoint=hub.endpoint)
@@ -133,7 +133,7 @@ def test_a_newer_version_of_the_file_is_not_appended_to_the_older(hub: LocalHub)
     assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT[::-1]
 
 
-def test_another_file_than_the_known_one_is_refused_before_it_is_fetched(
+def test_a_file_with_another_hash_is_rejected_before_its_download(
     hub: LocalHub, cache: Path
 ) -> None:
     known = "0" * 64
@@ -144,7 +144,7 @@ def test_another_file_than_the_known_one_is_refused_before_it_is_fetched(
     assert files_in(cache) == []
 
 
-def test_a_file_damaged_on_its_way_is_refused_and_removed(hub: LocalHub, cache: Path) -> None:
+def test_a_file_damaged_in_transfer_is_rejected_and_deleted(hub: LocalHub, cache: Path) -> None:
     published = hub.add(PART.repository, PART.file, CONTENT)
     partial = make_partial(cache, published, b"\xff" + CONTENT[1:50_000])
     with pytest.raises(
@@ -156,19 +156,21 @@ def test_a_file_damaged_on_its_way_is_refused_and_removed(hub: LocalHub, cache: 
 
 
 def make_partial(cache: Path, sha256: str, content: bytes) -> Path:
-    """Leave what an earlier attempt would have left."""
+    """Write the partial file of an earlier attempt."""
     partial = cache / f"downloads/someone--weights/main/.model.safetensors.{sha256[:16]}.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(content)
     return partial
 
 
-def test_a_partial_file_longer_than_the_whole_is_begun_anew(hub: LocalHub, cache: Path) -> None:
+def test_a_partial_file_longer_than_the_whole_is_downloaded_from_the_start(
+    hub: LocalHub, cache: Path
+) -> None:
     make_partial(cache, hub.add(PART.repository, PART.file, CONTENT), CONTENT + b"more")
     assert download(PART, endpoint=hub.endpoint).read_bytes() == CONTENT
 
 
-def test_a_file_that_was_changed_here_is_refused_and_fetched_again(hub: LocalHub) -> None:
+def test_a_file_that_was_changed_is_rejected_and_downloaded_again(hub: LocalHub) -> None:
     part = replace(PART, sha256=hub.add(PART.repository, PART.file, CONTENT))
     path = download(part, endpoint=hub.endpoint)
     path.write_bytes(b"something else")
@@ -178,7 +180,7 @@ def test_a_file_that_was_changed_here_is_refused_and_fetched_again(hub: LocalHub
     assert download(part, endpoint=hub.endpoint).read_bytes() == CONTENT
 
 
-def test_a_wrong_file_in_the_hubs_own_cache_is_refused_and_left_there(hub: LocalHub) -> None:
+def test_a_wrong_file_in_the_hubs_own_cache_is_rejected_and_not_deleted(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     path = Path(hf_hub_download(PART.repository, PART.file, endpoint=hub.endpoint))
     with pytest.raises(CheckpointError, match=r"so it is not used.*delete it where it is stored"):
@@ -186,7 +188,7 @@ def test_a_wrong_file_in_the_hubs_own_cache_is_refused_and_left_there(hub: Local
     assert path.exists()
 
 
-def test_a_pattern_means_the_one_file_that_fits(hub: LocalHub) -> None:
+def test_a_pattern_selects_the_one_matching_file(hub: LocalHub) -> None:
     hub.add(PART.repository, "run7_mul_s4_best.pth", CONTENT)
     hub.add(PART.repository, "run7_mul_ms3_best.pth", b"other")
     part = replace(PART, file="*mul_s4_best.pth")
@@ -199,7 +201,7 @@ def test_a_pattern_means_the_one_file_that_fits(hub: LocalHub) -> None:
     ("pattern", "named"),
     [("*_best.pth", "a_best.pth, b_best.pth;"), ("*_last.pth", "a_best.pth, b_best.pth, c.txt;")],
 )
-def test_a_pattern_that_fits_none_or_several_names_the_files(
+def test_a_pattern_that_matches_none_or_several_lists_the_files(
     pattern: str, named: str, hub: LocalHub
 ) -> None:
     for name in ("b_best.pth", "a_best.pth", "c.txt"):
@@ -208,7 +210,7 @@ def test_a_pattern_that_fits_none_or_several_names_the_files(
         download(replace(PART, file=pattern), endpoint=hub.endpoint)
 
 
-def test_a_file_that_is_not_there_names_those_that_are(hub: LocalHub, cache: Path) -> None:
+def test_a_missing_file_lists_the_files_of_the_repository(hub: LocalHub, cache: Path) -> None:
     hub.add(PART.repository, "weights.bin", CONTENT)
     with pytest.raises(CheckpointError, match=r"^someone/weights: .*but weights.bin; if one of"):
         download(PART, endpoint=hub.endpoint)
@@ -221,7 +223,7 @@ def test_a_gated_repository_asks_for_a_login(hub: LocalHub) -> None:
         download(PART, endpoint=hub.endpoint)
 
 
-def test_a_repository_that_is_not_there_or_private_is_said(hub: LocalHub) -> None:
+def test_a_missing_or_private_repository_is_an_error(hub: LocalHub) -> None:
     with pytest.raises(CheckpointError, match=rf"private; see {hub.endpoint}/someone/weights;"):
         download(PART, endpoint=hub.endpoint)
 
@@ -232,14 +234,16 @@ def test_without_network_the_address_and_the_next_step_are_named(cache: Path) ->
     assert files_in(cache) == []
 
 
-def test_a_server_that_is_no_hub_is_said(monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> None:
+def test_a_server_that_is_no_hub_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, hub: LocalHub
+) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     monkeypatch.setattr("tests.checkpoints.hub.COMMIT", "")
     with pytest.raises(CheckpointError, match=r"this is no Hub; check HF_ENDPOINT"):
         download(PART, endpoint=hub.endpoint)
 
 
-def test_a_disk_too_small_is_said_before_anything_is_fetched(
+def test_a_disk_that_is_too_small_is_an_error_before_the_download(
     hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
@@ -252,7 +256,7 @@ def test_a_disk_too_small_is_said_before_anything_is_fetched(
     assert files_in(cache) == []
 
 
-def test_a_disk_that_becomes_full_is_given_back_its_space(
+def test_a_partial_file_is_deleted_if_the_disk_becomes_full(
     hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_and_fail(_: str, file: BinaryIO, **__: object) -> None:
@@ -266,14 +270,14 @@ def test_a_disk_that_becomes_full_is_given_back_its_space(
     assert files_in(cache) == []
 
 
-def test_a_cache_that_cannot_be_made_is_said(hub: LocalHub, cache: Path) -> None:
+def test_a_cache_that_cannot_be_created_is_an_error(hub: LocalHub, cache: Path) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     cache.write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match=r"cannot be written to.*AVSEG_CACHE"):
         download(PART, endpoint=hub.endpoint)
 
 
-def test_two_at_once_fetch_the_file_once(hub: LocalHub) -> None:
+def test_two_processes_download_a_file_once(hub: LocalHub) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     with ThreadPoolExecutor(2) as pool:
         paths = list(pool.map(lambda _: download(PART, endpoint=hub.endpoint), range(2)))

@@ -1,4 +1,4 @@
-"""Published format to ours and back: the same keys, the same tensors."""
+"""Export of imported models: the same keys and tensors as in the published file."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_what_was_imported_can_be_written_as_it_was(
     assert all(torch.equal(after[name], values) for name, values in before.items())
 
 
-def test_an_exported_checkpoint_knows_the_towers_it_was_trained_with(tmp_path: Path) -> None:
+def test_an_exported_checkpoint_records_its_towers_files(tmp_path: Path) -> None:
     model = make_model()
     files = write_published(model, tmp_path / "published")
     sizes = write_config(SAM2_CONFIG, tmp_path)
@@ -55,7 +55,7 @@ def test_an_exported_checkpoint_knows_the_towers_it_was_trained_with(tmp_path: P
         import_checkpoint([exported, *files[1:]], tmp_path / "other", config=sizes)
 
 
-def test_a_model_that_was_not_imported_is_written_without_what_it_never_had(
+def test_a_model_that_was_not_imported_is_exported_without_unused_tensors(
     tmp_path: Path,
 ) -> None:
     model = make_model()
@@ -70,12 +70,12 @@ def test_a_model_that_was_not_imported_is_written_without_what_it_never_had(
     assert {name.split(".")[-1] for name in missing} >= {"mask_token", "no_obj_ptr"}
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no complete model"):
         export_checkpoint(tmp_path, tmp_path / "back.pth")
 
 
-def test_an_unwritable_place_is_an_output_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     files = write_published(make_model(), tmp_path / "published")
     sizes = write_config(SAM2_CONFIG, tmp_path)
     folder = import_checkpoint(files, tmp_path / "model", config=sizes).folder

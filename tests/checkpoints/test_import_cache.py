@@ -1,4 +1,4 @@
-"""A published model is downloaded and imported once, and found again without the Hub."""
+"""A published model is downloaded and imported once, and then found without the Hub."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ RELEASE = Release(
 
 @pytest.fixture
 def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders that the importer was asked for; one that only copies the files stands in for it."""
+    """Replace the importer by one that copies the files; return the folders it was called with."""
     asked: list[Path] = []
 
     def copy(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
@@ -54,7 +54,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def toy_hub(hub: LocalHub) -> LocalHub:
-    """A Hub that has the toy."""
+    """Run a Hub with the toy model."""
     hub.add("someone/toy", "run_best.pth", b"weights")
     hub.add("someone/tower", "tower.pth", b"tower")
     return hub
@@ -70,7 +70,7 @@ def test_a_model_is_downloaded_and_imported_into_the_cache(
     assert checkpoint.folder.parent == cache / "models" / "toy"
 
 
-def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
+def test_an_imported_model_needs_neither_the_hub_nor_the_downloads(
     toy_hub: LocalHub, cache: Path, imports: list[Path]
 ) -> None:
     first = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
@@ -82,7 +82,7 @@ def test_the_next_time_neither_the_hub_nor_the_downloads_are_needed(
 
 
 @pytest.mark.usefixtures("imports")
-def test_what_is_downloaded_is_said_with_sizes_and_licences(
+def test_a_download_is_announced_with_sizes_and_licences(
     toy_hub: LocalHub, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     find_or_import(RELEASE, endpoint=toy_hub.endpoint)
@@ -99,7 +99,7 @@ def test_what_is_downloaded_is_said_with_sizes_and_licences(
 
 
 @pytest.mark.usefixtures("cache")
-def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
+def test_offline_a_missing_model_is_an_error_without_an_announcement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(CheckpointError, match=r"someone/toy: .* is not on this machine"):
@@ -108,7 +108,7 @@ def test_offline_a_model_that_is_not_here_is_refused_and_nothing_announced(
 
 
 @pytest.mark.usefixtures("imports")
-def test_what_the_files_do_not_tell_comes_from_the_catalog(toy_hub: LocalHub) -> None:
+def test_options_that_the_files_do_not_determine_come_from_the_catalog(toy_hub: LocalHub) -> None:
     release = replace(RELEASE, options={"multimask": False})
     folder = find_or_import(release, endpoint=toy_hub.endpoint).folder
     assert (folder / "processor_config.json").read_text() == '{"multimask": false}'
@@ -128,7 +128,7 @@ def test_an_import_that_fails_leaves_no_model(
 
 
 @pytest.mark.usefixtures("imports")
-def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
+def test_other_files_are_imported_again(toy_hub: LocalHub, cache: Path) -> None:
     first = find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(replace(RELEASE, files=RELEASE.files[::-1])) is None
     toy_hub.add("someone/toy", "run_best.pth", b"better weights")
@@ -139,7 +139,7 @@ def test_other_files_are_imported_anew(toy_hub: LocalHub, cache: Path) -> None:
     assert second.folder != first.folder
 
 
-def test_another_importer_imports_anew_from_what_is_here(
+def test_a_new_importer_version_imports_the_downloaded_files_again(
     toy_hub: LocalHub, imports: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_or_import(RELEASE, endpoint=toy_hub.endpoint)
@@ -150,7 +150,7 @@ def test_another_importer_imports_anew_from_what_is_here(
     assert len(toy_hub.requests) == asked
 
 
-def test_two_at_once_import_once(toy_hub: LocalHub, imports: list[Path]) -> None:
+def test_two_threads_import_a_model_once(toy_hub: LocalHub, imports: list[Path]) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(
             lambda _: find_or_import(RELEASE, endpoint=toy_hub.endpoint), range(2)
@@ -166,7 +166,7 @@ def publish(
     monkeypatch: pytest.MonkeyPatch,
     **options: bool,
 ) -> None:
-    """Publish tiny files as the model `tiny`; what the sizes are, no published file can tell."""
+    """Publish tiny files as the model `tiny`, with its sizes in a configuration file."""
     parts = []
     for path in files:
         repository = f"someone/{path.parent.name}"

@@ -1,4 +1,4 @@
-"""Published files become a model that computes what the one they were made of computes."""
+"""An imported model computes the same as the model that was published."""
 
 import errno
 import json
@@ -31,13 +31,13 @@ from tests.published import (
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """A tiny AV2T-SAM, MS-CLAP and CLIP."""
+    """Write a tiny AV2T-SAM, MS-CLAP and CLIP."""
     return write_published(make_model(), tmp_path / "published")
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Their sizes."""
+    """Write their sizes."""
     return write_config(SAM2_CONFIG, tmp_path)
 
 
@@ -60,7 +60,7 @@ def tiny_inputs() -> dict[str, torch.Tensor]:
 )
 def test_an_imported_model_computes_the_same_masks(config: Any, tmp_path: Path) -> None:
     model = make_model(config)
-    # Sizes come from a file; what it says of features and adapters gives way to the checkpoint.
+    # Sizes come from a file; its options for features and adapters yield to the checkpoint.
     sizes = write_config(config.replace(features="mul", adapters=not config.adapters), tmp_path)
     checkpoint = import_checkpoint(
         write_published(model, tmp_path), tmp_path / "model", config=sizes
@@ -76,7 +76,9 @@ def test_an_imported_model_computes_the_same_masks(config: Any, tmp_path: Path) 
     assert processor == Av2tSamProcessor.from_config(config)
 
 
-def test_clip_may_come_as_openai_names_it(files: list[Path], config: Path, tmp_path: Path) -> None:
+def test_clip_can_be_imported_from_openais_state_dict(
+    files: list[Path], config: Path, tmp_path: Path
+) -> None:
     model = make_model()
     torch.save(published_tower(model, "clip-openai"), files[2])
     folder = import_checkpoint(files, tmp_path / "model", config=config).folder
@@ -105,7 +107,9 @@ def test_a_sharded_folder_is_one_file(files: list[Path], config: Path, tmp_path:
         import_checkpoint([shards, *files[1:]], tmp_path / "sharded", config=config)
 
 
-def test_a_folder_says_what_it_was_made_of(files: list[Path], config: Path, tmp_path: Path) -> None:
+def test_a_folder_records_its_published_files(
+    files: list[Path], config: Path, tmp_path: Path
+) -> None:
     os.utime(files[0], (0, 1_700_000_000))
     checkpoint = import_checkpoint(files, tmp_path / "model", config=config)
     assert checkpoint.licence is None  # its authors state none
@@ -127,7 +131,7 @@ def test_a_folder_says_what_it_was_made_of(files: list[Path], config: Path, tmp_
     assert "model.visual_model.no_obj_ptr" in described["unused"]
 
 
-def test_features_may_be_said(files: list[Path], config: Path, tmp_path: Path) -> None:
+def test_features_can_be_chosen(files: list[Path], config: Path, tmp_path: Path) -> None:
     folder = import_checkpoint(files[:2], tmp_path / "model", config=config, features="clap").folder
     assert load_checkpoint(find_checkpoint(folder))[0].config.features == "clap"
 
@@ -157,7 +161,7 @@ Change = Callable[[dict[str, torch.Tensor]], object]
     ],
     ids=["missing", "unexpected", "shape", "many"],
 )
-def test_a_checkpoint_that_does_not_fit_is_refused_by_its_keys(
+def test_a_checkpoint_that_does_not_fit_is_rejected_by_its_keys(
     change: Change, message: str, files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     state = torch.load(files[0], weights_only=True)
@@ -168,14 +172,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_its_keys(
     assert not (tmp_path / "model").exists()
 
 
-def test_published_sizes_are_expected_unless_a_file_gives_others(
+def test_published_sizes_are_the_default_without_a_configuration_file(
     files: list[Path], tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=r"keys are of another shape: .*configuration file"):
         import_checkpoint(files, tmp_path / "model")
 
 
-def test_a_file_that_is_no_configuration_is_refused(files: list[Path], tmp_path: Path) -> None:
+def test_a_file_that_is_no_configuration_is_rejected(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"colour": "red"}')
     with pytest.raises(CheckpointError, match=r"config\.json: is no configuration of AV2T-SAM"):
         import_checkpoint(files, tmp_path / "model", config=tmp_path / "config.json")
@@ -191,16 +195,14 @@ def test_a_file_that_is_no_configuration_is_refused(files: list[Path], tmp_path:
         ([0, 1, 2, 1], "clap.pth: is MS-CLAP 2023, and .*clap.pth is MS-CLAP 2023; give one"),
     ],
 )
-def test_files_that_make_no_model_are_refused(
+def test_files_that_make_no_model_are_rejected(
     wanted: list[int], message: str, files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
         import_checkpoint([files[i] for i in wanted], tmp_path / "model", config=config)
 
 
-def test_a_tower_that_takes_no_part_is_refused(
-    files: list[Path], config: Path, tmp_path: Path
-) -> None:
+def test_a_superfluous_tower_is_rejected(files: list[Path], config: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"clip\.bin: is CLIP .* does not use; leave it out"):
         import_checkpoint(files, tmp_path / "model", config=config, features="clap")
 
@@ -217,13 +219,13 @@ def test_a_tower_that_takes_no_part_is_refused(
         ),
     ],
 )
-def test_a_checkpoint_of_another_model_is_refused(name: str, message: str, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_rejected(name: str, message: str, tmp_path: Path) -> None:
     save_file({name: torch.ones(1)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=message):
         import_checkpoint([tmp_path / "other.safetensors"], tmp_path / "model")
 
 
-def test_other_mel_filters_than_the_configuration_s_are_refused(
+def test_other_mel_filters_than_the_configuration_s_are_rejected(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     state = published_tower(make_model(), "clap-2023")
@@ -233,7 +235,7 @@ def test_other_mel_filters_than_the_configuration_s_are_refused(
         import_checkpoint(files, tmp_path / "model", config=config)
 
 
-def test_another_tower_than_the_one_trained_with_is_refused(
+def test_another_tower_than_the_one_trained_with_is_rejected(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     right = {"clap": sha256(files[1].read_bytes()).hexdigest()}
@@ -249,7 +251,7 @@ def no_room(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_leaves_nothing(
+def test_a_full_disk_leaves_no_partial_folder(
     files: list[Path], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saving, "save_file", no_room)
@@ -259,7 +261,7 @@ def test_a_full_disk_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_disk_without_room_is_not_begun_to_fill(
+def test_nothing_is_written_to_a_disk_without_enough_space(
     files: list[Path], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
@@ -269,7 +271,7 @@ def test_a_disk_without_room_is_not_begun_to_fill(
         import_checkpoint(files, tmp_path / "model", config=config)
 
 
-def test_a_folder_of_something_else_is_not_replaced(
+def test_a_folder_with_other_content_is_not_replaced(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OutputError, match="exists already and is no imported model"):
@@ -277,7 +279,7 @@ def test_a_folder_of_something_else_is_not_replaced(
     assert all(path.is_file() for path in files)
 
 
-def test_an_imported_folder_is_replaced_unless_a_source_is_in_it(
+def test_an_imported_folder_is_replaced_unless_an_input_file_is_in_it(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     folder = import_checkpoint(files, tmp_path / "model", config=config).folder
@@ -302,7 +304,7 @@ def test_the_default_sizes_are_the_published_ones() -> None:
     assert Av2tSamConfig().sam_config.image_size == 1024
 
 
-def test_a_tokenizer_is_refused_where_no_text_is_read(
+def test_a_tokenizer_is_rejected_for_a_model_without_text(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
     tokenizer = tmp_path / "beit3.spm"

@@ -1,4 +1,4 @@
-"""EVF-SAM's files, with those of its tokenizer, become an EVF-SAM."""
+"""Import of EVF-SAM's files with those of its tokenizer."""
 
 import json
 from pathlib import Path
@@ -19,14 +19,14 @@ from tests.published import published_evf_sam, write_tokenizer
 
 
 def make_config(sam: Any) -> EvfSamConfig:
-    """Sizes of a tiny EVF-SAM without convolutional stem, with rows for the tokenizer."""
+    """Return the sizes of a tiny EVF-SAM without stem, with rows for the tokenizer."""
     options = BEIT3.to_dict() | {"stem_channels": [], "vocab_size": 100}
     options.pop("transformers_version", None)
     return EvfSamConfig(sam_config=sam, beit3_config=type(BEIT3)(**options), max_text_tokens=8)
 
 
 def make_files(sam: Any, folder: Path) -> tuple[EvfSamModel, list[Path], Path]:
-    """A model, the files it would be published in, and its sizes."""
+    """Return a model, its published files, and its sizes."""
     config = make_config(sam)
     model = EvfSamModel(config)
     randomise(model)
@@ -48,7 +48,7 @@ def test_an_imported_evf_sam_is_the_same_model_and_can_be_written_back(
     loaded, processor = load_checkpoint(find_checkpoint(checkpoint.folder))
     assert checkpoint.licence == "Apache-2.0"
     assert all(torch.equal(loaded.state_dict()[k], v) for k, v in model.state_dict().items())
-    # By their authors' code those on SAM 1 answer with the single mask, and pad their frames.
+    # In the authors' code, those on SAM 1 predict a single mask and pad their frames.
     is_sam1 = isinstance(sam, PromptedSam1Config)
     assert loaded.config.multimask is not is_sam1
     assert loaded.config.keep_proportions is is_sam1
@@ -60,7 +60,7 @@ def test_an_imported_evf_sam_is_the_same_model_and_can_be_written_back(
     assert all(torch.equal(after[name], values) for name, values in before.items())
 
 
-def test_added_tokens_are_taken_along_and_named(tmp_path: Path) -> None:
+def test_added_tokens_are_copied_and_recorded(tmp_path: Path) -> None:
     _, files, sizes = make_files(SAM2, tmp_path)
     added = files[1].with_name("added_tokens.json")
     added.write_text('{"[semantic]": 90}')
@@ -75,7 +75,7 @@ def test_added_tokens_are_taken_along_and_named(tmp_path: Path) -> None:
     ]
 
 
-def test_without_its_tokenizer_it_is_refused(tmp_path: Path) -> None:
+def test_without_its_tokenizer_it_is_rejected(tmp_path: Path) -> None:
     _, files, sizes = make_files(SAM2, tmp_path)
     with pytest.raises(CheckpointError, match=r"EVF-SAM needs its tokenizer.*got none"):
         import_checkpoint(files[:1], tmp_path / "model", config=sizes)
@@ -85,7 +85,7 @@ def test_without_its_tokenizer_it_is_refused(tmp_path: Path) -> None:
         import_checkpoint([*files, elsewhere], tmp_path / "model", config=sizes)
 
 
-def test_it_takes_no_features(tmp_path: Path) -> None:
+def test_imagebind_takes_no_features_option(tmp_path: Path) -> None:
     _, files, sizes = make_files(SAM2, tmp_path)
     with pytest.raises(CheckpointError, match="is prompted with text; leave features='clap' out"):
         import_checkpoint(files, tmp_path / "model", config=sizes, features="clap")

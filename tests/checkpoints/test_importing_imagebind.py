@@ -1,4 +1,4 @@
-"""ImageBind's file, with that of its tokenizer, becomes a folder that recipes start from."""
+"""Import of ImageBind's file with that of its tokenizer, for recipes to start from."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.published import IMAGEBIND_CONFIG, make_model, published_system, writ
 
 @pytest.fixture
 def model() -> ImageBind:
-    """A model whose every weight is random."""
+    """Build a model with random weights."""
     model = ImageBind(IMAGEBIND_CONFIG)
     randomise(model)
     return model
@@ -29,7 +29,7 @@ def model() -> ImageBind:
 
 @pytest.fixture
 def sizes(tmp_path: Path) -> Path:
-    """Its sizes."""
+    """Write its sizes."""
     IMAGEBIND_CONFIG.to_json_file(tmp_path / "config.json")
     return tmp_path / "config.json"
 
@@ -52,7 +52,9 @@ def test_an_imported_imagebind_is_the_same_model_and_can_be_written_back(
     assert all(torch.equal(back[name], values) for name, values in before.items())
 
 
-def test_its_licence_is_recorded(model: ImageBind, sizes: Path, tmp_path: Path) -> None:
+def test_the_licence_of_imagebind_is_recorded(
+    model: ImageBind, sizes: Path, tmp_path: Path
+) -> None:
     files = write_imagebind(model, tmp_path / "published")
     checkpoint = import_checkpoint(files, tmp_path / "model", config=sizes)
     assert checkpoint.licence == "CC-BY-NC-SA-4.0"
@@ -67,25 +69,27 @@ def test_its_licence_is_recorded(model: ImageBind, sizes: Path, tmp_path: Path) 
     assert part_licences(Part(files[0], is_published=True)) == ["CC-BY-NC-SA-4.0"]
 
 
-def test_a_training_may_start_from_the_file_itself(model: ImageBind, tmp_path: Path) -> None:
+def test_training_can_start_from_the_published_file(model: ImageBind, tmp_path: Path) -> None:
     file, _ = write_imagebind(model, tmp_path / "published")
     tensors = read_tower(file, model.state_dict())
     assert all(torch.equal(tensors[n], values) for n, values in model.state_dict().items())
 
 
-def test_without_its_tokenizer_it_is_refused(model: ImageBind, sizes: Path, tmp_path: Path) -> None:
+def test_without_its_tokenizer_it_is_rejected(
+    model: ImageBind, sizes: Path, tmp_path: Path
+) -> None:
     files = write_imagebind(model, tmp_path / "published")
     with pytest.raises(CheckpointError, match=r"ImageBind needs its tokenizer, one file; got none"):
         import_checkpoint(files[:1], tmp_path / "model", config=sizes)
 
 
-def test_a_file_of_other_sizes_is_refused(model: ImageBind, tmp_path: Path) -> None:
+def test_a_file_of_other_sizes_is_rejected(model: ImageBind, tmp_path: Path) -> None:
     files = write_imagebind(model, tmp_path / "published")
     with pytest.raises(CheckpointError, match=r"does not fit the model's ImageBind: .* missing"):
         import_checkpoint(files, tmp_path / "model")
 
 
-def test_beside_a_system_that_does_not_use_it_it_is_refused(
+def test_imagebind_is_rejected_beside_a_system_that_does_not_use_it(
     model: ImageBind, tmp_path: Path
 ) -> None:
     files = write_imagebind(model, tmp_path / "published")
@@ -94,7 +98,7 @@ def test_beside_a_system_that_does_not_use_it_it_is_refused(
         import_checkpoint([tmp_path / "av2t.pth", files[0]], tmp_path / "model")
 
 
-def test_the_command_prints_the_licence_and_what_the_folder_is_for(
+def test_the_command_prints_the_licence_and_the_use_of_the_folder(
     model: ImageBind,
     sizes: Path,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""TAViS's file, with CLIP's tokenizer, becomes a TAViS."""
+"""Import of TAViS's file with CLIP's tokenizer."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.models.factories import randomise
 from tests.models.tavis_factories import TAVIS
 from tests.published import UNUSED_OF_IMAGEBIND, some, write_clip_tokenizer
 
-#: What a published file has besides, of one number each.
+#: Other tensors of a published file, with one number each.
 UNUSED = {
     "sam_mask_decoder.audio_score.0.layers.0.weight": (1,),
     "sam_mask_decoder.decoder_norm.weight": (1,),
@@ -37,7 +37,7 @@ UNUSED = {
 
 @pytest.fixture(scope="module")
 def model() -> TavisModel:
-    """A model as released, with a text tower for the tokenizer."""
+    """Build a model of the released code, with a text tower for the tokenizer."""
     text = {"vocab": 519, "context": 77}
     imagebind = TAVIS.imagebind_config.replace(text=text)
     model = TavisModel(TAVIS.replace(imagebind_config=imagebind, **RELEASED))
@@ -50,7 +50,7 @@ def model() -> TavisModel:
 
 @pytest.fixture
 def files(model: TavisModel, tmp_path: Path) -> list[Path]:
-    """What would be published, and its tokenizer."""
+    """Write its published file and its tokenizer."""
     imagebind = {f"imagebind.{name}": shape for name, shape in UNUSED_OF_IMAGEBIND.items()}
     state = tavis("argmax").to_published(model.state_dict()) | some(UNUSED | imagebind)
     torch.save(state, tmp_path / "model_epoch_best.pth")
@@ -59,7 +59,7 @@ def files(model: TavisModel, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def sizes(model: TavisModel, tmp_path: Path) -> Path:
-    """Its sizes."""
+    """Write its sizes."""
     model.config.to_json_file(tmp_path / "config.json")
     return tmp_path / "config.json"
 
@@ -78,7 +78,7 @@ def test_an_imported_tavis_is_the_same_model_and_can_be_written_back(
     assert all(torch.equal(after[name], values) for name, values in before.items())
 
 
-def test_it_is_taken_for_the_code_as_released(
+def test_a_tavis_file_is_read_as_one_of_the_released_code(
     files: list[Path], sizes: Path, tmp_path: Path
 ) -> None:
     checkpoint = import_checkpoint(files, tmp_path / "model", config=sizes)
@@ -95,20 +95,20 @@ def test_the_licence_of_its_imagebind_is_recorded(
     assert [source["format"] for source in described["sources"]] == ["tavis", "clip-bpe"]
 
 
-def test_without_its_tokenizer_it_is_refused(
+def test_without_its_tokenizer_it_is_rejected(
     files: list[Path], sizes: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match="TAViS needs its tokenizer, one file; got none"):
         import_checkpoint(files[:1], tmp_path / "model", config=sizes)
 
 
-def test_the_format_is_told_by_its_keys(model: TavisModel) -> None:
+def test_the_format_is_detected_from_the_keys(model: TavisModel) -> None:
     found = detect_format(tavis("argmax").to_published(model.state_dict()))
     assert found is not None
     assert found.name == "tavis"
 
 
-def test_a_training_may_start_from_sam_2s_own_file_its_memory_included(
+def test_training_can_start_from_the_file_of_sam_2_and_its_memory(
     model: TavisModel, tmp_path: Path
 ) -> None:
     images = SAM2_KEY_MAPS["sam2."].to_published(model.sam.state_dict())

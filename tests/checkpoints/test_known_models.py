@@ -1,4 +1,4 @@
-"""What is said of published models is whole, and says where it is known from."""
+"""Every entry of a published model is complete, and states its origin."""
 
 import re
 
@@ -10,21 +10,21 @@ PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in rel
 
 
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
-def test_a_release_says_what_it_is_and_where_its_figures_are_from(release: Release) -> None:
+def test_a_release_has_a_description_and_the_origin_of_its_figures(release: Release) -> None:
     assert release.what
     assert release.figures
     assert release.figures_from
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.repository}/{part.file}")
-def test_a_part_can_be_asked_for_and_says_how_its_name_is_known(part: HubFile) -> None:
+def test_a_hub_file_has_a_repository_and_the_origin_of_its_name(part: HubFile) -> None:
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", part.repository)
     assert part.file
     assert part.name_from
     assert part.sha256 is None or re.fullmatch("[0-9a-f]{64}", part.sha256)
 
 
-def test_names_of_the_sam_1_and_the_sam_2_model_are_not_mistaken_for_each_other() -> None:
+def test_patterns_of_the_sam_1_and_the_sam_2_file_do_not_match_each_other() -> None:
     sam1, sam2 = (RELEASES[f"av2t-sam{n}-s4"].files[0].file for n in (1, 2))
     assert sam1 == "*mul_adapter_evf_sam_s4_best.pth"
     assert sam2 == "*mul_adapter_evf_sam2_s4_best.pth"
@@ -40,7 +40,7 @@ def test_only_multitask_models_have_words_of_their_own() -> None:
     assert files["evf-sam-multitask"] == [*files["evf-sam"], "added_tokens.json"]
 
 
-def test_only_the_first_evf_sam_on_sam_2_answers_with_the_single_mask() -> None:
+def test_only_the_first_evf_sam_on_sam_2_predicts_a_single_mask() -> None:
     named = {name: dict(release.options) for name, release in RELEASES.items() if release.options}
     assert named == {"evf-sam2": {"multimask": False}}
 
@@ -50,12 +50,12 @@ def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:
     assert RELEASES["evf-sam2"].licence == "Apache-2.0"
 
 
-def test_the_licences_of_the_parts_hold_together() -> None:
+def test_a_release_combines_the_licences_of_its_files() -> None:
     parts = (HubFile("a/a", "a", "", "MIT"), HubFile("b/b", "b", "", "Apache-2.0"))
     assert Release("both", "", (*parts, *parts)).licence == "Apache-2.0 AND MIT"
 
 
-def test_a_size_is_known_when_that_of_every_part_is() -> None:
+def test_a_size_is_known_if_that_of_every_file_is_known() -> None:
     assert not RELEASES["av2t-sam2-s4"].size_is_known
     assert RELEASES["av2t-sam2-s4"].known_bytes == 690_000_000 + 605_000_000
     assert RELEASES["evf-sam2"].size_is_known
@@ -70,5 +70,5 @@ def test_a_size_is_known_when_that_of_every_part_is() -> None:
         (None, "size not known"),
     ],
 )
-def test_a_size_is_written_for_people(size_bytes: int | None, words: str) -> None:
+def test_a_size_is_formatted_with_a_unit(size_bytes: int | None, words: str) -> None:
     assert describe_size(size_bytes) == words

@@ -1,4 +1,4 @@
-"""A saved model loads as it was, in float32; one that does not fit together is refused."""
+"""A saved model is loaded unchanged, in float32; files that do not match are rejected."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PROCESSOR = Av2tSamProcessor.from_config(CONFIG)
 
 @pytest.fixture
 def model() -> Av2tSamModel:
-    """A model with random weights."""
+    """Build a model with random weights."""
     model = Av2tSamModel(CONFIG).train(mode=False)
     randomise(model)
     return model
@@ -31,7 +31,7 @@ def model() -> Av2tSamModel:
 
 @pytest.fixture
 def folder(model: Av2tSamModel, tmp_path: Path) -> Path:
-    """A folder it was saved to, in float16."""
+    """Save it in float16, and return the folder."""
     return save_packaged(model, PROCESSOR, tmp_path / "packaged", "# Card\n").folder
 
 
@@ -46,12 +46,12 @@ def test_the_packaged_folder_has_all_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_weights_are_stored_in_the_dtype_asked_for_and_loaded_in_float32(
+def test_weights_are_stored_in_the_chosen_dtype_and_loaded_in_float32(
     dtype: torch.dtype, model: Av2tSamModel, tmp_path: Path
 ) -> None:
     save_packaged(model, PROCESSOR, tmp_path / "packaged", "", dtype)
     with safe_open(tmp_path / "packaged" / "model.safetensors", "pt") as file:
-        stored = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 - no dict
+        stored = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 - not a dict
     loaded, processor = load_checkpoint(find_checkpoint(tmp_path / "packaged"))
     assert stored - {torch.int64} == {dtype}
     assert {values.dtype for values in loaded.parameters()} == {torch.float32}
@@ -59,7 +59,7 @@ def test_weights_are_stored_in_the_dtype_asked_for_and_loaded_in_float32(
     assert not loaded.training
 
 
-def test_a_model_stored_in_float16_makes_nearly_the_same_masks(
+def test_a_model_stored_in_float16_predicts_nearly_the_same_masks(
     model: Av2tSamModel, folder: Path
 ) -> None:
     loaded, _ = load_checkpoint(find_checkpoint(folder))
@@ -69,12 +69,12 @@ def test_a_model_stored_in_float16_makes_nearly_the_same_masks(
     torch.testing.assert_close(after, before, atol=5e-3, rtol=0)
 
 
-def test_saving_leaves_the_model_as_it_is(model: Av2tSamModel, tmp_path: Path) -> None:
+def test_saving_does_not_change_the_model(model: Av2tSamModel, tmp_path: Path) -> None:
     save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
     assert {values.dtype for values in model.parameters()} == {torch.float32}
 
 
-def test_weights_too_large_for_the_package_are_refused_and_leave_nothing(
+def test_weights_too_large_for_the_package_are_rejected_and_leave_nothing(
     model: Av2tSamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "MAX_PACKAGED_BYTES", 1000)
@@ -83,14 +83,14 @@ def test_weights_too_large_for_the_package_are_refused_and_leave_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_weight_too_large_for_float16_is_refused(model: Av2tSamModel, tmp_path: Path) -> None:
+def test_a_weight_too_large_for_float16_is_rejected(model: Av2tSamModel, tmp_path: Path) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(1e6)
     with pytest.raises(CheckpointError, match=r"1 weights are not finite as torch.float16, first"):
         save_packaged(model, PROCESSOR, tmp_path / "packaged", "")
 
 
-def test_smaller_pictures_are_for_sam_2(tmp_path: Path) -> None:
+def test_smaller_images_are_for_sam_2_only(tmp_path: Path) -> None:
     config = CONFIG.replace(sam_config=SAM1)
     Av2tSamModel(config).save_pretrained(tmp_path)
     Av2tSamProcessor.from_config(config).save_pretrained(tmp_path)
@@ -102,7 +102,7 @@ def test_smaller_pictures_are_for_sam_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [SAMA, TPAVI], ids=["sama", "tpavi"])
 @pytest.mark.parametrize("memory", ["normal", "low"])
-def test_what_the_bridge_is_compared_with_loads_alike(
+def test_the_baselines_are_loaded_in_the_same_way(
     config: SamaConfig | TpaviConfig, memory: Memory, tmp_path: Path
 ) -> None:
     save_random_baseline(tmp_path, config)
@@ -111,7 +111,7 @@ def test_what_the_bridge_is_compared_with_loads_alike(
     assert not model.training
 
 
-def test_sama_on_sam2_can_see_smaller_pictures_and_tpavi_cannot(tmp_path: Path) -> None:
+def test_sama_on_sam2_takes_smaller_images_and_tpavi_does_not(tmp_path: Path) -> None:
     save_random_baseline(tmp_path / "sama", SAMA)
     model, processor = load_checkpoint(find_checkpoint(tmp_path / "sama"), image_size=32)
     assert model.config.sam_config.image_size == 32
@@ -155,7 +155,7 @@ def spoil(name: str) -> Callable[[Path], None]:
         (change("processor_config.json", sam_size=32), "sam_size=32.*the model needs.*sam_size=64"),
     ],
 )
-def test_a_folder_that_does_not_fit_together_is_refused(
+def test_a_folder_with_files_that_do_not_match_is_rejected(
     damage: Callable[[Path], None], message: str, folder: Path
 ) -> None:
     damage(folder)

@@ -1,4 +1,4 @@
-"""Weights that stay in their file say the same, train the same, and are not held."""
+"""Memory-mapped weights: the same results, the same training, and released memory."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def save(config: Any, folder: Path) -> Path:
 
 @pytest.fixture(params=CONFIGS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A saved model, all of whose frozen weights count as large."""
+    """Save a model, all of whose frozen weights count as large."""
     monkeypatch.setattr(mapped, "RELEASED_FROM_BYTES", 0)
     return save(CONFIGS[request.param], tmp_path / "model")
 
@@ -80,7 +80,7 @@ def test_a_training_step_is_the_same_to_the_last_bit(folder: Path, checkpointing
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
-def test_a_layer_gives_its_memory_back_after_forward_and_after_backward(tmp_path: Path) -> None:
+def test_a_layer_releases_its_memory_after_forward_and_after_backward(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     model = nn.Sequential(*[nn.Linear(1024, 1024, bias=False) for _ in range(4)]).eval()
     save_file(model.state_dict(), path)
@@ -95,12 +95,12 @@ def test_a_layer_gives_its_memory_back_after_forward_and_after_backward(tmp_path
     assert resident_bytes(path) < layer / 2
     model(torch.randn(1, 1024, requires_grad=True)).sum().backward()
     assert resident_bytes(path) < layer / 2
-    outputs.sum().backward()  # ran without hooks: the backward pass alone reads three layers again
+    outputs.sum().backward()  # run without hooks: the backward pass alone reads three layers again
     assert resident_bytes(path) > 3 * layer
     assert path.read_bytes() == before
 
 
-def test_only_large_weights_are_given_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_weights_are_released(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hooks() -> int:
         return sum(len(m._forward_hooks) for m in load(folder, "low").modules())
 
@@ -109,7 +109,7 @@ def test_only_large_weights_are_given_back(folder: Path, monkeypatch: pytest.Mon
     assert 0 < hooks() < every
 
 
-def test_weights_of_another_dtype_are_converted_and_held(folder: Path) -> None:
+def test_weights_of_another_dtype_are_converted_in_memory(folder: Path) -> None:
     model, processor = load_checkpoint(find_checkpoint(folder))
     save_packaged(model, processor, folder, "", torch.float16)
     clip = inputs()
@@ -135,17 +135,17 @@ def test_tensors_of_a_file_are_what_was_saved(tmp_path: Path) -> None:
 
 
 def cut(data: bytes) -> bytes:
-    """Take the end away."""
+    """Cut off the end."""
     return data[:-10]
 
 
 def lengthen_header(data: bytes) -> bytes:
-    """Let the header end behind the file."""
+    """Announce a header that is longer than the file."""
     return (1 << 40).to_bytes(8, "little") + data[8:]
 
 
 def change_shape(data: bytes) -> bytes:
-    """Let a tensor say another shape than it has."""
+    """Announce another shape for a tensor."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     name = next(name for name in header if name != "__metadata__")
@@ -155,7 +155,7 @@ def change_shape(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut, lengthen_header, change_shape, lambda _: b""])
-def test_a_damaged_file_is_refused(damage: Any, tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected(damage: Any, tmp_path: Path) -> None:
     folder = save(CONFIG, tmp_path / "model")
     weights = folder / "model.safetensors"
     weights.write_bytes(damage(weights.read_bytes()))
@@ -163,7 +163,7 @@ def test_a_damaged_file_is_refused(damage: Any, tmp_path: Path) -> None:
         load(folder, "low")
 
 
-def test_weights_of_another_model_are_refused_by_the_folders_name(tmp_path: Path) -> None:
+def test_weights_of_another_model_are_rejected_by_the_folders_name(tmp_path: Path) -> None:
     folder = save(CONFIG, tmp_path / "model")
     CONFIG.replace(adapters=False).save_pretrained(folder)
     with pytest.raises(CheckpointError, match=r"model: the weights do not fit .* unexpected"):

@@ -1,4 +1,4 @@
-"""Weight files are opened without running anything, and say what is wrong with them."""
+"""Weight files are read without running code, and damaged ones are explained."""
 
 import argparse
 import os
@@ -17,14 +17,14 @@ STATE = {"layer.weight": torch.arange(2000.0), "layer.bias": torch.zeros(3)}
 
 
 class Attack:
-    """What a malicious pickle holds: a call that its reader makes."""
+    """Object in a malicious pickle: a call that is made when it is read."""
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
         return Path.touch, (Path(os.environ["ATTACKED"]),)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors"])
-def test_every_kind_of_file_gives_its_tensors(suffix: str, tmp_path: Path) -> None:
+def test_every_kind_of_file_is_read_as_tensors(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights{suffix}"
     save_file(STATE, path) if suffix == ".safetensors" else torch.save(STATE, path)
     read = read_published(path)
@@ -39,7 +39,7 @@ def test_a_wrapped_state_dict_is_unwrapped(wrapper: str, tmp_path: Path) -> None
     assert read_published(tmp_path / "w.pth").tensors.keys() == STATE.keys()
 
 
-def test_the_old_form_of_pickles_is_read_too(tmp_path: Path) -> None:
+def test_the_old_format_of_pickles_is_read(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
     assert read_published(tmp_path / "w.pth").tensors.keys() == STATE.keys()
 
@@ -54,7 +54,7 @@ def test_a_folder_with_one_weight_file_is_that_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_a_pickle_is_refused_and_never_runs(
+def test_code_in_a_pickle_is_rejected_and_never_runs(
     zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATTACKED", str(tmp_path / "attacked"))
@@ -65,20 +65,20 @@ def test_code_in_a_pickle_is_refused_and_never_runs(
     assert not (tmp_path / "attacked").exists()
 
 
-def test_objects_besides_tensors_are_refused(tmp_path: Path) -> None:
+def test_objects_besides_tensors_are_rejected(tmp_path: Path) -> None:
     torch.save({"model": STATE, "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match=r"contains argparse\.Namespace besides tensors"):
         read_published(tmp_path / "w.pth")
 
 
-def test_values_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
+def test_values_that_are_no_tensors_are_rejected(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="is no checkpoint of named tensors"):
         read_published(tmp_path / "w.pth")
 
 
-def test_a_torchscript_archive_is_refused_with_what_to_take_instead(tmp_path: Path) -> None:
-    """As `ViT-B-32.pt` is published; made by hand, since torch deprecates its own way."""
+def test_a_torchscript_archive_is_rejected_with_an_alternative(tmp_path: Path) -> None:
+    """Write an archive like `ViT-B-32.pt`, without torch, which deprecates writing it."""
     path = tmp_path / "w.pt"
     torch.save(STATE, path)
     import zipfile
@@ -107,7 +107,7 @@ def foreign_pickle(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, write_html, empty])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_damaged_file_is_refused(
+def test_a_damaged_file_is_rejected(
     damage: Callable[[Path], None], suffix: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"w{suffix}"
@@ -117,19 +117,19 @@ def test_a_damaged_file_is_refused(
         read_published(path)
 
 
-def test_an_old_pickle_that_ends_early_is_refused(tmp_path: Path) -> None:
+def test_an_old_pickle_that_ends_early_is_rejected(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
     cut(tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="is damaged"):
         read_published(tmp_path / "w.pth")
 
 
-def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
+def test_a_pickle_that_torch_did_not_write_is_rejected(tmp_path: Path) -> None:
     foreign_pickle(tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="does not begin as tensors saved by PyTorch do"):
         read_published(tmp_path / "w.pth")
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):
         read_published(tmp_path / "none.pth")

@@ -1,4 +1,4 @@
-"""`avseg import-checkpoint` makes a folder and says what it was made of."""
+"""`avseg import-checkpoint` writes a folder and prints its published files."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`avseg models`: which models there are, for people and for machines."""
+"""`avseg models`: the list, the details of one model, and JSON."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
-    """What `--json` writes, by name."""
+    """Return the output of `--json` by name."""
     assert run(app, ["models", "--json"]) == 0
     return {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
 
@@ -78,7 +78,7 @@ def test_a_packaged_model_shows_where_it_is_and_its_limits(
     assert run(app, ["models", "tavis-small"]) == 0
     shown = capsys.readouterr().out
     assert f"{PACKAGED_MODELS['tavis-small'].folder}\n" in shown
-    assert "this model knows SynthAVS's drawn world" in " ".join(shown.split())
+    assert "this model was trained on SynthAVS's drawn world" in " ".join(shown.split())
 
 
 def test_a_model_to_download_by_hand_shows_the_commands(

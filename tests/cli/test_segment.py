@@ -209,7 +209,7 @@ def test_the_notice_of_a_packaged_model_is_printed(
     )
     video = make_video(tmp_path / "a.mp4", silence(1), seconds=1)
     assert segment(video, "-o", tmp_path / "out", "--model", "known", "--no-overlay") == 0
-    assert "known: this model knows a world of its own only" in capsys.readouterr().err
+    assert "known: this model was trained on a world of its own only" in capsys.readouterr().err
 
 
 def test_a_missing_published_model_is_an_error_when_offline(

@@ -38,7 +38,7 @@ def make_cascade(
     *,
     config: CascadeConfig | None = None,
 ) -> Checkpoint:
-    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments what is named.
+    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments them by name.
 
     Nothing is trained; tensors keep the dtype they are saved in.
 

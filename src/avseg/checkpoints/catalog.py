@@ -152,7 +152,7 @@ def _list_packaged(checkpoint: Checkpoint) -> Listing:
     return Listing(
         name=checkpoint.name,
         what=checkpoint.what,
-        details=f"{checkpoint.what}. It knows {checkpoint.world}.",
+        details=f"{checkpoint.what}. Trained on {checkpoint.world}.",
         state="packaged",
         folder=checkpoint.folder,
         licence=checkpoint.licence,

@@ -131,7 +131,7 @@ def open_weights(
 
     Args:
         weights: `model.safetensors` with all weights, or `trained.safetensors`.
-        expected: State dict of the model, of which names and shapes are used.
+        expected: State dict of the model; only names and shapes are used.
         prefix: Prefix of its names in the file.
 
     Returns:
@@ -163,7 +163,7 @@ def read_weights(weights: Path, expected: Mapping[str, Tensor]) -> dict[str, Ten
 
     Args:
         weights: `model.safetensors` with all weights, or `trained.safetensors`.
-        expected: State dict of the model, of which names and shapes are used.
+        expected: State dict of the model; only names and shapes are used.
 
     Returns:
         The tensors, mapped from disk.

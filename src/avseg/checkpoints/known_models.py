@@ -222,8 +222,8 @@ def _evf_sam(
         name=name,
         what=f"EVF-SAM on {backbone}" + (", multitask" if is_multitask else ""),
         details=(
-            f"EVF-SAM on {sam}" + (", multitask" if is_multitask else "") + ": segments what a "
-            "text names (`avseg segment --text`)."
+            f"EVF-SAM on {sam}" + (", multitask" if is_multitask else "") + ": segments the "
+            "objects that a text names (`avseg segment --text`)."
         ),
         files=tuple(
             replace(file, repository=f"YxZhang/{name}", name_from=weights.name_from)

@@ -33,8 +33,8 @@ class Checkpoint:
         name: Name in results.
         folder: Folder with its files.
         licence: SPDX identifier of the licence of its weights; None if not recorded.
-        world: Kind of videos that it was trained on, to be read after "this model knows"; None if
-            not recorded.
+        world: Kind of videos that it was trained on, to be read after "this model was trained
+            on"; None if not recorded.
         restrictions: Licences that forbid commercial use, of weights in it or that it was trained
             from.
         what: Description in a few words; empty if not recorded.
@@ -53,9 +53,9 @@ class Checkpoint:
         notices = []
         if self.world is not None:
             notices.append(
-                f"{self.name}: this model knows {self.world} only; on other videos expect wrong "
-                "masks or none. Next step: train on your own clips (AVSBench's layout) with `avseg "
-                "train`, and give the folder of that run as --model."
+                f"{self.name}: this model was trained on {self.world} only; on other "
+                "videos expect wrong masks or none. Next step: train on your own clips (AVSBench's "
+                "layout) with `avseg train`, and give the folder of that run as --model."
             )
         if self.restrictions:
             notices.append(

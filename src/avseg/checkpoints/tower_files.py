@@ -40,7 +40,7 @@ def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         path: The file.
-        tower: State dict of the tower, of which names and shapes are used.
+        tower: State dict of the tower; only names and shapes are used.
 
     Returns:
         The tensors under the names of `tower`.
@@ -94,7 +94,7 @@ def fit_file(
     Args:
         recognised: The file.
         key_map: Key map of its format.
-        expected: Tensors of the model, of which names and shapes are used.
+        expected: Tensors of the model; only names and shapes are used.
 
     Returns:
         The converted tensors.

@@ -16,7 +16,7 @@ def make_cascade(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
 ) -> None:
-    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments what is named.
+    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments them by name.
 
     Nothing is trained.
 

@@ -1,4 +1,4 @@
-"""ImageBind's sizes: published by default, small on request, wrong ones refused."""
+"""ImageBind's configuration: published sizes, small sizes, and impossible ones."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_a_stem_halves_a_spectrogram_rounding_up() -> None:
     assert config.grid == (4, 7)
 
 
-def test_the_small_one_changes_as_asked() -> None:
+def test_options_of_the_small_imagebind_can_be_changed() -> None:
     config = ImageBindConfig.tiny(vision={"blocks": 1}, dim=16)
     assert (config.vision.blocks, config.dim) == (1, 16)
     assert config.vision.width == ImageBindConfig.tiny().vision.width
@@ -43,7 +43,7 @@ def test_the_small_one_changes_as_asked() -> None:
         ({"text": {"heads": 3}}, "width must be a multiple of heads 3, got 1024"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+def test_sizes_that_do_not_fit_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StrictDataclassClassValidationError) as raised:
         ImageBindConfig(**options)
     assert message in str(raised.value.__cause__)

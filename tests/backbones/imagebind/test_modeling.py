@@ -1,4 +1,4 @@
-"""ImageBind as a whole: frozen, differentiable, its three kinds of embeddings."""
+"""ImageBind as a whole: frozen, differentiable, with embeddings of three kinds."""
 
 import math
 
@@ -17,24 +17,24 @@ CONFIG = ImageBindConfig(
 
 @pytest.fixture
 def model() -> ImageBind:
-    """With random weights."""
+    """Build an ImageBind with random weights."""
     torch.manual_seed(0)
     return ImageBind(CONFIG)
 
 
-def test_it_stays_frozen_and_in_evaluation(model: ImageBind) -> None:
+def test_a_frozen_imagebind_stays_in_evaluation_mode(model: ImageBind) -> None:
     model.train()
     assert not any(module.training for module in model.modules())
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_one_that_is_not_frozen_learns() -> None:
+def test_an_imagebind_that_is_not_frozen_is_trainable() -> None:
     model = ImageBind(CONFIG, frozen=False).train()
     assert model.vision_tower.training
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_gradients_pass_through_to_pictures_words_and_class_tokens(model: ImageBind) -> None:
+def test_gradients_pass_through_to_images_words_and_class_tokens(model: ImageBind) -> None:
     pictures = torch.randn(1, 3, 28, 28, requires_grad=True)
     words = torch.randn(1, 3, 16, requires_grad=True)
     cls = torch.randn(1, 12, requires_grad=True)
@@ -48,7 +48,7 @@ def test_gradients_pass_through_to_pictures_words_and_class_tokens(model: ImageB
     assert all(gradient.abs().max() > 0 for gradient in gradients)
 
 
-def test_pictures_are_unit_vectors_sounds_and_texts_are_longer(model: ImageBind) -> None:
+def test_image_embeddings_are_unit_vectors_and_others_are_scaled(model: ImageBind) -> None:
     pictures = model.project_image(model.encode_images(torch.randn(2, 3, 28, 28)).cls)
     sounds = model.project_audio(model.encode_audio(torch.randn(2, 1, 26, 36)).cls)
     texts = model.encode_text(torch.tensor([[1, 3, 8], [4, 8, 0]]))
@@ -58,12 +58,12 @@ def test_pictures_are_unit_vectors_sounds_and_texts_are_longer(model: ImageBind)
     assert lengths[2] == pytest.approx([1 / 0.07] * 2)
 
 
-def test_the_texts_scale_has_a_limit(model: ImageBind) -> None:
+def test_the_scale_of_texts_is_limited(model: ImageBind) -> None:
     model.text_log_scale.fill_(math.log(1e6))
     assert model.project_text(torch.randn(16)).norm().item() == pytest.approx(100)
 
 
-def test_what_follows_the_end_of_a_text_takes_no_part(model: ImageBind) -> None:
+def test_padding_after_the_end_of_a_text_has_no_effect(model: ImageBind) -> None:
     texts = torch.tensor([[1, 3, 8, 0, 0, 0], [1, 3, 8, 5, 2, 7], [4, 2, 6, 5, 7, 8]])
     states = model.encode_text_states(texts)
     torch.testing.assert_close(states[0], states[1])
@@ -71,7 +71,7 @@ def test_what_follows_the_end_of_a_text_takes_no_part(model: ImageBind) -> None:
     torch.testing.assert_close(states[:1], alone)
 
 
-def test_its_words_without_positions_give_the_state_of_its_text(model: ImageBind) -> None:
+def test_embeddings_of_words_have_the_state_of_their_text(model: ImageBind) -> None:
     texts = torch.tensor([[1, 3, 2, 8]])
     words = model.text_tower.token_embedding(texts)
     torch.testing.assert_close(model.encode_words(words)[:, 3], model.encode_text_states(texts))

@@ -1,4 +1,4 @@
-"""Texts to the ids of ImageBind's text tower."""
+"""ImageBind's tokenizer."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ from avseg.errors import CheckpointError, PromptError
 
 MERGES = ["a title", "d o", "do g</w>", "c a", "ca t</w>", "a b"]
 
-#: What SimpleTokenizer of github.com/facebookresearch/ImageBind at 53680b0 gives for these merges.
+#: Ids by SimpleTokenizer of github.com/facebookresearch/ImageBind at 53680b0 with these merges.
 RECORDED = {
     "A dog": [517, 320, 513, 518],
     "Cat's dogs 12!": [517, 515, 6, 338, 512, 70, 338, 272, 273, 256, 518],
@@ -20,7 +20,7 @@ RECORDED = {
 
 
 def write_merges(folder: Path) -> Path:
-    """CLIP's file with five merges."""
+    """Write CLIP's file with five merges."""
     path = folder / "merges.txt.gz"
     path.write_bytes(gzip.compress("\n".join(MERGES).encode()))
     return path
@@ -38,7 +38,7 @@ def test_a_long_text_is_cut_before_its_end() -> None:
     assert tokenizer.encode(["dog " * 9], context=5).tolist() == [[517, 513, 513, 513, 518]]
 
 
-def test_short_texts_are_filled_up_with_zeros() -> None:
+def test_short_texts_are_padded_with_zeros() -> None:
     tokenizer = ImageBindTokenizer.from_words(("<pad>", "dog", "cat"))
     ids = tokenizer.encode(["a Dog", "the cat and the dog"])
     assert ids.tolist() == [[1, 3, 0], [2, 1, 3]]
@@ -46,7 +46,7 @@ def test_short_texts_are_filled_up_with_zeros() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a", "a zebra"])
-def test_a_text_without_a_known_word_is_refused(text: str) -> None:
+def test_a_text_without_a_known_word_is_rejected(text: str) -> None:
     tokenizer = ImageBindTokenizer.from_words(("<pad>", "dog", "cat"))
     with pytest.raises(PromptError, match="blank, or a word of it is not in this"):
         tokenizer.encode([text])
@@ -72,7 +72,7 @@ def test_a_saved_tokenizer_is_the_same(tokenizer: ImageBindTokenizer, tmp_path: 
         ("a.txt", b"\xff\xfe"),
     ],
 )
-def test_a_file_that_is_no_tokenizer_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_tokenizer_is_rejected(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"is no tokenizer that can be used.*bpe_simple_voca"):
         ImageBindTokenizer.from_file(tmp_path / name)

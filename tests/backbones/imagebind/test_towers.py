@@ -1,4 +1,4 @@
-"""What a tower does with its input, beyond what the recorded numbers of the authors show."""
+"""ImageBind's towers, beyond the recorded numbers of the authors' code."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ TEXT = ImageBindTextConfig(vocab=9, context=5, width=8, blocks=2, heads=2)
 
 
 @pytest.mark.parametrize("stem_channels", [[], [4]])
-def test_any_square_that_patches_tile_is_seen(stem_channels: list[int]) -> None:
+def test_any_square_image_that_patches_tile_is_encoded(stem_channels: list[int]) -> None:
     tower = VisionTower(VISION.replace(stem_channels=stem_channels))
     assert tower(torch.randn(2, 3, 56, 56)).tokens.shape == (2, 16, 8)
     smaller = tower(torch.randn(2, 3, 28, 28))
@@ -25,12 +25,12 @@ def test_any_square_that_patches_tile_is_seen(stem_channels: list[int]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(56, 28), (50, 50)])
-def test_other_pictures_are_refused(shape: tuple[int, int]) -> None:
+def test_images_of_another_shape_are_rejected(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"multiple of 14, got {shape[0]} x {shape[1]}; resize"):
         VisionTower(VISION)(torch.zeros(1, 3, *shape))
 
 
-def test_positions_of_a_smaller_picture_lie_between_those_of_the_table() -> None:
+def test_positions_of_a_smaller_image_are_interpolated() -> None:
     tower = VisionTower(VISION)
     with torch.no_grad():
         tower.positions[0, 1:] = torch.arange(4.0).repeat_interleave(4)[:, None]  # by row
@@ -47,7 +47,7 @@ def test_a_spectrogram_becomes_the_tokens_of_its_grid(stem_channels: list[int]) 
     assert features.tokens.shape == (2, high * long, 8)
 
 
-def test_a_spectrogram_of_another_size_is_refused() -> None:
+def test_a_spectrogram_of_another_size_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"must be \(N, 1, 36, 46\), got \(2, 1, 36, 45\)"):
         AudioTower(AUDIO)(torch.zeros(2, 1, 36, 45))
 
@@ -61,7 +61,7 @@ def test_words_see_those_before_them_only() -> None:
     torch.testing.assert_close(tower(words)[:, :3], tower(words[:, :3]))
 
 
-def test_more_words_than_positions_are_refused() -> None:
+def test_more_words_than_positions_are_rejected() -> None:
     with pytest.raises(ValueError, match="there are 6 words, the model holds 5"):
         TextTower(TEXT)(torch.zeros(1, 6, 8))
 

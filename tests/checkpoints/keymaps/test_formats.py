@@ -1,4 +1,4 @@
-"""Each table fits the model at its published size, and knows what else is in the files."""
+"""Each key map fits the model at its published size, and has all other keys of the files."""
 
 from collections.abc import Callable
 
@@ -24,8 +24,8 @@ from tests import published
 
 BEIT3_EXTRA = {"beit3.vision_embed.mask_token": (1, 1, 8), "mlm_head.weight": (4, 8)}
 
-#: Format, table, model of the published size, where the table's names begin, what else is there.
-TABLES: dict[str, tuple[KeyMap, Callable[[], nn.Module], str, dict[str, tuple[int, ...]]]] = {
+#: Format, key map, model of the published size, prefix of its names, and other keys of the file.
+KEY_MAPS: dict[str, tuple[KeyMap, Callable[[], nn.Module], str, dict[str, tuple[int, ...]]]] = {
     "sam2": (SAM2, lambda: PromptedSam2(PromptedSam2Config()), "sam2.", published.UNUSED_OF_SAM2),
     "sam1": (SAM1, lambda: PromptedSam1(PromptedSam1Config()), "sam1.", {"pixel_mean": (3, 1, 1)}),
     "beit3": (BEIT3_FILE, lambda: Beit3Model(Beit3Config()), "", BEIT3_EXTRA),
@@ -56,14 +56,14 @@ TABLES: dict[str, tuple[KeyMap, Callable[[], nn.Module], str, dict[str, tuple[in
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_has_a_row_for_every_tensor_of_the_published_size(name: str) -> None:
-    table, make, prefix, extra = TABLES[name]
+@pytest.mark.parametrize("name", KEY_MAPS)
+def test_a_key_map_has_a_rule_for_every_tensor_of_the_published_size(name: str) -> None:
+    key_map, make, prefix, extra = KEY_MAPS[name]
     ours = shapes_of(make, prefix)
-    file = table.to_published(ours)
+    file = key_map.to_published(ours)
     unused = {key: torch.empty(shape, device="meta") for key, shape in extra.items()}
     assert not file.keys() & unused.keys()
-    converted = table.fit(file | unused, ours)
+    converted = key_map.fit(file | unused, ours)
     assert {key: values.shape for key, values in converted.tensors.items()} == {
         key: values.shape for key, values in ours.items()
     }
@@ -74,7 +74,7 @@ def test_a_table_has_a_row_for_every_tensor_of_the_published_size(name: str) -> 
 
 
 def shapes_of(make: Callable[[], nn.Module], prefix: str) -> dict[str, Tensor]:
-    """Names and shapes of a model, without its values."""
+    """Return names and shapes of a model, without its values."""
     with torch.device("meta"):
         state = make().state_dict()
     return {name.removeprefix(prefix): values for name, values in state.items()}
@@ -86,6 +86,6 @@ def test_a_layer_scale_of_the_memory_has_two_names(name: str) -> None:
     assert SAM2.to_ours({key: torch.ones(1)}).unused.keys() == {key}
 
 
-def test_keys_of_nothing_known_are_no_format() -> None:
+def test_unknown_keys_have_no_format() -> None:
     assert detect_format(["model.layers.0.weight"]) is None
     assert detect_format([]) is None

@@ -1,4 +1,4 @@
-"""A table reads in both directions, and has an answer for every key."""
+"""A key map converts in both directions, and accounts for every key."""
 
 import pytest
 import torch
@@ -55,30 +55,30 @@ def assert_equal(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> None
     assert all(torch.equal(actual[name], values) for name, values in expected.items())
 
 
-def test_published_tensors_get_our_names_and_forms() -> None:
+def test_published_tensors_are_converted_to_our_names_and_shapes() -> None:
     converted = TABLE.to_ours(PUBLISHED)
     assert_equal(converted.tensors, OURS)
     assert converted.unused.keys() == {"memory.layers.0.gamma"}
 
 
-def test_the_way_back_gives_the_same_keys_and_tensors() -> None:
+def test_an_import_can_be_exported_to_the_same_keys_and_tensors() -> None:
     unused = {"memory.layers.0.gamma": torch.ones(2)}
     assert_equal(TABLE.to_published(OURS) | unused, PUBLISHED)
 
 
-def test_what_is_copied_does_not_share_memory() -> None:
+def test_copied_constants_do_not_share_memory() -> None:
     tensors = TABLE.to_ours(PUBLISHED).tensors
     pointers = {tensors[f"{name}.frequencies"].data_ptr() for name in ("image", "prompt")}
     assert len(pointers) == 2
 
 
-def test_prefixes_go_before_both_sides() -> None:
+def test_prefixes_are_added_on_both_sides() -> None:
     table = TABLE.under("model.", "sam.")
     tensors = table.to_ours({"model.tokens.iou.weight": torch.ones(1)}).tensors
     assert tensors.keys() == {"sam.tokens.iou.weight"}
 
 
-def test_the_first_row_that_fits_counts() -> None:
+def test_the_first_matching_rule_applies() -> None:
     table = KeyMap((rename("norm1", "first"),)) + KeyMap((rename("norm{k}", "other{k}"),))
     tensors = table.to_ours({"norm1": torch.ones(1), "norm2": torch.ones(1)}).tensors
     assert tensors.keys() == {"first", "other2"}
@@ -90,12 +90,12 @@ def test_a_dot_in_a_name_is_a_dot() -> None:
 
 
 @pytest.mark.parametrize("name", ["blocks.x.norm1.weight", "tokens.obj.weight", "", "frequencies2"])
-def test_a_key_in_no_row_is_refused(name: str) -> None:
+def test_a_key_that_no_rule_matches_is_rejected(name: str) -> None:
     with pytest.raises(CheckpointError, match=f"1 keys are unexpected: {name}"):
         TABLE.to_ours({name: torch.ones(1)})
 
 
-def test_a_row_needs_all_of_its_keys() -> None:
+def test_a_rule_needs_all_of_its_keys() -> None:
     with pytest.raises(CheckpointError, match=r"1 keys are missing: points\.1"):
         TABLE.to_ours({"points.0": torch.ones(1, 2)})
     with pytest.raises(CheckpointError, match=r"2 keys are missing: key\.bias, value\.bias"):
@@ -106,7 +106,7 @@ def test_a_file_that_fits_a_model_is_converted_for_it() -> None:
     assert_equal(TABLE.fit(PUBLISHED, OURS).tensors, OURS)
 
 
-def test_all_that_does_not_fit_is_said_at_once() -> None:
+def test_all_mismatches_are_in_one_error() -> None:
     published = PUBLISHED | {"qkv.weight": torch.ones(3, 2), "noise": torch.ones(1)}
     del published["projection"], published["points.1"]
     with pytest.raises(
@@ -123,6 +123,6 @@ def test_a_known_key_that_the_model_does_not_have_is_unexpected() -> None:
         TABLE.fit(PUBLISHED, model)
 
 
-def test_of_many_keys_three_are_named() -> None:
+def test_an_error_lists_three_of_many_keys() -> None:
     with pytest.raises(CheckpointError, match=r"8 keys are missing: (\S+, ){3}\.\.\.$"):
         TABLE.fit({}, OURS | {"tokens.mask.weight": torch.ones(1)})
