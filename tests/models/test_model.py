@@ -5,6 +5,7 @@ import pytest
 from avseg.backbones.config import options_of, own_options
 from avseg.models.auto import FAMILIES, Family
 from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.tavis import TavisConfig
 from tests.models.factories import CONFIG
 
 
@@ -34,3 +35,15 @@ def test_a_configuration_can_be_built_from_its_options(family: Family) -> None:
     config = family.config.tiny()
     assert type(config)(**options_of(config)).to_dict() == config.to_dict()
     assert not {"sub_configs_defaults", "tiny_options"} & set(own_options(family.config))
+
+
+def test_a_group_of_options_has_no_options_of_transformers() -> None:
+    group = TavisConfig(thresholds={"min_score": 0.5}).to_dict()["thresholds"]
+    assert group == {
+        "model_type": "avseg-tavis-thresholds",
+        "min_score": 0.5,
+        "min_similarity": -1.0,
+        "min_agreement": -1.0,
+    }
+    changed = TavisConfig().replace(thresholds={"min_score": 0.5})
+    assert changed.to_dict()["thresholds"] == group
