@@ -80,11 +80,11 @@ def make_demo() -> SyntheticClip:
     return SyntheticClip(scene, sources, SECONDS, lambda: stems)
 
 
-def calm(thing: MovingObject) -> MovingObject:
+def calm(moving: MovingObject) -> MovingObject:
     """Slow an object down, so that it stays in the frame for all ten seconds."""
-    x, y = thing.velocity
+    x, y = moving.velocity
     return replace(
-        thing, velocity=(0.3 * x, 0.3 * y), growth=0.2 * thing.growth, spin=0.3 * thing.spin
+        moving, velocity=(0.3 * x, 0.3 * y), growth=0.2 * moving.growth, spin=0.3 * moving.spin
     )
 
 

@@ -19,10 +19,13 @@ _NAME_WIDTH = 20
 
 
 class ProgressBar:
-    """A progress bar on stderr; `progress_bar` shows one.
+    """A progress bar; `progress_bar` shows one on stderr.
 
-    Attributes:
-        console: Console of the bar. Lines printed there appear above it.
+    Lines printed to `console` appear above the bar.
+
+    Args:
+        progress: Display of the bar.
+        description: Text before the bar.
     """
 
     def __init__(self, progress: Progress, description: str) -> None:
