@@ -71,6 +71,8 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         self._audio_towers = [tower.name for tower in towers if tower.modality == "audio"]
         self._keys: list[dict[str, str]] = [{} for _ in self._clips]
         computed = 0
+        # All features are computed before the training starts, so that the worker processes of a
+        # data loader only read files.
         # In a random order, so that several processes that fill one cache share the work.
         # SystemRandom does not advance the generators that the training draws from.
         order = random.SystemRandom().sample(range(len(self)), len(self))
@@ -135,6 +137,8 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         seconds = self.read_seconds(index)
         contents: dict[str, str] = {}
         for modality in {tower.modality for tower in towers}:
+            # The numbers of the seconds are part of the hash: with `whole`, or in another split,
+            # the same files give features of other frames.
             if modality == "frames":
                 paths = [split.frame_path(number, second) for second in seconds]
                 contents[modality] = hash_files(paths, seconds)
@@ -151,6 +155,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         if not missing:
             return False
         split, number = self._clips[index]
+        # The whole clip is decoded: an audio window may reach beyond the frames that are read.
         clip, count = split[number].clip, len(self.read_seconds(index))
         inputs: dict[str, NDArray[Any]] = {
             "frames": clip.frames[:count],
@@ -240,6 +245,7 @@ class TrainingExamples(Dataset[EmbeddedClip]):
         pair = self.pairs[index - len(self.indices)]
         clip = self.clips.read(pair.visual.clip, pair.visual.frames)
         audio = self.clips.read_audio_features(pair.audio.clip, pair.audio.frames)
+        # Image features stay those of the visual clip; only features of the audio are replaced.
         empty = np.zeros_like(clip.masks)
         return replace(clip, masks=empty, features={**clip.features, **audio})
 
@@ -331,11 +337,13 @@ def _draw_pairs(
     count: int,
 ) -> list[OffScreenPair[Index]]:
     """Draw the visual side of each pair, then the first audio without a visible category."""
+    # A fixed seed: runs with other seeds differ in their training, not in their data.
     rng = np.random.default_rng(0)
     pairs = []
     for choice in rng.integers(len(indices), size=count):
         visual = indices[choice]
         visible = contents[visual.clip].visible
+        # A generator, since the first candidates usually suffice.
         candidates = (sounding[i] for i in rng.permutation(len(sounding)))
         audio = next((c for c in candidates if not contents[c.clip].audible & visible), None)
         if audio is not None:

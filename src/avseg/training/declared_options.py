@@ -75,6 +75,7 @@ class DeclaredClass:
                 found |= parent.options
         for node in self.node.body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                # Fields that the class computes itself are not options.
                 is_set_later = "init=False" in ast.unparse(node)
                 if not is_set_later and not ast.unparse(node.annotation).startswith("ClassVar"):
                     found[node.target.id] = (self.module, node.annotation)
@@ -102,6 +103,8 @@ class DeclaredClass:
             elif name == "Literal" and isinstance(member, ast.Subscript):
                 choices += _constants([member.slice])
             else:
+                # What is neither simple nor an enumeration accepts every value here; the class
+                # itself validates it in the second stage.
                 enum = module.find_class(member)
                 if enum is None or not enum._is_enum():
                     return None
@@ -200,12 +203,14 @@ class _Module:
 
     def find_class(self, expression: ast.expr) -> DeclaredClass | None:
         """Find the class of which an expression is a reference, a call, or a method's call."""
+        # `Config`, `Config(dim=8)` and `Config.tiny()` all lead to the name `Config`.
         while isinstance(expression, ast.Call | ast.Attribute):
             expression = expression.func if isinstance(expression, ast.Call) else expression.value
         found = self.find(expression.id) if isinstance(expression, ast.Name) else None
         if found is None:
             return None
         module, definition = found
+        # A constant such as `TINY_SAM = PromptedSam2Config(...)` leads on to its own expression.
         if isinstance(definition, ast.ClassDef):
             return DeclaredClass(module, definition)
         return module.find_class(definition)
@@ -215,7 +220,8 @@ class _Module:
 def _read_module(name: str) -> _Module:
     """Parse a module without importing it or the packages around it."""
     top, *below = name.split(".")
-    spec = find_spec(top)  # imports nothing, since the name has no dot
+    # With a dotted name `find_spec` would import the packages around the module.
+    spec = find_spec(top)
     if spec is None:
         raise LookupError(f"there is no package {top}.")
     if spec.submodule_search_locations is None:

@@ -162,6 +162,7 @@ class FeatureCache:
 
     def path(self, key: str) -> Path:
         """Return the path of the file of a key; it need not exist."""
+        # Two digits as a folder, as git does: a folder with 100 000 files is slow to list.
         tower, _, digest = key.partition("/")
         return self.folder / tower / digest[:2] / f"{digest}.safetensors"
 
@@ -176,6 +177,7 @@ class FeatureCache:
         """
         try:
             with safe_open(self.path(key), "pt") as file:
+                # Everything is read once before a run, so that damage shows before the training.
                 features = tuple(file.get_tensor(name) for name in _names(file))
                 return bool(file.metadata() == _metadata(key, features))
         except (OSError, SafetensorError, ValueError):
@@ -227,11 +229,12 @@ class FeatureCache:
 
 def _names(file: Any) -> list[str]:
     """Return the names of a file's tensors in the order in which they were written."""
-    return sorted(file.keys(), key=int)
+    return sorted(file.keys(), key=int)  # as text, "10" would come before "2"
 
 
 def _metadata(key: str, features: Features) -> dict[str, str]:
     """Return the metadata that is written with features, and that reveals a damaged file."""
+    # CRC-32 finds accidental damage, and is much faster than a cryptographic hash.
     checksum = 0
     for values in features:
         checksum = zlib.crc32(_bytes(values), checksum)

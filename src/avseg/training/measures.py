@@ -174,6 +174,7 @@ class ClassMeasure:
         """
         logits = out.logits.cpu()
         stride = batch["classes"].shape[-1] // logits.shape[-1]
+        # The category of a position is that of the pixel at its centre.
         centres = batch["classes"][:, stride // 2 :: stride, stride // 2 :: stride]
         self.correct.append((logits.argmax(dim=1) == centres)[centres > 0])
         self.losses.append(float(out.loss))
@@ -219,6 +220,7 @@ class TextPromptMeasure:
         iou = (masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)
         is_visible = targets.flatten(1).any(1)
         self.ious += iou[is_visible].tolist()
+        # A caption of an invisible object should give an empty mask; a few pixels are allowed.
         self.clean += (masks[~is_visible].float().mean((1, 2)) < CLEAN_AREA).float().tolist()
         self.losses.append(float(out.loss))
 
@@ -229,6 +231,7 @@ class TextPromptMeasure:
             other: The other measure; unchanged.
         """
         self.ious += other.ious
+        # A caption of an invisible object should give an empty mask; a few pixels are allowed.
         self.clean += other.clean
         self.losses += other.losses
 

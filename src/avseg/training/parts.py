@@ -189,6 +189,7 @@ def load_part(module: "nn.Module", part: Part) -> None:
     from avseg.checkpoints.delta import FileWeights, merge_tensors, open_weights
     from avseg.checkpoints.tower_files import read_tower
 
+    # Shapes and keys are compared here, for an error that names the file and the first key.
     wanted = module.state_dict()
     if part.is_published:
         files = [FileWeights(read_tower(part.weights, wanted))]
@@ -218,6 +219,7 @@ def load_part(module: "nn.Module", part: Part) -> None:
         for file in files:
             file.release_after_use(module)
     module.load_state_dict(state)
+    # Remembered for `loaded_parts`, when the run saves its trained weights only.
     vars(module)[_LOADED] = part
 
 

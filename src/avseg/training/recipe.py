@@ -153,6 +153,7 @@ def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
 
 def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
     """Read a file, merged with the recipe that it extends."""
+    # `extended_by` are the recipes on the way here, to find a circle.
     if recipe in extended_by:
         raise TrainingError(
             f"recipe {recipe}: extends itself ({' < '.join((*extended_by, recipe))}); name another."

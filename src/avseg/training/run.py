@@ -149,6 +149,7 @@ def run_plan(
     from avseg.training.tasks.task import TaskInputs
     from avseg.training.trainer import AvsegTrainer, training_arguments
 
+    # First the options of the trainer, which it validates itself; nothing is built before.
     arguments = training_arguments(plan, output)
     set_seed(arguments.seed)
     inputs = TaskInputs(
@@ -174,10 +175,12 @@ def run_plan(
     if "tensorboard" in (arguments.report_to or ()):
         _show_masks(trainer, task)
     checkpoint = find_checkpoint(output)
+    # The record is written before the first step, so that a stopped run can be continued safely.
     if trainer.is_world_process_zero():
         _record_start(plan, output, data, checkpoint, arguments.device)
     with _attention(arguments.device):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # Test data is evaluated here only, so that no choice during the training depends on it.
         metrics = trainer.evaluate(task.measured | task.tested)
     trainer.save_weights(output, plan.save)
     trainer.save_state()
@@ -185,6 +188,7 @@ def run_plan(
         (output / _PICKLED_ARGUMENTS).unlink(missing_ok=True)
         if task.finish is not None:
             task.finish(output)
+        # Last, since this file means that the run is complete.
         _write_json(output / METRICS_FILE, metrics)
     return metrics
 
@@ -225,9 +229,10 @@ def _check_same_recipe(recipe: Recipe, output: Path) -> None:
     recorded = _read_json(output / RECIPE_FILE)
     if not recorded:
         return
-    now = json.loads(json.dumps(asdict(recipe)))
+    now = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as in the file
     differing = [
         f"{section}.{name} {old.get(name)!r}, now {new.get(name)!r}"
+        # Not `memory`: the weights do not depend on it, and another machine may need it.
         for section in ("data", "trainer", "model", "start_from")
         for old, new in [(recorded.get(section, {}), now[section])]
         for name in sorted({*old, *new})

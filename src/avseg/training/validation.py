@@ -102,6 +102,7 @@ def validate(recipe: Recipe, runs: Path | None = None, data: Path | None = None)
         origins = {WHOLE: origins[WHOLE]}
     for origin in origins.values():
         check_origin(origin, runs or Path())
+
     # The second stage: torch and transformers are imported from here on.
     trainer = _default_trainer_options() | recipe.trainer
     config = _build_config(recipe, task_class)
@@ -141,6 +142,7 @@ def _saved_form(recipe: Recipe) -> SavedForm:
 
 def _check_trainer(recipe: Recipe) -> None:
     """Validate names, types and the choice of a checkpoint in the `trainer` section."""
+    # From its source: importing the class would import torch.
     declared = DeclaredClass.find("transformers.training_args", "TrainingArguments")
     known = [name for name in declared.options if name not in _RESERVED]
     _check_names(recipe, "trainer", recipe.trainer, known)
@@ -164,6 +166,7 @@ def _check_choice(recipe: Recipe) -> None:
             f"recipe {recipe.name}: trainer.load_best_model_at_end needs metric_for_best_model, "
             "DATASET_MEASURE, for instance ms3_val_j."
         )
+    # Names are DATASET_MEASURE, and the data set SUBSET_SPLIT, such as ms3_test_seen_j.
     if "test" in str(metric).split("_"):
         raise TrainingError(
             f"recipe {recipe.name}: trainer.metric_for_best_model {metric} would choose the "
@@ -182,6 +185,7 @@ def _check_data_sets(recipe: Recipe, task: DataSetOptions) -> None:
                 f"recipe {recipe.name}: data: {name!r} must be SUBSET/SPLIT with a subset of "
                 f"{', '.join(subsets)}, for instance ms3/train."
             )
+    # A misspelt metric would be noticed by `Trainer` after the first evaluation only.
     metric = recipe.trainer.get("metric_for_best_model")
     measured = [name.replace("/", "_") for name in task.measured]
     if metric is not None and not str(metric).removeprefix("eval_").startswith(tuple(measured)):
@@ -309,6 +313,7 @@ def _build_config(recipe: Recipe, task_class: type[TaskOptions]) -> Any:
     from huggingface_hub.errors import StrictDataclassError
 
     config_class = task_class.config_class()
+    # A wrong value raises StrictDataclassError or ValueError, an unknown option TypeError.
     try:
         if recipe.sizes == "small":
             return config_class.tiny(**recipe.model)

@@ -63,7 +63,7 @@ from avseg.training.pretraining.options import (
 )
 from avseg.training.tasks.task import Task, TaskInputs
 
-#: Seed of every evaluation corpus; training corpora take theirs from the recipe.
+#: Seed of every evaluation corpus. Those of training corpora, from recipes, are small numbers.
 _EVALUATION_SEED = 990_000
 
 #: Recordings of each category in the evaluation corpora.
@@ -125,6 +125,7 @@ def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> T
         TrainingError: If weights to start from do not fit.
     """
     config = inputs.config.clap_config
+    # Synthesised once, then read from the folder beside the runs.
     train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
     test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
 
@@ -198,6 +199,7 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
     def collate(items: list[Any]) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = default_collate(items)
         images = batch.pop("images")
+        # One image for two backbones, each with its own statistics.
         batch["pixel_values_sam"] = normalise(images, SAM_STATISTICS)
         batch["pixel_values_beit3"] = normalise(images, BEIT3_STATISTICS)
         return batch

@@ -1,1 +1,1 @@
-"""What can be learned from annotated clips: one file for each task."""
+"""Tasks that train models on annotated clips, and the options of every task."""

@@ -109,6 +109,7 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         the model uses; without adapters also `image_features`, the levels of the image encoder in
         float16.
     """
+    # Cached features depend on the preprocessing too, so it is a part of their key.
     config, preprocessing = model.config, asdict(processor)
 
     def settings(tower: StrictConfig) -> dict[str, Any]:
@@ -132,6 +133,7 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         sam = model.segmenter.sam
 
         def encode(frames: NDArray[Any]) -> Features:
+            # float16 halves the cache: the levels of one frame at 1024 pixels are megabytes.
             levels = sam.encode_images(prepare("sam", frames)).levels
             return tuple(level.half() for level in levels)
 
@@ -178,8 +180,10 @@ def collate(
     Returns:
         Inputs of `Av2tSamModel`.
     """
+    # All frames of the batch are resized together, then split into clips again.
     frames = np.concatenate([clip.frames for clip in clips])
     shape = (len(clips), len(clips[0].frames))
+    # CLIP's pixel values are never needed here: its embeddings are cached.
     backbones = ("beit3", "sam") if needs_sam else ("beit3",)
     batch: dict[str, Any] = {
         name: values.unflatten(0, shape)

@@ -91,6 +91,7 @@ def _build(
         _check_annotated(name, splits[name])
     processor = FrameAudioProcessor.from_config(inputs.config)
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+    # The image encoder has trainable adapters (SAMA-AVS) or trains itself (TPAVI): not cached.
     towers = [clap_tower(model.clap, processor.window_s)]
 
     def read(*names: str) -> EmbeddedClips:

@@ -60,6 +60,7 @@ class DataSetOptions:
         tested: Evaluation data that is evaluated after the training only.
     """
 
+    # Not a dataclass: subclasses declare the fields, since their order and defaults differ.
     train: tuple[str, ...]
     measured: tuple[str, ...]
     tested: tuple[str, ...]
@@ -152,6 +153,7 @@ class Tpavi(BaselineOptions):
     """Training of AVSBench's own model, on whole clips."""
 
     part_prefixes: ClassVar[Mapping[str, str]] = {
+        # The image encoder alone, out of the SAM 2 inside an EVF-SAM.
         "hiera": f"{SEGMENTER}sam.sam2.vision_encoder.backbone.",
         "clap": TOWER,
     }

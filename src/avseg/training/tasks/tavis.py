@@ -64,6 +64,7 @@ def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> T
     }
     load_parts(modules, inputs.parts)
     processor = TavisProcessor.from_config(config, find_tokenizer(inputs.parts.values()))
+    # Without the background, which the processor adds itself.
     processor = processor.with_vocabulary(splits[options.train[0]].names[1:])
     side = config.sam_config.image_size
 
@@ -91,6 +92,7 @@ def _read_training(
     options: TextBridge, splits: Mapping[str, SemanticSplit], processor: TavisProcessor, side: int
 ) -> "Dataset[SemanticClip]":
     """Return the training examples: whole clips, or single frames."""
+    # Evaluation keeps the whole vocabulary, so that unseen names are measured too (zero-shot).
     if options.classes:
         processor = processor.with_vocabulary(options.classes)
     clips = SemanticClips([splits[name] for name in options.train], processor, side)
@@ -300,6 +302,7 @@ def collate(clips: Sequence[SemanticClip]) -> dict[str, Tensor]:
     Returns:
         Inputs of `TavisModel`.
     """
+    # Padding frames are zeros, and `annotated` is False there, so they enter no loss.
     longest = max(len(clip.annotated) for clip in clips)
 
     def stack(name: str) -> Tensor:
@@ -310,6 +313,7 @@ def collate(clips: Sequence[SemanticClip]) -> dict[str, Tensor]:
             padded.append(filled)
         return torch.stack(padded)
 
+    # The names are the same for all clips, so the batch has them once.
     batch = {name: stack(name) for name in SemanticClip._fields if name != "name_ids"}
     return batch | {"name_ids": clips[0].name_ids}
 
@@ -339,6 +343,7 @@ class SemanticMaskMeasure:
         maps = out.class_logits.argmax(dim=2).cpu()  # (B, T, S, S)
         for b, annotated in enumerate(batch["annotated"]):
             targets = batch["targets"][b][annotated]
+            # One mask of all objects per frame, as for models without classes.
             masks = AvsegOutput(
                 loss=out.loss, mask_logits=out.mask_logits[b : b + 1].cpu()[:, annotated]
             )
