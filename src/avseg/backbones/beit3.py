@@ -95,6 +95,7 @@ class Multiway(nn.Module):
 
     def forward(self, tokens: Tensor, split: int) -> Tensor:
         """Apply `A` to the first `split` tokens and `B` to the others, (N, L, D)."""
+        # Without text tokens, as for the class token alone in the last layer, `B` is not run.
         if tokens.shape[1] <= split:
             image_only: Tensor = self.A(tokens)
             return image_only

@@ -148,7 +148,7 @@ class ClapAudioTower(nn.Module):
         config: Sizes and front end.
     """
 
-    mel_bank: Tensor
+    mel_bank: Tensor  # a buffer, so that the published file's filters are loaded with the weights
 
     def __init__(self, config: ClapAudioTowerConfig) -> None:
         super().__init__()
@@ -191,6 +191,7 @@ class ClapAudioTower(nn.Module):
                 f"the audio has {audio_values.shape[-1]} samples, the model holds "
                 f"{self.config.max_samples}; cut it, or raise hop or spec_size."
             )
+        # (N, 1, T, M): one channel. transformers stretches it to the square by itself.
         features = self.htsat(input_features=self.log_mel(audio_values).unsqueeze(1)).pooler_output
         embeddings: Tensor = self.projection(features)
         return embeddings

@@ -188,4 +188,5 @@ class ClapTokenizer(JsonTokenizer):
                     "model's vocabulary; use words that it was trained with."
                 )
             rows.append(torch.tensor(ids))
+        # The padding 0 is the token "!" of GPT-2; after the end token it has no effect.
         return pad_sequence(rows, batch_first=True)

@@ -104,6 +104,7 @@ class ClipTextTowerConfig(StrictConfig):
             intermediate_size=self.ffn_dim,
             projection_dim=self.projection_dim,
             eos_token_id=self.eos_token_id,
+            # The defaults are ids that a small vocabulary does not have, which gives a warning.
             bos_token_id=None,
             pad_token_id=None,
         )
@@ -121,6 +122,7 @@ class ClipImageTower(nn.Module):
         self.config = config
         self.clip = CLIPVisionModelWithProjection(config.to_transformers())
         if config.stem_channels:
+            # Only the patch convolution is replaced: positions and class token stay transformers'.
             stem = ConvStem(config.stem_channels, config.dim, config.patch_size)
             self.clip.vision_model.embeddings.patch_embedding = stem
 

@@ -56,6 +56,7 @@ class StrictConfig(PreTrainedConfig):
         """
         options = self.to_dict()
         for name, value in changes.items():
+            # A dictionary with another model_type is of another class, so it has to be complete.
             is_partial = (
                 name in self.sub_configs_defaults
                 and isinstance(value, dict)
@@ -106,6 +107,7 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
         Names of the options, those of base classes first.
     """
     names: list[str] = []
+    # Annotations of each class alone: the fields of PreTrainedConfig must not be among them.
     for cls in reversed(config_class.__mro__):
         if issubclass(cls, StrictConfig):
             own = [name for name, kind in get_annotations(cls).items() if not _is_shared(kind)]

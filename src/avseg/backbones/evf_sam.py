@@ -88,6 +88,7 @@ class TextPromptedSam(nn.Module):
         super().__init__()
         self.sam = build_sam(sam_config)
         self.beit3 = Beit3Model(beit3_config)
+        # The published name of the projection from BEiT-3's class token to a prompt.
         self.text_hidden_fcs = nn.Sequential(
             nn.Linear(beit3_config.dim, beit3_config.dim),
             nn.ReLU(),

@@ -99,6 +99,7 @@ class MaskPrediction:
         rows, best = self._best_index()
         logits = self.mask_logits[rows, best]
         if self.resized_to is not None:
+            # Logits, not probabilities, are interpolated, as in the published code.
             side = (self.resized_to, self.resized_to)
             logits = F.interpolate(logits.unsqueeze(1), side, mode="bilinear").squeeze(1)
         if suppress_absent and self.object_score_logits is not None:

@@ -151,6 +151,7 @@ class _LeanAttention(Sam2MultiScaleAttention):
         qkv = self.qkv(hidden_states).view(count, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)  # (N, h * w, heads, C_i / heads)
         if self.query_stride:
+            # As in Hiera, a stage halves its resolution by pooling the queries of its first block.
             grid = query.reshape(count, height, width, -1).permute(0, 3, 1, 2)
             grid = F.max_pool2d(grid, kernel_size=self.query_stride, stride=self.query_stride)
             height, width = grid.shape[2:]
@@ -307,6 +308,7 @@ class PromptedSam2(nn.Module):
         check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
         backbone = self.sam2.vision_encoder.backbone
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
+        # transformers has no public method for this, and its own loop takes no block prompts.
         hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
         stages = []
         for i, block in enumerate(backbone.blocks):
@@ -369,6 +371,7 @@ class PromptedSam2(nn.Module):
         convs = self.sam2.vision_encoder.neck.convs
         levels: list[Tensor] = []
         for i in reversed(range(len(stages))):
+            # The convolutions are stored from coarse to fine, the stages from fine to coarse.
             level: Tensor = convs[len(stages) - 1 - i](stages[i].permute(0, 3, 1, 2))
             if levels and i in _TOP_DOWN_LEVELS:
                 level = level + F.interpolate(levels[-1], scale_factor=2.0, mode="nearest")

@@ -167,6 +167,7 @@ class FrameMemory(Sam2VideoPreTrainedModel):
                 self._positions(self.positions, embeddings)
             ),
             memory=memory,
+            # The misspelled name is that of transformers.
             memory_posision_embeddings=memory_positions,
             num_object_pointer_tokens=len(pointers),
         )  # (1, M, h * h, E): its layers have the batch axis first, and add an axis
@@ -190,6 +191,7 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         mask_logits, _ = prediction.best()  # (M, m, m)
         mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
         side = (self.image_size, self.image_size)
+        # SAM 2's memory encoder takes masks at the resolution of the input images.
         logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
         new_map, _ = self.encoder(embeddings, logits.sigmoid() * _MASK_SCALE + _MASK_BIAS)
         is_present = torch.ones_like(mask_tokens[:, :1])

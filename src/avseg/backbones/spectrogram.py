@@ -31,6 +31,7 @@ def power_spectrogram(waveforms: Tensor, n_fft: int, hop: int) -> Tensor:
     Returns:
         Power, (N, T, F).
     """
+    # center=True reflects n_fft / 2 samples at both ends: the first column is centred on sample 0.
     window = torch.hann_window(n_fft, device=waveforms.device)
     spectrum = torch.stft(
         waveforms.float(), n_fft, hop, window=window, center=True, return_complex=True
@@ -102,6 +103,7 @@ def _kaldi_mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int) -> Tensor:
     Unlike Slaney's, their sides are straight over mel, not over Hz. The last frequency has weight 0
     in every band, as in Kaldi.
     """
+    # Kaldi's mel scale is 1127 ln(1 + f / 700), as HTK's.
     low, high = (1127 * math.log(1 + edge / 700) for edge in (_KALDI_FMIN, sample_rate / 2))
     edges = low + torch.arange(num_mel_bins + 2) * ((high - low) / (num_mel_bins + 1))
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]

@@ -39,6 +39,7 @@ class ConvStem(nn.Module):
         stages: list[nn.Module] = []
         for out_channels in channels:
             stages.append(_halving(in_channels, out_channels))
+            # No residual block at the finest resolution, where it would cost most.
             if len(stages) > 1:
                 stages.append(ResidualBlock(out_channels))
             in_channels = out_channels

@@ -42,6 +42,7 @@ def locked(path: Path) -> Iterator[None]:
     # Imported here since it is slow to import, and rarely needed.
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
+    # A stack, so that only errors of the lock are explained here, and not those of the caller.
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

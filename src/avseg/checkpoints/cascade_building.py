@@ -95,6 +95,7 @@ def _sizes(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
     if json.loads(path.read_text(encoding="utf-8")).get("model_type") != EvfSamConfig.model_type:
         raise CheckpointError(f"{evf_sam.folder}: is no EVF-SAM; give the folder of one.")
     own: Any = EvfSamConfig.from_pretrained(evf_sam.folder)
+    # What the segmenter predicts depends on these options, so they are those of its training.
     changed: Any = config.replace(
         sam_config=own.sam_config,
         beit3_config=own.beit3_config,

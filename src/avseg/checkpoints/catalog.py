@@ -148,6 +148,7 @@ def _nearest(name: str) -> str:
 
 
 def _list_packaged(checkpoint: Checkpoint) -> Listing:
+    # A damaged installation should not break the list of the other models.
     weights = checkpoint.folder / WEIGHTS_FILE
     return Listing(
         name=checkpoint.name,

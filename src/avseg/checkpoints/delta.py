@@ -243,6 +243,7 @@ def find_stored_weights(
     stored = []
     for part, file in parts:
         found = _open_part(part, file, state).tensors
+        # Values decide, not names: a frozen weight may have been changed before training.
         same = [
             name
             for name, values in found.items()

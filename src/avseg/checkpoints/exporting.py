@@ -39,6 +39,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
     folder = find_checkpoint(model).folder
     config: Any = AutoConfig.from_pretrained(folder)
     system = next(known for known in SYSTEMS.values() if known.model_type == config.model_type)
+    # Towers have published files of their own, which are not written again.
     elsewhere = tuple(TOWER_PREFIXES[role] for role in system.towers(config))
     tensors = {
         name: values
@@ -48,6 +49,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
     published = system.key_map(config).to_published(tensors)
     if (folder / UNUSED_FILE).is_file():
         published |= load_file(folder / UNUSED_FILE)
+    # A split or transposed tensor is a view, which safetensors does not store.
     published = {name: values.contiguous() for name, values in published.items()}
     with explain_write_errors(output, published), replace_when_complete(output) as partial:
         if output.suffix == ".safetensors":

@@ -27,6 +27,7 @@ def find_imported(release: Release) -> Checkpoint | None:
         The newest import of it by this version of the importer; None if there is none.
     """
     folders = _home(release).glob(f"{_edition(release)}-*")
+    # An interrupted import leaves no folder of this name, but a user may have deleted files.
     complete = [folder for folder in folders if not missing_files(folder)]
     newest = max(complete, key=lambda folder: folder.stat().st_mtime_ns, default=None)
     return Checkpoint(release.name, newest, release.licence) if newest else None
@@ -71,6 +72,7 @@ def find_or_import(
 def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
     from avseg.checkpoints.importing import import_checkpoint  # loads torch
 
+    # Options that no file determines are passed as a configuration file.
     with TemporaryDirectory() as temporary:
         config = Path(temporary) / CONFIG_FILE
         config.write_text(json.dumps(dict(release.options)), encoding="utf-8")

@@ -102,7 +102,7 @@ def import_checkpoint(
     run = next((path for path in paths if (path / TRAINED_FILE).is_file()), None)
     if run is not None:
         return _import_run(run, paths, output)
-    _check_output(output, paths)
+    _check_output(output, paths)  # first, since reading and converting gigabytes takes minutes
     tokenizers = [path for path in paths if _is_tokenizer(path)]
     weights = [path for path in paths if not _is_tokenizer(path)]
     recognised = _by_role([read_published(path) for path in weights])

@@ -84,6 +84,7 @@ def load_checkpoint(
         processor = family.processor.from_pretrained(folder)
     except _DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
+    # A processor with other sizes would compute wrong inputs without any error.
     expected = family.processor.from_config(config)
     if processor != expected:
         raise CheckpointError(

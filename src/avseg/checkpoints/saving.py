@@ -24,6 +24,7 @@ def save_weights(
         path: The file.
         metadata: Entries for the header, besides the format.
     """
+    # A split or transposed tensor is a view, which safetensors does not store.
     contiguous = {name: values.contiguous() for name, values in tensors.items()}
     save_file(contiguous, path, metadata={"format": "pt", **(metadata or {})})
     make_readable(path)

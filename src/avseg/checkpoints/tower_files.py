@@ -61,6 +61,7 @@ def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"{path}: is {found.title if found else 'of no format known here'}; give the file of "
             f"{' or '.join(map(role_title, TOWER_PREFIXES))}."
         )
+    # The key maps have the names of a whole model, so the tower's prefix is added and removed.
     prefix = TOWER_PREFIXES[found.role]
     expected = {prefix + name: values for name, values in tower.items()}
     tensors = fit_tower(RecognisedFile(file, found), expected).tensors

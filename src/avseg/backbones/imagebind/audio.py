@@ -66,7 +66,9 @@ def spectrograms(clips: Tensor, config: ImageBindAudioConfig) -> Tensor:
         raise ValueError(
             f"clips have {samples} samples, a clip of the model has {longest}; cut them."
         )
+    # The published code subtracts the mean of the clip, before that of each window.
     clips = clips - clips.mean(dim=-1, keepdim=True)
+    # 2 s have 198 columns of the published 204: the last ones are always padding.
     columns = kaldi_fbank(clips, config.sample_rate, config.mel_bins)[:, : config.target_length]
     padded = F.pad(columns, (0, 0, 0, config.target_length - columns.shape[1]))
     return ((padded - _MEAN) / _STD).transpose(1, 2).unsqueeze(1)

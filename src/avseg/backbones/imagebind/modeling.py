@@ -57,6 +57,7 @@ class ImageBind(nn.Module):
         self.vision_head = Head(config.vision.width, config.dim)
         self.audio_head = Head(config.audio.width, config.dim)
         self.text_head = Head(config.text.width, config.dim)
+        # As in the published model, the scale of texts was trained and that of audio was fixed.
         self.text_log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.register_buffer("audio_log_scale", torch.tensor(math.log(20.0)))
         if frozen:

@@ -158,6 +158,7 @@ class ImageBindTokenizer(JsonTokenizer):
                     f"{text!r} cannot be encoded: it is blank, or a word of it is not in this "
                     "model's vocabulary; use words that it was trained with."
                 )
+            # A small model's tokenizer has no start token.
             ids = ids if start is None else [start, *ids]
             rows.append(torch.tensor([*ids[: context - 1], self.end_id]))
         return pad_sequence(rows, batch_first=True)

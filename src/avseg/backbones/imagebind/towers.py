@@ -63,6 +63,7 @@ class Attention(nn.Module):
         """Compute self-attention of tokens (N, L, W); with `causal` without later tokens."""
         query, key, value = self.in_proj(tokens).chunk(3, dim=-1)
         if self.bias_k is not None and self.bias_v is not None:
+            # One more key for every query, as in torch's MultiheadAttention(add_bias_kv=True).
             key = torch.cat([key, self.bias_k.expand(len(key), -1, -1)], dim=1)
             value = torch.cat([value, self.bias_v.expand(len(value), -1, -1)], dim=1)
         gathered = F.scaled_dot_product_attention(
@@ -199,6 +200,7 @@ class VisionTower(nn.Module):
             return self.positions
         of_class, of_patches = self.positions.split([1, self.side**2], dim=1)
         grid = of_patches.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)
+        # The class token has no place in the grid, so its position is kept.
         resized = F.interpolate(grid, (side, side), mode="bicubic")
         return torch.cat([of_class, resized.flatten(2).transpose(1, 2)], dim=1)
 
@@ -217,6 +219,7 @@ class AudioTower(nn.Module):
         self.stem: nn.Module = nn.Conv2d(1, width, config.kernel, stride=config.stride, bias=False)
         if config.stem_channels:
             self.stem = ConvStem(config.stem_channels, width, config.kernel, in_channels=1)
+        # Only the audio stem has a norm, and only the image tower has one before its trunk.
         self.stem_norm = nn.LayerNorm(width)
         high, long = config.grid
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)

@@ -5,6 +5,7 @@ from avseg.checkpoints.keymaps.key_map import KeyMap, rename
 from avseg.checkpoints.keymaps.sam1 import SAM1
 from avseg.checkpoints.keymaps.sam2 import SAM2
 
+#: The published model has a list with one projection, hence the index 0.
 _BEIT3_AND_PROJECTION = BEIT3.under("mm_extractor.beit3.", "beit3.") + KeyMap(
     (rename("text_hidden_fcs.0.{i}.{part}", "text_hidden_fcs.{i}.{part}"),)
 )

@@ -11,6 +11,7 @@ _OUR_BLOCK = "{tower}_tower.trunk.blocks.{i}"
 
 _USED = KeyMap(
     (
+        # Module 0 of the image stem repeats the image as two frames, and has no weights.
         rename("modality_preprocessors.vision.rgbt_stem.proj.1.weight", "vision_tower.stem.weight"),
         rename("modality_preprocessors.audio.rgbt_stem.proj.weight", "audio_tower.stem.weight"),
         rename(

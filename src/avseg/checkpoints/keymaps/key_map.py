@@ -254,6 +254,7 @@ def _pattern(template: str, published: tuple[str, ...]) -> re.Pattern[str]:
     kinds: dict[str, str] = {}
     for field in _FIELD.finditer("".join(published)):
         kinds.setdefault(field[1], field[2] or (r"\d+" if len(field[1]) == 1 else ".+"))
+    # Only the published side defines the fields, so that both sides accept the same values.
     pattern, end = "", 0
     for field in _FIELD.finditer(template):
         pattern += re.escape(template[end : field.start()]) + f"(?P<{field[1]}>{kinds[field[1]]})"

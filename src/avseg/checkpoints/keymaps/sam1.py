@@ -38,7 +38,7 @@ SAM1 = (
                 "prompt_encoder.point_embeddings.{i}.weight",
                 "prompt_encoder.point_embed.{i}.weight",
             ),
-            drop("{name:pixel_mean|pixel_std}"),
+            drop("{name:pixel_mean|pixel_std}"),  # constants of the processor here
         )
     )
     + MASK_PROMPTS.under("prompt_encoder.", "prompt_encoder.")
