@@ -27,6 +27,7 @@ __all__ = [
     "make_cascade",
     "probe",
     "read_clip",
+    "reproduce",
     "save_masks",
     "save_overlay",
     "score",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from avseg.evaluation.protocol_scores import score
     from avseg.export import save_masks, save_overlay
     from avseg.media import probe, read_clip, stream_clips
+    from avseg.reproduction.papers import reproduce
     from avseg.segmenter import Segmenter, load_segmenter
     from avseg.synthavs.synthesize import synthesize_data
     from avseg.training import train
@@ -76,6 +78,7 @@ else:
         "make_cascade": "checkpoints.cascade_building",
         "probe": "media",
         "read_clip": "media",
+        "reproduce": "reproduction.papers",
         "save_masks": "export",
         "save_overlay": "export",
         "score": "evaluation.protocol_scores",

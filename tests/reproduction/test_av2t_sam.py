@@ -1,4 +1,4 @@
-"""AV2T-SAM's tables in small: what is trained, what is concluded."""
+"""AV2T-SAM's tables with small models: trained rows, and verdicts on its claims."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import pytest
 from avseg.errors import TrainingError
 from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.benchmark import NOTHING
-from avseg.reproduction.grid import Stage
-from avseg.reproduction.reproduce import reproduce
+from avseg.reproduction.papers import reproduce
+from avseg.reproduction.runs import PlannedRun
 from tests.training import tiny
 
 
@@ -27,10 +27,10 @@ def rows(**means: tuple[float, float]) -> dict[str, list[dict[str, float]]]:
 
 
 def verdicts(**means: tuple[float, float]) -> dict[str, str]:
-    return {f.claim: f.verdict for f in Av2tSamTables(rows(**means), 550).findings()}
+    return {f.claim: f.verdict for f in Av2tSamTables(rows(**means), 550).check_claims()}
 
 
-def test_the_best_prompt_is_judged_against_the_better_of_the_others() -> None:
+def test_the_best_prompt_is_compared_with_the_better_of_the_others() -> None:
     found = verdicts(clip=(0.80, 0.5), clap=(0.70, 0.6), mul=(0.75, 0.7))
     assert found["CLIP x CLAP is the best prompt, without adapters, s4"] == "does not hold"
     assert found["CLIP x CLAP is the best prompt, without adapters, ms3"] == "holds"
@@ -44,42 +44,43 @@ def test_a_gain_is_compared_between_the_subsets() -> None:
     assert found["adapters help more with multiple sources than with a single one"] == "holds"
 
 
-def test_one_seed_tells_nothing() -> None:
+def test_one_seed_decides_no_claim() -> None:
     one = {"mul": [measures(0.5, 0.5)], "mul+adapters": [measures(0.9, 0.9)]}
-    finding = Av2tSamTables(one, 550).findings()[0]
-    assert (finding.verdict, finding.figures) == ("cannot be told", "+0.400 (one seed)")
+    check = Av2tSamTables(one, 550).check_claims()[0]
+    assert (check.verdict, check.figures) == ("cannot be told", "+0.400 (one seed)")
 
 
-def test_the_table_has_the_papers_figures_beside_ours() -> None:
+def test_the_table_has_the_figures_of_the_paper_too() -> None:
     text = Av2tSamTables(rows(mul_adapters=(0.7, 0.5)), 550).markdown()
     row = next(line for line in text.splitlines() if line.startswith("| mul+adapters | 3"))
     assert row.endswith("| 86.67, 0.924 | 69.65, 0.777 |")
 
 
-def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_row_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no row 'ears'; there are clip, clap, mul"):
-        reproduce(Av2tSamTables, tmp_path, rows=["ears"])
+        reproduce("av2t-sam", output=tmp_path, rows=["ears"])
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_done_is_not_done_again(runs: Path, data: Path, tmp_path: Path) -> None:
+def test_finished_runs_are_not_trained_again(runs: Path, data: Path, tmp_path: Path) -> None:
     for part in ("clip", "clap", "segmenter"):
         shutil.copytree(runs / part, tmp_path / part)
     trained: list[str] = []
 
-    def on_stage(stage: Stage, number: int, total: int) -> None:
-        trained.append(f"{number}/{total} {stage.output.name}")
+    def on_run(run: PlannedRun, number: int, total: int) -> None:
+        trained.append(f"{number}/{total} {run.output.name}")
 
     for seeds in (1, 2):
         found = reproduce(
-            Av2tSamTables,
-            tmp_path,
-            data,
+            "av2t-sam",
+            output=tmp_path,
+            data=data,
+            feature_cache="none",
             rows=["clap"],
             seeds=seeds,
             steps=1,
             recipe=tiny.BRIDGE,
-            on_stage=on_stage,
+            on_run=on_run,
         )
     assert trained == ["1/1 bridge_clap_0", "1/1 bridge_clap_1"]
     assert len(found.rows["clap"]) == 2

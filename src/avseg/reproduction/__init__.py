@@ -1,1 +1,1 @@
-"""The papers in small: their tables again, trained and measured on SynthAVS, beside their own."""
+"""Reproductions: a paper's tables trained on SynthAVS with small models, and its claims tested."""

@@ -1,8 +1,8 @@
-"""AV2T-SAM's Tables 1 and 2 in small (Lee, Zhang, Duan 2025, arXiv:2502.16359).
+"""Tables 1 and 2 of AV2T-SAM with small models (Lee, Zhang, Duan 2025, arXiv:2502.16359).
 
-Features x adapters, single (S4) and multi source (MS3), several seeds: the bridge of the small
-model on SynthAVS, all from the same frozen parts. Beside them two baselines without any model:
-nothing is marked; every object is marked, sounding or not.
+Prompt features x adapters, on single sources (S4) and multiple sources (MS3), with several seeds:
+the projector of the small model is trained on SynthAVS, from the same frozen parts in each run. Two
+baselines have no model: empty masks, and the masks of all visible objects, sounding or silent.
 
 J is AVSBench's mIoU, F its F-score.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from avseg.reproduction.benchmark import CLIPS, STYLES
-from avseg.reproduction.claims import Finding, Reproduction, gain
+from avseg.reproduction.claims import ClaimCheck, Reproduction, gain
 from avseg.training.recipe import Recipe
 
-#: Name of a row to the features that become the prompt, and whether there are adapters.
+#: Name of each row -> the features that become the prompt, and whether there are adapters.
 ROWS: dict[str, tuple[str, bool]] = {
     "clip": ("clip", False),
     "clap": ("clap", False),
@@ -24,20 +24,20 @@ ROWS: dict[str, tuple[str, bool]] = {
     "mul+adapters": ("mul", True),
 }
 
-#: The paper's J in percent and F, S4 then MS3: Table 1, on SAM 2. Of Table 2 only this is stated
-#: in its text (section 5.3): CLIP alone reaches a J of 86.67 on S4.
+#: J in percent and F of the paper, on S4 and then MS3: Table 1, with SAM 2. From Table 2 the text
+#: states one figure only (section 5.3): CLIP alone reaches a J of 86.67 on S4.
 PAPER: dict[str, tuple[float, float, float, float]] = {
     "mul": (85.63, 0.920, 64.47, 0.704),
     "mul+adapters": (86.67, 0.924, 69.65, 0.777),
 }
 
-#: How far J of the picture alone may lie below, and still do what sound and picture do.
+#: J with image features alone may be this much lower, and still counts as equally good.
 _AS_GOOD = 0.01
 
 
 @dataclass(frozen=True)
 class Av2tSamTables(Reproduction):
-    """All that was measured."""
+    """Measures, tables and claims of AV2T-SAM."""
 
     paper: ClassVar[str] = "av2t-sam"
     recipe_name: ClassVar[str] = "av2t_sam_small"
@@ -45,10 +45,10 @@ class Av2tSamTables(Reproduction):
 
     @staticmethod
     def vary(recipe: Recipe, row: str) -> Recipe:
-        """Make the recipe of a row.
+        """Return the recipe of a row.
 
         Args:
-            recipe: The bridge's.
+            recipe: Recipe of the small model.
             row: Name of the row.
 
         Returns:
@@ -64,13 +64,13 @@ class Av2tSamTables(Reproduction):
             trainer=recipe.trainer | {"eval_strategy": "no"},
         )
 
-    def findings(self) -> list[Finding]:
-        """Compare with what the paper says, by J in unseen art styles.
+    def check_claims(self) -> list[ClaimCheck]:
+        """Test the claims of the paper by J in unseen art styles.
 
         Returns:
-            A finding for each of the paper's claims that the rows allow to judge.
+            A check of each claim whose rows were trained.
         """
-        found = []
+        checks = []
         for adapters, words in (("+adapters", "with"), ("", "without")):
             names = [f"{features}{adapters}" for features in ("clip", "clap", "mul")]
             if set(names) <= self.rows.keys():
@@ -79,19 +79,19 @@ class Av2tSamTables(Reproduction):
                     j = f"{subset}_test_j"
                     best = clip if self.mean(clip, j) >= self.mean(clap, j) else clap
                     claim = f"CLIP x CLAP is the best prompt, {words} adapters, {subset}"
-                    found.append(self.judge(claim, gain(mul, best, j)))
+                    checks.append(self.check(claim, gain(mul, best, j)))
                 claim = f"the picture alone does the single source, {words} adapters"
-                found.append(self.judge(claim, gain(clip, mul, "s4_test_j"), _AS_GOOD))
+                checks.append(self.check(claim, gain(clip, mul, "s4_test_j"), _AS_GOOD))
         if {"mul", "mul+adapters"} <= self.rows.keys():
             gains = {s: gain("mul+adapters", "mul", f"{s}_test_j") for s in CLIPS}
-            found += [self.judge(f"adapters help, {s}", gains[s]) for s in CLIPS]
+            checks += [self.check(f"adapters help, {s}", gains[s]) for s in CLIPS]
             claim = "adapters help more with multiple sources than with a single one"
             more = [*gains["ms3"], *gain("mul", "mul+adapters", "s4_test_j")]
-            found.append(self.judge(claim, more))
-        return found
+            checks.append(self.check(claim, more))
+        return checks
 
     def tables(self) -> list[str]:
-        """Write the tables beside the paper's.
+        """Format the measures as tables, with the paper's own figures.
 
         Returns:
             Lines of Markdown.
@@ -100,8 +100,9 @@ class Av2tSamTables(Reproduction):
         for split, words in STYLES.items():
             lines += [
                 "",
-                f"{words.capitalize()}, unheard sounds (`{split}`); mean and standard deviation "
-                "over seeds. Paper: SAM 2 at full size on AVSBench, another world.",
+                f"{words.capitalize()}, new sounds (`{split}`); mean and standard deviation over "
+                "seeds. The paper's figures are of SAM 2 at full size on AVSBench, so only the "
+                "signs of differences can be compared.",
                 "",
                 "| prompt | seeds | S4 J | S4 F | MS3 J | MS3 F | MS3 silent frames left clean "
                 "| paper S4 J, F | paper MS3 J, F |",

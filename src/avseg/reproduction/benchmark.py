@@ -1,4 +1,4 @@
-"""SynthAVS as the papers in small use it: its splits, and what masks without a model score."""
+"""SynthAVS as reproductions use it: its size and splits, and scores of masks without a model."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,33 +9,33 @@ import torch
 
 from avseg.datasets.avsbench import AVSBench
 from avseg.metrics.binary import BinaryMetrics
-from avseg.reproduction.grid import Measures
+from avseg.reproduction.runs import Measures
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import find_synthavs_split
 from avseg.synthavs.writer import write_synthavs
 
-#: Training clips of SynthAVS, where no data is given; 80 clips for each evaluation split.
+#: Number of training clips of SynthAVS if no data are given, and of clips in each other split.
 CLIPS: dict[Literal["s4", "ms3"], int] = {"s4": 1000, "ms3": 1200}
 _EVALUATION_CLIPS = 80
 
-#: Where figures are measured: art styles of training, and others; sounds are new in both.
+#: Splits that are measured, with seen and unseen art styles; their sounds are new in both.
 STYLES = {"test_seen": "seen art styles", "test": "unseen art styles"}
 
-#: Rows without a model.
+#: Names of the rows without a model.
 NOTHING, ALL_OBJECTS = "nothing is marked", "every object is marked"
 
 
 def draw_data(folder: Path) -> Path:
-    """Draw S4 and MS3, if they are not there.
+    """Draw S4 and MS3, unless they are complete already.
 
     Args:
-        folder: Where to.
+        folder: Folder of the data sets.
 
     Returns:
-        The folder.
+        The same folder.
 
     Raises:
-        OutputError: If the folder holds something else, or cannot be written.
+        OutputError: If the folder has other data, or cannot be written.
     """
     for subset, clips in CLIPS.items():
         write_synthavs(
@@ -45,17 +45,17 @@ def draw_data(folder: Path) -> Path:
 
 
 def measure_baselines(data: Path) -> dict[str, list[Measures]]:
-    """Score masks that no model made: none at all, and those of every object, sounding or not.
+    """Compute the measures of masks without a model: empty ones, and those of all visible objects.
 
     Args:
         data: Folder of the data sets.
 
     Returns:
-        `NOTHING` and `ALL_OBJECTS`, for which clips are drawn again to know every object, to their
-        measures on all splits.
+        `NOTHING` and `ALL_OBJECTS` -> their measures on all splits. The objects are known because
+        SynthAVS draws its clips again.
 
     Raises:
-        DatasetError: If a data set is not there.
+        DatasetError: If a data set is missing.
     """
     return {name: [_measure_baseline(data, name)] for name in (NOTHING, ALL_OBJECTS)}
 

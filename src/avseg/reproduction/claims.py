@@ -1,4 +1,4 @@
-"""What a paper says, and whether it holds in what was measured."""
+"""Claims of a paper, and whether the measures of a reproduction support them."""
 
 import json
 import math
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from avseg.atomic import replace_when_complete
-from avseg.reproduction.grid import Measures
+from avseg.reproduction.runs import Measures
 from avseg.training.recipe import Recipe
 
-#: A mean that a difference adds (1) or subtracts (-1): of a row's measure.
+#: One mean of a signed sum: its sign, the name of the row, and the name of the measure.
 Term = tuple[Literal[1, -1], str, str]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the paper says, and what was found.
+class ClaimCheck:
+    """A claim of a paper, and whether it holds here.
 
     Attributes:
-        claim: The paper's.
-        verdict: Whether it holds here.
-        figures: The difference that decides, and what chance of the seeds makes of it.
+        claim: The claim.
+        verdict: Whether it holds; "cannot be told" if the difference is within the noise of seeds.
+        figures: The difference that decides, with two standard errors.
     """
 
     claim: str
@@ -34,14 +34,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Reproduction(ABC):
-    """All that was measured for a paper.
+    """All measures of a paper's rows, its tables and its claims.
 
     Attributes:
         paper: Name of the paper, and of the files.
-        recipe_name: Recipe of the package that every row varies.
-        row_names: All rows that can be trained.
-        rows: Name of a row to the measures of its runs, one for each seed.
-        steps: Of each training.
+        recipe_name: Recipe of the package that each row varies.
+        row_names: Names of all rows that can be trained.
+        rows: Name of each row -> the measures of its runs, one run for each seed.
+        steps: Training steps of each run.
     """
 
     paper: ClassVar[str]
@@ -54,50 +54,50 @@ class Reproduction(ABC):
     @staticmethod
     @abstractmethod
     def vary(recipe: Recipe, row: str) -> Recipe:
-        """Make the recipe of a row.
+        """Return the recipe of a row.
 
         Args:
-            recipe: What all rows vary.
+            recipe: Recipe that all rows vary.
             row: Name of the row.
 
         Returns:
-            The recipe, named after the row, with what is measured at its end.
+            The recipe, named after the row, with the splits that are measured at its end.
         """
 
     @abstractmethod
-    def findings(self) -> list[Finding]:
-        """Compare with what the paper says.
+    def check_claims(self) -> list[ClaimCheck]:
+        """Test the claims of the paper.
 
         Returns:
-            A finding for each of the paper's claims that the rows allow to judge.
+            A check of each claim whose rows were trained.
         """
 
     @abstractmethod
     def tables(self) -> list[str]:
-        """Write the tables beside the paper's.
+        """Format the measures as tables, with the paper's own figures.
 
         Returns:
             Lines of Markdown.
         """
 
     def markdown(self) -> str:
-        """Write the tables beside the paper's, and the findings.
+        """Format the tables and the tested claims.
 
         Returns:
             Markdown.
         """
         lines = [*self.tables(), "", "| the paper says | here | difference of J |"]
         lines += ["| --- | --- | --- |"]
-        lines += [f"| {f.claim} | {f.verdict} | {f.figures} |" for f in self.findings()]
+        lines += [f"| {c.claim} | {c.verdict} | {c.figures} |" for c in self.check_claims()]
         return "\n".join(lines) + "\n"
 
     def save(self, folder: Path) -> None:
         """Write `PAPER.md` and `PAPER.json`.
 
         Args:
-            folder: Where to.
+            folder: The folder.
         """
-        content = asdict(self) | {"findings": [asdict(finding) for finding in self.findings()]}
+        content = asdict(self) | {"findings": [asdict(check) for check in self.check_claims()]}
         for name, text in (
             (f"{self.paper}.md", self.markdown()),
             (f"{self.paper}.json", json.dumps(content, indent=2) + "\n"),
@@ -106,7 +106,7 @@ class Reproduction(ABC):
                 partial.write_text(text, encoding="utf-8")
 
     def mean(self, row: str, measure: str) -> float:
-        """Average a measure over the runs of a row.
+        """Compute the mean of a measure over the runs of a row.
 
         Args:
             row: Name of the row.
@@ -118,28 +118,31 @@ class Reproduction(ABC):
         return statistics.mean(run[measure] for run in self.rows[row])
 
     def spreads(self, row: str, measures: Sequence[str]) -> list[str]:
-        """Write the cells of a row.
+        """Format the cells of a row.
 
         Args:
             row: Name of the row.
             measures: Names of the measures.
 
         Returns:
-            Mean and standard deviation of each over the runs; "-" where none has it.
+            Mean and standard deviation of each measure over the runs; "-" if no run has it.
         """
         runs = self.rows[row]
         return [_spread([run[name] for run in runs if name in run]) for name in measures]
 
-    def judge(self, claim: str, terms: Sequence[Term], margin: float = 0.0) -> Finding:
-        """Judge a claim by a sum of means with signs.
+    def check(self, claim: str, terms: Sequence[Term], margin: float = 0.0) -> ClaimCheck:
+        """Test a claim that a signed sum of means is positive.
+
+        The means are over different runs, so that their squared standard errors add up. One seed
+        has no standard error: nothing can be told from it.
 
         Args:
-            claim: The paper's: that the sum is positive.
-            terms: Of the sum, each of its own runs.
-            margin: How far below zero it may lie, and the claim still hold.
+            claim: The claim.
+            terms: Terms of the sum.
+            margin: The sum may be this far below zero, and the claim still holds.
 
         Returns:
-            The claim holds or not if the sum is more than two standard errors away.
+            The check; decided if the sum is more than two standard errors from zero.
         """
         difference, variance = 0.0, 0.0
         for sign, row, measure in terms:
@@ -148,18 +151,18 @@ class Reproduction(ABC):
             variance += statistics.variance(values) / len(values) if len(values) > 1 else math.inf
         error = 2 * math.sqrt(variance)
         if difference + margin > error:
-            return Finding(claim, "holds", _signed(difference, error))
+            return ClaimCheck(claim, "holds", _signed(difference, error))
         if difference + margin < -error:
-            return Finding(claim, "does not hold", _signed(difference, error))
-        return Finding(claim, "cannot be told", _signed(difference, error))
+            return ClaimCheck(claim, "does not hold", _signed(difference, error))
+        return ClaimCheck(claim, "cannot be told", _signed(difference, error))
 
 
 def gain(better: str, worse: str, measure: str) -> list[Term]:
-    """Give the terms of what one row is better by than another.
+    """Return the terms of a difference between two rows.
 
     Args:
-        better: Name of a row.
-        worse: Name of another.
+        better: Name of the row that should be better.
+        worse: Name of the other row.
         measure: Name of the measure.
 
     Returns:
@@ -176,5 +179,5 @@ def _spread(values: list[float]) -> str:
 
 
 def _signed(difference: float, error: float) -> str:
-    sure = f"± {error:.3f} (two standard errors)" if math.isfinite(error) else "(one seed)"
-    return f"{difference:+.3f} {sure}"
+    interval = f"± {error:.3f} (two standard errors)" if math.isfinite(error) else "(one seed)"
+    return f"{difference:+.3f} {interval}"

@@ -1,26 +1,26 @@
-"""TAViS's ablations and its zero-shot table in small (Luo et al., ICCV 2025, arXiv:2506.11436).
+"""Ablations and zero-shot table of TAViS with small models (Luo et al., arXiv:2506.11436).
 
-Rows of the ablations: the whole model, and what is left out of it. Each is the small model, trained
-on frames of single (S4) and several sources (MS3) of SynthAVS by themselves, as the model in the
-package is, several seeds, all from the same frozen parts.
+Rows of the ablations: the full model, and the model without one of its components. Each is the
+small model, trained on separate frames of single sources (S4) and multiple sources (MS3) of
+SynthAVS, as the model in the package is, with several seeds, from the same frozen parts.
 
-The zero-shot table: SynthAVS has categories that no training clip holds. The row "zero-shot" does
-not choose among their names in training either, as a whole vocabulary would teach it that nothing
-ever has them. Measured is with all names.
+The zero-shot table: SynthAVS has categories that no training clip contains. In training, the row
+"zero-shot" does not choose among the names of these categories either: with the full vocabulary it
+would learn that they never occur. All rows are measured with all names.
 
-J is AVSBench's mIoU, F its F-score; the class mIoU is that of the pixels of all clips together,
-mean over the classes that occur but for the background.
+J is AVSBench's mIoU, F its F-score. The class mIoU is computed over the pixels of all clips
+together, as the mean over the classes that occur, without the background.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from avseg.reproduction.benchmark import CLIPS, STYLES
-from avseg.reproduction.claims import Finding, Reproduction, gain
+from avseg.reproduction.claims import ClaimCheck, Reproduction, gain
 from avseg.synthavs.categories import CATEGORIES, SEEN
 from avseg.training.recipe import Recipe
 
-#: Name of a row of the ablations to its name in the paper, and options of the model.
+#: Name of each row of the ablations -> its name in the paper, and options of the model.
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("TAViS", {}),
     "no-ibqd": ("w/o IBQD", {"decomposition": False}),
@@ -33,12 +33,12 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-i2t": ("w/o L_i2t", {"losses": {"i2t_weight": 0.0}}),
 }
 
-#: The row that learns without the names of unseen categories.
+#: Name of the row that is trained without the names of unseen categories.
 ZERO_SHOT = "zero-shot"
 
 ROWS: tuple[str, ...] = (*ABLATIONS, ZERO_SHOT)
 
-#: The paper's J in percent, S4 then MS3, of its ablations at 224 pixels. From a note by others on
+#: J in percent of the paper's ablations at 224 pixels, on S4 and then MS3. From a note by others on
 #: the paper (zhaoyang97/Paper-Notes-en), not from the paper itself.
 PAPER: dict[str, tuple[float, float]] = {
     "full": (84.8, 68.2),
@@ -49,30 +49,30 @@ PAPER: dict[str, tuple[float, float]] = {
     "no-i2t": (84.0, 64.4),
 }
 
-#: The same of its zero-shot table: mean IoU over classes, each by frame, in percent.
+#: The same for its zero-shot table: mean IoU over classes, frame by frame, in percent.
 PAPER_ZERO_SHOT: dict[str, float] = {"TAViS": 28.21, "OV-AVSS": 22.20}
 
 _SECONDARY = (
-    "The paper's figures are those that a note by others on it gives (zhaoyang97/Paper-Notes-en), "
-    "not read in the paper itself"
+    "The paper's figures are from a note by others (zhaoyang97/Paper-Notes-en), not from the paper "
+    "itself"
 )
 
-#: Splits whose clips are of categories seen in training, and of others, in the same art styles.
+#: Splits with categories seen in training, and with unseen ones, both in seen art styles.
 _SEEN, _UNSEEN = "test_seen", "test_zero_shot"
 
-#: Rows whose runs are measured on unseen categories.
+#: Rows that are measured on unseen categories -> their titles.
 _ZERO_SHOT_ROWS: dict[str, str] = {
     "full": "TAViS, choosing among all names in training (`full`)",
     ZERO_SHOT: f"TAViS, choosing among the names of seen categories (`{ZERO_SHOT}`)",
 }
 
-#: Steps between checkpoints, so that little is lost when a run is stopped.
+#: Steps between checkpoints: an interrupted run loses at most this many.
 _SAVE_STEPS = 50
 
 
 @dataclass(frozen=True)
 class TavisTables(Reproduction):
-    """All that was measured."""
+    """Measures, tables and claims of TAViS."""
 
     paper: ClassVar[str] = "tavis"
     recipe_name: ClassVar[str] = "tavis_small_frames"
@@ -80,10 +80,10 @@ class TavisTables(Reproduction):
 
     @staticmethod
     def vary(recipe: Recipe, row: str) -> Recipe:
-        """Make the recipe of a row.
+        """Return the recipe of a row.
 
         Args:
-            recipe: The small model's.
+            recipe: Recipe of the small model.
             row: Name of the row.
 
         Returns:
@@ -109,16 +109,16 @@ class TavisTables(Reproduction):
             | {"eval_strategy": "no", "save_strategy": "steps", "save_steps": _SAVE_STEPS},
         )
 
-    def findings(self) -> list[Finding]:
-        """Compare with what the paper says, by J in unseen art styles.
+    def check_claims(self) -> list[ClaimCheck]:
+        """Test the claims of the paper by J in unseen art styles.
 
         Returns:
-            A finding for each of the paper's claims that the rows allow to judge.
+            A check of each claim whose rows were trained.
         """
-        return [*self._find_gains(), *self._find_the_largest(), *self._compare_losses()]
+        return [*self._check_gains(), *self._check_largest_gain(), *self._check_losses()]
 
     def tables(self) -> list[str]:
-        """Write the tables beside the paper's.
+        """Format the measures as tables, with the paper's own figures.
 
         Returns:
             Lines of Markdown.
@@ -127,8 +127,9 @@ class TavisTables(Reproduction):
         for split, words in STYLES.items():
             lines += [
                 "",
-                f"{words.capitalize()}, unheard sounds (`{split}`); mean and standard deviation "
-                f"over seeds. Paper: full size on AVSBench, another world. {_SECONDARY}.",
+                f"{words.capitalize()}, new sounds (`{split}`); mean and standard deviation over "
+                "seeds. The paper's figures are of full-size models on AVSBench, so only the signs "
+                f"of differences can be compared. {_SECONDARY}.",
                 "",
                 "| | seeds | S4 J | S4 F | S4 class mIoU | MS3 J | MS3 F | MS3 class mIoU "
                 "| paper S4 J | paper MS3 J |",
@@ -142,64 +143,64 @@ class TavisTables(Reproduction):
                 lines.append(f"| {' | '.join(cells)} |")
         return [*lines, *self._zero_shot_table()]
 
-    def _find_gains(self) -> list[Finding]:
-        """Judge what each part is good for."""
-        parts = {
+    def _check_gains(self) -> list[ClaimCheck]:
+        """Test whether each component improves J, and more so with multiple sources."""
+        components = {
             "no-ibqd": "IBQD helps",
             "no-tbas": "alignment supervision helps",
             "no-tbhp": "hybrid prompting helps",
             "no-a2t": "L_a2t helps",
             "no-i2t": "L_i2t helps",
         }
-        found = []
-        for row, claim in parts.items():
+        checks = []
+        for row, claim in components.items():
             if {"full", row} <= self.rows.keys():
                 gains = {s: gain("full", row, f"{s}_test_j") for s in CLIPS}
-                found += [self.judge(f"{claim}, {s}", gains[s]) for s in CLIPS]
+                checks += [self.check(f"{claim}, {s}", gains[s]) for s in CLIPS]
                 more = [*gains["ms3"], *gain(row, "full", "s4_test_j")]
-                found.append(self.judge(f"{claim} more with multiple sources", more))
-        return found
+                checks.append(self.check(f"{claim} more with multiple sources", more))
+        return checks
 
-    def _find_the_largest(self) -> list[Finding]:
-        """Judge whether nothing costs as much as leaving the decomposition out."""
+    def _check_largest_gain(self) -> list[ClaimCheck]:
+        """Test whether the model without the decomposition (IBQD) is the worst."""
         if not {"no-ibqd", "no-tbas", "no-tbhp"} <= self.rows.keys():
             return []
-        found = []
+        checks = []
         for subset in CLIPS:
             j = f"{subset}_test_j"
             tbas_is_worse = self.mean("no-tbas", j) <= self.mean("no-tbhp", j)
             worst = "no-tbas" if tbas_is_worse else "no-tbhp"
             claim = f"of the three parts IBQD helps most, {subset}"
-            found.append(self.judge(claim, gain(worst, "no-ibqd", j)))
-        return found
+            checks.append(self.check(claim, gain(worst, "no-ibqd", j)))
+        return checks
 
-    def _compare_losses(self) -> list[Finding]:
-        """Judge which of the alignment losses is worth more; the paper has one order in each."""
+    def _check_losses(self) -> list[ClaimCheck]:
+        """Test which alignment loss is worth more; the paper has opposite orders on S4 and MS3."""
         if not {"no-a2t", "no-i2t"} <= self.rows.keys():
             return []
         return [
-            self.judge("L_a2t is worth more than L_i2t, s4", gain("no-i2t", "no-a2t", "s4_test_j")),
-            self.judge(
+            self.check("L_a2t is worth more than L_i2t, s4", gain("no-i2t", "no-a2t", "s4_test_j")),
+            self.check(
                 "L_i2t is worth more than L_a2t, ms3", gain("no-a2t", "no-i2t", "ms3_test_j")
             ),
         ]
 
     def _zero_shot_table(self) -> list[str]:
-        """Write what is named, and marked, of categories that no training clip holds."""
+        """Format the measures on categories that no training clip contains."""
         rows = [row for row in _ZERO_SHOT_ROWS if row in self.rows]
         if not rows:
             return []
         theirs = ", ".join(f"{name} {figure:.2f}" for name, figure in PAPER_ZERO_SHOT.items())
         lines = [
             "",
-            f"Categories that no training clip holds (`{_UNSEEN}`), beside those of training "
+            f"Categories that no training clip contains (`{_UNSEEN}`), and those of training "
             f"(`{_SEEN}`), in seen art styles; class mIoU over the clips of both, with all "
-            f"{len(CATEGORIES)} names to choose from, of which {len(SEEN)} are seen. What "
-            "TAViS starts from was pre-trained on pictures, sounds and words of all of them, as "
-            "ImageBind and SAM 2 at full size have seen the world; no clip that TAViS itself was "
-            "trained on holds an unseen category. Paper: "
-            f"{theirs} (percent, mean IoU over the 70 classes of AVSBench-OV, frame by frame): "
-            f"another world and another mean. {_SECONDARY}.",
+            f"{len(CATEGORIES)} names in the vocabulary, {len(SEEN)} of them seen. The pretrained "
+            "parts of TAViS were trained on pictures, sounds and words of all categories, as "
+            "ImageBind and SAM 2 at full size were; no clip in the training of TAViS itself "
+            f"contains an unseen category. Paper: {theirs} (percent, mean IoU over the 70 classes "
+            "of AVSBench-OV, frame by frame), which is another data set and another mean. "
+            f"{_SECONDARY}.",
             "",
             "| | data | seeds | class mIoU seen | unseen | harmonic mean | J seen | F seen "
             "| J unseen | F unseen |",
@@ -216,5 +217,5 @@ class TavisTables(Reproduction):
 
 
 def _joined(subset: str) -> str:
-    """Name the clips of seen and unseen categories together, as a recipe does."""
+    """Return the name, as in a recipe, of the clips of seen and unseen categories together."""
     return f"{subset}/{_SEEN}+{subset}/{_UNSEEN}"

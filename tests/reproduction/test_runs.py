@@ -1,4 +1,4 @@
-"""Grids of trainings: what has to be trained, in which order."""
+"""Training runs of a reproduction: which runs are trained, and in which order."""
 
 import json
 from dataclasses import replace
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from avseg.reproduction import grid
-from avseg.reproduction.grid import plan_grid, plan_parts, train_grid
+from avseg.reproduction import runs
+from avseg.reproduction.runs import plan_parts, plan_runs, train_runs
 from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import METRICS_FILE
 from tests.training import tiny
 
 
-def test_parts_are_trained_before_what_starts_from_them(tmp_path: Path) -> None:
-    order = [stage.recipe.name for stage in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
+def test_parts_are_trained_before_runs_that_start_from_them(tmp_path: Path) -> None:
+    order = [run.recipe.name for run in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
     assert sorted(order) == [
         "clap_small",
         "clip_small",
@@ -26,18 +26,18 @@ def test_parts_are_trained_before_what_starts_from_them(tmp_path: Path) -> None:
         assert order.index(part) > order.index(needed)
 
 
-def test_a_part_that_is_there_needs_nothing_that_it_started_from(tmp_path: Path) -> None:
+def test_a_trained_part_needs_no_parts_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mask_decoder_small").mkdir()
     (tmp_path / "mask_decoder_small" / "model.safetensors").touch()
-    order = [stage.recipe.name for stage in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
+    order = [run.recipe.name for run in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
     assert order == ["clip_small", "clap_small"]
 
 
-def test_runs_of_other_names_are_not_trained(tmp_path: Path) -> None:
+def test_starting_points_that_are_no_recipes_are_not_trained(tmp_path: Path) -> None:
     assert plan_parts(tiny.BRIDGE, tmp_path) == []
 
 
-def test_only_what_is_missing_is_trained_seed_after_seed(
+def test_only_missing_runs_are_trained_seed_by_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
@@ -46,16 +46,16 @@ def test_only_what_is_missing_is_trained_seed_after_seed(
         output.mkdir()
         (output / METRICS_FILE).write_text(json.dumps({f"eval_{recipe.name}_j": 0.5}))
 
-    monkeypatch.setattr(grid, "run_recipe", run_recipe)
+    monkeypatch.setattr(runs, "run_recipe", run_recipe)
     rows = {name: replace(tiny.BRIDGE, name=name, start_from={}) for name in ("one", "other")}
-    planned = plan_grid(rows, 2, tmp_path)
+    planned = plan_runs(rows, 2, tmp_path)
     run_recipe(planned["one"][0].recipe, tmp_path / "one_0")
-    measures = train_grid(planned, tmp_path, lambda stage, *_: trained.append(stage.output.name))
+    measures = train_runs(planned, tmp_path, lambda run, *_: trained.append(run.output.name))
     assert trained == ["other_0", "one_1", "other_1"]
     assert measures == {name: [{f"{name}_{n}_j": 0.5} for n in (0, 1)] for name in rows}
 
 
 def test_each_seed_has_a_run_of_its_own(tmp_path: Path) -> None:
-    stages = plan_grid({"row": tiny.BRIDGE}, 2, tmp_path)["row"]
-    assert [stage.output.name for stage in stages] == ["bridge_0", "bridge_1"]
-    assert [stage.recipe.trainer["seed"] for stage in stages] == [0, 1]
+    planned = plan_runs({"row": tiny.BRIDGE}, 2, tmp_path)["row"]
+    assert [run.output.name for run in planned] == ["bridge_0", "bridge_1"]
+    assert [run.recipe.trainer["seed"] for run in planned] == [0, 1]

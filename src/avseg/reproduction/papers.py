@@ -1,0 +1,76 @@
+"""The papers that can be reproduced, from drawing the data to the tables and tested claims."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from avseg.checkpoints.cache import cache_folder
+from avseg.reproduction.av2t_sam import Av2tSamTables
+from avseg.reproduction.benchmark import draw_data, measure_baselines
+from avseg.reproduction.claims import Reproduction
+from avseg.reproduction.runs import PlannedRun, check_rows, plan_runs, train_runs
+from avseg.reproduction.tavis import TavisTables
+from avseg.training.recipe import Recipe, load_recipe
+
+#: Name of each paper -> its tables.
+PAPERS: dict[str, type[Reproduction]] = {
+    tables.paper: tables for tables in (Av2tSamTables, TavisTables)
+}
+
+
+def reproduce(  # noqa: PLR0913 - one argument for each option of the command
+    paper: str,
+    *,
+    output: str | PathLike[str] = "runs",
+    data: str | PathLike[str] | None = None,
+    seeds: int = 3,
+    steps: int | None = None,
+    rows: Sequence[str] | None = None,
+    recipe: Recipe | None = None,
+    feature_cache: str | PathLike[str] | None = None,
+    on_run: Callable[[PlannedRun, int, int], object] = lambda *_: None,
+) -> Reproduction:
+    """Train and measure the rows of a paper's tables; the same call continues where it stopped.
+
+    Args:
+        paper: "av2t-sam" or "tavis".
+        output: Folder of the runs, and of PAPER.md and PAPER.json. Runs that the small model starts
+            from are trained first if they are missing, many times the work of one row.
+        data: Folder with SynthAVS's s4 and ms3; None to draw them into `output`.
+        seeds: Number of runs of each row.
+        steps: Steps of each run; None for those of the recipe.
+        rows: Names of rows; None for all.
+        recipe: Recipe of the small model; None for the one in the package.
+        feature_cache: Folder that keeps the features of frozen parts for later runs; None for a
+            folder in avseg's cache, "none" to keep them in memory.
+        on_run: Called before each training with the run, its number from 1 and the total.
+
+    Returns:
+        The measures, tables and tested claims.
+
+    Raises:
+        DatasetError: If a data set is missing.
+        OutputError: If a file cannot be written.
+        TrainingError: If there is no row of a name, or a folder has a run of another recipe.
+        ValueError: If there is no paper of that name.
+    """
+    if paper not in PAPERS:
+        raise ValueError(f"there is no paper {paper!r}; choose from {', '.join(PAPERS)}.")
+    tables, folder = PAPERS[paper], Path(output)
+    rows = tables.row_names if rows is None else rows
+    check_rows(rows, tables.row_names)
+    recipe = recipe or load_recipe(tables.recipe_name)
+    if steps is not None:
+        recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
+    cache = cache_folder() / "features" if feature_cache is None else Path(feature_cache)
+
+    planned = plan_runs({row: tables.vary(recipe, row) for row in rows}, seeds, folder)
+    data_folder = draw_data(folder / "data") if data is None else Path(data)
+    measures = measure_baselines(data_folder)
+    measures |= train_runs(
+        planned, data_folder, on_run, None if str(feature_cache) == "none" else cache
+    )
+    reproduction = tables(measures, recipe.trainer["max_steps"])
+    reproduction.save(folder)
+    return reproduction
