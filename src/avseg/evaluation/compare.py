@@ -23,7 +23,7 @@ from avseg.evaluation.scores import (
     difference_with_interval,
     draw_clips,
 )
-from avseg.evaluation.tables import LISTENING, Table, protocol_groups
+from avseg.evaluation.tables import LISTENING, Cell, Table, protocol_groups
 
 #: Scores under conditions that are compared: attribute of `ConditionScores` -> heading.
 _CONDITION_COLUMNS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
@@ -91,11 +91,11 @@ class Comparison:
         ]
         for title, group in protocol_groups(self.reports[self.first]).items():
             headings = (f"{name}: {key}" for name in self.reports for key in "JF")
-            rows = (
+            rows: tuple[tuple[Cell, ...], ...] = tuple(
                 (name, *(r.protocols[name][key] for r in self.reports.values() for key in "jf"))
                 for name in group
             )
-            tables.append(Table(title, ("protocol", *headings), tuple(rows)))
+            tables.append(Table(title, ("protocol", *headings), rows))
         return [*tables, *self._condition_tables()]
 
     def _condition_tables(self) -> list[Table]:
@@ -168,7 +168,7 @@ def _save(comparison: Comparison, folder: Path) -> None:
     parts += [table.to_markdown() for table in comparison.tables()]
     parts.append("![Scores and differences](compare.png)\n")
     figure = plot_comparison(comparison.reports, comparison.differences)
-    files = {
+    files: dict[str, Callable[[Path], object] | str] = {
         "compare.json": comparison.to_json(),
         "compare.png": partial(figure.savefig, dpi=DPI),
         "compare.md": "\n".join(parts),

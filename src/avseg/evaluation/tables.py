@@ -14,7 +14,7 @@ from avseg.evaluation.scores import (
     by_category,
     score_with_intervals,
 )
-from avseg.metrics.protocols import PROTOCOLS
+from avseg.metrics.protocol_table import PROTOCOLS
 from avseg.metrics.semantic import SEMANTIC_PROTOCOLS
 
 #: Columns of the table of conditions: attribute of `ConditionScores` -> heading.

@@ -1,10 +1,11 @@
-"""J and F of AVSBench's S4 and MS3 (Zhou et al., ECCV 2022, arXiv:2207.05042), and what they hide.
+"""J and F of AVSBench's S4 and MS3 (Zhou et al., ECCV 2022, arXiv:2207.05042), and stricter scores.
 
-The published J gives a silent frame the share of its pixels that is left clean, so that marking a
-tenth of it still scores 0.9; and F leaves silent frames out. So a model that never hears silence
-loses little. Both are given here as published, beside measures that look at silence.
+The published J of a silent frame is the share of its pixels that is not marked: a model that marks
+a tenth of the frame still scores 0.9. The published F ignores silent frames. So a model that never
+recognises silence loses little. Both are computed here as published, together with scores of
+silent frames.
 
-T frames of H x W pixels. A frame is silent if its true mask is empty.
+T frames of H x W pixels, K thresholds. A frame is silent if its ground truth is empty.
 """
 
 from dataclasses import dataclass
@@ -16,44 +17,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: AVSBench's weight of precision against recall, squared.
+#: AVSBench's weight of precision against recall, squared: below 1, precision counts more.
 BETA2 = 0.3
 
-#: AVSBench's thresholds: the largest is 1, since 32-bit floats have nothing between it and 1.
+#: AVSBench's thresholds. In 32-bit floats the largest, 1 - 1e-10, is rounded to 1, as in its code.
 THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
 _THRESHOLDS = THRESHOLDS.numpy()
 
-#: More than a product with 254 and a threshold can be off together, in steps between thresholds.
+#: Upper bound of the rounding errors of `254 * score` and of a threshold together, in units of the
+#: distance between two thresholds.
 _ROUNDING = np.float32(2**-14)
 
 
 def f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float = BETA2) -> Tensor:
-    """Weigh precision against recall: (1 + b) P R / (b P + R).
+    """Compute F, the weighted harmonic mean of precision and recall: (1 + b) P R / (b P + R).
 
     Args:
-        hits: How many marked pixels are true ones, any shape.
-        marked: How many pixels are marked.
-        true: How many pixels are true.
+        hits: Numbers of marked pixels that are in the ground truth, any shape.
+        marked: Numbers of marked pixels.
+        true: Numbers of ground-truth pixels.
         beta2: The weight b.
 
     Returns:
-        F in [0, 1], float64; 0 where nothing is hit.
+        F in [0, 1], float64; 0 if there are no hits.
     """
-    # With P = hits / marked and R = hits / true, without the divisions that fail when nothing is
-    # marked or true.
+    # The formula with P = hits / marked and R = hits / true inserted and simplified: P and R are
+    # 0 / 0 if no pixel is marked or in the ground truth.
     hits, marked, true = hits.double(), marked.double(), true.double()
     return (beta2 * hits + hits) / (beta2 * true + marked).clamp(min=1e-9)
 
 
 def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
-    """Measure F of each frame under each of AVSBench's thresholds.
+    """Compute F of each frame at each of AVSBench's thresholds.
 
-    A pixel is marked under each threshold up to its score.
+    A pixel is marked at a threshold if its score is equal or larger.
 
     Args:
-        scores: What is compared with the thresholds, (T, H, W) float: probabilities, or, in some
-            published codes, logits.
-        targets: True masks, (T, H, W) bool.
+        scores: Values that are compared with the thresholds, (T, H, W) float: probabilities, or, in
+            some published codes, logits.
+        targets: Ground-truth masks, (T, H, W) bool.
         beta2: Weight of precision against recall, squared.
 
     Returns:
@@ -70,11 +72,11 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
 
 
 class FScore:
-    """AVSBench's F: in each clip the best F-measure over thresholds, then the mean over clips.
+    """AVSBench's F: the best F of each clip over thresholds, then the mean over clips.
 
-    The clip is the unit, so the result does not depend on the batch size; it equals the released
-    AVSBench script at its test batch size of one clip, and at no other. Silent frames do not
-    count; a clip of silent frames only scores 0, as in AVSBench.
+    The result does not depend on a batch size. It equals that of the released AVSBench script with
+    a test batch size of one clip; with larger batches the script takes one threshold per batch.
+    Silent frames are ignored; a clip with silent frames only scores 0, as in AVSBench.
 
     Args:
         beta2: Weight of precision against recall, squared; AVSBench's is 0.3.
@@ -89,10 +91,10 @@ class FScore:
 
         Args:
             mask_probs: Predicted probabilities in [0, 1], (T, H, W) float.
-            targets: True masks, (T, H, W) bool.
+            targets: Ground-truth masks, (T, H, W) bool.
 
         Raises:
-            ValueError: If the shapes differ, the targets are not bool, or the predictions are no
+            ValueError: If the shapes differ, the targets are not bool, or the predictions are not
                 probabilities.
         """
         check_clip(mask_probs, targets)
@@ -104,12 +106,12 @@ class FScore:
         """Add the clips of another process.
 
         Args:
-            other: What it has gathered, with the same beta2.
+            other: Scores of the other process, with the same beta2.
         """
         self.clip_scores += other.clip_scores
 
     def compute(self) -> float:
-        """Average the clips added so far.
+        """Compute the mean over the clips added so far.
 
         Returns:
             F in [0, 1].
@@ -119,18 +121,18 @@ class FScore:
         """
         if not self.clip_scores:
             raise ValueError("no clip was added; call update() for each clip first.")
-        return fsum(self.clip_scores) / len(self.clip_scores)  # exact: the order cannot show
+        return fsum(self.clip_scores) / len(self.clip_scores)  # exact sum in any order
 
 
 def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
-    """Refuse what is not one clip of probabilities with its true masks.
+    """Validate the shapes, dtypes and ranges of one clip's probabilities and ground truth.
 
     Args:
-        mask_probs: Should be probabilities in [0, 1], (T, H, W) float.
-        targets: Should be true masks, (T, H, W) bool.
+        mask_probs: Probabilities in [0, 1], (T, H, W) float.
+        targets: Ground-truth masks, (T, H, W) bool.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If they have other shapes, dtypes or ranges.
     """
     if mask_probs.shape != targets.shape or targets.ndim != 3 or 0 in targets.shape:
         raise ValueError(
@@ -150,26 +152,28 @@ def check_clip(mask_probs: Tensor, targets: Tensor) -> None:
 def _count(
     levels: NDArray[np.uint8], scores: NDArray[np.float32], target: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Count a frame's hit, marked and true pixels under each threshold, (3, K)."""
-    # Pixels outside and inside of the true mask in one pass: choosing the latter costs more.
+    """Count hits, marked and ground-truth pixels of a frame at each threshold, (3, K)."""
+    # One histogram for pixels inside and outside of the ground truth: bit 8 tells which. That is
+    # faster than selecting the pixels inside.
     sides = np.left_shift(target, 8, dtype=np.int16)
     sides |= levels
     histogram = torch.bincount(torch.from_numpy(sides.reshape(-1)), minlength=2 << 8).numpy()
+    # Cumulated from the highest level down: the number of pixels that reach each threshold.
     reached = histogram.reshape(2, -1)[:, len(THRESHOLDS) - 1 :: -1].cumsum(axis=1)[:, ::-1]
     hits, true = reached[1], np.full(len(THRESHOLDS), reached[1, 0])
     counts = np.stack([hits, reached.sum(axis=0), true])
-    if scores.min() < 0:  # the level says that these pixels reach the threshold 0
+    if scores.min() < 0:  # level 0 wrongly includes them at the threshold 0
         negative = scores < 0
         counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
     return counts
 
 
 class _Levels:
-    """Numbers the highest threshold that each pixel reaches; a negative score gets 0 too.
+    """Computes the number of the highest threshold that each pixel reaches; 0 if it is negative.
 
     Args:
-        shape: Of a frame, (H, W). Its arrays are used again: fresh memory costs more than the
-            arithmetic.
+        shape: Shape of a frame, (H, W). The arrays are reused: allocating memory would take longer
+            than the arithmetic.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -178,13 +182,14 @@ class _Levels:
         self._upper = np.empty(shape, np.uint8)
 
     def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Number the thresholds of a frame, (H, W); the next call writes to the same array."""
+        """Compute the levels of a frame, (H, W); the next call overwrites the same array."""
         top = np.float32(len(THRESHOLDS) - 1)
         places = np.multiply(scores, top, out=self._places)
         if scores.min() < 0 or scores.max() > 1:
-            # Half a step outside: as far from a threshold as can be.
+            # Half a step outside of the thresholds, where rounding cannot reach the first or last.
             np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
-        # The product is rounded and so are the thresholds; near one, only a comparison can tell.
+        # Product and thresholds are rounded. A pixel is near a threshold if the rounding bound
+        # changes its level; only for these pixels the exact, slower comparison is made.
         places -= _ROUNDING
         np.copyto(self._levels, places, casting="unsafe")
         places += 2 * _ROUNDING
@@ -195,19 +200,19 @@ class _Levels:
         return self._levels
 
 
-#: A silent frame is clean if less than this share of its pixels is marked.
+#: A silent frame counts as clean if less than this share of its pixels is marked.
 CLEAN_AREA = 1e-3
 
 
 def mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
-    """Measure J, the shared pixels over the marked pixels, under AVSBench's rule for silence.
+    """Compute J, the intersection over union, with AVSBench's rule for silent frames.
 
     A silent frame scores the share of its pixels that is not marked, as in AVSBench's released
     scripts.
 
     Args:
         masks: Predicted masks, (..., H, W) bool.
-        targets: True masks, (..., H, W) bool.
+        targets: Ground-truth masks, (..., H, W) bool.
 
     Returns:
         J of each frame in [0, 1], (...) float64.
@@ -221,13 +226,13 @@ def mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
 
 
 def strict_mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
-    """Measure J, the shared pixels over the marked pixels; silence has to be left untouched.
+    """Compute strict J: the intersection over union, and 0 or 1 for silent frames.
 
-    A silent frame scores 1 if nothing is marked and 0 if one pixel is.
+    A silent frame scores 1 if no pixel is marked, and 0 otherwise.
 
     Args:
         masks: Predicted masks, (..., H, W) bool.
-        targets: True masks, (..., H, W) bool.
+        targets: Ground-truth masks, (..., H, W) bool.
 
     Returns:
         J of each frame in [0, 1], (...) float64.
@@ -242,26 +247,26 @@ def strict_mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BinaryScores:
-    """How well masks agree with the true ones; all but the counts in [0, 1].
+    """Scores of predicted masks against the ground truth; all but the counts are in [0, 1].
 
     Attributes:
         j: Mean J of the frames, silent ones by AVSBench's rule (`mask_iou`); higher is better.
-        j_sounding: Mean J of the frames that are not silent; None if all are.
-        j_strict: Mean J of the frames, silent ones all or nothing (`strict_mask_iou`).
+        j_sounding: Mean J of the frames that are not silent; None if all are silent.
+        j_strict: Mean strict J of the frames (`strict_mask_iou`).
         f: AVSBench's F, each clip at its own best threshold (`FScore`).
-        f_at_threshold: Mean F-measure of the frames that are not silent, at the threshold of the
-            masks; None if all are silent.
-        dataset_iou: Shared pixels over marked pixels of all frames together; large objects weigh
-            more. None if nothing is marked and all frames are silent.
-        dataset_miou: The mean of `dataset_iou` and the same for the background, which some papers
+        f_at_threshold: Mean F of the frames that are not silent, at the threshold of the masks;
+            None if all are silent.
+        dataset_iou: IoU over the pixels of all frames together; large objects have more weight.
+            None if no pixel is marked and all frames are silent.
+        dataset_miou: Mean of `dataset_iou` and the same for the background, which some papers
             report as mIoU; not comparable with `j`.
         silent_clean: Share of the silent frames in which less than 0.1 % of the pixels are marked;
-            None if there are none. Higher is better.
-        false_positive_area: Mean marked share of the silent frames; None if there are none. Lower
-            is better.
-        clip_count: How many clips were added.
-        frame_count: How many frames they have.
-        silent_count: How many of these are silent.
+            None if there are no silent frames. Higher is better.
+        false_positive_area: Mean marked share of the silent frames; None if there are no silent
+            frames. Lower is better.
+        clip_count: Number of clips.
+        frame_count: Number of frames.
+        silent_count: Number of silent frames.
     """
 
     j: float
@@ -279,9 +284,9 @@ class BinaryScores:
 
 
 class BinaryMetrics:
-    """Gathers clips and scores them together; neither order nor batches nor processes matter.
+    """Accumulates clips and computes `BinaryScores`, independent of order, batches and processes.
 
-    Frames are the unit of J, as in AVSBench, where all test clips of a subset are equally long.
+    J is averaged over frames, as in AVSBench, where all test clips of a subset have equal length.
 
     Args:
         threshold: Probability above which a pixel is marked; AVSBench's is 0.5.
@@ -304,10 +309,10 @@ class BinaryMetrics:
 
         Args:
             mask_probs: Predicted probabilities in [0, 1], (T, H, W) float.
-            targets: True masks, (T, H, W) bool.
+            targets: Ground-truth masks, (T, H, W) bool.
 
         Raises:
-            ValueError: If the shapes differ, the targets are not bool, or the predictions are no
+            ValueError: If the shapes differ, the targets are not bool, or the predictions are not
                 probabilities.
         """
         self._f.update(mask_probs, targets)
@@ -325,10 +330,10 @@ class BinaryMetrics:
         self._confusion += torch.stack([both, only_masks, only_targets, neither]).cpu()
 
     def merge(self, other: Self) -> None:
-        """Add the clips of another process; it does not matter which process has which.
+        """Add the clips of another process, in any order.
 
         Args:
-            other: What it has gathered, with the same threshold and beta2.
+            other: Metrics of the other process, with the same threshold and beta2.
 
         Raises:
             ValueError: If these differ.
@@ -336,7 +341,7 @@ class BinaryMetrics:
         if (other.threshold, other.beta2) != (self.threshold, self.beta2):
             raise ValueError(
                 f"threshold and beta2 are {self.threshold}, {self.beta2} here and "
-                f"{other.threshold}, {other.beta2} there; make both alike."
+                f"{other.threshold}, {other.beta2} there; create both with the same."
             )
         self._f.merge(other._f)
         self._silent += other._silent
@@ -347,7 +352,7 @@ class BinaryMetrics:
         self._confusion += other._confusion
 
     def compute(self) -> BinaryScores:
-        """Score all clips added so far.
+        """Compute the scores of all clips added so far.
 
         Returns:
             The scores.
@@ -389,7 +394,7 @@ def _is_silent(targets: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> float | None:
-    # Summed exactly, so that the order cannot show.
+    # An exact sum: the result does not depend on the order of clips and processes.
     return fsum(values.tolist()) / len(values) if len(values) else None
 
 

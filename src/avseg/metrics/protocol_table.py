@@ -1,8 +1,8 @@
-"""How the published codes score masks: one row each, every quirk named and sourced.
+"""The published protocols: how each paper's code computes J and F, with the place of each quirk.
 
-Most papers print "mIoU" and "F" and mean AVSBench's two functions, but their codes call them on
-other numbers, at other sizes, or in other batches. docs/explanation/metrics.md says which row to
-use when.
+Most papers report "mIoU" and "F" and mean AVSBench's two functions, but their codes apply them to
+other values, at other sizes, or in other batches. docs/explanation/metrics.md explains when to use
+which protocol.
 """
 
 from collections.abc import Mapping
@@ -10,34 +10,36 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-#: What is compared with the thresholds of F.
+#: Values that F compares with its thresholds.
 Scores = Literal["probabilities", "logits", "softmax of probabilities"]
 
-#: What a quirk does; {} stands for its value.
+#: Effect of each quirk; {} is replaced by its value.
 _EFFECTS = {
-    "clips_per_batch": "batches of {} clips: F takes one threshold for each, and all batches count "
-    "alike, the last and smaller one too",
+    "clips_per_batch": "batches of {} clips: F takes one threshold for each, and all batches have "
+    "equal weight, also a smaller last one",
     "threshold": "pixels above {} are marked, not above 0.5",
     "f_scores": "F compares its thresholds with the {}, not with the probabilities",
     "f_is_swept": "F is taken at the threshold of the masks, not at the best of 255",
-    "silence_is_strict": "a silent frame scores 1 if nothing is marked and else 0, not the share "
-    "of its pixels that is left clean",
+    "silence_is_strict": "a silent frame scores 1 if no pixel is marked and 0 otherwise, not the "
+    "share of its pixels that is not marked",
     "is_pooled": "pixels of all frames together, mean of object and background, F at the threshold "
     "of the masks",
     "side": "scored at {0} x {0} pixels, not at the size of the stored frames",
-    "truth_grows": "true masks keep every pixel that a true one touches when they are resized",
+    "truth_grows": "a resized ground-truth mask has every pixel that the original mask touches",
 }
-_WHOLE_SET = "one batch of all clips: F takes one threshold for the whole set, frames count alike"
+_WHOLE_SET = (
+    "one batch of all clips: F takes one threshold for the data set, frames have equal weight"
+)
 
 
 @dataclass(frozen=True)
 class Quirk:
-    """One way in which a code departs from AVSBench's functions on single clips.
+    """One difference between a published code and AVSBench's functions on single clips.
 
     Attributes:
-        name: The field of `Protocol` that holds it.
-        effect: What it does.
-        source: Where in the code it is.
+        name: Field of `Protocol` that describes it.
+        effect: Its effect on the scores.
+        source: Its place in the published code.
     """
 
     name: str
@@ -47,21 +49,21 @@ class Quirk:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one code turns masks into J and F; the defaults are AVSBench's functions on single clips.
+    """How one code computes J and F; the defaults are AVSBench's functions on single clips.
 
     Attributes:
-        title: The name to print.
+        title: Name to print.
         code: Repository and commit; "avseg" for our own.
-        clips_per_batch: Clips that are scored together; None for the whole data set.
+        clips_per_batch: Number of clips that are scored together; None for the whole data set.
         threshold: Probability above which a pixel is marked.
-        f_scores: What F compares with its thresholds.
-        f_is_swept: Whether F takes the best of 255 thresholds, or that of the masks.
-        silence_is_strict: Whether a silent frame scores all or nothing.
-        is_pooled: Whether the pixels of all frames are counted together, the background as well.
-        side: Of the square, in pixels, to which masks are resized; None for the annotated size.
-        truth_grows: Whether resized true masks keep every pixel that a true one touches; else the
-            nearest pixel decides.
-        sources: Where in the code each departure from the defaults is, by the field's name.
+        f_scores: Values that F compares with its thresholds.
+        f_is_swept: Whether F is the best over 255 thresholds; otherwise it is at `threshold`.
+        silence_is_strict: Whether a silent frame scores 1 or 0 (`strict_mask_iou`).
+        is_pooled: Whether pixels of all frames are counted together, for object and background.
+        side: Side of the square to which masks are resized, in pixels; None for the annotated size.
+        truth_grows: Whether a resized ground-truth mask has every pixel that the original touches;
+            otherwise the nearest pixel decides.
+        sources: Name of each field that differs from the default -> its place in the code.
     """
 
     title: str
@@ -78,7 +80,7 @@ class Protocol:
 
     @property
     def quirks(self) -> tuple[Quirk, ...]:
-        """Name the departures from AVSBench's functions on single clips."""
+        """The differences from AVSBench's functions on single clips."""
         return tuple(
             Quirk(name, self._effect(name), source) for name, source in self.sources.items()
         )
@@ -90,7 +92,7 @@ class Protocol:
 
 _OURS = "avseg"
 
-#: By name. The size is given where a code resizes; AVSBench's S4 and MS3 are stored at 224 x 224.
+#: Protocols by name. `side` is set if the code resizes; S4 and MS3 are stored at 224 x 224 pixels.
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "tpavi": Protocol(

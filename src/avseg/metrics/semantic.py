@@ -1,8 +1,8 @@
-"""AVSS: how well each pixel's class is told (Zhou et al., IJCV 2024, arXiv:2301.13190).
+"""Scores of predicted classes, for AVSS (Zhou et al., IJCV 2024, arXiv:2301.13190).
 
-Each frame has an IoU and an F for each class that occurs in it, marked or true; a class has the
-mean over these frames, the score is the mean over classes. The protocols are explained in
-docs/explanation/metrics.md.
+Each frame has an IoU and an F for each class that is predicted or in the ground truth. The score of
+a class is the mean over these frames, and the final score is the mean over classes. The protocols
+are explained in docs/explanation/metrics.md.
 
 T frames of H x W pixels, K classes, number 0 the background.
 """
@@ -18,23 +18,23 @@ from torch import Tensor
 
 from avseg.metrics.binary import f_measure
 
-#: Classes of AVSS, the background among them.
+#: Number of classes of AVSS, including the background.
 CLASS_COUNT = 71
 
 
 @dataclass(frozen=True)
 class SemanticProtocol:
-    """How one code turns class maps into scores.
+    """How one code computes scores of class maps.
 
     Attributes:
-        title: The name to print.
+        title: Name to print.
         code: Repository and commit; "avseg" for our own.
-        padded_to: Frames to which shorter clips are filled up with frames that are background,
-            true and predicted; 0 for none.
-        absent_score_zero: Whether a class that never occurs scores 0; else it is left out.
+        padded_to: Number of frames to which shorter clips are padded; a padding frame is
+            background in prediction and ground truth. 0 for no padding.
+        absent_score_zero: Whether a class that never occurs scores 0; otherwise it is omitted.
         is_pooled: Whether the pixels of all frames are counted together.
-        dropped_class: The class that "without background" leaves out.
-        sources: Where in the code each of these is, by the field's name.
+        dropped_class: Class that "without background" omits.
+        sources: Name of each field that differs from the default -> its place in the code.
     """
 
     title: str
@@ -46,7 +46,7 @@ class SemanticProtocol:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-#: By name.
+#: Protocols by name.
 SEMANTIC_PROTOCOLS: Mapping[str, SemanticProtocol] = MappingProxyType(
     {
         "avss": SemanticProtocol(
@@ -91,15 +91,15 @@ SEMANTIC_PROTOCOLS: Mapping[str, SemanticProtocol] = MappingProxyType(
 
 
 class SemanticMetrics:
-    """Gathers clips with classes and scores them together, whatever their order and processes.
+    """Accumulates clips with classes and scores them, independent of order and processes.
 
     Args:
-        class_count: How many classes there are, the background among them.
+        class_count: Number of classes, including the background.
     """
 
     def __init__(self, class_count: int = CLASS_COUNT) -> None:
         self.class_count = class_count
-        self._sums: list[Tensor] = []  # of each clip: IoU, F and number of frames, (3, K)
+        self._sums: list[Tensor] = []  # for each clip: sums of IoU, F and number of frames, (3, K)
         self._frames: list[int] = []
         self._confusion = torch.zeros(class_count, class_count, dtype=torch.int64)
 
@@ -107,49 +107,50 @@ class SemanticMetrics:
         """Add one clip.
 
         Args:
-            classes: Predicted class of each pixel, (T, H, W) of whole numbers.
-            targets: True class of each pixel, (T, H, W) of whole numbers.
+            classes: Predicted class of each pixel, (T, H, W) integer.
+            targets: Ground-truth class of each pixel, (T, H, W) integer.
 
         Raises:
             ValueError: If the shapes differ, or a class number is not in [0, K).
         """
         self._check(classes, targets)
+        # One number for each pair of classes, so that a frame's confusion matrix is one bincount.
         pairs = targets.flatten(1).long() * self.class_count + classes.flatten(1).long()
         count = self.class_count**2
-        tables = torch.stack([torch.bincount(frame, minlength=count).cpu() for frame in pairs])
-        tables = tables.view(-1, *self._confusion.shape)  # (T, K true, K marked)
-        iou, f = _class_scores(tables)
-        occurs = _occurs(tables)
+        confusion = torch.stack([torch.bincount(frame, minlength=count).cpu() for frame in pairs])
+        confusion = confusion.view(-1, *self._confusion.shape)  # (T, K true, K predicted)
+        iou, f = _class_scores(confusion)
+        occurs = _occurs(confusion)
         self._sums.append(torch.stack([iou.sum(0), f.sum(0), occurs.sum(0).double()]))
         self._frames.append(len(targets))
-        self._confusion += tables.sum(0)
+        self._confusion += confusion.sum(0)
 
     def merge(self, other: Self) -> None:
-        """Add the clips of another process; it does not matter which process has which.
+        """Add the clips of another process, in any order.
 
         Args:
-            other: What it has gathered, of as many classes.
+            other: Metrics of the other process, with the same number of classes.
 
         Raises:
             ValueError: If it has another number of classes.
         """
         if other.class_count != self.class_count:
             raise ValueError(
-                f"there are {self.class_count} classes here and {other.class_count} there; make "
-                "both with the same number."
+                f"there are {self.class_count} classes here and {other.class_count} there; "
+                "create both with the same number."
             )
         self._sums += other._sums
         self._frames += other._frames
         self._confusion += other._confusion
 
     def compute(self, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
-        """Score all clips added so far.
+        """Compute the scores of all clips added so far.
 
         Args:
-            names: Of the protocols, see `SEMANTIC_PROTOCOLS`; None for all.
+            names: Names of protocols, see `SEMANTIC_PROTOCOLS`; None for all.
 
         Returns:
-            By protocol: "j" and "f", and the same "without_background", in [0, 1].
+            "j", "f" and the same "without_background", in [0, 1], by protocol.
 
         Raises:
             ValueError: If no clip was added, or there is no such protocol.
@@ -161,32 +162,32 @@ class SemanticMetrics:
                 f"there is no protocol {', '.join(unknown)}; choose from "
                 f"{', '.join(SEMANTIC_PROTOCOLS)}."
             )
-        self._refuse_nothing()
+        self._check_not_empty()
         return {name: self._score(SEMANTIC_PROTOCOLS[name]) for name in names}
 
     def by_class(self) -> dict[int, dict[str, float]]:
-        """Score each class that occurs.
+        """Compute the scores of each class that occurs.
 
         Returns:
-            By class number: "j" and "f", the means over the frames in which it occurs, marked or
-            true, and the number of these "frames".
+            By class number: "j" and "f", the means over the frames in which the class is predicted
+            or in the ground truth, and the number of these "frames".
 
         Raises:
             ValueError: If no clip was added.
         """
-        self._refuse_nothing()
+        self._check_not_empty()
         iou, f, frames = self._totals(padded_to=0)
-        there = [number for number in range(self.class_count) if frames[number]]
+        occurring = [number for number in range(self.class_count) if frames[number]]
         return {
             number: {
                 "j": float(iou[number] / frames[number]),
                 "f": float(f[number] / frames[number]),
                 "frames": int(frames[number]),
             }
-            for number in there
+            for number in occurring
         }
 
-    def _refuse_nothing(self) -> None:
+    def _check_not_empty(self) -> None:
         if not self._sums:
             raise ValueError("no clip was added; call update() for each clip first.")
 
@@ -194,7 +195,7 @@ class SemanticMetrics:
         if protocol.is_pooled:
             scores = torch.stack(_class_scores(self._confusion))
             occurs = _occurs(self._confusion)
-            # CAVP's F leaves absent classes out, its IoU does not.
+            # In CAVP's code, F omits absent classes, and IoU does not.
             zero_if_absent = (protocol.absent_score_zero, False)
         else:
             iou, f, frames = self._totals(protocol.padded_to)
@@ -212,11 +213,11 @@ class SemanticMetrics:
         return result
 
     def _totals(self, padded_to: int) -> Tensor:
-        """Sum over frames, exactly, so that the order of the clips cannot show; (3, K)."""
+        """Sum IoU, F and number of frames over all frames, exactly in any order; (3, K)."""
         columns = torch.stack(self._sums).flatten(1).T.tolist()
         totals = torch.tensor([fsum(column) for column in columns], dtype=torch.float64)
         totals = totals.view(3, self.class_count)
-        # In a padding frame the background is all there is, and all right.
+        # The background of a padding frame has IoU 1 and F 1, and occurs in one more frame.
         totals[:, 0] += sum(max(padded_to - frames, 0) for frames in self._frames)
         return totals
 
@@ -230,21 +231,21 @@ class SemanticMetrics:
             low, high = int(numbers.min()), int(numbers.max())
             if numbers.is_floating_point() or not 0 <= low <= high < self.class_count:
                 raise ValueError(
-                    f"{name} are {numbers.dtype} from {low} to {high}, they must be whole numbers "
+                    f"{name} are {numbers.dtype} from {low} to {high}, they must be integers "
                     f"from 0 to {self.class_count - 1}; take the argmax of class logits."
                 )
 
 
-def _class_scores(tables: Tensor) -> tuple[Tensor, Tensor]:
-    """Score each class by tables of true against marked, (..., K, K); IoU and F, (..., K)."""
-    hits = tables.diagonal(dim1=-2, dim2=-1)
-    true, marked = tables.sum(-1), tables.sum(-2)
+def _class_scores(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute IoU and F of each class, (..., K), from confusion matrices, (..., K, K)."""
+    hits = confusion.diagonal(dim1=-2, dim2=-1)
+    true, marked = confusion.sum(-1), confusion.sum(-2)
     iou = hits.double() / (true + marked - hits).clamp(min=1)
     return iou, f_measure(hits, marked, true)
 
 
-def _occurs(tables: Tensor) -> Tensor:
-    return (tables.sum(-1) + tables.sum(-2)) > 0
+def _occurs(confusion: Tensor) -> Tensor:
+    return (confusion.sum(-1) + confusion.sum(-2)) > 0
 
 
 def _mean(values: Tensor) -> float:
