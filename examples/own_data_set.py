@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import avseg
-from avseg.datasets.checking import check_data
 
 ROOT = Path("own_data")
 SAMPLE_RATE, SECONDS, SIDE = 16000, 5, 224
@@ -76,14 +75,14 @@ def main() -> None:
     with (folder / "ms3_meta_data.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("name", "split"), *(clip[:2] for clip in CLIPS)])
 
-    findings = check_data(ROOT).findings
+    findings = avseg.check_data(ROOT).findings
     print("findings:", {subset: found for subset, found in findings.items() if found} or "none")
 
     split = avseg.AVSBench(ROOT, subset="ms3", split="test")
     for clip in split:
         print(clip.clip_id, clip.clip.frames.shape, "sounding:", clip.masks.any(axis=(1, 2)))
 
-    report = avseg.evaluate(avseg.load_segmenter(), split, robustness=False)
+    report = avseg.evaluate("av2t-sam-small", split, robustness=False)
     print({name: round(score.value, 3) for name, score in report.scores.items()})
 
 
