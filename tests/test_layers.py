@@ -64,7 +64,7 @@ def imported_layers(path: Path) -> set[str]:
     """Return the layers of avseg that a file imports, through the front door too."""
     names = {name for name in imported_modules(path) if name.split(".")[0] == "avseg"}
     parts = {name.partition(".")[2].partition(".")[0] for name in names}
-    front_door = vars(avseg)["_LAYERS"] | {"__version__": "version"}
+    front_door = vars(avseg)["_MODULES"] | {"__version__": "version"}
     # `import avseg` reaches every public name, so it counts as the top layer.
     return {front_door.get(part, part) or "cli" for part in parts}
 

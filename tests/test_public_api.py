@@ -36,7 +36,7 @@ def test_every_public_name_can_be_imported(name: str) -> None:
 
 
 def test_all_lists_every_name_that_can_be_imported() -> None:
-    assert set(avseg.__all__) == {*vars(avseg)["_LAYERS"], "__version__"}
+    assert set(avseg.__all__) == {*vars(avseg)["_MODULES"], "__version__"}
 
 
 def test_dir_lists_public_names_before_they_are_imported() -> None:

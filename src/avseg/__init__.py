@@ -60,7 +60,7 @@ else:
     import importlib
 
     #: Public name -> the module it comes from.
-    _LAYERS = {
+    _MODULES = {
         "AVSBench": "datasets",
         "AvsegError": "errors",
         "Clip": "types",
@@ -90,11 +90,11 @@ else:
 
     def __getattr__(name: str) -> object:
         """Import a public name from its module and cache it for the next use."""
-        if name not in _LAYERS:
+        if name not in _MODULES:
             raise AttributeError(
                 f"module 'avseg' has no attribute {name!r}; it has {', '.join(__all__)}."
             )
-        value = getattr(importlib.import_module(f"avseg.{_LAYERS[name]}"), name)
+        value = getattr(importlib.import_module(f"avseg.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from avseg.cli.terminal import progress_bar
 from avseg.datasets.checking import CheckReport, check_data
 from avseg.datasets.checking.findings import FINDING_KINDS
 from avseg.datasets.layout import Release
@@ -52,8 +52,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
         workers: Number of processes; by default one per core.
     """
     start = time.monotonic()
-    with _progress() as progress:
-        task = progress.add_task(f"clips of {subset}", total=None)
+    with progress_bar(f"clips of {subset}") as bar:
         written = synthesize_data(
             out,
             subset=subset,
@@ -63,7 +62,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
             videos=videos,
             negatives=negatives,
             workers=workers,
-            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
+            on_clip=bar.update,
         )
     seconds = time.monotonic() - start
     splits = ", ".join(f"{split} {count}" for split, count in written.counts.items())
@@ -89,13 +88,8 @@ def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = 
     Returns:
         The exit code.
     """
-    with _progress() as progress:
-        task = progress.add_task("clips", total=None)
-        report = check_data(
-            folder,
-            workers,
-            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with progress_bar("clips") as bar:
+        report = check_data(folder, workers, on_clip=bar.update)
     _show(report)
     if json is not None:
         report.save(json)
@@ -118,8 +112,3 @@ def _show(report: CheckReport) -> None:
     for subset, splits in report.clips.items():
         print(f"{subset}: {', '.join(f'{split} {count}' for split, count in splits.items())}")
     print(f"{report.root}: {report.errors} errors, {report.warnings} warnings")
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

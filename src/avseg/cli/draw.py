@@ -63,7 +63,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
             by_name=by_name,
             device=device,
             offline=offline,
-            on_clip=lambda done, total: bar.update(done / total),
+            on_clip=bar.update,
         )
     print(f"{output}: written")
 
@@ -110,6 +110,6 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
             categories=categories,
             device=device,
             offline=offline,
-            on_clip=lambda done, total: bar.update(done / total),
+            on_clip=bar.update,
         )
     print(f"{output}: written")

@@ -67,7 +67,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             robustness=robustness,
             save_predictions=save_predictions,
             offline=offline,
-            on_clip=lambda done, total: bar.update(done / total),
+            on_clip=bar.update,
         )
     from avseg.evaluation.tables import brief_tables, summary_sentences
 

@@ -40,7 +40,7 @@ def score(
             data,
             protocol=protocol,
             output=output,
-            on_clip=lambda done, total: bar.update(done / total),
+            on_clip=bar.update,
         )
     for table in scores.tables():
         show_table(table)

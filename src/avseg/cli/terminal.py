@@ -33,13 +33,14 @@ class ProgressBar:
         self._progress = progress
         self._task = progress.add_task(description, total=1.0)
 
-    def update(self, share: float) -> None:
-        """Show how much is done.
+    def update(self, done: float, total: float = 1.0) -> None:
+        """Show how much of the work is done.
 
         Args:
-            share: Share of the work that is done, in [0, 1].
+            done: Finished work, such as a number of clips, in [0, total].
+            total: All work, in the same unit.
         """
-        self._progress.update(self._task, completed=share)
+        self._progress.update(self._task, completed=done, total=total)
 
     def restart(self, description: str) -> None:
         """Start again at zero with other work.
