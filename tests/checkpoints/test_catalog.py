@@ -135,7 +135,7 @@ def test_a_model_without_a_description_has_no_notice(tmp_path: Path) -> None:
 def test_a_model_to_download_by_hand_has_instructions_and_a_licence() -> None:
     with pytest.raises(
         CheckpointError,
-        match=r"imagebind-huge: segments nothing by itself.*fetch https://.*4.8 GB, licence "
+        match=r"imagebind-huge: segments nothing by itself.*download https://.*4.8 GB, licence "
         r"CC-BY-NC-SA-4.0: not for commercial use.*avseg import-checkpoint",
     ):
         find_checkpoint("imagebind-huge")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from textwrap import fill, wrap
+from textwrap import fill
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,7 +13,7 @@ from rich.text import Text
 from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.known_models import describe_size
-from avseg.checkpoints.model_folder import restrictions
+from avseg.checkpoints.model_folder import CARD_FILE, restrictions
 
 #: Heading of each group of the list, by the state of its models.
 _HEADINGS = {
@@ -24,8 +24,8 @@ _HEADINGS = {
 }
 #: Files of fewer bytes than this, together, have no weights among them.
 _SMALLEST_WEIGHTS = 100_000_000
-#: Longest line of the texts about one model, in characters.
-_TEXT_WIDTH = 100
+#: Longest line of the texts about one model, and width of the labels, in characters.
+_TEXT_WIDTH, _LABEL_WIDTH = 100, 14
 
 
 def models(
@@ -83,7 +83,7 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
     """Yield the details of one model."""
     width = min(width, _TEXT_WIDTH)
     yield Text(listing.name, "bold")
-    yield Text(fill(listing.details, width))
+    yield Text(_wrapped(listing.details, width))
     facts = {
         "state": _HEADINGS[listing.state].lower(),
         "folder": str(listing.folder or ""),
@@ -92,12 +92,13 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
         "figures": ", ".join(f"{metric} {value:g}" for metric, value in listing.figures.items()),
         "published in": listing.figures_from or "",
     }
+    if listing.state == "packaged":
+        facts["card"] = f"{CARD_FILE} in that folder"
     yield Text()
     for label, fact in facts.items():
         if fact:
-            yield Text(f"{label + ':':<14}{fact}")
-    if listing.state == "packaged":
-        yield Text(f"{'card:':<14}{listing.folder}/README.md")
+            line = f"{label + ':':<{_LABEL_WIDTH}}{fact}"
+            yield Text(_wrapped(line, width, subsequent_indent=" " * _LABEL_WIDTH))
     for file in listing.downloads:
         yield Text(f"\n{file.file}")
         yield Text(f"  https://huggingface.co/{file.repository}")
@@ -108,9 +109,18 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
             yield Text(f"  SHA-256 {file.sha256}")
     if listing.notice is not None:
         yield Text()
-        # Commands and addresses stay in one piece, so that they can be copied.
-        lines = wrap(listing.notice, width, break_long_words=False, break_on_hyphens=False)
-        yield Text("\n".join(lines), "yellow")
+        yield Text(_wrapped(listing.notice, width), "yellow")
+
+
+def _wrapped(text: str, width: int, subsequent_indent: str = "") -> str:
+    """Wrap a text between words; paths, addresses and options are not split."""
+    return fill(
+        text,
+        width,
+        subsequent_indent=subsequent_indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _size(listing: Listing) -> str:
