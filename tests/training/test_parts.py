@@ -87,7 +87,7 @@ def test_a_published_tower_is_found_by_its_name(
 
 
 def test_a_backbone_that_is_fetched_by_hand_says_how(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"fetch https://.*import-checkpoint"):
+    with pytest.raises(CheckpointError, match=r"download https://.*import-checkpoint"):
         find_part("imagebind-huge", tmp_path, "")
 
 

@@ -116,7 +116,7 @@ def test_the_command_reports_a_mistake_without_torch(arguments: list[str]) -> No
 
 def test_a_backbone_that_is_downloaded_by_hand_is_reported_at_once(tmp_path: Path) -> None:
     recipe = changed(tiny.BRIDGE, "start_from", clip="imagebind-huge")
-    with pytest.raises(CheckpointError, match=r"fetch https://.*import-checkpoint"):
+    with pytest.raises(CheckpointError, match=r"download https://.*import-checkpoint"):
         validate(recipe, tmp_path, tmp_path)
 
 

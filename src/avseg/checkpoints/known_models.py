@@ -126,8 +126,8 @@ class Backbone:
     def next_step(self) -> str:
         """Commands that download and import it."""
         return (
-            f"download {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not for "
-            "commercial use) and import it with its tokenizer: avseg import-checkpoint "
+            f"download {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not "
+            "for commercial use) and import it with its tokenizer: avseg import-checkpoint "
             "imagebind_huge.pth bpe_simple_vocab_16e6.txt.gz -o imagebind-huge; recipes then start "
             "from that folder"
         )
