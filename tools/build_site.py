@@ -55,8 +55,8 @@ def main() -> None:
     rewrite_links(ROOT / "README.md", {**pages, ROOT / "README.md": Path("index.md")})
     for name, text in generate_pages().items():
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
-        with (PAGES / name).open("a", encoding="utf-8") as page:
-            page.write("\n" + text)
+        with (PAGES / name).open("a", encoding="utf-8") as file:
+            file.write("\n" + text)
     check_menu()
     print(f"{len(list(PAGES.rglob('*.md')))} pages in {PAGES.relative_to(ROOT)}")
 
@@ -112,7 +112,8 @@ def rewrite_links(origin: Path, pages: dict[Path, Path]) -> str:
 
     parts = _CODE.split(origin.read_text(encoding="utf-8"))
     # A link whose text is code is split at the code, so it is put together before it is rewritten.
-    joined, kept = [], {}
+    joined: list[str] = []
+    kept: dict[str, str] = {}
     for part in parts:
         if part.startswith("`"):
             key = f"\x00{len(kept)}\x00"

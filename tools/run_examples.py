@@ -2,9 +2,9 @@
 
 python tools/run_examples.py FOLDER [NAME...]   (`make examples` runs all)
 
-Each runs in an empty folder of its own. NAME is a file of examples/, docs/tutorials/ or
-docs/how-to/ without its ending. A code block marked `bash` is run by bash, one
-marked `python` in the namespace that the page's earlier blocks left.
+Each runs in a new, empty folder. NAME is a file of examples/, docs/tutorials/ or docs/how-to/
+without its suffix. Code blocks marked `bash` are run by bash. Those marked `python` share one
+namespace per page.
 """
 
 import os
@@ -24,8 +24,8 @@ def main(folder: Path, names: list[str]) -> None:
     """Run the examples one after another; an error ends the program.
 
     Args:
-        folder: Where each example gets a folder; an earlier one is removed.
-        names: Which to run; all if empty.
+        folder: Parent of the folders in which the examples run; an existing folder is replaced.
+        names: Names of the examples to run; all if empty.
     """
     files = [
         *sorted((ROOT / "examples").glob("*.py")),
