@@ -38,7 +38,8 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
             clips, but at least 10 and at most 100.
         videos: Whether to write each clip also as an mp4 file.
         negatives: Whether to write also the negative audio of AVSBench-Robust, for s4 and ms3.
-        workers: Number of processes; None for one per core.
+        workers: Number of processes; None for one per core. Unless it is 1, a script must call
+            this function below `if __name__ == "__main__":`, since each process imports it.
         on_clip: Called after each clip with the number of clips written and their total.
 
     Returns:

@@ -84,7 +84,8 @@ def check_data(
 
     Args:
         root: Folder of a subset, or one that contains subsets, up to two folders deep.
-        workers: Number of processes; None for one per core.
+        workers: Number of processes; None for one per core. Unless it is 1, a script must call
+            this function below `if __name__ == "__main__":`, since each process imports it.
         on_clip: Called after each clip with the number of checked clips and their total.
 
     Returns:
