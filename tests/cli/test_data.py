@@ -57,7 +57,7 @@ def test_a_folder_in_use_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "Single-source").mkdir()
     (tmp_path / "Single-source/mine.txt").touch()
     assert synthesize("--subset", "s4", "--clips", "1", "--out", str(tmp_path)) == 1
-    assert "name another folder" in capsys.readouterr().err
+    assert "choose another folder" in capsys.readouterr().err
 
 
 def lay_out_a_clip(folder: Path) -> None:

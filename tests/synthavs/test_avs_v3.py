@@ -1,4 +1,4 @@
-"""AVS-V3 upon SynthAVS: unseen categories, and a few clips of them to learn from."""
+"""Metadata of AVS-V3 for SynthAVS: zero-shot and few-shot splits."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_splits_of_v3_are_the_clips_of_v1m_and_v2(split: str, source: str, folde
 
 
 @pytest.mark.parametrize(("shots", "count"), [(1, 2), (3, 5), (5, 8)])
-def test_few_shot_training_has_each_category_often_enough(
+def test_few_shot_training_has_enough_clips_of_each_category(
     shots: int, count: int, folder: Path
 ) -> None:
     train = choose_split(read_metadata(folder, "v3"), f"{shots}_shot_train", folder)
@@ -62,12 +62,12 @@ def test_few_shot_training_has_each_category_often_enough(
     assert few | rest == names(folder, "unseen")
 
 
-def test_the_tables_are_as_they_should_be(folder: Path) -> None:
+def test_the_metadata_has_no_findings(folder: Path) -> None:
     findings = check_data(folder, workers=1).findings["v3"]
     assert {finding.kind for finding in findings} == set()
 
 
-def test_without_clips_left_to_test_on_there_are_no_few_shots(tmp_path: Path) -> None:
+def test_without_remaining_test_clips_there_is_no_few_shot_split(tmp_path: Path) -> None:
     clips = [ClipEntry("a_0_5000", "test_zero_shot", "pig", "v2")]
     write_v3_metadata(tmp_path, clips)
     assert {path.name for path in tmp_path.iterdir()} == {"meta_v3_unseen.csv"}

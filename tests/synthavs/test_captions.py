@@ -1,4 +1,4 @@
-"""Captions: words by number."""
+"""Captions as word indices."""
 
 import pytest
 
@@ -30,19 +30,19 @@ def test_a_caption_is_padded_to_its_full_length() -> None:
 @pytest.mark.parametrize(
     "words", [[], ["cat"] * (MAX_WORDS + 1), ["unicorn"], [PADDING], [END]], ids=str
 )
-def test_captions_that_cannot_be_are_refused(words: list[str]) -> None:
+def test_invalid_captions_raise(words: list[str]) -> None:
     with pytest.raises(ValueError, match=rf"1 to {MAX_WORDS} of the words nothing, dog, .* got"):
         encode(words)
 
 
-def test_each_category_and_nothing_has_a_caption_that_ends() -> None:
+def test_each_category_and_nothing_has_a_text_with_the_end_word() -> None:
     captions = category_captions()
     assert captions.shape == (len(CATEGORIES) + 1, 2)
     assert [WORDS[number] for number in captions[:, 0]] == [*CATEGORIES, NOTHING]
     assert {WORDS[number] for number in captions[:, 1]} == {END}
 
 
-def test_a_text_is_closed_and_padded() -> None:
+def test_a_text_has_the_end_word_and_padding() -> None:
     numbers = encode_text(["cat", "dog"])
     end = WORDS.index(END)
     assert numbers.tolist() == [WORDS.index("cat"), WORDS.index("dog"), end, 0, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""What is held out is held out, and everything can be drawn and heard."""
+"""Held-out categories and styles do not overlap with training, and all have drawings and sounds."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_seen_and_zero_shot_categories_are_all_of_them_without_overlap() -> None
     assert set(SEEN) | set(ZERO_SHOT) == set(CATEGORIES)
 
 
-def test_unseen_styles_are_not_trained_on_and_seen_ones_are() -> None:
+def test_unseen_styles_are_no_training_styles_and_seen_styles_are() -> None:
     assert not set(UNSEEN_STYLES) & set(TRAIN_STYLES)
     assert set(SEEN_STYLES) < set(TRAIN_STYLES)
 
@@ -38,6 +38,6 @@ def test_every_category_is_drawn_in_seen_and_in_unseen_styles(styles: tuple[str,
     assert drawn >= set(CATEGORIES)
 
 
-def test_evaluation_is_in_full_drawings_not_in_one_ink() -> None:
+def test_evaluation_styles_are_full_colour_drawings() -> None:
     for style in SEEN_STYLES + UNSEEN_STYLES:
         assert not any(sprite.ink for sprites in load_style(style).values() for sprite in sprites)

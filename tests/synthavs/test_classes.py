@@ -1,4 +1,4 @@
-"""Every pixel's class, from maps, from the category, or drawn anew."""
+"""Class labels from label maps, from the category, or rendered again."""
 
 import shutil
 from dataclasses import replace
@@ -25,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_maps_are_taken_as_they_are(data: Path) -> None:
+def test_stored_label_maps_are_used(data: Path) -> None:
     split = SemanticSplit.open(AVSBench(data, "avss", "val"))
     clip, labels = split.read(0)
     assert clip.labels is not None
@@ -41,7 +41,7 @@ def test_a_single_source_has_the_class_of_its_clip(data: Path) -> None:
     assert set(np.unique(labels)) <= {0, CLASS_NAMES.index(clip.category)}
 
 
-def test_several_sources_are_drawn_anew(data: Path) -> None:
+def test_labels_of_several_sources_are_rendered_again(data: Path) -> None:
     split = SemanticSplit.open(AVSBench(data, "ms3", "val"))
     assert split.generated is not None
     clip, labels = split.read(0)
@@ -56,7 +56,7 @@ def test_several_sources_are_drawn_anew(data: Path) -> None:
 
 @pytest.mark.parametrize("subset", ["s4", "ms3", "avss"])
 @pytest.mark.parametrize("name", ["val", "test"])
-def test_some_frames_of_a_clip_are_read_with_their_classes(
+def test_some_frames_of_a_clip_can_be_read_with_their_labels(
     data: Path, subset: Subset, name: str
 ) -> None:
     split = SemanticSplit.open(AVSBench(data, subset, name))
@@ -69,7 +69,7 @@ def test_some_frames_of_a_clip_are_read_with_their_classes(
         np.testing.assert_array_equal(windows, whole_windows[[1, 3]])
 
 
-def test_clips_of_some_classes_are_found_by_the_table(data: Path) -> None:
+def test_clips_of_some_classes_are_selected_by_the_metadata(data: Path) -> None:
     entry = AVSBench(data, "s4", "val").entries[0]
     single = SemanticSplit.open(AVSBench(data, "s4", "val"))
     assert single.within({str(entry.category)}) == [0]
@@ -90,8 +90,8 @@ def test_all_classes_of_a_clip_count(
     assert split.within(names) == found
 
 
-def test_data_that_tell_no_classes_are_refused(data: Path, tmp_path: Path) -> None:
+def test_data_without_class_labels_raise(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "Multi-sources", tmp_path / "Multi-sources")
     (tmp_path / "Multi-sources" / OPTIONS_FILE).unlink()
-    with pytest.raises(DatasetError, match="ms3 does not tell the class of its pixels; take v1m"):
+    with pytest.raises(DatasetError, match="ms3 has no class labels; use v1m"):
         SemanticSplit.open(AVSBench(tmp_path, "ms3", "val"))

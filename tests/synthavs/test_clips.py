@@ -1,4 +1,4 @@
-"""Clips: the truth about what sounds is exact, in the picture and in the sound."""
+"""Clips: sounding objects are exact in frames and audio; options and splits."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def silhouettes(styles: tuple[str, ...]) -> set[bytes]:
 
 
 @pytest.mark.parametrize("clip_type", ["single", "multi"])
-def test_the_same_chance_gives_the_same_clip(clip_type: clips.ClipType) -> None:
+def test_the_same_random_state_gives_the_same_clip(clip_type: clips.ClipType) -> None:
     first, again = (
         make_clip(np.random.default_rng(7), DOMAIN, clip_type, side=48) for _ in range(2)
     )
@@ -66,7 +66,7 @@ def test_the_same_chance_gives_the_same_clip(clip_type: clips.ClipType) -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, 2, 10])
-def test_a_clip_has_as_many_seconds_as_asked_for(seconds: int) -> None:
+def test_a_clip_has_the_requested_length(seconds: int) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
         clip = make_clip(rng, DOMAIN, "multi", side=48, seconds=seconds)
@@ -75,7 +75,7 @@ def test_a_clip_has_as_many_seconds_as_asked_for(seconds: int) -> None:
         assert all(source.active.shape == (seconds,) for source in clip.sound_events)
 
 
-def test_a_single_source_sounds_throughout_and_can_be_seen() -> None:
+def test_a_single_source_is_visible_and_sounds_throughout() -> None:
     counts = set()
     for seed in range(25):
         clip = make_clip(np.random.default_rng(seed), DOMAIN, "single", side=48)
@@ -90,7 +90,7 @@ def test_multi_source_clips_have_two_to_four_objects(multi_clips: list[Synthetic
     assert {len(clip.scene.objects) for clip in multi_clips} == {2, 3, 4}
 
 
-def test_up_to_three_kinds_sound(multi_clips: list[SyntheticClip]) -> None:
+def test_up_to_three_categories_sound(multi_clips: list[SyntheticClip]) -> None:
     heard = [{s.category for s in clip.sound_events if s.object_number} for clip in multi_clips]
     assert {len(kinds) for kinds in heard} == {0, 1, 2, 3}
 
@@ -124,7 +124,7 @@ def test_sources_start_and_stop_once(multi_clips: list[SyntheticClip]) -> None:
         assert np.abs(np.diff(padded.astype(int))).sum() == 2
 
 
-def test_two_of_a_kind_sound_together(multi_clips: list[SyntheticClip]) -> None:
+def test_two_objects_of_one_category_sound_together(multi_clips: list[SyntheticClip]) -> None:
     for clip in multi_clips:
         for second in range(5):
             sounding = clip.sounding(second)
@@ -132,7 +132,7 @@ def test_two_of_a_kind_sound_together(multi_clips: list[SyntheticClip]) -> None:
                 assert (number in sounding) == (thing.category in sounding.values())
 
 
-def test_sounding_names_the_objects_of_active_sources_that_are_seen() -> None:
+def test_sounding_returns_the_visible_objects_of_active_events() -> None:
     scene = make_clip(np.random.default_rng(0), DOMAIN, "multi", side=48).scene
     sources = (
         SoundEvent("dog", 1, active(0, 1)),
@@ -154,7 +154,7 @@ def test_a_frame_shows_the_scene_at_15_16_of_its_second() -> None:
     assert (clip.frame(2)[1] == expected[1]).all()
 
 
-def test_a_source_is_heard_in_its_seconds_and_in_no_other() -> None:
+def test_an_event_is_audible_in_its_active_seconds_only() -> None:
     for seed, category in enumerate(["dog", "clock", "gun", "piano", "train"]):
         source = SoundEvent(category, 1, active(1, 2))
         rms = rms_by_second(mix(make_stems(np.random.default_rng(seed), [source], "train", 5)))
@@ -163,13 +163,13 @@ def test_a_source_is_heard_in_its_seconds_and_in_no_other() -> None:
         assert rms[[1, 2]].min() > 2 * floor.max(), category
 
 
-def test_without_sources_there_is_only_the_noise_floor() -> None:
+def test_without_events_the_audio_is_the_noise_floor() -> None:
     rms = rms_by_second(mix(make_stems(np.random.default_rng(0), [], "train", 5)))
     assert rms.min() > 10 ** (-71 / 20)
     assert rms.max() < 10 ** (-41 / 20)
 
 
-def test_the_two_voices_sound_different() -> None:
+def test_training_and_test_parameters_give_different_sounds() -> None:
     source = [SoundEvent("violin", 1, active(0, 1, 2, 3, 4))]
     train, test = (
         mix(make_stems(np.random.default_rng(0), source, parameter_split, 5))
@@ -178,7 +178,7 @@ def test_the_two_voices_sound_different() -> None:
     assert np.abs(train - test).max() > 0.01
 
 
-def test_a_clip_sounds_the_same_whatever_became_of_the_chance_it_was_drawn_by() -> None:
+def test_the_audio_of_a_clip_does_not_depend_on_later_use_of_the_generator() -> None:
     rng = np.random.default_rng(0)
     clip = make_clip(rng, DOMAIN, "multi", side=48)
     rng.random(100)
@@ -187,14 +187,16 @@ def test_a_clip_sounds_the_same_whatever_became_of_the_chance_it_was_drawn_by() 
     np.testing.assert_array_equal(clip.synthesize_stems(), expected.stems)
 
 
-def test_what_is_heard_is_the_sum_of_the_stems(multi_clips: list[SyntheticClip]) -> None:
+def test_the_audio_is_the_sum_of_the_stems(multi_clips: list[SyntheticClip]) -> None:
     for clip in multi_clips[:5]:
         assert clip.stems.shape == (1 + len(clip.sound_events), 5 * SAMPLE_RATE)
         np.testing.assert_allclose(clip.audio, clip.stems.sum(0).clip(-1, 1), atol=1e-6)
         assert clip.seconds == 5
 
 
-def test_a_category_taken_out_leaves_all_else_as_it_was(multi_clips: list[SyntheticClip]) -> None:
+def test_removing_a_category_leaves_everything_else_unchanged(
+    multi_clips: list[SyntheticClip],
+) -> None:
     clip = next(c for c in multi_clips if len({s.category for s in c.sound_events}) > 1)
     gone = clip.sound_events[0].category
     rest = clip.without(gone)
@@ -208,7 +210,7 @@ def test_a_category_taken_out_leaves_all_else_as_it_was(multi_clips: list[Synthe
     np.testing.assert_allclose(rest.stems.sum(0) + sum(lost), clip.stems.sum(0), atol=1e-6)
 
 
-def test_ramps_are_one_within_a_run_and_zero_outside() -> None:
+def test_ramps_are_one_while_active_and_zero_otherwise() -> None:
     envelope = ramps(active(1, 2, length=4))
     edge = SAMPLE_RATE // 40
     assert not envelope[:SAMPLE_RATE].any()
@@ -218,7 +220,7 @@ def test_ramps_are_one_within_a_run_and_zero_outside() -> None:
     assert (np.diff(envelope[3 * SAMPLE_RATE - edge : 3 * SAMPLE_RATE]) < 0).all()
 
 
-def test_clips_are_made_from_the_categories_styles_and_voice_of_their_world(
+def test_clips_use_the_categories_styles_and_parameters_of_their_domain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     domain = SplitDomain(("dog", "cat", "bell"), UNSEEN_STYLES, "test")
@@ -295,7 +297,7 @@ def test_the_size_of_evaluation_splits_can_be_chosen() -> None:
         ({"side": 49, "videos": True}, "side must be even to write videos .* got 49"),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_options_raise(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SynthavsOptions(**({"subset": "s4", "clips": 4} | options))  # type: ignore[arg-type]
 
@@ -304,7 +306,7 @@ def test_recipes_that_cannot_be_are_refused(options: dict[str, object], message:
     ("subset", "components"),
     [("s4", ["v1s"] * 4), ("ms3", ["v1m"] * 4), ("avss", ["v1s", "v1m", "v2", "v1s"])],
 )
-def test_the_components_of_the_semantic_subset_take_turns(
+def test_the_components_of_the_semantic_subset_alternate(
     subset: Release, components: list[str]
 ) -> None:
     assert [component_of(subset, index) for index in range(4)] == components

@@ -1,4 +1,4 @@
-"""What is known of a clip besides its masks."""
+"""Visible and audible categories of clips."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from avseg.datasets.layout import ClipEntry, Subset
 from avseg.models.vocabulary import avsbench_names
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import (
-    KINDS,
+    CATEGORY_GROUPS,
     ClipContents,
     find_off_screen_audio,
     find_synthavs_split,
@@ -22,7 +22,7 @@ from avseg.synthavs.contents import (
 from avseg.synthavs.writer import OPTIONS_FILE, write_synthavs
 
 
-def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
+def test_synthavs_is_rendered_again_with_every_object(split: AVSBench) -> None:
     generated = find_synthavs_split(split)
     assert generated is not None
     assert generated.parameter_split == "test"
@@ -33,7 +33,7 @@ def test_synthavs_is_drawn_anew_with_every_object(split: AVSBench) -> None:
         np.testing.assert_array_equal(generated.draw(index).frame(2)[0], clip.clip.frames[2])
 
 
-def test_contents_of_synthavs_are_what_is_seen_and_heard(split: AVSBench) -> None:
+def test_contents_of_synthavs_are_its_visible_and_audible_categories(split: AVSBench) -> None:
     generated = find_synthavs_split(split)
     assert generated is not None
     contents = read_contents(split, generated)
@@ -52,13 +52,13 @@ def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
 
 
 @pytest.mark.parametrize("facts", [{"generator_version": 0}, {"seed": 5}, {"side": 96}], ids=str)
-def test_a_data_set_that_the_generator_would_not_draw_is_left_alone(
+def test_a_data_set_that_the_generator_renders_differently_is_rejected(
     facts: dict[str, object], data: Path, tmp_path: Path
 ) -> None:
     assert find_synthavs_split(copy_with(data, tmp_path / "copy", **facts)) is None
 
 
-def test_of_ms3_itself_nothing_is_known(data: Path, tmp_path: Path) -> None:
+def test_ms3_alone_has_no_contents(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "copy")
     (tmp_path / "copy" / "Multi-sources" / OPTIONS_FILE).unlink()
     split = AVSBench(tmp_path / "copy", "ms3", "test")
@@ -85,7 +85,7 @@ def contents_of(*categories: str, subset: Subset = "s4") -> list[ClipContents]:
     return contents
 
 
-def test_of_s4_the_category_is_seen_and_heard() -> None:
+def test_the_category_of_s4_is_visible_and_audible() -> None:
     dog, helicopter = contents_of("dog_barking", "helicopter")
     assert dog.audible == dog.sounding == {"dog_barking"}
     assert {"dog_barking", "lions_roaring", "male_speech"} < dog.visible
@@ -93,20 +93,20 @@ def test_of_s4_the_category_is_seen_and_heard() -> None:
     assert "dog_barking" not in helicopter.visible
 
 
-def test_of_avss_every_object_is_seen_and_heard() -> None:
+def test_every_object_of_avss_is_visible_and_audible() -> None:
     (both,) = contents_of("dog_guitar", subset="avss")
     assert both.sounding == {"dog", "guitar"}
 
 
-def test_every_category_of_avsbench_is_of_one_kind() -> None:
-    names = [name for categories in KINDS.values() for name in categories]
+def test_every_category_of_avsbench_is_in_one_group() -> None:
+    names = [name for categories in CATEGORY_GROUPS.values() for name in categories]
     assert len(names) == len(set(names))
     avss = {name.replace(" ", "-") for name in avsbench_names()}
     assert avss < set(names)
     assert len(set(names) - avss) == 22  # of the 23 of S4, the helicopter is in AVSS under its name
 
 
-def test_of_ms3_the_table_of_avss_tells(data: Path, tmp_path: Path) -> None:
+def test_contents_of_ms3_are_read_from_the_metadata_of_avss(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "copy")
     (tmp_path / "copy" / "Multi-sources" / OPTIONS_FILE).unlink()
     split = AVSBench(tmp_path / "copy", "ms3", "test")
@@ -121,7 +121,7 @@ def test_of_ms3_the_table_of_avss_tells(data: Path, tmp_path: Path) -> None:
     assert read_contents(split, None) is None
 
 
-def test_a_foreign_sound_is_of_nothing_that_may_be_in_the_picture() -> None:
+def test_off_screen_audio_has_no_possibly_visible_category() -> None:
     contents = contents_of("dog_barking", "male_speech", "playing_violin", "helicopter")
     assert [find_off_screen_audio(contents, index) for index in (0, 1)] in (
         [2, 0],
@@ -132,20 +132,20 @@ def test_a_foreign_sound_is_of_nothing_that_may_be_in_the_picture() -> None:
     assert find_off_screen_audio(contents_of("dog_barking", "cat_meowing"), 0) is None
 
 
-def test_a_sound_of_which_nothing_is_seen_is_lent_to_nobody() -> None:
+def test_audio_without_a_visible_source_is_not_used_as_off_screen_audio() -> None:
     dog, unknown = contents_of("dog", "background", subset="avss")
     assert find_off_screen_audio([dog, unknown], 0) is None
     assert unknown.sounding == frozenset()
 
 
-def test_chance_chooses_among_all_foreign_sounds() -> None:
+def test_off_screen_audio_is_chosen_among_all_candidates() -> None:
     contents = contents_of(*["dog_barking"] * 20, *["helicopter"] * 20)
     chosen = [find_off_screen_audio(contents, index) for index in range(20)]
     assert len(set(chosen)) > 5
     assert chosen == [find_off_screen_audio(contents, index) for index in range(20)]
 
 
-def test_a_part_of_a_data_set_is_not_drawn_anew(tmp_path: Path) -> None:
+def test_a_component_of_a_data_set_is_not_rendered_again(tmp_path: Path) -> None:
     write_synthavs(
         tmp_path, SynthavsOptions(subset="avss", clips=1, evaluation_clips=2, side=160), workers=1
     )

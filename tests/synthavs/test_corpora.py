@@ -1,4 +1,4 @@
-"""Pre-training pairs: what is said is what is shown or heard."""
+"""Pre-training corpora: captions agree with images and audio."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from avseg.synthavs.corpora import (
     AudioImageTextCorpus,
     AudioTextCorpus,
     ImageTextCorpus,
-    Picture,
+    LabelledScene,
     TextPromptCorpus,
-    draw_picture,
+    draw_labelled_scene,
     load_sound_bank,
 )
 from avseg.synthavs.sounds import SAMPLE_RATE
@@ -29,20 +29,20 @@ def prompts() -> TextPromptCorpus:
 def test_a_category_is_visible_from_two_pixels_in_a_thousand() -> None:
     labels = np.zeros((100, 100), np.uint8)
     labels[0, :20], labels[1, :19], labels[2, :10], labels[3, :10] = 1, 2, 3, 4
-    picture = Picture(np.zeros((100, 100, 3), np.uint8), labels, ("dog", "cat", "cow", "cow"))
+    picture = LabelledScene(np.zeros((100, 100, 3), np.uint8), labels, ("dog", "cat", "cow", "cow"))
     visible = picture.visible()
     assert set(visible) == {"dog", "cow"}
     assert visible["cow"].sum() == 20
 
 
-def test_pictures_have_one_to_four_objects_and_sometimes_twins() -> None:
-    drawn = [draw_picture(np.random.default_rng(i), SEEN_STYLES, SIDE) for i in range(120)]
+def test_scenes_have_one_to_four_objects_and_sometimes_two_of_one_category() -> None:
+    drawn = [draw_labelled_scene(np.random.default_rng(i), SEEN_STYLES, SIDE) for i in range(120)]
     assert {len(picture.categories) for picture in drawn} == {1, 2, 3, 4}
     assert any(len(set(p.categories)) < len(p.categories) for p in drawn)
     assert all(p.labels.max() <= len(p.categories) for p in drawn)
 
 
-def test_an_item_depends_on_the_seed_and_its_number_alone() -> None:
+def test_an_item_depends_only_on_the_seed_and_its_index() -> None:
     first, again = prompts(), prompts()
     _ = first[3]
     assert all(torch.equal(first[7][key], again[7][key]) for key in again[7])
@@ -51,12 +51,12 @@ def test_an_item_depends_on_the_seed_and_its_number_alone() -> None:
     assert not torch.equal(first[7]["images"], other[7]["images"])
 
 
-def test_image_and_text_agree_on_what_is_there() -> None:
+def test_image_and_text_have_the_same_categories() -> None:
     corpus = ImageTextCorpus(20, SEEN_STYLES, SIDE, seed=0)
     assert len(corpus) == 20
     for i in range(len(corpus)):
         item = corpus[i]
-        picture = draw_picture(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
+        picture = draw_labelled_scene(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
         named = {CATEGORIES[n] for n in torch.nonzero(item["present"][:-1]).flatten().tolist()}
         assert item["images"].shape == (3, SIDE, SIDE)
         assert item["images"].dtype == torch.uint8
@@ -64,11 +64,11 @@ def test_image_and_text_agree_on_what_is_there() -> None:
         assert item["present"][-1] == float(not named)
 
 
-def test_a_target_is_the_visible_pixels_of_what_its_caption_names() -> None:
+def test_a_target_is_the_mask_of_the_categories_of_its_caption() -> None:
     corpus = prompts()
     for i in range(len(corpus)):
         item = corpus[i]
-        picture = draw_picture(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
+        picture = draw_labelled_scene(np.random.default_rng((0, i)), SEEN_STYLES, SIDE)
         visible = picture.visible()
         for caption, target in zip(item["captions"], item["targets"], strict=True):
             named = [mask for c, mask in visible.items() if WORDS.index(c) in caption.tolist()]
@@ -78,7 +78,7 @@ def test_a_target_is_the_visible_pixels_of_what_its_caption_names() -> None:
 
 def test_classes_are_categories_counted_from_one() -> None:
     item = prompts()[5]
-    picture = draw_picture(np.random.default_rng((0, 5)), SEEN_STYLES, SIDE)
+    picture = draw_labelled_scene(np.random.default_rng((0, 5)), SEEN_STYLES, SIDE)
     for category, mask in picture.visible().items():
         assert set(item["classes"][torch.from_numpy(mask)].tolist()) == {
             1 + CATEGORIES.index(category)
@@ -86,7 +86,7 @@ def test_classes_are_categories_counted_from_one() -> None:
     assert (item["classes"] == 0).any()
 
 
-def test_captions_name_one_or_several_things_and_also_what_is_not_there() -> None:
+def test_captions_name_one_or_several_categories_and_absent_ones() -> None:
     corpus = prompts()
     items = [corpus[i] for i in range(len(corpus))]
     empty = [not target.any() for item in items for target in item["targets"]]
@@ -106,7 +106,7 @@ def bank(level: float) -> dict[str, np.ndarray]:
     }
 
 
-def test_audio_and_text_agree_on_what_is_heard() -> None:
+def test_audio_and_text_have_the_same_categories() -> None:
     corpus = AudioTextCorpus(40, bank(level=0.5), seed=0)
     counts = set()
     for i in range(len(corpus)):
@@ -122,7 +122,7 @@ def test_audio_and_text_agree_on_what_is_heard() -> None:
     assert counts == {0, 1, 2, 3}
 
 
-def test_a_sound_bank_is_made_once_and_then_read(
+def test_a_sound_bank_is_synthesized_once_and_then_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = load_sound_bank(tmp_path, count=1, seconds=1)
@@ -136,7 +136,7 @@ def test_a_sound_bank_is_made_once_and_then_read(
     assert len(list(tmp_path.iterdir())) == len(CATEGORIES)
 
 
-def test_the_banks_of_two_voices_differ(tmp_path: Path) -> None:
+def test_the_banks_of_training_and_test_parameters_differ(tmp_path: Path) -> None:
     train, test = (
         load_sound_bank(tmp_path, 1, parameter_split, seconds=1)
         for parameter_split in ("train", "test")
@@ -150,7 +150,7 @@ def together(seed: int = 0) -> AudioImageTextCorpus:
     return AudioImageTextCorpus(80, SEEN_STYLES, SIDE, sounds, seed)
 
 
-def test_texts_name_some_of_what_is_shown_or_heard_and_end() -> None:
+def test_texts_name_visible_or_audible_categories_and_end() -> None:
     corpus = together()
     assert len(corpus) == 80
     lengths = set()
@@ -166,7 +166,7 @@ def test_texts_name_some_of_what_is_shown_or_heard_and_end() -> None:
     assert lengths == {1, 2, 3, 4, 5, 6}
 
 
-def test_most_that_sounds_is_in_the_picture() -> None:
+def test_most_audible_categories_are_visible() -> None:
     corpus = together()
     items = [corpus[i] for i in range(len(corpus))]
     heard = torch.stack([item["heard"][:-1] for item in items]).bool()
@@ -175,7 +175,7 @@ def test_most_that_sounds_is_in_the_picture() -> None:
     assert 0.4 < share < 0.9
 
 
-def test_silence_is_called_nothing_in_sound_too() -> None:
+def test_silent_audio_has_the_label_nothing() -> None:
     corpus = together()
     for item in (corpus[i] for i in range(len(corpus))):
         assert item["heard"][-1] == float(not item["heard"][:-1].any())
@@ -183,7 +183,7 @@ def test_silence_is_called_nothing_in_sound_too() -> None:
         assert item["audio_values"].abs().max() <= 1
 
 
-def test_some_pictures_show_one_thing_before_black() -> None:
+def test_some_images_show_one_category_on_black() -> None:
     corpus = together()
     items = [corpus[i] for i in range(len(corpus))]
     cut = [item for item in items if not item["images"][:, item["classes"] == 0].any()]
@@ -194,7 +194,7 @@ def test_some_pictures_show_one_thing_before_black() -> None:
     assert any(item["shown"][:-1].sum() == 1 for item in cut)
 
 
-def test_an_item_of_all_three_depends_on_the_seed_and_its_number_alone() -> None:
+def test_an_item_of_all_three_depends_only_on_the_seed_and_its_index() -> None:
     first, again, other = together(), together(), together(seed=1)
     _ = first[3]
     assert all(torch.equal(first[7][key], again[7][key]) for key in again[7])

@@ -1,4 +1,4 @@
-"""Negative sounds for SynthAVS, read as AVSBench-Robust is."""
+"""Negative audio of SynthAVS, read like AVSBench-Robust."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("subset", ["ms3_misaligned", "ms3_noise", "ms3_silent"])
-def test_only_the_sound_is_another(subset: Subset, root: Path) -> None:
+def test_only_the_audio_differs(subset: Subset, root: Path) -> None:
     for true, negative in zip(
         AVSBench(root, "ms3", "test"), AVSBench(root, subset, "test"), strict=True
     ):
@@ -48,7 +48,7 @@ def test_silence_is_silent(root: Path) -> None:
     assert not AVSBench(root, "ms3_silent", "test")[0].clip.audio.any()
 
 
-def test_the_sounds_are_whole_and_none_is_a_clips_own(root: Path) -> None:
+def test_the_audio_is_complete_and_never_the_clips_own(root: Path) -> None:
     report = check_data(root, workers=1)
     for kind in ("ms3_misaligned", "ms3_noise", "ms3_silent"):
         assert report.findings[kind] == []
@@ -57,7 +57,7 @@ def test_the_sounds_are_whole_and_none_is_a_clips_own(root: Path) -> None:
     )
 
 
-def test_what_is_there_already_is_left_alone(root: Path) -> None:
+def test_existing_audio_is_kept(root: Path) -> None:
     path = next((root / "avsbench_neg_data").rglob("*.wav"))
     path.write_bytes(b"mine")
     write_negatives(root, OPTIONS, workers=1)

@@ -1,4 +1,4 @@
-"""Scenes: painter's order, movement, and masks that are the visible pixels."""
+"""Scenes: order of painting, motion, and masks of the visible pixels."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_an_object_covers_its_size_around_its_centre() -> None:
     assert (frame[60, 30] == RED).all()
 
 
-def test_the_background_has_number_zero_and_stays_as_it_is() -> None:
+def test_the_background_has_number_zero_and_is_unchanged() -> None:
     frame, labels = paint(square())
     assert not frame[labels == 0][:, 1:].any()
     assert not labels[:25].any()
@@ -68,7 +68,7 @@ def test_objects_in_front_hide_those_behind() -> None:
     assert (labels == 1).sum() < (labels == 2).sum()
 
 
-def test_what_is_outside_the_frame_is_not_counted() -> None:
+def test_pixels_outside_the_frame_are_ignored() -> None:
     _, labels = paint(square(position=(0.1, 0.5)))
     assert (labels != 0).sum() == pytest.approx(30 * 40, rel=0.07)
 
@@ -93,14 +93,14 @@ def test_objects_move_and_grow_with_time() -> None:
 
 @pytest.mark.parametrize("time_s", [0.0, 3.0, 7.0, 12.0, 40.0])
 @pytest.mark.parametrize("velocity", [0.31, -0.31])
-def test_objects_bounce_and_never_leave(velocity: float, time_s: float) -> None:
+def test_objects_are_reflected_and_never_leave_the_frame(velocity: float, time_s: float) -> None:
     _, labels = paint(square(velocity=(velocity, velocity), size=0.1), time_s=time_s)
     x, y = centre(labels)
     assert 0.06 < x < 0.94
     assert 0.06 < y < 0.94
 
 
-def test_an_object_bounces_back_the_way_that_it_came() -> None:
+def test_an_object_is_reflected_along_its_path() -> None:
     thing = square(position=(0.82, 0.5), velocity=(0.2, 0.0), size=0.1)
     _, labels = paint(thing, time_s=1.0)  # 0.10 to the margin at 0.92, 0.10 back
     assert centre(labels) == pytest.approx((0.82, 0.5), abs=0.01)
@@ -113,7 +113,7 @@ def test_a_drawing_looks_the_same_at_half_its_resolution() -> None:
     assert (frame[50, 50] == RED).all()
 
 
-def test_centres_keep_apart() -> None:
+def test_centres_keep_some_distance() -> None:
     for seed in range(20):
         (ax, ay), (bx, by) = spread_positions(np.random.default_rng(seed), 2)
         assert np.hypot(ax - bx, ay - by) > 0.2
@@ -128,7 +128,7 @@ def test_recolouring_keeps_the_silhouette_and_the_size() -> None:
         assert (coloured[..., :3] != sprite.pixels[..., :3]).any()
 
 
-def test_ink_and_what_it_leaves_free_get_colours_that_differ() -> None:
+def test_ink_and_free_area_get_different_colours() -> None:
     pixels = np.full((2, 2, 4), 255, np.uint8)
     pixels[0, :, :3] = 0
     for seed in range(50):
@@ -160,7 +160,7 @@ def test_backgrounds_can_have_any_side(side: int) -> None:
 
 
 @pytest.mark.parametrize("style", TRAIN_STYLES + UNSEEN_STYLES)
-def test_drawings_of_a_style_are_cropped_to_what_they_show(style: str) -> None:
+def test_drawings_of_a_style_are_cropped_to_their_alpha(style: str) -> None:
     sprites = [sprite for drawings in load_style(style).values() for sprite in drawings]
     assert sprites
     for sprite in sprites:
@@ -171,8 +171,8 @@ def test_drawings_of_a_style_are_cropped_to_what_they_show(style: str) -> None:
         assert all(edge.any() for edge in (shown[0], shown[-1], shown[:, 0], shown[:, -1]))
 
 
-def test_an_unknown_style_is_told_which_there_are() -> None:
-    with pytest.raises(DatasetError, match=r"no art style 'cubism'; there are \['emojione'"):
+def test_an_unknown_style_raises_with_the_known_ones() -> None:
+    with pytest.raises(DatasetError, match=r"unknown art style 'cubism'; choose from \['emojione'"):
         load_style("cubism")
 
 
@@ -183,13 +183,13 @@ def test_a_drawing_is_of_the_category_and_one_of_the_styles() -> None:
     assert {sprite.style for sprite in drawn} == set(styles)
 
 
-def test_styles_that_lack_the_category_are_passed_over() -> None:
+def test_styles_without_the_category_are_skipped() -> None:
     lacking = next(s for s in TRAIN_STYLES if set(CATEGORIES) - set(load_style(s)))
     category = sorted(set(CATEGORIES) - set(load_style(lacking)))[0]
     drawn = [choose_sprite(np.random.default_rng(i), category, (lacking, "noto")) for i in range(5)]
     assert {sprite.style for sprite in drawn} == {"noto"}
 
 
-def test_a_category_that_no_style_has_is_refused() -> None:
+def test_a_category_that_no_style_has_raises() -> None:
     with pytest.raises(DatasetError, match=r"none of the styles .* has a drawing of 'unicorn'"):
         choose_sprite(np.random.default_rng(0), "unicorn", ("noto",))

@@ -1,4 +1,4 @@
-"""The sounds of SynthAVS: what holds for every category, and what sets the voices apart."""
+"""Synthesized sounds: properties of all categories, and training and test parameters."""
 
 import itertools
 
@@ -36,7 +36,7 @@ def quietest_second_db(sound: np.ndarray) -> float:
 
 @pytest.mark.parametrize("parameter_split", PARAMETER_SPLITS)
 @pytest.mark.parametrize("category", GENERATORS)
-def test_every_whole_second_of_a_source_is_audible(
+def test_every_whole_second_of_a_sound_is_audible(
     category: str, parameter_split: ParameterSplit
 ) -> None:
     for seed in range(2):
@@ -47,7 +47,7 @@ def test_every_whole_second_of_a_source_is_audible(
 @pytest.mark.slow
 @pytest.mark.parametrize("parameter_split", PARAMETER_SPLITS)
 @pytest.mark.parametrize("category", GENERATORS)
-def test_every_second_of_many_sources_is_audible(
+def test_every_second_of_many_sounds_is_audible(
     category: str, parameter_split: ParameterSplit
 ) -> None:
     for seed in range(20):
@@ -56,7 +56,7 @@ def test_every_second_of_many_sources_is_audible(
 
 
 @pytest.mark.parametrize("category", GENERATORS)
-def test_sounds_are_finite_levelled_and_without_offset(category: str) -> None:
+def test_sounds_are_finite_normalized_and_without_offset(category: str) -> None:
     sound = synthesize(category, np.random.default_rng(0))
     assert sound.dtype == np.float32
     assert sound.shape == (5 * SAMPLE_RATE,)
@@ -87,7 +87,7 @@ def test_sounds_may_be_shorter_than_one_event(category: str) -> None:
     assert np.isfinite(sound).all()
 
 
-def test_test_voices_draw_only_parameters_that_training_never_drew() -> None:
+def test_test_parameters_are_never_drawn_in_training() -> None:
     train = ParameterSampler(np.random.default_rng(0), "train")
     test = ParameterSampler(np.random.default_rng(0), "test")
     drawn = {
@@ -104,14 +104,14 @@ def test_test_voices_draw_only_parameters_that_training_never_drew() -> None:
     assert np.all(in_test_bands)
 
 
-def test_the_bands_of_both_voices_fill_the_range_without_overlap() -> None:
+def test_training_and_test_bands_cover_the_range_without_overlap() -> None:
     edges = sorted(band for name in PARAMETER_SPLITS for band in BANDS[name])
     assert edges[0][0] == 0.0
     assert edges[-1][1] == 1.0
     assert all(left[1] == right[0] for left, right in itertools.pairwise(edges))
 
 
-def test_the_voices_of_one_seed_sound_different() -> None:
+def test_training_and_test_sounds_of_one_seed_differ() -> None:
     train, test = (
         synthesize("wolf", np.random.default_rng(3), parameter_split=parameter_split)
         for parameter_split in PARAMETER_SPLITS
@@ -119,7 +119,7 @@ def test_the_voices_of_one_seed_sound_different() -> None:
     assert not np.array_equal(train, test)
 
 
-def test_oscillators_have_the_pitch_asked_for() -> None:
+def test_oscillators_have_the_requested_pitch() -> None:
     frequency = steady(440.0, SAMPLE_RATE)
     assert loudest_frequency(harmonics(frequency, [1.0, 0.5])) == 440
     assert loudest_frequency(sawtooth(frequency)) == 440
@@ -133,7 +133,7 @@ def test_harmonics_equal_a_sum_of_sines() -> None:
     np.testing.assert_allclose(harmonics(steady(300.0, 1000), amplitudes), expected, atol=1e-9)
 
 
-def test_harmonics_that_would_fold_back_are_left_out() -> None:
+def test_harmonics_that_would_alias_are_omitted() -> None:
     tone = harmonics(steady(5000.0, SAMPLE_RATE), [0.0, 1.0])
     assert np.abs(tone).max() == 0
 
@@ -145,17 +145,17 @@ def test_gaps_between_events_stay_below_the_limit() -> None:
     assert gaps.max() == pytest.approx(0.5, abs=1e-3)
 
 
-def test_an_unknown_category_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="No sound for 'unicorn'; there are accordion, airplane"):
+def test_an_unknown_category_raises_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="no sound for 'unicorn'; choose from accordion, airplane"):
         synthesize("unicorn", np.random.default_rng(0))
 
 
-def test_an_unknown_voice_is_refused() -> None:
+def test_an_unknown_parameter_split_raises() -> None:
     with pytest.raises(ValueError, match="parameter_split must be one of train, test, got 'val'"):
         synthesize("dog", np.random.default_rng(0), parameter_split="val")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
-def test_a_length_that_is_not_positive_is_refused(seconds: float) -> None:
+def test_a_length_that_is_not_positive_raises(seconds: float) -> None:
     with pytest.raises(ValueError, match="seconds must be positive, got"):
         synthesize("dog", np.random.default_rng(0), seconds=seconds)

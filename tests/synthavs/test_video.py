@@ -1,4 +1,4 @@
-"""Videos of clips: pictures and sound on one clock."""
+"""Video files of clips: frames and audio on one clock."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_it_has_25_frames_in_each_second(tmp_path: Path) -> None:
     assert np.allclose(times, np.arange(75) / 25)
 
 
-def test_the_picture_at_15_16_of_a_second_is_the_annotated_frame(tmp_path: Path) -> None:
+def test_the_frame_at_15_16_of_a_second_is_the_annotated_one(tmp_path: Path) -> None:
     clip = clip_of(seconds=3)
     write_video(clip, tmp_path / "clip.mp4")
     read = read_clip(tmp_path / "clip.mp4")
@@ -40,7 +40,7 @@ def test_the_picture_at_15_16_of_a_second_is_the_annotated_frame(tmp_path: Path)
         assert (marked != (clip.frame(second)[1] == 1)).mean() < 0.005
 
 
-def test_sound_keeps_its_time(tmp_path: Path) -> None:
+def test_audio_keeps_its_time(tmp_path: Path) -> None:
     write_video(clip_of(seconds=3), tmp_path / "clip.mp4")
     windows = read_clip(tmp_path / "clip.mp4").audio_windows()
     assert (np.abs(windows).max(axis=1) > 0.4).tolist() == [False, True, False]

@@ -1,4 +1,4 @@
-"""SynthAVS on disk: the reader of AVSBench gets back exactly what was made."""
+"""The AVSBench reader gets back exactly the synthesized clips."""
 
 import csv
 import hashlib
@@ -75,7 +75,7 @@ def test_masks_are_the_visible_pixels_of_the_sounding_objects(
 
 
 @pytest.mark.parametrize("subset", ["s4", "ms3"])
-def test_frames_and_sound_come_back(subset: Release, root: Path) -> None:
+def test_frames_and_audio_are_read_back(subset: Release, root: Path) -> None:
     for index, item in enumerate(AVSBench(root, subset, "train")):
         clip = draw_clip(RECIPES[subset], "train", index)
         for second in range(5):
@@ -83,7 +83,7 @@ def test_frames_and_sound_come_back(subset: Release, root: Path) -> None:
         assert np.abs(item.clip.audio - clip.audio).max() < 1e-4
 
 
-def test_semantic_frames_come_back_but_for_jpeg(root: Path) -> None:
+def test_semantic_frames_are_read_back_except_for_jpeg_artifacts(root: Path) -> None:
     item = AVSBench(root, "avss", "train")[2]
     clip = draw_clip(RECIPES["avss"], "train", 2)
     assert len(item.clip.frames) == 10
@@ -120,14 +120,14 @@ def test_stored_masks_are_0_and_255_even_as_a_palette_image(root: Path) -> None:
         assert set(np.unique(values)) <= {0, 255}
 
 
-def test_sound_is_16_khz_mono_16_bit(root: Path) -> None:
+def test_audio_is_16_khz_mono_16_bit(root: Path) -> None:
     for path in root.rglob("*.wav"):
         with wave.open(str(path)) as file:
             assert file.getparams()[:3] == (1, 2, 16000)
             assert file.getnframes() in {5 * 16000, 10 * 16000}
 
 
-def test_the_tables_have_avsbenchs_columns(root: Path) -> None:
+def test_the_metadata_has_avsbenchs_columns(root: Path) -> None:
     assert list(rows(root, "s4")[0])[2:] == ["category", "split"]
     assert list(rows(root, "ms3")[0]) == ["video_name", "split"]
     assert list(rows(root, "avss")[0]) == [
@@ -136,7 +136,7 @@ def test_the_tables_have_avsbenchs_columns(root: Path) -> None:
 
 
 @pytest.mark.parametrize("subset", RECIPES)
-def test_the_tables_have_every_clip_once(subset: Release, root: Path) -> None:
+def test_the_metadata_has_every_clip_once(subset: Release, root: Path) -> None:
     table = rows(root, subset)
     name = "uid" if subset == "avss" else "video_name"
     assert len({row[name] for row in table}) == len(table)
@@ -144,7 +144,7 @@ def test_the_tables_have_every_clip_once(subset: Release, root: Path) -> None:
     assert counts == RECIPES[subset].counts()
 
 
-def test_the_semantic_table_says_what_sounds(root: Path) -> None:
+def test_the_semantic_metadata_has_the_sounding_categories(root: Path) -> None:
     index: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for row in rows(root, "avss"):
         clip = draw_clip(RECIPES["avss"], row["split"], index[row["split"]])
@@ -192,7 +192,7 @@ def test_semantic_single_source_training_has_the_first_mask_only(root: Path) -> 
         assert names == (["0.png"] if "-train-" in clip.name else [f"{i}.png" for i in range(5)])
 
 
-def test_the_same_recipe_gives_the_same_bytes_in_one_process_or_two(tmp_path: Path) -> None:
+def test_the_same_options_give_the_same_bytes_in_one_process_or_two(tmp_path: Path) -> None:
     options = SynthavsOptions(subset="avss", clips=2, evaluation_clips=1, side=32, videos=True)
     one = write_synthavs(tmp_path / "one", options, workers=1)
     two = write_synthavs(tmp_path / "two", options, workers=2)
@@ -216,18 +216,18 @@ def test_a_data_set_has_no_error(root: Path) -> None:
     assert kinds <= {"size-unusual", "off-screen", "no-object"}
 
 
-def test_no_two_clips_of_a_data_set_are_alike(root: Path) -> None:
+def test_all_clips_of_a_data_set_differ(root: Path) -> None:
     sounds = [digest for name, digest in digests(root).items() if name.endswith(".wav")]
     assert len(set(sounds)) == len(sounds)
 
 
-def test_a_data_set_says_how_it_was_made(root: Path) -> None:
+def test_a_data_set_records_its_options(root: Path) -> None:
     made = json.loads((root / "Multi-sources/synthavs.json").read_text())
     assert (made["subset"], made["seed"], made["generator_version"]) == ("ms3", 0, 2)
     assert made["clips"] == RECIPES["ms3"].counts()
 
 
-def test_what_is_there_already_is_left_alone(root: Path) -> None:
+def test_an_existing_data_set_is_kept(root: Path) -> None:
     before = digests(root)
     written = write_synthavs(root, RECIPES["s4"], workers=1)
     assert written.existed
@@ -237,20 +237,20 @@ def test_what_is_there_already_is_left_alone(root: Path) -> None:
 
 def test_another_data_set_is_not_overwritten(root: Path) -> None:
     other = SynthavsOptions(subset="s4", clips=4, evaluation_clips=1, side=48, seed=5)
-    with pytest.raises(OutputError, match=r"Single-source: holds .* seed 0; this one .* seed 5"):
+    with pytest.raises(OutputError, match=r"Single-source: contains .* seed 0; this one .* seed 5"):
         write_synthavs(root, other, workers=1)
 
 
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Single-source").mkdir()
     (tmp_path / "Single-source/precious.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"no synthavs.json, .* name another folder"):
+    with pytest.raises(OutputError, match=r"no synthavs.json, .* choose another folder"):
         write_synthavs(tmp_path, RECIPES["s4"], workers=1)
     assert (tmp_path / "Single-source/precious.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_interrupted_leaves_nothing_behind(workers: int, tmp_path: Path) -> None:
+def test_an_interrupted_data_set_leaves_no_files(workers: int, tmp_path: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -269,14 +269,14 @@ def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list(tmp_path.iterdir())
 
 
-def test_progress_is_told_clip_by_clip(tmp_path: Path) -> None:
+def test_progress_is_reported_after_each_clip(tmp_path: Path) -> None:
     ticks: list[None] = []
     options = SynthavsOptions(subset="s4", clips=2, evaluation_clips=1, side=32)
     write_synthavs(tmp_path, options, workers=1, on_clip=lambda: ticks.append(None))
     assert len(ticks) == sum(options.counts().values()) == 6
 
 
-def test_there_must_be_workers(tmp_path: Path) -> None:
+def test_less_than_one_worker_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
         write_synthavs(tmp_path, RECIPES["s4"], workers=0)
 

@@ -1,1 +1,1 @@
-"""SynthAVS: a synthetic benchmark with exact masks."""
+"""SynthAVS: a synthetic benchmark of drawn objects and synthesized sounds, with exact masks."""

@@ -1,7 +1,7 @@
-"""Tables of AVSS, and of AVS-V3 upon it: zero-shot and few-shot splits of the same clips.
+"""Metadata files of AVS-V3: zero-shot and few-shot splits of the clips of AVSS.
 
-As in AVS-V3 the clips are of v1m and v2. What is unseen there is the split of SynthAVS whose
-categories no training clip has.
+As in AVS-V3, the clips are those of v1m and v2. Its unseen categories are those of SynthAVS's split
+test_zero_shot, which no training clip has.
 """
 
 import csv
@@ -12,30 +12,30 @@ from pathlib import Path
 from avseg.datasets.layout import LAYOUTS, ClipEntry
 from avseg.datasets.metadata import visible_objects
 
-#: Columns of AVSS's table; AVS-V3's have the same.
+#: Columns of AVSS's metadata; AVS-V3's files have the same.
 SEMANTIC_COLUMNS = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
 
-#: Splits of AVS-V3 and where in SynthAVS their clips come from.
-_SOURCES = {"seen_train": "train", "seen_val": "val", "unseen": "test_zero_shot"}
+#: Split of AVS-V3 -> split of SynthAVS that its clips are taken from.
+_SYNTHAVS_SPLITS = {"seen_train": "train", "seen_val": "val", "unseen": "test_zero_shot"}
 
 
 def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
-    """Write the tables of AVS-V3 beside AVSS's own, of the splits that have clips.
+    """Write the metadata files of AVS-V3 beside that of AVSS, for splits that have clips.
 
     Args:
-        folder: The folder of AVSS.
-        clips: All clips of AVSS.
+        folder: Folder of AVSS.
+        clips: Metadata of all clips of AVSS.
     """
     eligible = [clip for clip in clips if clip.component in {"v1m", "v2"}]
     splits = {
-        split: [clip for clip in eligible if clip.split == source]
-        for split, source in _SOURCES.items()
+        split: [clip for clip in eligible if clip.split == origin]
+        for split, origin in _SYNTHAVS_SPLITS.items()
     }
     for shots in (1, 3, 5):
-        few = _few(splits["unseen"], shots)
-        rest = [clip for clip in splits["unseen"] if clip not in few]
-        if rest:
-            splits |= {f"{shots}_shot_train": few, f"{shots}_shot_test": rest}
+        chosen = _select_shots(splits["unseen"], shots)
+        remaining = [clip for clip in splits["unseen"] if clip not in chosen]
+        if remaining:
+            splits |= {f"{shots}_shot_train": chosen, f"{shots}_shot_test": remaining}
     for split, chosen in splits.items():
         label = f"v3_{split}" if "shot" in split else split
         rows = [semantic_cells(clip, label) for clip in chosen]
@@ -44,26 +44,26 @@ def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
 
 
 def semantic_cells(clip: ClipEntry, split: str) -> tuple[object, ...]:
-    """Say in the columns of AVSS's table what a clip is.
+    """Return the row of a clip in AVSS's metadata.
 
     Args:
-        clip: The clip.
-        split: What its column of splits says.
+        clip: Metadata of the clip.
+        split: Text of its column `split`.
 
     Returns:
-        The cells.
+        Cells in the order of `SEMANTIC_COLUMNS`.
     """
     video = clip.name.rsplit("_", maxsplit=2)[0]
     return video, clip.name, 0, 0, clip.category, split, clip.component
 
 
 def write_metadata(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table.
+    """Write a metadata file.
 
     Args:
-        path: The CSV file; its folder is made if needed.
+        path: CSV file to write; its folder is created if needed.
         header: Names of the columns.
-        rows: Cells of each line.
+        rows: Cells of each row.
     """
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -72,13 +72,13 @@ def write_metadata(path: Path, header: Sequence[str], rows: Iterable[Sequence[ob
         table.writerows(rows)
 
 
-def _few(clips: Iterable[ClipEntry], shots: int) -> list[ClipEntry]:
-    """Take clips, in order, until each category is in so many of them."""
+def _select_shots(clips: Iterable[ClipEntry], shots: int) -> list[ClipEntry]:
+    """Select clips in order until each category occurs in the given number of them."""
     seen: Counter[str] = Counter()
-    few = []
+    chosen = []
     for clip in clips:
         objects = set(visible_objects(clip.category or ""))
         if any(seen[name] < shots for name in objects):
-            few.append(clip)
+            chosen.append(clip)
             seen.update(objects)
-    return few
+    return chosen

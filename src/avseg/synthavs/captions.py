@@ -1,7 +1,8 @@
-"""Captions of SynthAVS scenes: the names of what they show, as word numbers.
+"""Captions of SynthAVS scenes: category names as word indices.
 
-A caption is a list of category names in any order, at most `MAX_WORDS` words; free places hold the
-word "nothing" or padding, so that a caption has as many places as AV2T-SAM has pseudo text tokens.
+A caption lists category names in any order, at most `MAX_WORDS` words. Unused positions contain the
+word "nothing" or padding, so that a caption has as many positions as AV2T-SAM has pseudo text
+tokens.
 """
 
 from collections.abc import Sequence
@@ -16,65 +17,67 @@ NOTHING = "nothing"
 
 END = "<end>"
 
-#: Every word, by number.
+#: Vocabulary; the index of a word is its position.
 WORDS: tuple[str, ...] = (PADDING, NOTHING, *CATEGORIES, END)
+#: Number of words in a caption.
 MAX_WORDS = 3
 
-#: Longest text of `encode_text`, its end included.
+#: Length of the texts of `encode_text`, including the end word.
 MAX_TEXT_WORDS = 7
 
-_NUMBERS = {word: number for number, word in enumerate(WORDS)}
+_INDICES = {word: number for number, word in enumerate(WORDS)}
 
 
 def encode(words: Sequence[str]) -> NDArray[np.int64]:
-    """Return word numbers, padded to `MAX_WORDS`.
+    """Encode words as indices, padded to `MAX_WORDS`.
 
     Args:
         words: One to `MAX_WORDS` words.
 
     Returns:
-        Word numbers, (MAX_WORDS,) int64; 0 is padding.
+        Word indices, (MAX_WORDS,) int64; 0 is padding.
 
     Raises:
         ValueError: If there are no words, too many, or an unknown one.
     """
-    return _numbers(words, MAX_WORDS, MAX_WORDS)
+    return _indices(words, MAX_WORDS, MAX_WORDS)
 
 
 def encode_text(words: Sequence[str]) -> NDArray[np.int64]:
-    """Return word numbers closed by the end word, padded to `MAX_TEXT_WORDS`.
+    """Encode words as indices, followed by the end word and padded to `MAX_TEXT_WORDS`.
 
     Args:
         words: One to `MAX_TEXT_WORDS` - 1 words.
 
     Returns:
-        Word numbers, (MAX_TEXT_WORDS,) int64; 0 is padding.
+        Word indices, (MAX_TEXT_WORDS,) int64; 0 is padding.
 
     Raises:
         ValueError: If there are no words, too many, or an unknown one.
     """
-    numbers = _numbers(words, MAX_TEXT_WORDS - 1, MAX_TEXT_WORDS)
-    numbers[len(words)] = _NUMBERS[END]
-    return numbers
+    indices = _indices(words, MAX_TEXT_WORDS - 1, MAX_TEXT_WORDS)
+    indices[len(words)] = _INDICES[END]
+    return indices
 
 
 def category_captions() -> NDArray[np.int64]:
-    """Return the caption of each category, and of nothing, closed by the end word.
+    """Encode each category, and "nothing", as a text of one word and the end word.
 
     Returns:
-        Word numbers in the order of `CATEGORIES`, the last row "nothing", (C + 1, 2) int64.
+        Word indices, (C + 1, 2) int64, in the order of the C `CATEGORIES`; the last row is
+        "nothing".
     """
-    return np.array([[_NUMBERS[word], _NUMBERS[END]] for word in (*CATEGORIES, NOTHING)], np.int64)
+    return np.array([[_INDICES[word], _INDICES[END]] for word in (*CATEGORIES, NOTHING)], np.int64)
 
 
-def _numbers(words: Sequence[str], longest: int, length: int) -> NDArray[np.int64]:
-    """Look up at most `longest` words, filled up to `length` numbers."""
+def _indices(words: Sequence[str], longest: int, length: int) -> NDArray[np.int64]:
+    """Return the indices of at most `longest` words, padded to `length`."""
     unknown = [word for word in words if word not in WORDS[1:-1]]
     if unknown or not 1 <= len(words) <= longest:
         raise ValueError(
             f"a caption has 1 to {longest} of the words {', '.join(WORDS[1:-1])}; "
             f"got {list(words)}."
         )
-    numbers = np.zeros(length, np.int64)
-    numbers[: len(words)] = [_NUMBERS[word] for word in words]
-    return numbers
+    indices = np.zeros(length, np.int64)
+    indices[: len(words)] = [_INDICES[word] for word in words]
+    return indices

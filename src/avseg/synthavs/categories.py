@@ -1,6 +1,7 @@
-"""What SynthAVS knows: its categories, and which of them and which art styles are held out."""
+"""Categories and art styles of SynthAVS, and which of them training does not use."""
 
-#: Every category, in the order of its word index. Each has drawings in several styles and a sound.
+#: All categories, in the order of their class numbers. Each has drawings in several styles and a
+#: sound generator.
 CATEGORIES: tuple[str, ...] = (
     "dog", "cat", "lion", "horse", "bird", "rooster", "cow", "sheep", "pig", "duck", "wolf",
     "elephant", "frog", "car", "bus", "motorcycle", "train", "helicopter", "airplane", "ambulance",
@@ -8,7 +9,7 @@ CATEGORIES: tuple[str, ...] = (
     "bell", "telephone", "clock", "gun", "baby", "man", "woman",
 )  # fmt: skip
 
-#: Categories that no audio-visual training clip shows: the zero-shot split.
+#: Categories of the zero-shot split, which no audio-visual training clip has.
 ZERO_SHOT: tuple[str, ...] = (
     "pig", "duck", "wolf", "tractor", "saxophone", "accordion", "telephone", "woman",
 )  # fmt: skip
@@ -16,14 +17,15 @@ ZERO_SHOT: tuple[str, ...] = (
 #: Categories of the audio-visual training clips.
 SEEN: tuple[str, ...] = tuple(c for c in CATEGORIES if c not in ZERO_SHOT)
 
-#: Art styles of training scenes; the last four are drawn in one ink, and coloured anew each time.
+#: Art styles of training scenes. The last four are one-colour drawings, which get random colours.
 TRAIN_STYLES: tuple[str, ...] = (
     "noto", "noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "fxemoji",
     "streamline-emojis", "fluent-emoji-high-contrast", "mdi", "game-icons", "ph",
 )  # fmt: skip
 
-#: Art styles of evaluation scenes "in seen styles": those of training that are full drawings.
+#: Art styles of evaluation scenes in seen styles: the training styles that are full-colour
+#: drawings.
 SEEN_STYLES: tuple[str, ...] = TRAIN_STYLES[:7]
 
-#: Art styles that no training scene shows.
+#: Art styles that no training scene has.
 UNSEEN_STYLES: tuple[str, ...] = ("emojione", "openmoji")

@@ -1,6 +1,6 @@
-"""The class of every pixel, where the data set tells it or can be drawn anew.
+"""Class labels of every pixel, from the data set or by rendering SynthAVS again.
 
-T frames of H x W pixels.
+T is the number of frames, H x W their height and width in pixels.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,36 +18,37 @@ from avseg.synthavs.writer import CLASS_NAMES
 
 @dataclass(frozen=True)
 class SemanticSplit:
-    """A split whose pixels have a class.
+    """Split with a class label for each pixel.
 
-    AVSS, its parts and AVS-V3 have maps of classes. SynthAVS's S4 and MS3 have none, but what
-    sounds in S4 has the clip's category, and MS3 can be drawn anew with all that is known.
+    AVSS, its components and AVS-V3 store label maps. S4 and MS3 of SynthAVS do not, but the masks
+    of an S4 clip have the clip's category, and MS3 clips can be rendered again with their
+    categories.
 
     Attributes:
         split: The split.
-        names: Classes by number, 0 the background.
-        generated: What draws the split anew, if it is needed.
-        drawn: What was drawn so far, by number of the clip: drawing takes many times as long as
-            reading.
+        names: Class names by class number, 0 for the background.
+        generated: The split as SynthAVS renders it; None if its labels are stored.
+        rendered: Label maps rendered so far, (T, H, W), by index of the clip. They are kept because
+            rendering takes many times as long as reading.
     """
 
     split: AVSBench
     names: tuple[str, ...]
     generated: SynthavsSplit | None
-    drawn: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    rendered: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, split: AVSBench) -> "SemanticSplit":
-        """Find out where a split's classes are.
+        """Open a split with its class labels.
 
         Args:
             split: The split.
 
         Returns:
-            The split with its classes.
+            The split with its labels.
 
         Raises:
-            DatasetError: If nothing tells them.
+            DatasetError: If the labels are neither stored nor can be rendered.
         """
         if split.class_names is not None:
             return cls(split, split.class_names, None)
@@ -55,8 +56,8 @@ class SemanticSplit:
         if generated is None:
             other = {"s4": "v1s", "ms3": "v1m"}.get(split.subset, "avss")
             raise DatasetError(
-                f"{split.folder}: {split.subset} does not tell the class of its pixels; take "
-                f"{other}, the same clips in AVSBench_semantic."
+                f"{split.folder}: {split.subset} has no class labels; use {other}, the same clips "
+                "in AVSBench_semantic."
             )
         return cls(split, CLASS_NAMES, generated)
 
@@ -64,13 +65,13 @@ class SemanticSplit:
         return len(self.split)
 
     def within(self, names: Collection[str]) -> list[int]:
-        """Find the clips that have no other classes, as far as the table tells.
+        """Return the clips that have only the given classes, according to the metadata.
 
         Args:
-            names: Classes.
+            names: Class names.
 
         Returns:
-            Numbers of the clips, in order. A clip of which nothing is told is among them.
+            Indices of the clips, ascending, including clips without a category in the metadata.
         """
         return [
             number
@@ -81,14 +82,15 @@ class SemanticSplit:
     def read(
         self, index: int, seconds: Sequence[int] | None = None
     ) -> tuple[AnnotatedClip, NDArray[np.uint8]]:
-        """Read a clip and the classes of its pixels.
+        """Read a clip with the class label of each pixel.
 
         Args:
-            index: Number of the clip.
-            seconds: Numbers of T frames, from 0 in their order; None for all.
+            index: Index of the clip.
+            seconds: Indices of T frames, from 0, in ascending order; None for all.
 
         Returns:
-            The clip, and class numbers (T, H, W), 0 where nothing sounds or nothing is known.
+            The clip, and class numbers, (T, H, W) uint8, 0 for the background and in frames without
+            annotation.
         """
         seconds = range(self.split.entries[index].seconds) if seconds is None else seconds
         clip = self.split.read(index, seconds)
@@ -96,19 +98,20 @@ class SemanticSplit:
             return clip, clip.labels
         if clip.category is not None:
             return clip, clip.masks * np.uint8(self.names.index(clip.category))
-        if index not in self.drawn:
-            self.drawn[index] = self._draw(index)
-        return clip, self.drawn[index][list(seconds)] * clip.masks
+        if index not in self.rendered:
+            self.rendered[index] = self._render(index)
+        return clip, self.rendered[index][list(seconds)] * clip.masks
 
-    def _draw(self, index: int) -> NDArray[np.uint8]:
-        assert self.generated is not None  # noqa: S101 - `open` has seen to it
-        drawn = self.generated.draw(index)
+    def _render(self, index: int) -> NDArray[np.uint8]:
+        assert self.generated is not None  # noqa: S101 - checked by `open`
+        # Multiplying with the stored masks in `read` leaves frames without annotation at 0.
+        clip = self.generated.draw(index)
         maps = []
         for second in range(self.split.entries[index].seconds):
-            numbers = drawn.frame(second)[1]
+            numbers = clip.frame(second)[1]
             classes = np.zeros(int(numbers.max()) + 1, np.uint8)
-            for number, category in drawn.sounding(second).items():
-                if number < len(classes):  # it may be hidden
+            for number, category in clip.sounding(second).items():
+                if number < len(classes):  # else it is hidden by others
                     classes[number] = self.names.index(category)
             maps.append(classes[numbers])
         return np.stack(maps)

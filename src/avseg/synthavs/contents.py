@@ -1,8 +1,11 @@
-"""What a clip shows and sounds of besides its masks, as far as its data set tells.
+"""Visible and audible categories of clips, which masks do not contain.
 
-SynthAVS can be drawn anew with everything that is known about it. AVSBench names what sounds and is
-seen (S4 its category, AVSS its objects, and AVSS's table those of MS3), not what is silent in the
-picture; so whatever is often seen with it counts as visible too.
+Clips of SynthAVS can be rendered again with all their categories. AVSBench's metadata has only the
+sounding visible objects (in S4 the category, in AVSS the objects, which include those of MS3), not
+the silent ones. Categories that are often visible together with them are therefore counted as
+visible too, so that an off-screen sound is not chosen from among them.
+
+T is the number of frames, H x W their height and width in pixels.
 """
 
 import json
@@ -27,16 +30,17 @@ from avseg.synthavs.clips import (
 from avseg.synthavs.sounds import ParameterSplit
 from avseg.synthavs.writer import OPTIONS_FILE
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: Mean difference of grey levels up to which two frames are the same one: AVSS's are JPEGs, which
-#: lose 2 to 3 at 224 x 224 pixels and up to 9 at 32 x 32; frames of other clips differ by over 70.
+#: Largest mean difference of grey levels between a stored frame and the same frame rendered again.
+#: JPEG compression in AVSS changes 2 to 3 levels at 224 x 224 pixels and up to 9 at 32 x 32; frames
+#: of different clips differ by more than 70.
 _SAME_FRAME = 16.0
 
-#: Kinds of the categories of S4 and of AVSS. AVSBench-Robust (arXiv:2502.00358) has the same four.
-KINDS: dict[str, frozenset[str]] = {
-    kind: frozenset(names.split())
-    for kind, names in {
+#: Groups of the categories of S4 and AVSS; the same four as in AVSBench-Robust (arXiv:2502.00358).
+CATEGORY_GROUPS: dict[str, frozenset[str]] = {
+    group: frozenset(names.split())
+    for group, names in {
         "music": "playing_acoustic_guitar playing_glockenspiel playing_piano playing_tabla "
         "playing_ukulele playing_violin accordion bassoon cello clarinet drum erhu flute guitar "
         "guzheng handpan harmonica harp marimba piano pipa saxophone sitar sorna tabla trombone "
@@ -52,9 +56,9 @@ KINDS: dict[str, frozenset[str]] = {
     }.items()
 }
 
-#: Kinds that a picture of one kind often shows besides, whether they sound or not: a player with
-#: the instrument, an owner with the dog, a driver with the car.
-SEEN_WITH: dict[str, tuple[str, ...]] = {
+#: Groups that are often visible together with a group, sounding or silent: a player with the
+#: instrument, an owner with the dog, a driver with the car.
+OFTEN_VISIBLE_WITH: dict[str, tuple[str, ...]] = {
     "music": ("human",),
     "human": ("music",),
     "animal": ("human",),
@@ -67,8 +71,8 @@ class ClipContents:
     """Categories of one clip.
 
     Attributes:
-        visible: What is in the picture, or may be, sounding or not.
-        heard: What sounds, in the picture or off the screen.
+        visible: Categories that are or may be visible, sounding or silent.
+        audible: Categories that sound, visible or off-screen.
     """
 
     visible: frozenset[str]
@@ -76,16 +80,16 @@ class ClipContents:
 
     @property
     def sounding(self) -> frozenset[str]:
-        """What sounds in the picture."""
+        """Categories that sound and are visible."""
         return (self.audible & self.visible) - {NO_SOURCE}
 
 
 @dataclass(frozen=True)
 class SynthavsSplit:
-    """A split of SynthAVS, to be drawn anew.
+    """Split of SynthAVS that can be rendered again.
 
     Attributes:
-        options: Of the data set.
+        options: Options of the data set.
         split: Name of the split.
     """
 
@@ -94,14 +98,14 @@ class SynthavsSplit:
 
     @property
     def parameter_split(self) -> ParameterSplit:
-        """Which synthesis parameters the split's sounds have."""
+        """Ranges from which the synthesis parameters of the sounds are drawn."""
         return SPLIT_DOMAINS[self.split].parameter_split
 
     def draw(self, index: int) -> SyntheticClip:
-        """Draw a clip with all that is known about it.
+        """Build a clip again with its scene and its sound events.
 
         Args:
-            index: Its number in the split.
+            index: Index of the clip in the split.
 
         Returns:
             The clip.
@@ -109,36 +113,39 @@ class SynthavsSplit:
         return draw_clip(self.options, self.split, index)
 
     def all_objects(self, index: int) -> NDArray[np.bool_]:
-        """Mark every object of a clip, sounding or not.
+        """Render the masks of all objects of a clip, sounding or silent.
 
         Args:
-            index: Its number in the split.
+            index: Index of the clip in the split.
 
         Returns:
-            Masks, (T, H, W).
+            Masks, (T, H, W) bool.
         """
         clip = self.draw(index)
         return np.stack([clip.frame(second)[1] > 0 for second in range(clip.seconds)])
 
 
 def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
-    """Find out whether a split is of SynthAVS and can be drawn anew.
+    """Return the SynthAVS split behind a split, if it can be rendered again.
 
     Args:
         split: The split.
 
     Returns:
-        What draws it; None if it is no SynthAVS, not a subset as it was drawn, or one that another
-        version has drawn.
+        The split of SynthAVS; None if the data set is no SynthAVS, is read as another subset than
+        it was written as, or was written by another version of the generator.
     """
     try:
         facts = json.loads((split.folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if split.subset != facts.get("subset"):  # a part of it, other tables or other sounds
+    if split.subset != facts.get("subset"):  # a component, other metadata or other audio
         return None
     if facts.get("generator_version") != GENERATOR_VERSION or split.split not in SPLIT_DOMAINS:
-        _log.warning("%s: made by another version of the generator", split.folder)
+        logger.warning(
+            "%s: written by another version of the generator; it cannot be rendered again",
+            split.folder,
+        )
         return None
     counts = facts["clips"]
     options = SynthavsOptions(
@@ -148,24 +155,28 @@ def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
         evaluation_clips=counts["val"],
         side=facts["side"],
     )
+    # The first frame is compared, since the options alone do not show whether files were changed.
     generated = SynthavsSplit(options, split.split)
     frame, _ = generated.draw(0).frame(0)
-    there = split[0].clip.frames[0]
-    if frame.shape != there.shape or np.abs(frame.astype(float) - there).mean() > _SAME_FRAME:
-        _log.warning("%s: the generator draws other clips than these", split.folder)
+    stored = split[0].clip.frames[0]
+    if frame.shape != stored.shape or np.abs(frame.astype(float) - stored).mean() > _SAME_FRAME:
+        logger.warning(
+            "%s: the generator renders other clips than these; they cannot be rendered again",
+            split.folder,
+        )
         return None
     return generated
 
 
 def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[ClipContents] | None:
-    """Say what each clip of a split shows and sounds of.
+    """Return the visible and audible categories of each clip of a split.
 
     Args:
         split: The split.
-        generated: What draws it, if anything does.
+        generated: Its split of SynthAVS, or None.
 
     Returns:
-        ClipContents of each clip; None if the data set does not tell.
+        Contents of each clip; None if the data set does not have them.
     """
     if generated is not None:
         return [_contents(generated.draw(index)) for index in range(len(split))]
@@ -178,36 +189,37 @@ def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[Clip
 
 
 def find_off_screen_audio(contents: Sequence[ClipContents], index: int) -> int | None:
-    """Choose a clip with a sound that nothing in another's picture makes.
+    """Choose a clip whose audio is off-screen sound for another clip.
 
     Args:
-        contents: Of all clips.
-        index: Number of the clip with the picture; also the seed of the choice.
+        contents: Contents of all clips.
+        index: Index of the clip with the frames; also the random seed.
 
     Returns:
-        Number of the clip with the sound; None if there is none.
+        Index of a clip whose audible categories are all invisible in the clip with the frames; None
+        if there is none.
     """
     visible = contents[index].visible
-    foreign = [
+    candidates = [
         number
         for number, other in enumerate(contents)
         if number != index and other.audible and not other.audible & visible
     ]
-    return int(np.random.default_rng(index).choice(foreign)) if foreign else None
+    return int(np.random.default_rng(index).choice(candidates)) if candidates else None
 
 
 def _named_objects(split: AVSBench) -> list[tuple[str, ...]] | None:
-    """Name what sounds in each clip, as the table says, or for MS3 the table of AVSS beside it."""
+    """Return the sounding objects of each clip; for MS3 from the metadata of AVSS beside it."""
     release = LAYOUTS[split.subset].release
     if release == "s4":
         return [(entry.category or NO_SOURCE,) for entry in split.entries]
     entries = split.entries
     if release == "ms3":
         try:
-            table = read_metadata(find_folder(split.folder.parent, "avss"), "avss")
+            semantic = read_metadata(find_folder(split.folder.parent, "avss"), "avss")
         except DatasetError:
             return None
-        known = {entry.name: entry for entry in table}
+        known = {entry.name: entry for entry in semantic}
         if not all(entry.name in known for entry in entries):
             return None
         entries = [known[entry.name] for entry in entries]
@@ -215,14 +227,14 @@ def _named_objects(split: AVSBench) -> list[tuple[str, ...]] | None:
 
 
 def _may_show(names: frozenset[str]) -> frozenset[str]:
-    """Name all categories of the kinds that are there, and of those often seen with them."""
-    kinds = {kind for kind, categories in KINDS.items() if names & categories}
-    shown = kinds.union(*(SEEN_WITH[kind] for kind in kinds))
-    return names.union({NO_SOURCE}, *(KINDS[kind] for kind in shown))
+    """Return all categories of the same groups and of groups that are often visible with them."""
+    groups = {group for group, categories in CATEGORY_GROUPS.items() if names & categories}
+    visible = groups.union(*(OFTEN_VISIBLE_WITH[group] for group in groups))
+    return names.union({NO_SOURCE}, *(CATEGORY_GROUPS[group] for group in visible))
 
 
 def _contents(clip: SyntheticClip) -> ClipContents:
     return ClipContents(
-        visible=frozenset(thing.category for thing in clip.scene.objects),
-        audible=frozenset(source.category for source in clip.sound_events),
+        visible=frozenset(shown.category for shown in clip.scene.objects),
+        audible=frozenset(event.category for event in clip.sound_events),
     )

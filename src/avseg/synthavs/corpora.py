@@ -1,8 +1,11 @@
-"""Pairs for pre-training, made on the fly: of pictures, sounds or masks with captions.
+"""Corpora for pre-training: images, audio or masks with captions, synthesized on access.
 
-They stand for the web-scale pairs that CLIP, CLAP and EVF-SAM learned from: what they show is what
-they say, and no picture is paired with a sound. Item i of a corpus depends on its seed and on i
-alone, so that training resumes where it stopped. R side of a picture, P prompts, C categories.
+They replace the web-scale corpora that CLIP, CLAP, EVF-SAM and ImageBind were trained on. Item i of
+a corpus depends only on i and the seed, so that an interrupted training continues with the same
+data.
+
+R is the side of the square frames in pixels, P the number of prompts, C the number of categories, N
+the number of recordings, S the number of audio samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,17 +38,18 @@ from avseg.synthavs.scenes import (
 )
 from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
 
+#: One item of a corpus: tensors by name.
 Item = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A rendered scene.
+class LabelledScene:
+    """Rendered scene with an object number for each pixel.
 
     Attributes:
-        frame: (R, R, 3) uint8 RGB.
+        frame: Frame, (R, R, 3) uint8 RGB.
         labels: Object number of each pixel, 0 for the background, (R, R) uint8.
-        categories: Category of each object, in order of its number from 1.
+        categories: Category of each object, in the order of the object numbers from 1.
     """
 
     frame: NDArray[np.uint8]
@@ -53,12 +57,12 @@ class Picture:
     categories: tuple[str, ...]
 
     def classes(self) -> NDArray[np.uint8]:
-        """Return the category of each pixel counted from 1, 0 for the background, (R, R) uint8."""
+        """Return the class number of each pixel, 0 for the background, (R, R) uint8."""
         numbers = [0, *(1 + CATEGORIES.index(category) for category in self.categories)]
         return np.array(numbers, np.uint8)[self.labels]
 
     def visible(self) -> dict[str, NDArray[np.bool_]]:
-        """Return the visible pixels of each category that covers at least 0.2 % of the picture."""
+        """Return the mask of each category that covers at least 0.2 % of the frame, (R, R)."""
         masks: dict[str, NDArray[np.bool_]] = {}
         for number, category in enumerate(self.categories, start=1):
             mask = self.labels == number
@@ -66,16 +70,18 @@ class Picture:
         return {c: mask for c, mask in masks.items() if mask.mean() >= 0.002}
 
 
-def draw_picture(rng: np.random.Generator, styles: tuple[str, ...], side: int) -> Picture:
-    """Draw a scene of one to four objects of any category.
+def draw_labelled_scene(
+    rng: np.random.Generator, styles: tuple[str, ...], side: int
+) -> LabelledScene:
+    """Draw a random scene of one to four objects of any category.
 
     Args:
-        rng: Source of chance.
-        styles: Art styles.
+        rng: Random generator.
+        styles: Art styles of the objects.
         side: R, in pixels.
 
     Returns:
-        The picture.
+        The rendered scene.
     """
     count = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.27, 0.13]))
     categories = tuple(str(c) for c in rng.choice(CATEGORIES, count, replace=False))
@@ -87,15 +93,21 @@ def draw_picture(rng: np.random.Generator, styles: tuple[str, ...], side: int) -
         for category, position in zip(categories, spread_positions(rng, count), strict=True)
     )
     frame, labels = render(Scene(make_background(rng, side), objects), float(rng.uniform(0, 5)))
-    return Picture(frame, labels, categories)
+    return LabelledScene(frame, labels, categories)
 
 
 class ImageTextCorpus(Dataset[Item]):
-    """Pictures with what they show.
+    """Images with their visible categories.
 
-    Items: `images` (3, R, R) uint8; `present` (C + 1,) float32, 1 for each category that is
-    visible, the last place for "nothing"; `classes` (R, R) uint8, category of each pixel counted
-    from 1, 0 for the background.
+    Items: `images`, (3, R, R) uint8; `present`, (C + 1,) float32, 1 for each visible category, the
+    last position for "nothing"; `classes`, class number of each pixel, 0 for the background, (R, R)
+    uint8.
+
+    Args:
+        size: Number of items.
+        styles: Art styles of the objects.
+        side: R, in pixels.
+        seed: Random seed.
     """
 
     def __init__(self, size: int, styles: tuple[str, ...], side: int, seed: int) -> None:
@@ -106,20 +118,28 @@ class ImageTextCorpus(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        picture = draw_picture(rng, self.styles, self.side)
+        scene = draw_labelled_scene(rng, self.styles, self.side)
         return {
-            "images": _to_tensor(picture.frame),
-            "present": _presence(set(picture.visible())),
-            "classes": torch.from_numpy(picture.classes()),
+            "images": _to_tensor(scene.frame),
+            "present": _presence(set(scene.visible())),
+            "classes": torch.from_numpy(scene.classes()),
         }
 
 
 class TextPromptCorpus(Dataset[Item]):
-    """Pictures with captions of some of their objects and the pixels of these objects.
+    """Images with captions and the masks of the objects that the captions name.
 
-    Items: `images` (3, R, R) uint8; `captions` (P, MAX_WORDS) int64; `targets` (P, R, R) bool;
-    `classes` (R, R) uint8, category of each pixel counted from 1, 0 for the background. A caption
-    names one visible category, or several, or also ones that are not there, or none that is.
+    Items: `images`, (3, R, R) uint8; `captions`, word indices, (P, MAX_WORDS) int64; `targets`,
+    masks, (P, R, R) bool; `classes`, class number of each pixel, 0 for the background, (R, R)
+    uint8. A caption names one or several visible categories, some with an absent one, or only an
+    absent one or "nothing".
+
+    Args:
+        size: Number of items.
+        styles: Art styles of the objects.
+        side: R, in pixels.
+        prompts: P.
+        seed: Random seed.
     """
 
     def __init__(
@@ -133,29 +153,29 @@ class TextPromptCorpus(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        picture = draw_picture(rng, self.styles, self.side)
-        visible = picture.visible()
+        scene = draw_labelled_scene(rng, self.styles, self.side)
+        visible = scene.visible()
         wanted = [_draw_caption(rng, sorted(visible)) for _ in range(self.prompts)]
-        nothing = np.zeros(picture.labels.shape, bool)
+        nothing = np.zeros(scene.labels.shape, bool)
         targets = [sum((visible.get(w, nothing) for w in words), nothing) for words in wanted]
         return {
-            "images": _to_tensor(picture.frame),
+            "images": _to_tensor(scene.frame),
             "captions": torch.from_numpy(np.stack([encode(words) for words in wanted])),
             "targets": torch.from_numpy(np.stack(targets)),
-            "classes": torch.from_numpy(picture.classes()),
+            "classes": torch.from_numpy(scene.classes()),
         }
 
 
 class AudioTextCorpus(Dataset[Item]):
-    """Mixtures of one second with what sounds in them.
+    """Audio mixtures of one second with their categories.
 
-    Items: `audio_values` (SAMPLE_RATE,) float32; `present` (C + 1,) float32, 1 for each category
-    that sounds, the last place for "nothing".
+    Items: `audio_values`, (SAMPLE_RATE,) float32; `present`, (C + 1,) float32, 1 for each audible
+    category, the last position for "nothing".
 
     Args:
-        size: How many items.
-        sounds: Category to its recordings, (N, S) int16, see `load_sound_bank`.
-        seed: Of all items.
+        size: Number of items.
+        sounds: Recordings of each category, (N, S) int16, from `load_sound_bank`.
+        seed: Random seed.
     """
 
     def __init__(self, size: int, sounds: Mapping[str, NDArray[np.int16]], seed: int) -> None:
@@ -166,31 +186,31 @@ class AudioTextCorpus(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        count = _draw_voices(rng)
-        heard = [str(c) for c in rng.choice(CATEGORIES, count, replace=False)]
+        count = _draw_event_count(rng)
+        audible = [str(c) for c in rng.choice(CATEGORIES, count, replace=False)]
         return {
-            "audio_values": torch.from_numpy(_mix(rng, self.sounds, heard)),
-            "present": _presence(set(heard)),
+            "audio_values": torch.from_numpy(_mix(rng, self.sounds, audible)),
+            "present": _presence(set(audible)),
         }
 
 
 class AudioImageTextCorpus(Dataset[Item]):
-    """Pictures, mixtures of one second, and texts that name some of what is in either.
+    """Images with audio mixtures of one second, and texts that name categories of either.
 
-    Much of what sounds is in the picture, but not all. In some pictures part of the objects stand
-    alone before black.
+    Most audible categories are visible too, but not all. In some images one category is cut out on
+    black.
 
-    Items: `images` (3, R, R) uint8 and `classes` (R, R) uint8 as in `ImageTextCorpus`;
-    `audio_values` (SAMPLE_RATE,) float32; `shown` and `heard`, each (C + 1,) float32, 1 for each
-    category that is visible or sounds, the last place for "nothing"; `texts` (MAX_TEXT_WORDS,)
-    int64, word numbers in any order, some repeated, closed by the end word.
+    Items: `images`, (3, R, R) uint8, and `classes`, (R, R) uint8, as in `ImageTextCorpus`;
+    `audio_values`, (SAMPLE_RATE,) float32; `shown` and `heard`, each (C + 1,) float32, 1 for each
+    visible or audible category, the last position for "nothing"; `texts`, (MAX_TEXT_WORDS,) int64,
+    word indices in random order, some repeated, followed by the end word.
 
     Args:
-        size: How many items.
-        styles: Art styles.
+        size: Number of items.
+        styles: Art styles of the objects.
         side: R, in pixels.
-        sounds: Category to its recordings, (N, S) int16, see `load_sound_bank`.
-        seed: Of all items.
+        sounds: Recordings of each category, (N, S) int16, from `load_sound_bank`.
+        seed: Random seed.
     """
 
     def __init__(
@@ -209,18 +229,18 @@ class AudioImageTextCorpus(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        picture = draw_picture(rng, self.styles, self.side)
+        scene = draw_labelled_scene(rng, self.styles, self.side)
         if rng.random() < 0.3:
-            picture = _cut_out(rng, picture)
-        shown = set(picture.visible())
-        heard = _draw_heard(rng, sorted(shown))
-        named = _draw_some(rng, heard if heard and rng.random() < 0.5 else sorted(shown))
+            scene = _cut_out(rng, scene)
+        visible = set(scene.visible())
+        audible = _draw_audible(rng, sorted(visible))
+        named = _draw_some(rng, audible if audible and rng.random() < 0.5 else sorted(visible))
         return {
-            "images": _to_tensor(picture.frame),
-            "classes": torch.from_numpy(picture.classes()),
-            "audio_values": torch.from_numpy(_mix(rng, self.sounds, heard)),
-            "shown": _presence(shown),
-            "heard": _presence(set(heard)),
+            "images": _to_tensor(scene.frame),
+            "classes": torch.from_numpy(scene.classes()),
+            "audio_values": torch.from_numpy(_mix(rng, self.sounds, audible)),
+            "shown": _presence(visible),
+            "heard": _presence(set(audible)),
             "texts": torch.from_numpy(encode_text(_repeat_some(rng, named))),
         }
 
@@ -228,16 +248,16 @@ class AudioImageTextCorpus(Dataset[Item]):
 def load_sound_bank(
     folder: Path, count: int, parameter_split: ParameterSplit = "train", seconds: int = 5
 ) -> dict[str, NDArray[np.int16]]:
-    """Synthesise recordings of each category once, and read them from disk afterwards.
+    """Load recordings of each category; synthesize and store them on the first call.
 
     Args:
-        folder: Where the recordings are kept, one file for each category.
-        count: Recordings of a category.
-        parameter_split: Which synthesis parameters, "train" or "test".
-        seconds: Length of a recording.
+        folder: Folder of the recordings, one file for each category.
+        count: Number of recordings of each category.
+        parameter_split: Ranges of the synthesis parameters, "train" or "test".
+        seconds: Length of each recording, in seconds.
 
     Returns:
-        Category to its recordings, (count, seconds * SAMPLE_RATE) int16, mapped from disk.
+        Recordings of each category, (count, seconds * SAMPLE_RATE) int16, memory-mapped.
     """
     bank = {}
     for number, category in enumerate(CATEGORIES):
@@ -260,16 +280,16 @@ def load_sound_bank(
     return bank
 
 
-def _draw_voices(rng: np.random.Generator) -> int:
+def _draw_event_count(rng: np.random.Generator) -> int:
     return int(rng.choice([0, 1, 2, 3], p=[0.08, 0.37, 0.35, 0.2]))
 
 
 def _mix(
-    rng: np.random.Generator, sounds: Mapping[str, NDArray[np.int16]], heard: Sequence[str]
+    rng: np.random.Generator, sounds: Mapping[str, NDArray[np.int16]], audible: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Mix a second of each category with faint noise, (SAMPLE_RATE,)."""
+    """Mix one second of each category with faint noise, (SAMPLE_RATE,) float32."""
     mixture = rng.standard_normal(SAMPLE_RATE, np.float32) * 10 ** (rng.uniform(-70, -42) / 20)
-    for category in heard:
+    for category in audible:
         mixture += _second_of(rng, sounds[category])
     mixture *= 10 ** (rng.uniform(-6, 3) / 20)
     mixed: NDArray[np.float32] = np.clip(mixture, -1, 1).astype(np.float32)
@@ -277,6 +297,7 @@ def _mix(
 
 
 def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Draw one second of one recording, with the levels and ramps of `clips.make_stems`."""
     recording = recordings[rng.integers(len(recordings))]
     second = int(rng.integers(len(recording) // SAMPLE_RATE))
     sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
@@ -287,38 +308,38 @@ def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArr
     return louder
 
 
-def _cut_out(rng: np.random.Generator, picture: Picture) -> Picture:
-    """Leave one category that is visible, seldom more, and make everything else black."""
-    visible = picture.visible()
+def _cut_out(rng: np.random.Generator, scene: LabelledScene) -> LabelledScene:
+    """Keep one visible category, rarely several, and set everything else to black."""
+    visible = scene.visible()
     kept = _draw_some(rng, sorted(visible))[: None if rng.random() < 0.3 else 1]
-    nothing = np.zeros(picture.labels.shape, bool)
+    nothing = np.zeros(scene.labels.shape, bool)
     mask = sum((visible[category] for category in kept), nothing)
-    return Picture(
-        np.where(mask[..., None], picture.frame, 0).astype(np.uint8),
-        np.where(mask, picture.labels, 0).astype(np.uint8),
-        picture.categories,
+    return LabelledScene(
+        np.where(mask[..., None], scene.frame, 0).astype(np.uint8),
+        np.where(mask, scene.labels, 0).astype(np.uint8),
+        scene.categories,
     )
 
 
-def _draw_heard(rng: np.random.Generator, visible: Sequence[str]) -> list[str]:
-    """Draw what sounds, each category with 70 % of chance something visible if there is more."""
-    heard: list[str] = []
-    for _ in range(_draw_voices(rng)):
-        unheard = [c for c in visible if c not in heard]
-        of_picture = bool(unheard) and rng.random() < 0.7
-        rest = unheard if of_picture else [c for c in CATEGORIES if c not in heard]
-        heard.append(str(rng.choice(rest)))
-    return heard
+def _draw_audible(rng: np.random.Generator, visible: Sequence[str]) -> list[str]:
+    """Draw audible categories, each with probability 0.7 from the visible ones, if any is left."""
+    audible: list[str] = []
+    for _ in range(_draw_event_count(rng)):
+        silent = [c for c in visible if c not in audible]
+        from_visible = bool(silent) and rng.random() < 0.7
+        candidates = silent if from_visible else [c for c in CATEGORIES if c not in audible]
+        audible.append(str(rng.choice(candidates)))
+    return audible
 
 
 def _draw_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
-    """Draw at least one of the words, if there is any, in any order."""
+    """Draw at least one of the words, if there are any, in random order."""
     count = int(rng.integers(1, 1 + len(words))) if words else 0
     return [str(w) for w in rng.permutation(list(words))[:count]]
 
 
 def _repeat_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
-    """Bring words into any order and repeat some, so that texts of all lengths are read."""
+    """Shuffle words and repeat some, so that texts of all lengths occur in training."""
     words = words or [NOTHING]
     free = MAX_TEXT_WORDS - 1 - len(words)
     again = rng.choice(words, int(rng.integers(0, free + 1)))
@@ -326,12 +347,13 @@ def _repeat_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
 
 
 def _draw_caption(rng: np.random.Generator, visible: list[str]) -> list[str]:
+    """Draw a caption: visible categories, an absent one, or both, and unused positions."""
     absent = [c for c in CATEGORIES if c not in visible]
     kind = rng.random()
-    shown = int(rng.integers(1, 1 + min(len(visible), MAX_WORDS))) if visible else 0
+    count = int(rng.integers(1, 1 + min(len(visible), MAX_WORDS))) if visible else 0
     if kind < 0.45:
-        shown = min(shown, 1)
-    words = [str(w) for w in rng.permutation(visible)[:shown]]
+        count = min(count, 1)
+    words = [str(w) for w in rng.permutation(visible)[:count]]
     if kind >= 0.88 or not words:
         words = [str(rng.choice(absent))] if rng.random() < 0.6 else []
     elif kind >= 0.78 and len(words) < MAX_WORDS:

@@ -1,8 +1,8 @@
-"""Negative sounds for SynthAVS, as AVSBench-Robust (arXiv:2502.00358) has them for S4 and MS3.
+"""Negative audio for SynthAVS, as AVSBench-Robust (arXiv:2502.00358) has for S4 and MS3.
 
-Each clip gets white noise and a sound from off the screen, of a category that it neither shows nor
-sounds of; one silent file serves all. Unlike AVSBench-Robust's own, the noise is as loud as the
-clip and as long, and the other sound surely belongs to nothing in the picture.
+Each clip gets white noise and an off-screen sound of a category that is neither visible nor audible
+in it; all clips share one silent file. Unlike in AVSBench-Robust itself, the noise is as loud and
+as long as the clip, and the off-screen sound certainly belongs to no visible object.
 """
 
 from functools import partial
@@ -27,25 +27,25 @@ from avseg.synthavs.clips import (
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.writer import is_written, write_options, write_wav
 
-#: Folder of AVSBench-Robust's sounds, beside those of the data sets.
+#: Folder of AVSBench-Robust's audio, beside the folders of the data sets.
 NEGATIVES = "avsbench_neg_data"
 
 
 def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = None) -> Path:
-    """Write negative sounds of all clips but those of the training split.
+    """Write negative audio for all clips except those of the training split.
 
     Args:
-        root: Where the subset's folder is; theirs goes beside it.
-        options: What the subset was made by.
-        workers: Processes; by default one for each core.
+        root: Folder that contains the folder of the subset; that of the audio is created beside it.
+        options: Options with which the subset was written.
+        workers: Number of processes; None for one per core.
 
     Returns:
-        The folder of the sounds; if they are there already, they are left alone.
+        Folder of the audio. Audio that the same options wrote before is kept.
 
     Raises:
-        DatasetError: If the subset has no negative sounds, or is not there.
-        OutputError: If the folder holds something else, or cannot be made.
-        ValueError: If there are no workers.
+        DatasetError: If the subset has no negative audio, or does not exist.
+        OutputError: If the folder contains other files, or cannot be created.
+        ValueError: If `workers` is less than 1.
     """
     check_has_negatives(options.subset)
     folder = root / NEGATIVES / LAYOUTS[options.subset].folders[0]
@@ -69,42 +69,43 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
 
 
 def check_has_negatives(subset: Release) -> None:
-    """Refuse a subset that AVSBench-Robust has no sounds for.
+    """Raise an error if AVSBench-Robust has no audio for a subset.
 
     Args:
-        subset: Which subset.
+        subset: Name of the subset.
 
     Raises:
-        DatasetError: If it is AVSS.
+        DatasetError: If it is "avss".
     """
     if f"{subset}_noise" not in get_args(Subset):
         raise DatasetError(
-            f"{subset}: AVSBench-Robust has negative sounds of s4 and ms3 only; choose one of "
-            "these, or leave out --negatives."
+            f"{subset}: AVSBench-Robust has negative audio of s4 and ms3 only; choose one of them, "
+            "or omit negatives (--negatives)."
         )
 
 
-def _write(folder: Path, options: SynthavsOptions, clip: tuple[int, ClipEntry]) -> None:
-    """Write the noise and the other sound of one clip; runs in a worker process."""
-    index, entry = clip
-    drawn = draw_clip(options, entry.split, index)
+def _write(folder: Path, options: SynthavsOptions, indexed: tuple[int, ClipEntry]) -> None:
+    """Write the noise and the off-screen sound of one clip; called in a worker process."""
+    index, entry = indexed
+    clip = draw_clip(options, entry.split, index)
     numbers = (
         get_args(Release).index(options.subset),
         tuple(SPLIT_DOMAINS).index(entry.split),
         index,
     )
+    # The seed of the clip with a 1 added, so that the numbers differ from those of the clip itself.
     rng = np.random.default_rng((options.seed, *numbers, 1))
-    noise = rng.standard_normal(len(drawn.audio), np.float32)
-    noise *= np.sqrt(np.mean(drawn.audio**2))
+    noise = rng.standard_normal(len(clip.audio), np.float32)
+    noise *= np.sqrt(np.mean(clip.audio**2))
     domain = SPLIT_DOMAINS[entry.split]
-    present = {thing.category for thing in drawn.scene.objects}
-    present |= {source.category for source in drawn.sound_events}
+    present = {shown.category for shown in clip.scene.objects}
+    present |= {event.category for event in clip.sound_events}
     absent = [category for category in domain.categories if category not in present]
-    other = SoundEvent(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
-    sounds = {
+    off_screen = SoundEvent(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
+    replacements = {
         "noise": np.clip(noise, -1, 1),
-        "misaligned": mix(make_stems(rng, [other], domain.parameter_split, entry.seconds)),
+        "misaligned": mix(make_stems(rng, [off_screen], domain.parameter_split, entry.seconds)),
     }
-    for kind, audio in sounds.items():
+    for kind, audio in replacements.items():
         layout = next(LAYOUTS[s] for s in get_args(Subset) if s == f"{options.subset}_{kind}")
         write_wav(audio, layout.path(layout.audio, folder, entry))

@@ -1,6 +1,6 @@
-"""Scenes of SynthAVS: drawn objects that move over textured backgrounds, with exact masks.
+"""Scenes of SynthAVS: drawn objects (sprites) that move over random backgrounds, with exact masks.
 
-R side of the square frame in pixels, N objects.
+R is the side of the square frame in pixels, N the number of objects, h x w the size of a sprite.
 """
 
 import json
@@ -16,17 +16,19 @@ from avseg.errors import DatasetError
 
 _ASSETS = resources.files("avseg.synthavs") / "assets"
 
+Rgb = NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawing.
+    """One drawing of an object.
 
     Attributes:
-        category: What it shows.
-        style: The set that it comes from.
-        pixels: Drawing cropped to its alpha, (h, w, 4) uint8 RGBA, not premultiplied. In an ink
-            style the colour channels hold the amount of ink in place of a colour.
-        ink: Whether the style is drawn in one ink.
+        category: Category of the object.
+        style: Art style, the icon set that the drawing is from.
+        pixels: Drawing cropped to its alpha channel, (h, w, 4) uint8 RGBA, not premultiplied. In a
+            one-colour style the colour channels contain the amount of ink instead of a colour.
+        ink: Whether the style has one colour only.
     """
 
     category: str
@@ -37,23 +39,24 @@ class Sprite:
 
 @cache
 def load_style(style: str) -> dict[str, tuple[Sprite, ...]]:
-    """Return the drawings of one style by category.
+    """Load the drawings of one art style.
 
     Args:
-        style: Name of the set, for instance "noto".
+        style: Name of the style, for instance "noto".
 
     Returns:
-        Category to its drawings; a category that the style lacks is absent.
+        Drawings by category, without categories that the style lacks.
 
     Raises:
-        DatasetError: If there is no such style.
+        DatasetError: If the style is unknown.
     """
     index = json.loads((_ASSETS / "sprites.json").read_text())
     if style not in index["styles"]:
-        raise DatasetError(f"there is no art style {style!r}; there are {sorted(index['styles'])}.")
+        raise DatasetError(f"unknown art style {style!r}; choose from {sorted(index['styles'])}.")
     entry = index["styles"][style]
     with (_ASSETS / f"{style}.png").open("rb") as file:
         sheet = np.asarray(Image.open(file).convert("RGBA"))
+    # The drawings of a style are the cells of one image, row by row.
     side = index["cell"]
     columns = sheet.shape[1] // side
     sprites: dict[str, list[Sprite]] = {}
@@ -65,11 +68,11 @@ def load_style(style: str) -> dict[str, tuple[Sprite, ...]]:
 
 
 def choose_sprite(rng: np.random.Generator, category: str, styles: tuple[str, ...]) -> Sprite:
-    """Draw a style that has the category, then one of its drawings.
+    """Choose a random style that has the category, then one of its drawings.
 
     Args:
-        rng: Source of chance.
-        category: What to show.
+        rng: Random generator.
+        category: Category of the object.
         styles: Styles to choose from.
 
     Returns:
@@ -80,32 +83,26 @@ def choose_sprite(rng: np.random.Generator, category: str, styles: tuple[str, ..
     """
     having = [style for style in styles if category in load_style(style)]
     if not having:
-        raise DatasetError(f"none of the styles {styles} has a drawing of {category!r}.")
+        raise DatasetError(
+            f"none of the styles {styles} has a drawing of {category!r}; add a style."
+        )
     drawings = load_style(having[rng.integers(len(having))])[category]
     return drawings[rng.integers(len(drawings))]
 
 
-def _crop(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    ys, xs = np.nonzero(cell[..., 3] > 8)
-    return cell[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-
-
-Rgb = NDArray[np.uint8]
-
-
 @dataclass(frozen=True)
 class MovingObject:
-    """One drawing and its way through the scene; lengths in frame sides, angles in degrees.
+    """Drawing with its motion; lengths are relative to R, angles in degrees.
 
     Attributes:
-        category: What it shows.
+        category: Category of the object.
         pixels: Coloured drawing, (h, w, 4) uint8 RGBA.
         size: Longer side at time 0.
-        growth: Relative growth of the size in a second.
+        growth: Relative growth of the size per second.
         position: Centre (x, y) at time 0.
-        velocity: Way of the centre (x, y) in a second; it bounces off the frame's margin.
-        angle: Rotation at time 0, counter-clockwise.
-        spin: Rotation in a second.
+        velocity: Motion of the centre (x, y) per second; it is reflected at the margin.
+        angle: Counter-clockwise rotation at time 0.
+        spin: Rotation per second.
         shear: Horizontal shear.
     """
 
@@ -122,11 +119,11 @@ class MovingObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and the objects before it, painted in order.
+    """Background with moving objects.
 
     Attributes:
-        background: (R, R, 3) uint8 RGB.
-        objects: From back to front.
+        background: Background, (R, R, 3) uint8 RGB.
+        objects: Objects from back to front.
     """
 
     background: Rgb
@@ -134,11 +131,11 @@ class Scene:
 
 
 def render(scene: Scene, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
-    """Paint one moment of a scene.
+    """Render one moment of a scene.
 
     Args:
         scene: The scene.
-        time_s: Time since its start, in seconds.
+        time_s: Time since the start of the scene, in seconds.
 
     Returns:
         Frame, (R, R, 3) uint8 RGB, and for each pixel the number of the visible object that covers
@@ -146,8 +143,8 @@ def render(scene: Scene, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
     """
     frame = scene.background.astype(np.float32)
     labels = np.zeros(frame.shape[:2], np.uint8)
-    for number, thing in enumerate(scene.objects, start=1):
-        _paint(frame, labels, thing, number, time_s)
+    for number, moving in enumerate(scene.objects, start=1):
+        _paint(frame, labels, moving, number, time_s)
     return np.clip(frame, 0, 255).astype(np.uint8), labels
 
 
@@ -157,20 +154,20 @@ def place_object(
     position: tuple[float, float],
     size_range: tuple[float, float],
 ) -> MovingObject:
-    """Colour a drawing and set it in motion.
+    """Create an object from a drawing, with random colours and motion.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         sprite: The drawing.
-        position: Centre (x, y) in frame sides at time 0.
-        size_range: Range of the longer side, in frame sides.
+        position: Centre (x, y) at time 0, relative to R.
+        size_range: Range of the longer side, relative to R.
 
     Returns:
         The object.
     """
     pixels = colour_ink(rng, sprite.pixels) if sprite.ink else recolour(rng, sprite.pixels)
     if rng.random() < 0.5:
-        pixels = np.ascontiguousarray(pixels[:, ::-1])
+        pixels = np.ascontiguousarray(pixels[:, ::-1])  # mirrored
     velocity = rng.normal(0, 0.05, 2)
     return MovingObject(
         category=sprite.category,
@@ -186,15 +183,17 @@ def place_object(
 
 
 def spread_positions(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
-    """Draw centres that keep some distance, so that objects overlap but seldom hide each other.
+    """Draw random centres with some distance, so that objects rarely hide each other.
 
     Args:
-        rng: Source of chance.
-        count: How many, at least 1.
+        rng: Random generator.
+        count: Number of centres, at least 1.
 
     Returns:
-        Centres (x, y) in frame sides.
+        Centres (x, y), relative to R.
     """
+    # The best of up to 12 draws by the smallest distance; an early draw is good enough above 0.45.
+    # 9 on the diagonal excludes the distance of a centre to itself.
     best, best_distance = rng.uniform(0.17, 0.83, (count, 2)), -1.0
     for _ in range(12):
         centres = rng.uniform(0.17, 0.83, (count, 2))
@@ -207,10 +206,10 @@ def spread_positions(rng: np.random.Generator, count: int) -> list[tuple[float, 
 
 
 def recolour(rng: np.random.Generator, pixels: Rgb) -> Rgb:
-    """Change hue, saturation, contrast and brightness; colour is no sure sign of a category.
+    """Change hue, saturation, contrast and brightness, so that colour does not reveal the category.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         pixels: Drawing, (h, w, 4) uint8 RGBA.
 
     Returns:
@@ -219,38 +218,39 @@ def recolour(rng: np.random.Generator, pixels: Rgb) -> Rgb:
     colour = pixels[..., :3].astype(np.float32)
     grey = colour.mean(-1, keepdims=True)
     saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.5, 1.3)
-    spread = 1.2 if rng.random() < 0.25 else 0.3  # radians of hue rotation
+    spread = 1.2 if rng.random() < 0.25 else 0.3  # standard deviation of the hue, in radians
     colour = grey + (colour - grey) * saturation
     colour = colour @ _hue_rotation(float(rng.normal(0, spread)))
     if rng.random() < 0.06:
-        colour = 255 - colour
+        colour = 255 - colour  # a negative
     colour = (colour - 128) * rng.uniform(0.75, 1.2) + 128 + rng.uniform(-25, 25)
     return np.dstack([np.clip(colour, 0, 255).astype(np.uint8), pixels[..., 3]])
 
 
 def colour_ink(rng: np.random.Generator, pixels: Rgb) -> Rgb:
-    """Give a one-ink drawing a colour for its ink and another for what the ink leaves free.
+    """Colour a one-colour drawing: one random colour for its ink, another for the area without.
 
     Args:
-        rng: Source of chance.
-        pixels: Amount of ink in the colour channels, silhouette in alpha, (h, w, 4) uint8.
+        rng: Random generator.
+        pixels: Drawing with the amount of ink in the colour channels, and the silhouette in the
+            alpha channel, (h, w, 4) uint8.
 
     Returns:
         Coloured drawing, (h, w, 4) uint8 RGBA.
     """
     ink_colour, free_colour = rng.uniform(0, 255, (2, 3))
     if abs(ink_colour.mean() - free_colour.mean()) < 60:
-        free_colour = 255 - ink_colour
+        free_colour = 255 - ink_colour  # too similar to be seen: take the complement
     ink = pixels[..., :1].astype(np.float32) / 255
     colour = ink * ink_colour + (1 - ink) * free_colour
     return np.dstack([colour.astype(np.uint8), pixels[..., 3]])
 
 
 def make_background(rng: np.random.Generator, side: int) -> Rgb:
-    """Draw a textured background with clutter that belongs to no category.
+    """Draw a random textured background with shapes that belong to no category.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         side: R, in pixels.
 
     Returns:
@@ -264,6 +264,11 @@ def make_background(rng: np.random.Generator, side: int) -> Rgb:
     for _ in range(rng.integers(0, 7)):
         _add_clutter(rng, canvas)
     return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _crop(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    ys, xs = np.nonzero(cell[..., 3] > 8)
+    return cell[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
 
 
 def _plain(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -300,10 +305,12 @@ def _horizon(rng: np.random.Generator, side: int, base: NDArray[np.float64]) -> 
     return offset
 
 
+#: Background patterns; each returns an offset to the base colour, (R, R, 3).
 _PATTERNS = (_plain, _clouds, _gradient, _stripes, _horizon)
 
 
 def _ramp(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """Draw a linear ramp in a random direction, (R, R)."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     ramp: NDArray[np.float32] = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
@@ -313,6 +320,7 @@ def _ramp(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 def _soft_noise(
     rng: np.random.Generator, side: int, grain: int, amplitude: float
 ) -> NDArray[np.float32]:
+    """Draw smooth noise: random values on a coarse grid, interpolated bilinearly, (R, R, 3)."""
     cells = -(-side // grain) + 1
     coarse = rng.standard_normal((3, cells, cells)).astype(np.float32) * np.float32(amplitude)
     size = (cells * grain, cells * grain)
@@ -321,6 +329,7 @@ def _soft_noise(
 
 
 def _add_clutter(rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
+    """Draw a random ellipse or rectangle on a background, in place."""
     side = len(canvas)
     centre = rng.uniform(0, side, 2)
     radii = rng.uniform(0.03, 0.2, 2) * side
@@ -338,6 +347,8 @@ def _add_clutter(rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
 
 
 def _hue_rotation(angle: float) -> NDArray[np.float32]:
+    """Return the matrix that rotates RGB colours about the grey axis by an angle in radians."""
+    # Rodrigues' formula for the axis (1, 1, 1) / sqrt(3).
     c, s = np.cos(angle), np.sin(angle) / np.sqrt(3)
     even = (1 - c) / 3
     return np.array(
@@ -351,40 +362,46 @@ def _hue_rotation(angle: float) -> NDArray[np.float32]:
 
 
 def _bounce(centre: float) -> float:
-    """Reflect a coordinate at a margin of 0.08 of the frame, as often as it takes."""
+    """Reflect a coordinate at a margin of 0.08 of the frame, repeatedly if needed."""
     low, high = 0.08, 0.92
-    way = (centre - low) % (2 * (high - low))
-    return low + min(way, 2 * (high - low) - way)
+    # There and back is one period; the second half of it is mirrored.
+    distance = (centre - low) % (2 * (high - low))
+    return low + min(distance, 2 * (high - low) - distance)
 
 
 def _paint(
     frame: NDArray[np.float32],
     labels: NDArray[np.uint8],
-    thing: MovingObject,
+    moving: MovingObject,
     number: int,
     time_s: float,
 ) -> None:
+    """Paint one object on a frame and its number on the labels, in place."""
     side = len(frame)
-    height, width = thing.pixels.shape[:2]
-    scale = thing.size * max(0.3, 1 + thing.growth * time_s) * side / max(height, width)
-    angle = np.deg2rad(thing.angle + thing.spin * time_s)
+    height, width = moving.pixels.shape[:2]
+    scale = moving.size * max(0.3, 1 + moving.growth * time_s) * side / max(height, width)
+    angle = np.deg2rad(moving.angle + moving.spin * time_s)
+    # Maps an offset from the centre of the drawing to one from the centre in the frame.
     forward = (
         scale
         * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        @ np.array([[1.0, thing.shear], [0.0, 1.0]])
+        @ np.array([[1.0, moving.shear], [0.0, 1.0]])
     )
     x, y = (
-        _bounce(p + v * time_s) * side for p, v in zip(thing.position, thing.velocity, strict=True)
+        _bounce(p + v * time_s) * side
+        for p, v in zip(moving.position, moving.velocity, strict=True)
     )
+    # Only the bounding box of the transformed drawing is painted.
     reach = np.abs(forward) @ (width / 2, height / 2) + 1
     left, top = max(0, int(x - reach[0])), max(0, int(y - reach[1]))
     right, bottom = min(side, int(x + reach[0]) + 1), min(side, int(y + reach[1]) + 1)
     if right <= left or bottom <= top:
         return
+    # Pillow maps each pixel of the box back to the drawing, by the inverse as 6 coefficients.
     inverse = np.linalg.inv(forward)
     shift = inverse @ (left - x, top - y) + (width / 2, height / 2)
     coefficients = (*inverse[0], shift[0], *inverse[1], shift[1])
-    drawing = _reduced(thing.pixels, coefficients, scale)
+    drawing = _reduced(moving.pixels, coefficients, scale)
     size = (right - left, bottom - top)
     patch = np.asarray(
         drawing[0].transform(size, Image.Transform.AFFINE, drawing[1], Image.Resampling.BILINEAR),
@@ -399,11 +416,14 @@ def _paint(
 def _reduced(
     pixels: Rgb, coefficients: tuple[float, ...], scale: float
 ) -> tuple[Image.Image, tuple[float, ...]]:
-    """Premultiply the drawing, and halve it where it is shown at about half its size or less."""
+    """Premultiply a drawing by its alpha, and halve it if it is shown at 0.6 of its size or less.
+
+    Bilinear interpolation reads 2 x 2 pixels, so that stronger reductions would skip pixels.
+    """
     premultiplied = pixels.astype(np.uint16)
     premultiplied[..., :3] = premultiplied[..., :3] * premultiplied[..., 3:] // 255
     height, width = pixels.shape[:2]
-    # Four plain channels: of RGBA, Pillow would premultiply once more and undo it.
+    # As CMYK, four plain channels: Pillow would premultiply RGBA again, and undo it afterwards.
     image = Image.frombytes("CMYK", (width, height), premultiplied.astype(np.uint8).tobytes())
     if scale > 0.6:
         return image, coefficients

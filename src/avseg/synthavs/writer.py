@@ -1,7 +1,9 @@
-"""SynthAVS on disk, in AVSBench's layouts: what reads AVSBench reads it.
+"""Writer of SynthAVS data sets in AVSBench's layouts, so that code for AVSBench can read them.
 
-The same options gives the same bytes, whatever the number of processes. AVSBench's pickled
-spectrograms (`audio_log_mel`) are not written: models make theirs from the sound.
+The same options give the same bytes, whatever the number of processes. AVSBench's pickled
+spectrograms (`audio_log_mel`) are not written; models compute their own from the audio.
+
+R is the side of the square frames in pixels, S the number of audio samples.
 """
 
 import json
@@ -38,10 +40,10 @@ from avseg.synthavs.clips import (
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.video import write_video
 
-#: File that says how a data set was made.
+#: File with the options of a data set.
 OPTIONS_FILE = "synthavs.json"
 
-#: Classes as in AVSS's `label2idx.json`: by number, 0 the background.
+#: Class names by class number, as in AVSS's `label2idx.json`; 0 is the background.
 CLASS_NAMES = ("background", *CATEGORIES)
 
 _METADATA_COLUMNS: dict[Release, tuple[str, ...]] = {
@@ -75,21 +77,21 @@ def write_synthavs(
     workers: int | None = None,
     on_clip: Callable[[], None] | None = None,
 ) -> WrittenDataset:
-    """Write a subset of SynthAVS; it appears when it is complete.
+    """Write a subset of SynthAVS; its folder appears when it is complete.
 
     Args:
-        root: Where the subset's folder ("Single-source", "Multi-sources", "AVSBench_semantic")
-            goes; subsets can share it.
-        options: What to write.
-        workers: Processes; by default one for each core.
-        on_clip: Called whenever a clip is written.
+        root: Folder that the folder of the subset ("Single-source", "Multi-sources",
+            "AVSBench_semantic") is written to; subsets can share it.
+        options: Options of the data set.
+        workers: Number of processes; None for one per core.
+        on_clip: Called after each clip.
 
     Returns:
-        What is now on disk.
+        Folder and number of clips.
 
     Raises:
-        OutputError: If the folder holds something else, or cannot be written.
-        ValueError: If there are no workers.
+        OutputError: If the folder contains other files, or cannot be written.
+        ValueError: If `workers` is less than 1.
     """
     folder = root / LAYOUTS[options.subset].folders[0]
     if is_written(folder, options):
@@ -99,36 +101,36 @@ def write_synthavs(
             unfinished.mkdir()
             clips = []
             write = partial(_write_clip, unfinished, options)
-            for clip in map_in_processes(write, _jobs(options), workers):
+            for clip in map_in_processes(write, _clip_indices(options), workers):
                 clips.append(clip)
                 if on_clip is not None:
                     on_clip()
             _write_metadata(unfinished, options, clips)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be written ({error}); free some space or choose another folder."
+            f"{folder}: cannot be written ({error}); free disk space or choose another folder."
         ) from error
     return WrittenDataset(folder, options.counts(), existed=False)
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A clip to be made: number `index` of its split."""
+class _ClipIndex:
+    """Split and index of a clip."""
 
     split: str
     index: int
 
 
-def _jobs(options: SynthavsOptions) -> list[_Job]:
-    return [_Job(split, i) for split, count in options.counts().items() for i in range(count)]
+def _clip_indices(options: SynthavsOptions) -> list[_ClipIndex]:
+    return [_ClipIndex(split, i) for split, count in options.counts().items() for i in range(count)]
 
 
-def _write_clip(folder: Path, options: SynthavsOptions, job: _Job) -> ClipEntry:
-    """Make a clip and write its files; runs in a worker process."""
-    clip = draw_clip(options, job.split, job.index)
-    component = component_of(options.subset, job.index)
+def _write_clip(folder: Path, options: SynthavsOptions, number: _ClipIndex) -> ClipEntry:
+    """Draw a clip and write its files; called in a worker process."""
+    clip = draw_clip(options, number.split, number.index)
+    component = component_of(options.subset, number.index)
     category = _category(options.subset, clip)
-    entry = ClipEntry(_name(options.subset, job, component), job.split, category, component)
+    entry = ClipEntry(_name(options.subset, number, component), number.split, category, component)
     layout = LAYOUTS[options.subset]
     for second in range(entry.seconds):
         frame, numbers = clip.frame(second)
@@ -143,25 +145,25 @@ def _write_clip(folder: Path, options: SynthavsOptions, job: _Job) -> ClipEntry:
     return entry
 
 
-def _name(subset: Release, job: _Job, component: str) -> str:
-    """Name a clip after AVSBench's fashion: "<video>_<start ms>_<end ms>", in MS3 "<video>_<n>"."""
-    split = job.split.replace("_", "-")
+def _name(subset: Release, number: _ClipIndex, component: str) -> str:
+    """Return a name in AVSBench's form: "<video>_<start ms>_<end ms>", or "<video>_<n>" in MS3."""
+    split = number.split.replace("_", "-")
     if subset == "ms3":
-        return f"synthavs-{split}-{job.index:05d}_0"
-    return f"synthavs-{component}-{split}-{job.index:05d}_0_{SECONDS[component] * 1000}"
+        return f"synthavs-{split}-{number.index:05d}_0"
+    return f"synthavs-{component}-{split}-{number.index:05d}_0_{SECONDS[component] * 1000}"
 
 
 def _category(subset: Release, clip: SyntheticClip) -> str | None:
-    """Say in the words of the subset's table what sounds."""
+    """Return the sounding categories in the form of the metadata of the subset."""
     if subset == "ms3":
         return None
-    seen = {source.category for source in clip.sound_events if source.object_number}
-    unseen = {OFF_SCREEN for source in clip.sound_events if not source.object_number}
-    return "_".join([*sorted(seen), *unseen]) or NO_SOURCE
+    visible = {event.category for event in clip.sound_events if event.object_number}
+    off_screen = {OFF_SCREEN for event in clip.sound_events if not event.object_number}
+    return "_".join([*sorted(visible), *off_screen]) or NO_SOURCE
 
 
 def _classes(clip: SyntheticClip, second: int, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn object numbers (R, R) into the class numbers of those that sound, (R, R)."""
+    """Convert object numbers, (R, R), to the class numbers of sounding objects, (R, R)."""
     class_of_number = np.zeros(len(clip.scene.objects) + 1, np.uint8)
     for number, category in clip.sounding(second).items():
         class_of_number[number] = CLASS_NAMES.index(category)
@@ -187,16 +189,16 @@ def _save_image(pixels: NDArray[np.uint8], path: Path) -> None:
     if path.suffix == ".jpg":
         image.save(path, quality=_JPEG_QUALITY)
     else:
-        # Noisy pictures hardly get smaller with more effort.
+        # Noisy images hardly get smaller at higher levels, which take much longer.
         image.save(path, compress_level=3)
 
 
 def write_wav(audio: NDArray[np.float32], path: Path) -> None:
-    """Write a sound as AVSBench has them, 16-bit mono.
+    """Write audio in the form of AVSBench's files, as a 16-bit mono WAV file.
 
     Args:
         audio: Samples in [-1, 1] at `SAMPLE_RATE`, (S,).
-        path: The WAV file; its folder is made if needed.
+        path: WAV file to write; its folder is created if needed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
@@ -218,11 +220,11 @@ def _write_metadata(folder: Path, options: SynthavsOptions, clips: list[ClipEntr
 
 
 def write_options(folder: Path, options: SynthavsOptions) -> None:
-    """Say in a folder how it was made.
+    """Write the options of a data set to its folder.
 
     Args:
-        folder: The folder.
-        options: What it was made by.
+        folder: Folder of the data set.
+        options: Options of the data set.
     """
     _write_json(folder / OPTIONS_FILE, _describe(options))
 
@@ -246,34 +248,34 @@ def _describe(options: SynthavsOptions) -> dict[str, object]:
 
 
 def is_written(folder: Path, options: SynthavsOptions) -> bool:
-    """Say whether a folder holds what a options gives.
+    """Return whether a folder contains the data set of the given options.
 
     Args:
         folder: The folder.
-        options: The options.
+        options: Options of the data set.
 
     Returns:
-        False if the folder is empty or not there.
+        True if it does; False if the folder is empty or does not exist.
 
     Raises:
-        OutputError: If it holds anything else.
+        OutputError: If the folder contains anything else.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    wanted = _describe(options)
+    expected = _describe(options)
     try:
-        there = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+        found = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{folder}: exists and has no {OPTIONS_FILE}, so it may not be replaced; "
-            "name another folder, or remove it."
+            f"{folder}: exists and has no {OPTIONS_FILE}, so it may not be replaced; choose "
+            "another folder, or remove it."
         ) from error
-    differing = [key for key in wanted if there.get(key) != wanted[key]]
+    differing = [key for key in expected if found.get(key) != expected[key]]
     if not differing:
         return True
     raise OutputError(
-        f"{folder}: holds a data set with {_options(there, differing)}; this one would have "
-        f"{_options(wanted, differing)}. Name another folder, or remove it."
+        f"{folder}: contains a data set with {_options(found, differing)}; this one would have "
+        f"{_options(expected, differing)}. Choose another folder, or remove it."
     )
 
 

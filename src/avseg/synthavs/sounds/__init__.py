@@ -1,7 +1,9 @@
-"""Sounds of 36 categories, synthesised from random parameters.
+"""Synthesized sounds of 36 categories with random parameters.
 
-Each generator is written once; which part of its parameters' ranges it draws from is the voice's
-business (`Voice`), so that the sounds of the test split come from parameters never met in training.
+Each category has one generator for all splits. A `ParameterSampler` restricts the ranges of its
+parameters, so that test sounds have parameters that training never draws.
+
+S is the number of samples.
 """
 
 from collections.abc import Callable
@@ -22,9 +24,10 @@ from avseg.synthavs.sounds.signal import (
 
 __all__ = ["GENERATORS", "SAMPLE_RATE", "ParameterSampler", "ParameterSplit", "synthesize"]
 
-#: Makes so many samples of one source in a voice; at any scale, before `synthesize` levels it.
+#: Synthesizes a number of samples of one sound, at any level; `synthesize` normalizes it.
 Generator = Callable[[ParameterSampler, int], Signal]
 
+#: Sound generator of each category.
 GENERATORS: dict[str, Generator] = {
     "dog": voices.dog,
     "cat": voices.cat,
@@ -64,11 +67,11 @@ GENERATORS: dict[str, Generator] = {
     "woman": voices.woman,
 }
 
-#: Root mean square that sources are brought to, so that a mixture's levels are what it asks for.
-#: Sounds that are mostly pauses (a clock) stay below: their peaks reach 1 first.
+#: Root mean square of all sounds, so that the gains of a mixture mean the same for each. Sounds
+#: that consist mostly of pauses (a clock) stay below it, because their peaks reach 1 first.
 _LEVEL = 0.12
 
-#: Below what a source is heard by, in Hz; removes any offset.
+#: Cutoff of the high-pass filter that removes offsets, in Hz; below the audible part of any sound.
 _LOWEST_FREQUENCY = 30.0
 
 
@@ -78,31 +81,30 @@ def synthesize(
     seconds: float = 5.0,
     parameter_split: ParameterSplit = "train",
 ) -> NDArray[np.float32]:
-    """Make the sound of one source that is active throughout.
-
-    Every whole second holds something to hear, and sources are about equally loud.
+    """Synthesize a sound that is audible in every whole second.
 
     Args:
-        category: One of `GENERATORS`.
-        rng: All randomness: the same state gives the same sound.
-        seconds: Length of the sound.
+        category: Key of `GENERATORS`.
+        rng: Random generator; the same state gives the same sound.
+        seconds: Length, in seconds.
         parameter_split: Whether the parameters are drawn from the training ranges or from the
             ranges held out for testing.
 
     Returns:
-        Mono sound at `SAMPLE_RATE`, (S,), in [-1, 1].
+        Mono samples in [-1, 1] at `SAMPLE_RATE`, (S,) float32.
 
     Raises:
-        ValueError: If there is no such category or voice, or the length is not positive.
+        ValueError: If the category or the parameter split is unknown, or the length is not
+            positive.
     """
     if category not in GENERATORS:
-        raise ValueError(f"No sound for {category!r}; there are {', '.join(sorted(GENERATORS))}.")
+        raise ValueError(f"no sound for {category!r}; choose from {', '.join(sorted(GENERATORS))}.")
     if not seconds > 0:
         raise ValueError(f"seconds must be positive, got {seconds}.")
-    source = GENERATORS[category](
+    sound = GENERATORS[category](
         ParameterSampler(rng, parameter_split), round(seconds * SAMPLE_RATE)
     )
-    levelled = _LEVEL * unit_rms(highpass(source, _LOWEST_FREQUENCY))
+    levelled = _LEVEL * unit_rms(highpass(sound, _LOWEST_FREQUENCY))
     if np.abs(levelled).max() > 1:
         levelled = unit_peak(levelled)
     return levelled.astype(np.float32)

@@ -1,6 +1,8 @@
-"""Instruments: each plays a random tune of its own notes."""
+"""Sounds of objects: instruments, then vehicles, then other things.
 
-from collections.abc import Callable
+The random parameters of an individual are drawn first; nested functions synthesize one note or one
+event, with small variations. Frequencies are in Hz, times in seconds.
+"""
 
 import numpy as np
 import scipy.signal  # type: ignore[import-untyped]
@@ -19,6 +21,7 @@ from avseg.synthavs.sounds.signal import (
     harmonics,
     highpass,
     lowpass,
+    melody,
     noisy_sine,
     pulses,
     repeat,
@@ -32,54 +35,15 @@ from avseg.synthavs.sounds.signal import (
     vibrato,
 )
 
-_MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12, 14, 16)  # semitones above the root
-
-
-def note_frequency(pitch: float) -> float:
-    """Return the frequency of a MIDI pitch; 69 is the A at 440 Hz."""
-    return 440.0 * float(np.exp2((pitch - 69) / 12))
-
-
-def melody(
-    sampler: ParameterSampler,
-    num_samples: int,
-    note: Callable[[float, float], Signal],
-    root: float,
-    beat_s: float,
-    chord_size: int = 1,
-) -> Signal:
-    """Play a tune that wanders up and down a major scale without rests.
-
-    Args:
-        sampler: Draws the tune.
-        num_samples: Length of the result.
-        note: Makes one note from its frequency and the time until the next, which it may outlast.
-        root: MIDI pitch of the scale's first degree.
-        beat_s: Notes last half a beat, one or two.
-        chord_size: Notes struck together, in thirds.
-
-    Returns:
-        The tune, (num_samples,).
-    """
-    track = np.zeros(num_samples)
-    at, degree = int(sampler.rng.uniform(0, 0.06) * SAMPLE_RATE), int(sampler.rng.integers(0, 8))
-    while at < num_samples:
-        degree = int(np.clip(degree + sampler.rng.integers(-2, 3), 0, len(_MAJOR_SCALE) - 1))
-        duration_s = beat_s * float(sampler.rng.choice([0.5, 1, 1, 2]))
-        for third in range(chord_size):
-            pitch = root + _MAJOR_SCALE[(degree + 2 * third) % len(_MAJOR_SCALE)]
-            sound = note(note_frequency(pitch), duration_s)[: num_samples - at]
-            track[at : at + len(sound)] += sampler.rng.uniform(0.75, 1) * sound
-        at += samples(duration_s)
-    return track
+# Instruments: each plays a random tune of its own notes.
 
 
 def guitar(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Plucked strings: bright at once, their high harmonics gone in a moment, from low E up."""
+    """Synthesize plucked strings: bright at first, with high harmonics that decay quickly."""
     root, beat_s = sampler.uniform(43, 56), sampler.uniform(0.22, 0.4)
     place, damping = sampler.uniform(0.12, 0.25), sampler.uniform(0.35, 0.8)
     chord_size = int(sampler.rng.choice([1, 1, 3]))
-    # a string plucked at a fraction of its length lacks the harmonics with a node there
+    # A string plucked at some fraction of its length lacks the harmonics with a node there.
     amplitudes = [np.sin(np.pi * k * place) / k**0.7 for k in range(1, 26)]
 
     def pluck(frequency: float, _: float) -> Signal:
@@ -91,7 +55,7 @@ def guitar(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def piano(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Struck strings: a soft hammer thump, pairs of strings that beat, few harmonics."""
+    """Synthesize struck strings: a soft hammer noise and pairs of slightly detuned strings."""
     root, beat_s = sampler.uniform(57, 69), sampler.uniform(0.2, 0.42)
     decay, brightness = sampler.uniform(1.8, 3.2), sampler.uniform(0.45, 0.65)
     detuning = sampler.uniform(1.0008, 1.002)
@@ -111,7 +75,7 @@ def piano(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Bowed string: a sawtooth with slow attack and vibrato through the body's resonances."""
+    """Synthesize a bowed string: a sawtooth with slow attack, vibrato and body resonances."""
     root, beat_s = sampler.uniform(61, 71), sampler.uniform(0.35, 0.65)
     rate, depth = sampler.uniform(5, 6.8), sampler.uniform(0.007, 0.014)
     body = [
@@ -122,7 +86,7 @@ def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
 
     def bow(frequency: float, duration_s: float) -> Signal:
         num = samples(1.05 * duration_s)
-        late = np.minimum(1, 4 * clock(num))  # the hand starts to swing after the bow
+        late = np.minimum(1, 4 * clock(num))  # vibrato starts after the note
         swing = 1 + depth * late * np.sin(2 * np.pi * rate * clock(num))
         string = sawtooth(frequency * swing) + 0.05 * sampler.noise(num)
         return unit_peak(
@@ -133,7 +97,7 @@ def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def trumpet(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Brass: tongued notes whose harmonics around 1.4 kHz grow with loudness."""
+    """Synthesize brass: tongued notes whose harmonics around 1.4 kHz grow with loudness."""
     root, beat_s = sampler.uniform(60, 69), sampler.uniform(0.2, 0.42)
     brassiness, centre = sampler.uniform(0.8, 1.1), sampler.uniform(1250, 1600)
 
@@ -151,7 +115,7 @@ def trumpet(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def saxophone(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Reed: low notes scooped from below, overdriven and growling, with audible breath."""
+    """Synthesize a reed: low notes that start flat, overdriven and growling, with breath noise."""
     root, beat_s = sampler.uniform(47, 58), sampler.uniform(0.25, 0.48)
     growl, drive = sampler.uniform(0.05, 0.35), sampler.uniform(1.3, 1.8)
     body = [(sampler.uniform(570, 670), 220, 1.0), (1250, 260, 0.6), (2600, 400, 0.3)]
@@ -160,15 +124,15 @@ def saxophone(sampler: ParameterSampler, num_samples: int) -> Signal:
     def blow(frequency: float, duration_s: float) -> Signal:
         num = samples(0.97 * duration_s)
         scoop = vibrato(4.8, 0.008, num) - 0.04 * np.exp(-25 * clock(num))
-        source = np.tanh(drive * harmonics(frequency * scoop, reed)) * vibrato(65, growl, num)
-        source += 0.15 * bandpass(sampler.noise(num), 700, 4000)
-        return unit_peak(formants(source, body) * envelope(num, 0.05, 0.07, sustain=0.85))
+        excitation = np.tanh(drive * harmonics(frequency * scoop, reed)) * vibrato(65, growl, num)
+        excitation += 0.15 * bandpass(sampler.noise(num), 700, 4000)
+        return unit_peak(formants(excitation, body) * envelope(num, 0.05, 0.07, sustain=0.85))
 
     return melody(sampler, num_samples, blow, root, beat_s)
 
 
 def drum(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Drum kit: kicks and snares on a grid of sixteenths, one of them on every beat."""
+    """Synthesize a drum kit: kicks and snares on a grid of sixteenths, one on every beat."""
     tempo = sampler.uniform(95, 165)
     kick_pitch = sampler.uniform(55, 105)
     snare_pitch = sampler.uniform(165, 235)
@@ -192,7 +156,7 @@ def drum(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def accordion(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Free reeds: steady chords, each note three reeds that beat against each other."""
+    """Synthesize free reeds: steady chords, each note three slightly detuned reeds."""
     root, beat_s = sampler.uniform(57, 66), sampler.uniform(0.25, 0.48)
     detuning, bellows = sampler.uniform(0.005, 0.009), sampler.uniform(3, 5)
     chord_size = int(sampler.rng.choice([2, 3]))
@@ -210,10 +174,13 @@ def accordion(sampler: ParameterSampler, num_samples: int) -> Signal:
     return melody(sampler, num_samples, squeeze, root, beat_s, chord_size)
 
 
+# Vehicles: an engine or rotor that runs throughout, and horns, hisses or whistles over it.
+
+
 def _engine(
     sampler: ParameterSampler, firing: Signal, num_harmonics: int, roughness: float
 ) -> Signal:
-    """Harmonics of the firing rate, overdriven, in noise that beats with the firing."""
+    """Synthesize an engine: overdriven harmonics of the firing rate, and noise in its rhythm."""
     frequency = firing * sampler.drift(len(firing), 0.01, 20)
     strengths = sampler.rng.uniform(0.4, 1.0, num_harmonics) * rolloff(num_harmonics, 0.5)
     combustion = np.tanh(2 * harmonics(frequency, strengths))
@@ -223,14 +190,14 @@ def _engine(
 def _revs(
     sampler: ParameterSampler, low: float, high: float, num_samples: int, rate: float
 ) -> Signal:
-    """A firing rate that wanders between two, `rate` turns a second."""
+    """Draw a firing rate that varies between two limits, with `rate` values per second."""
     return glide(
         sampler.rng.uniform(low, high, int(num_samples / SAMPLE_RATE * rate) + 3), num_samples
     )
 
 
 def car(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Engine hum around 80 Hz, and honks of two square tones a third apart."""
+    """Synthesize an engine hum around 80 Hz with honks of two square tones a third apart."""
     idle = sampler.uniform(55, 85)
     horn = sampler.uniform(370, 480)
     third = sampler.uniform(1.2, 1.3)
@@ -250,7 +217,7 @@ def car(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def bus(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Diesel rumble at 30 Hz and its knocking, with hisses of the air brake."""
+    """Synthesize a diesel engine: a knocking rumble at 30 Hz, with hisses of the air brake."""
     idle, gap_s = sampler.uniform(22, 32), sampler.uniform(0.3, 0.5)
     engine = lowpass(
         _engine(sampler, _revs(sampler, idle, 1.2 * idle, num_samples, 0.6), 12, 1.2), 420
@@ -265,7 +232,7 @@ def bus(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def motorcycle(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Revving: a bright, fast, rasping engine that races up and down between 75 and 270 Hz."""
+    """Synthesize a revving engine: bright and rasping, between 75 and 270 Hz."""
     idle, snarl = sampler.uniform(75, 115), sampler.uniform(2.8, 3.4)
     firing = _revs(sampler, idle, 2.3 * idle, num_samples, 2.2)
     engine = np.tanh(2 * unit_peak(_engine(sampler, firing, 9, 0.8)))
@@ -274,7 +241,7 @@ def motorcycle(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def train(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Steam: puffs of noise a few times a second under a four-note whistle."""
+    """Synthesize a steam engine: a few puffs of noise per second and a four-note whistle."""
     puffs = sampler.uniform(2.8, 5.5)
     pitch = sampler.uniform(430, 620)
     gap_s = sampler.uniform(0.25, 0.5)
@@ -292,7 +259,7 @@ def train(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def helicopter(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Rotor: low noise chopped ten to eighteen times a second, and a faint turbine."""
+    """Synthesize a rotor: low noise pulsed 10 to 18 times a second, and a faint turbine."""
     rate, sharpness = sampler.uniform(9.5, 18), sampler.uniform(4, 8)
     depth, turbine = sampler.uniform(500, 1100), sampler.uniform(1500, 2600)
     chop = np.exp(-sharpness * (cycles(rate * vibrato(0.3, 0.02, num_samples)) % 1))
@@ -302,7 +269,7 @@ def helicopter(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def airplane(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Jet: a steady broad roar with a high, slowly drifting whine of two tones."""
+    """Synthesize a jet: a steady broadband roar and a high, slowly varying whine of two tones."""
     whine, roar = sampler.uniform(1800, 3200), sampler.uniform(1200, 2500)
     swelling = vibrato(sampler.rng.uniform(0.1, 0.4), 0.3, num_samples)
     noise = lowpass(sampler.noise(num_samples), roar, order=1) * swelling
@@ -311,7 +278,7 @@ def airplane(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def ambulance(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Siren: a bright tone that alternates, wails or yelps between two pitches."""
+    """Synthesize a siren: a bright tone that alternates, wails or yelps between two pitches."""
     low = sampler.uniform(440, 640)
     ratio = sampler.uniform(1.4, 1.9)
     pace = sampler.uniform(0.8, 1.25)
@@ -326,7 +293,7 @@ def ambulance(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def tractor(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Putt-putt: separate explosions of one big cylinder, ten to sixteen a second."""
+    """Synthesize a one-cylinder engine: separate explosions, 9 to 15 per second."""
     rate, thud_pitch = sampler.uniform(9, 15), sampler.uniform(75, 120)
     wander = 1 + 0.06 * lowpass(sampler.noise(num_samples), 8)
     starts = pulses(rate * wander)
@@ -339,7 +306,7 @@ def tractor(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Fog horn: long blasts of two low tones over the wash of waves."""
+    """Synthesize a fog horn: long blasts of two low tones over the noise of waves."""
     pitch = sampler.uniform(85, 155)
     length = sampler.uniform(0.9, 1.8)
     gap_s = sampler.uniform(0.2, 0.45)
@@ -355,12 +322,14 @@ def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
     return 0.3 * unit_peak(wash) + repeat(sampler, num_samples, blast, gap_s)
 
 
+# Other things.
+
 #: Partials of a church bell, relative to its strike note.
 _BELL_PARTIALS = (0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1)
 
 
 def bell(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Church bell: slow strokes of inharmonic partials that ring on into each other."""
+    """Synthesize a church bell: slow strokes of inharmonic partials that overlap."""
     pitch = sampler.uniform(300, 740)
     decay = sampler.uniform(1.2, 2.2)
     interval = sampler.uniform(0.6, 0.95)
@@ -382,7 +351,7 @@ def bell(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def telephone(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Old telephone: a clapper beating two small high bells in turn, ring and pause."""
+    """Synthesize an old telephone: a clapper that beats two small high bells in turn."""
     low, high = sampler.uniform(1080, 1480), sampler.uniform(1620, 2080)
     beats = sampler.uniform(18, 26)
     length = sampler.uniform(0.5, 1.0)
@@ -399,7 +368,7 @@ def telephone(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def clock_ticks(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Clock: dry clicks of a few milliseconds, tick higher than tock, at an even pace."""
+    """Synthesize a clock: clicks of a few milliseconds at an even pace, tick higher than tock."""
     rate, pitch = sampler.uniform(2.0, 4.2), sampler.uniform(1800, 3800)
     ticks = [
         unit_peak(noisy_sine(sampler, pitch * lower, decay=190, duration_s=0.035))
@@ -414,7 +383,7 @@ def clock_ticks(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def gun(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Shots: a crack of white noise, a blast of low noise behind it, single or in bursts."""
+    """Synthesize shots: a crack of white noise and a blast of low noise, single or in bursts."""
     decay = sampler.uniform(12, 28)
     darkness = sampler.uniform(600, 2400)
     gap_s = sampler.uniform(0.0, 0.4)

@@ -1,6 +1,7 @@
-"""Oscillators, filters and envelopes that the sound generators are made of.
+"""Oscillators, filters and envelopes for the sound generators.
 
-Signals are mono, (S,) float64, at `SAMPLE_RATE`. Frequencies are in Hz, times in seconds.
+Signals are mono, (S,) float64, at `SAMPLE_RATE`, with S samples. Frequencies are in Hz, times in
+seconds.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,21 +12,21 @@ import numpy as np
 import scipy.signal  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-#: Of every synthesised sound, in Hz.
+#: Sample rate of all synthesized sounds, in Hz.
 SAMPLE_RATE = 16000
 
-#: The longest silence between two events of a repeating sound, in seconds. Far enough below one
-#: that every whole second of an active source holds something to hear.
+#: Longest silence between two repetitions of a sound, in seconds. Clearly less than 1, so that a
+#: sound is audible in every whole second.
 MAX_GAP_S = 0.5
 
-#: The parts of each parameter's range that a voice draws from, as fractions of the range. The test
-#: bands lie inside the range and are never drawn in training, so testing interpolates.
+#: Bands of each parameter's range that training and test draw from, as fractions of the range. The
+#: test bands are between training bands, so that test sounds require interpolation only.
 BANDS = {
     "train": ((0.0, 0.30), (0.40, 0.62), (0.72, 1.0)),
     "test": ((0.30, 0.40), (0.62, 0.72)),
 }
 
-#: Partials above this are left out: they would fold back.
+#: Frequency in Hz above which harmonics are omitted, because they would alias.
 _HIGHEST_FREQUENCY = 0.47 * SAMPLE_RATE
 
 Signal = NDArray[np.float64]
@@ -33,34 +34,37 @@ ParameterSplit = Literal["train", "test"]
 
 
 class ParameterSampler:
-    """One source's random draws, with its identity kept to the parameters of training or of test.
+    """Draws the random parameters of one sound, from the ranges of training or of test.
 
-    What makes a source this dog and no other (pitch, throat, tempo) comes from `uniform`; what
-    varies from bark to bark comes from `jitter`, `noise` and `rng`, which are the same for both.
+    Parameters that distinguish one individual from another (pitch, resonances, tempo) are drawn by
+    `uniform` and differ between training and test. Variation from one repetition to the next is
+    drawn by `jitter`, `noise` and `rng`, which do not.
 
     Args:
-        rng: All randomness of the source.
-        name: Which bands of each identity parameter's range to draw from.
+        rng: Random generator.
+        parameter_split: Whose bands of each parameter's range to draw from.
 
     Raises:
-        ValueError: If there is no voice of that name.
+        ValueError: If the parameter split is unknown.
     """
 
-    def __init__(self, rng: np.random.Generator, name: ParameterSplit) -> None:
-        if name not in BANDS:
-            raise ValueError(f"parameter_split must be one of {', '.join(BANDS)}, got {name!r}.")
+    def __init__(self, rng: np.random.Generator, parameter_split: ParameterSplit) -> None:
+        if parameter_split not in BANDS:
+            raise ValueError(
+                f"parameter_split must be one of {', '.join(BANDS)}, got {parameter_split!r}."
+            )
         self.rng = rng
-        self._bands = np.array(BANDS[name])  # (bands, 2)
+        self._bands = np.array(BANDS[parameter_split])  # (bands, 2)
         widths = self._bands[:, 1] - self._bands[:, 0]
         self._shares = widths / widths.sum()
 
     def uniform(self, low: float, high: float) -> float:
-        """Draw an identity parameter, uniform over this voice's bands of [low, high]."""
+        """Draw a parameter uniformly from the bands of [low, high]."""
         start, stop = self._bands[self.rng.choice(len(self._bands), p=self._shares)]
         return low + (high - low) * float(self.rng.uniform(start, stop))
 
     def jitter(self, spread: float) -> float:
-        """Draw a factor in [1 - spread, 1 + spread]."""
+        """Draw a factor uniformly from [1 - spread, 1 + spread]."""
         return float(self.rng.uniform(1 - spread, 1 + spread))
 
     def noise(self, num_samples: int) -> Signal:
@@ -68,54 +72,54 @@ class ParameterSampler:
         return self.rng.standard_normal(num_samples)
 
     def drift(self, num_samples: int, spread: float, rate: float) -> Signal:
-        """Draw a slowly wandering factor around 1, with `rate` independent turns a second."""
+        """Draw a slowly varying factor around 1, with `rate` independent values per second."""
         turns = 1 + spread * self.rng.standard_normal(int(num_samples / SAMPLE_RATE * rate) + 3)
         return glide(turns, num_samples)
 
 
 def samples(duration_s: float) -> int:
-    """Return how many samples last that long, at least 16."""
+    """Return the number of samples of a duration, at least 16."""
     return max(16, round(duration_s * SAMPLE_RATE))
 
 
 def clock(num_samples: int) -> Signal:
-    """Return the time of each sample in seconds."""
+    """Return the time of each sample, in seconds."""
     return np.arange(num_samples) / SAMPLE_RATE
 
 
 def steady(value: float, num_samples: int) -> Signal:
-    """Return a constant, for instance the frequency of a note without vibrato."""
+    """Return a constant signal, for instance the frequency of a note without vibrato."""
     return np.full(num_samples, value)
 
 
 def glide(points: Sequence[float] | Signal, num_samples: int) -> Signal:
-    """Return straight lines through equally spaced points."""
+    """Return the linear interpolation of equally spaced points."""
     places = np.linspace(0, len(points) - 1, num_samples)
     return np.interp(places, np.arange(len(points)), points)
 
 
 def vibrato(rate: float, depth: float, num_samples: int) -> Signal:
-    """Return a factor around 1 that swings sinusoidally, in frequency or in loudness."""
+    """Return a factor that varies sinusoidally around 1, for frequency or loudness."""
     return 1 + depth * np.sin(2 * np.pi * rate * clock(num_samples))
 
 
 def cycles(frequency: Signal) -> Signal:
-    """Return the phase of an oscillator in whole turns."""
+    """Return the phase of an oscillator of variable frequency, in cycles."""
     return np.cumsum(frequency) / SAMPLE_RATE
 
 
 def sine(frequency: Signal) -> Signal:
-    """Return a sine of changing frequency."""
+    """Return a sine wave of variable frequency."""
     return np.sin(2 * np.pi * cycles(frequency))
 
 
 def harmonics(frequency: Signal, amplitudes: Iterable[float | Signal]) -> Signal:
-    """Add up sines at the multiples of a frequency.
+    """Return a sum of sine waves at the multiples of a frequency.
 
     Args:
-        frequency: Of the first harmonic, (S,).
-        amplitudes: Of each harmonic from the first, constant or (S,); those that would fold back
-            are left out.
+        frequency: Frequency of the first harmonic, (S,).
+        amplitudes: Amplitude of each harmonic from the first, a constant or (S,). Harmonics that
+            would alias are omitted.
 
     Returns:
         The tone, (S,).
@@ -129,31 +133,33 @@ def harmonics(frequency: Signal, amplitudes: Iterable[float | Signal]) -> Signal
         if order * highest > _HIGHEST_FREQUENCY:
             break
         tone += amplitude * current
-        # Chebyshev: sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), far cheaper than a sine
+        # Chebyshev recurrence, much cheaper than np.sin:
+        # sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x)
         previous, current = current, twice_cosine * current - previous
     return tone
 
 
 def rolloff(count: int, power: float) -> list[float]:
-    """Return amplitudes of harmonics that fall as 1 / order ** power."""
+    """Return amplitudes of harmonics that decrease as 1 / order ** power."""
     return [order**-power for order in range(1, count + 1)]
 
 
 def ringing(
     frequency: float, amplitudes: Iterable[float], decay: float, damping: float, num_samples: int
 ) -> Signal:
-    """Strike a string: harmonic k dies away as exp(-(decay + k * damping) t).
+    """Return the tone of a struck string: harmonic k decays as exp(-(decay + k * damping) t).
 
     Args:
-        frequency: Of the first harmonic.
-        amplitudes: Of each harmonic from the first.
-        decay: Of all harmonics, per second.
-        damping: Further decay with each harmonic, per second.
-        num_samples: Length of the result.
+        frequency: Frequency of the first harmonic.
+        amplitudes: Initial amplitude of each harmonic from the first.
+        decay: Decay rate of all harmonics, per second.
+        damping: Additional decay rate per harmonic, per second.
+        num_samples: Length of the result, in samples.
 
     Returns:
         The tone, (num_samples,).
     """
+    # Powers of one complex oscillator give all harmonics with their decay.
     times = clock(num_samples)
     turn = np.exp((2j * np.pi * frequency - damping) * times)
     partial = np.exp(-decay * times) * turn
@@ -167,7 +173,7 @@ def ringing(
 
 
 def sawtooth(frequency: Signal) -> Signal:
-    """Return a sawtooth in [-1, 1], its jumps rounded (polyBLEP) so that they hardly fold back."""
+    """Return a sawtooth wave in [-1, 1], with jumps smoothed by polyBLEP against aliasing."""
     step = frequency / SAMPLE_RATE
     phase = cycles(frequency) % 1
     wave = 2 * phase - 1
@@ -181,7 +187,7 @@ def sawtooth(frequency: Signal) -> Signal:
 
 
 def pulses(frequency: Signal) -> Signal:
-    """Return one impulse of height 1 at the start of every turn."""
+    """Return an impulse of height 1 at the start of each cycle."""
     return (np.diff(np.floor(cycles(frequency)), prepend=-1.0) > 0).astype(np.float64)
 
 
@@ -198,56 +204,56 @@ def _filtered(signal: Signal, sections: Signal) -> Signal:
 
 
 def lowpass(signal: Signal, cutoff: float, order: int = 2) -> Signal:
-    """Return what lies below the cutoff."""
+    """Apply a low-pass filter."""
     return _filtered(signal, _design("lowpass", order, min(cutoff, _HIGHEST_FREQUENCY), None))
 
 
 def highpass(signal: Signal, cutoff: float, order: int = 2) -> Signal:
-    """Return what lies above the cutoff."""
+    """Apply a high-pass filter."""
     return _filtered(signal, _design("highpass", order, cutoff, None))
 
 
 def bandpass(signal: Signal, low: float, high: float) -> Signal:
-    """Return what lies between two frequencies."""
+    """Apply a band-pass filter between two frequencies."""
     return _filtered(signal, _design("bandpass", 2, low, min(high, _HIGHEST_FREQUENCY)))
 
 
-def formants(source: Signal, resonances: Iterable[tuple[float, float, float]]) -> Signal:
-    """Colour a source as a throat does.
+def formants(excitation: Signal, resonances: Iterable[tuple[float, float, float]]) -> Signal:
+    """Apply the resonances of a vocal tract or an instrument's body (source-filter model).
 
     Args:
-        source: Rich in harmonics or noise, (S,).
-        resonances: Frequency, bandwidth and peak gain of each; the gain is of the result, however
-            much of that frequency the source has.
+        excitation: Signal with many harmonics or noise, (S,).
+        resonances: Frequency, bandwidth and gain of each resonance. The gain is that of the result,
+            whatever the level of the excitation at that frequency.
 
     Returns:
-        The coloured source, (S,).
+        The filtered signal, (S,).
     """
-    coloured = np.zeros_like(source)
+    coloured = np.zeros_like(excitation)
     for frequency, bandwidth, gain in resonances:
         radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE)
         cosine = np.cos(2 * np.pi * frequency / SAMPLE_RATE)
         resonator = [1.0, -2 * radius * cosine, radius**2]
-        coloured += gain * unit_peak(scipy.signal.lfilter([1 - radius], resonator, source))
+        coloured += gain * unit_peak(scipy.signal.lfilter([1 - radius], resonator, excitation))
     return coloured
 
 
 def noisy_sine(
     sampler: ParameterSampler, frequency: float, decay: float, duration_s: float
 ) -> Signal:
-    """Return a short knock: a dying sine with noise around its frequency."""
+    """Return a short knock: a decaying sine wave with noise around its frequency."""
     num = samples(duration_s)
     noise = bandpass(sampler.noise(num), frequency * 0.8, frequency * 2)
     return (sine(steady(frequency, num)) + 0.7 * noise) * np.exp(-decay * clock(num))
 
 
 def swell(num_samples: int, power: float = 1.0) -> Signal:
-    """Return an envelope that rises and falls as half a sine; small powers make it boxier."""
+    """Return an envelope of half a sine wave; with a smaller power it is flatter at the top."""
     return np.sin(np.pi * np.linspace(0, 1, num_samples)) ** power
 
 
 def envelope(num_samples: int, attack_s: float, release_s: float, sustain: float = 1.0) -> Signal:
-    """Return an envelope that rises to 1, sinks evenly to `sustain` and falls to 0."""
+    """Return an envelope that rises to 1, decreases linearly to `sustain` and falls to 0."""
     attack = min(samples(attack_s), num_samples // 2)
     release = min(samples(release_s), num_samples // 2)
     times = [0, attack, num_samples - release, num_samples]
@@ -255,17 +261,17 @@ def envelope(num_samples: int, attack_s: float, release_s: float, sustain: float
 
 
 def fade(signal: Signal, duration_s: float) -> Signal:
-    """Return a signal with its start and end faded, so that they do not click."""
+    """Fade the start and the end of a signal, so that they do not click."""
     return signal * envelope(len(signal), duration_s, duration_s)
 
 
 def unit_peak(signal: Signal) -> Signal:
-    """Return a signal scaled to a peak of 1; silence stays silence."""
+    """Scale a signal to a peak of 1; a zero signal stays zero."""
     return signal / max(float(np.abs(signal).max()), 1e-9)
 
 
 def unit_rms(signal: Signal) -> Signal:
-    """Return a signal scaled to a root mean square of 1; silence stays silence."""
+    """Scale a signal to a root mean square of 1; a zero signal stays zero."""
     return signal / max(float(np.sqrt(np.mean(signal**2))), 1e-9)
 
 
@@ -276,17 +282,17 @@ def repeat(
     gap_s: float,
     start_s: float = 0.1,
 ) -> Signal:
-    """Lay out one event after the other, each a little louder or softer than the last.
+    """Repeat an event with random gaps and random loudness.
 
     Args:
         sampler: Draws start, gaps and loudness.
-        num_samples: Length of the result; the last event is cut there.
-        event: Makes one event of peak 1.
-        gap_s: Mean silence between events; none is longer than `MAX_GAP_S`.
-        start_s: The latest start of the first event.
+        num_samples: Length of the result, in samples; the last event is cut there.
+        event: Synthesizes one event of peak 1.
+        gap_s: Mean gap between events, in seconds; no gap is longer than `MAX_GAP_S`.
+        start_s: Latest start of the first event, in seconds.
 
     Returns:
-        The events and the silence between them, (num_samples,).
+        The events with their gaps, (num_samples,).
     """
     track = np.zeros(num_samples)
     at = int(sampler.rng.uniform(0, start_s) * SAMPLE_RATE)
@@ -296,4 +302,48 @@ def repeat(
         track[at : at + kept] += sampler.rng.uniform(0.75, 1.0) * sound[:kept]
         gap = min(gap_s * sampler.jitter(0.35), MAX_GAP_S)
         at += len(sound) + int(gap * SAMPLE_RATE)
+    return track
+
+
+#: Semitones above the root of a major scale of ten degrees.
+_MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12, 14, 16)
+
+
+def note_frequency(pitch: float) -> float:
+    """Return the frequency of a MIDI pitch; 69 is the note A at 440 Hz."""
+    return 440.0 * float(np.exp2((pitch - 69) / 12))
+
+
+def melody(
+    sampler: ParameterSampler,
+    num_samples: int,
+    note: Callable[[float, float], Signal],
+    root: float,
+    beat_s: float,
+    chord_size: int = 1,
+) -> Signal:
+    """Synthesize a random tune on a major scale without rests.
+
+    Args:
+        sampler: Draws the tune.
+        num_samples: Length of the result, in samples.
+        note: Synthesizes one note from its frequency and the time until the next note, beyond which
+            it may last.
+        root: MIDI pitch of the first degree of the scale.
+        beat_s: Length of a beat, in seconds; notes last half a beat, one or two.
+        chord_size: Number of notes played together, in thirds.
+
+    Returns:
+        The tune, (num_samples,).
+    """
+    track = np.zeros(num_samples)
+    at, degree = int(sampler.rng.uniform(0, 0.06) * SAMPLE_RATE), int(sampler.rng.integers(0, 8))
+    while at < num_samples:
+        degree = int(np.clip(degree + sampler.rng.integers(-2, 3), 0, len(_MAJOR_SCALE) - 1))
+        duration_s = beat_s * float(sampler.rng.choice([0.5, 1, 1, 2]))
+        for third in range(chord_size):
+            pitch = root + _MAJOR_SCALE[(degree + 2 * third) % len(_MAJOR_SCALE)]
+            sound = note(note_frequency(pitch), duration_s)[: num_samples - at]
+            track[at : at + len(sound)] += sampler.rng.uniform(0.75, 1) * sound
+        at += samples(duration_s)
     return track

@@ -1,8 +1,12 @@
-"""Voices of animals: each a source (tone, buzz or noise) through the resonances of a throat."""
+"""Sounds of voices: animals, then people.
+
+Most follow the source-filter model: an excitation (tone, buzz or noise) is filtered by the
+resonances of a throat. The random parameters of an individual are drawn first; nested functions
+synthesize one call, with small variations. Frequencies are in Hz, times in seconds.
+"""
 
 import numpy as np
 
-from avseg.synthavs.sounds.objects import melody
 from avseg.synthavs.sounds.signal import (
     SAMPLE_RATE,
     ParameterSampler,
@@ -16,6 +20,7 @@ from avseg.synthavs.sounds.signal import (
     harmonics,
     highpass,
     lowpass,
+    melody,
     noisy_sine,
     pulses,
     repeat,
@@ -28,9 +33,11 @@ from avseg.synthavs.sounds.signal import (
     vibrato,
 )
 
+# Animals.
+
 
 def dog(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Bark: a short rough buzz whose pitch jumps up and falls."""
+    """Synthesize barks: short rough buzzes whose pitch jumps up and falls."""
     pitch = sampler.uniform(280, 620)
     length = sampler.uniform(0.10, 0.19)
     gap_s = sampler.uniform(0.14, 0.42)
@@ -43,14 +50,14 @@ def dog(sampler: ParameterSampler, num_samples: int) -> Signal:
     def bark() -> Signal:
         num = samples(length * sampler.jitter(0.15))
         frequency = pitch * glide([0.75, 1.25, 0.7], num) * sampler.drift(num, 0.03, 8)
-        source = sawtooth(frequency) + 0.45 * sampler.noise(num)
-        return unit_peak(formants(source, throat) * envelope(num, 0.008, 0.05, sustain=0.5))
+        excitation = sawtooth(frequency) + 0.45 * sampler.noise(num)
+        return unit_peak(formants(excitation, throat) * envelope(num, 0.008, 0.05, sustain=0.5))
 
     return repeat(sampler, num_samples, bark, gap_s)
 
 
 def cat(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Meow: a clear tone that bends up and down while its vowel opens and closes."""
+    """Synthesize meows: a clear tone that bends up and down while its vowel opens and closes."""
     pitch = sampler.uniform(450, 780)
     length = sampler.uniform(0.5, 0.9)
     gap_s = sampler.uniform(0.15, 0.4)
@@ -59,10 +66,10 @@ def cat(sampler: ParameterSampler, num_samples: int) -> Signal:
     def meow() -> Signal:
         num = samples(length * sampler.jitter(0.15))
         bend = glide([0.8, 1.15, 1.1, 0.75], num) * vibrato(tremor, 0.012, num)
-        source = harmonics(pitch * bend * sampler.drift(num, 0.01, 8), rolloff(13, 1.05))
+        excitation = harmonics(pitch * bend * sampler.drift(num, 0.01, 8), rolloff(13, 1.05))
         openness = swell(num, 0.7)
-        closed = formants(source, [(900 * mouth, 200, 1.0), (2700 * mouth, 300, 0.5)])
-        opened = formants(source, [(1600 * mouth, 250, 1.0), (3200 * mouth, 300, 0.7)])
+        closed = formants(excitation, [(900 * mouth, 200, 1.0), (2700 * mouth, 300, 0.5)])
+        opened = formants(excitation, [(1600 * mouth, 250, 1.0), (3200 * mouth, 300, 0.7)])
         vowel = closed * (1 - openness) + opened * openness
         return unit_peak((vowel + 0.02 * sampler.noise(num)) * openness)
 
@@ -70,7 +77,7 @@ def cat(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def lion(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Roar: a very low buzz torn by noise, long, with little above 1.5 kHz."""
+    """Synthesize roars: a long, very low buzz modulated by noise, with little above 1.5 kHz."""
     pitch = sampler.uniform(55, 100)
     length = sampler.uniform(0.9, 1.6)
     gap_s = sampler.uniform(0.1, 0.35)
@@ -84,14 +91,14 @@ def lion(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(length * sampler.jitter(0.2))
         frequency = pitch * glide([0.8, 1.25, 1.0], num) * sampler.drift(num, 0.09, 30)
         tearing = 1 + 4.8 * np.abs(lowpass(sampler.noise(num), 60))
-        source = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * sampler.noise(num)
-        return unit_peak(fade(formants(source, throat) * swell(num, 0.6), 0.03))
+        excitation = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * sampler.noise(num)
+        return unit_peak(fade(formants(excitation, throat) * swell(num, 0.6), 0.03))
 
     return repeat(sampler, num_samples, roar, gap_s)
 
 
 def horse(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Trot of hollow hoof beats in uneven pairs with a neigh (trembling tone) now and then."""
+    """Synthesize a trot: hollow hoof beats in uneven pairs, sometimes with a neigh."""
     strides, hoof_pitch = sampler.uniform(1.8, 3.0), sampler.uniform(700, 1300)
     pitch, tremor = sampler.uniform(650, 1000), sampler.uniform(9, 13)
     neighing = sampler.rng.uniform(0.15, 0.5)
@@ -108,8 +115,10 @@ def horse(sampler: ParameterSampler, num_samples: int) -> Signal:
     def neigh() -> Signal:
         num = samples(sampler.rng.uniform(0.8, 1.2))
         frequency = pitch * glide([0.8, 1.25, 1.0, 0.55], num) * vibrato(tremor, 0.09, num)
-        source = harmonics(frequency, rolloff(9, 0.9)) + 0.15 * sampler.noise(num)
-        vowel = formants(source * vibrato(tremor, 0.5, num), [(1100, 300, 1.0), (2300, 400, 0.6)])
+        excitation = harmonics(frequency, rolloff(9, 0.9)) + 0.15 * sampler.noise(num)
+        vowel = formants(
+            excitation * vibrato(tremor, 0.5, num), [(1100, 300, 1.0), (2300, 400, 0.6)]
+        )
         return unit_peak(vowel * envelope(num, 0.05, 0.3, sustain=0.85))
 
     def either() -> Signal:
@@ -119,7 +128,7 @@ def horse(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def bird(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Song: phrases of pure whistled chirps between 2 and 6 kHz."""
+    """Synthesize birdsong: phrases of pure whistled chirps between 2 and 6 kHz."""
     pitch, length = sampler.uniform(2600, 5000), sampler.uniform(0.05, 0.15)
     bend, gap_s = sampler.uniform(-0.35, 0.4), sampler.uniform(0.1, 0.4)
     num_chirps = int(sampler.rng.integers(2, 7))
@@ -138,7 +147,7 @@ def bird(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def rooster(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Crow: three short notes and a long one that climbs and falls, bright and hoarse."""
+    """Synthesize crowing: three short notes and a long one that rises and falls."""
     pitch = sampler.uniform(480, 780)
     tempo = sampler.uniform(0.85, 1.15)
     gap_s = sampler.uniform(0.15, 0.4)
@@ -147,8 +156,8 @@ def rooster(sampler: ParameterSampler, num_samples: int) -> Signal:
     def note(length: float, bends: list[float]) -> Signal:
         num = samples(length * tempo)
         frequency = pitch * glide(bends, num) * sampler.drift(num, 0.015, 8)
-        source = harmonics(frequency, rolloff(12, 0.6)) + 0.12 * sampler.noise(num)
-        return unit_peak(formants(source, throat) * envelope(num, 0.02, 0.06, sustain=0.9))
+        excitation = harmonics(frequency, rolloff(12, 0.6)) + 0.12 * sampler.noise(num)
+        return unit_peak(formants(excitation, throat) * envelope(num, 0.02, 0.06, sustain=0.9))
 
     def crow() -> Signal:
         pause = np.zeros(samples(0.05))
@@ -164,7 +173,7 @@ def rooster(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def cow(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Moo: a long low tone whose dark vowel opens towards the end."""
+    """Synthesize moos: a long low tone whose dark vowel opens towards the end."""
     pitch = sampler.uniform(105, 185)
     length = sampler.uniform(0.9, 1.5)
     gap_s = sampler.uniform(0.2, 0.4)
@@ -173,10 +182,12 @@ def cow(sampler: ParameterSampler, num_samples: int) -> Signal:
     def moo() -> Signal:
         num = samples(length * sampler.jitter(0.15))
         frequency = pitch * glide([0.85, 1.1, 1.08, 0.8], num) * sampler.drift(num, 0.012, 8)
-        source = harmonics(frequency, rolloff(22, 0.8))
+        excitation = harmonics(frequency, rolloff(22, 0.8))
         openness = np.linspace(0, 1, num) ** 0.5
-        closed = formants(source, [(vowel * 0.6, 80, 1.0), (900, 200, 0.15)])
-        opened = formants(source, [(vowel * 1.3, 110, 1.0), (1050, 200, 0.5), (2300, 300, 0.15)])
+        closed = formants(excitation, [(vowel * 0.6, 80, 1.0), (900, 200, 0.15)])
+        opened = formants(
+            excitation, [(vowel * 1.3, 110, 1.0), (1050, 200, 0.5), (2300, 300, 0.15)]
+        )
         mixed = closed * (1 - openness) + opened * openness
         return unit_peak(mixed * envelope(num, 0.1, 0.2, sustain=0.9))
 
@@ -184,7 +195,7 @@ def cow(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def sheep(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Bleat: a nasal tone that shakes strongly, about eight times a second."""
+    """Synthesize bleats: a nasal tone that shakes strongly, about eight times a second."""
     pitch, shake = sampler.uniform(260, 450), sampler.uniform(6.5, 10)
     length, gap_s = sampler.uniform(0.6, 1.1), sampler.uniform(0.15, 0.4)
     throat = [(750, 180, 1.0), (sampler.uniform(1600, 1800), 220, 0.8), (2700, 300, 0.4)]
@@ -192,15 +203,15 @@ def sheep(sampler: ParameterSampler, num_samples: int) -> Signal:
     def bleat() -> Signal:
         num = samples(length * sampler.jitter(0.15))
         frequency = pitch * glide([1.0, 1.04, 0.88], num) * vibrato(shake, 0.03, num)
-        source = harmonics(frequency * sampler.drift(num, 0.015, 8), rolloff(16, 0.55))
-        shaken = formants(source, throat) * vibrato(shake, 0.8, num)
+        excitation = harmonics(frequency * sampler.drift(num, 0.015, 8), rolloff(16, 0.55))
+        shaken = formants(excitation, throat) * vibrato(shake, 0.8, num)
         return unit_peak(shaken * envelope(num, 0.05, 0.12, sustain=0.9))
 
     return repeat(sampler, num_samples, bleat, gap_s)
 
 
 def pig(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Grunts in quick succession: rough snorts of buzz and noise, with a nasal band on top."""
+    """Synthesize grunts: quick, rough snorts of buzz and noise with a nasal band on top."""
     pitch = sampler.uniform(110, 210)
     nose = sampler.uniform(950, 1500)
     gap_s = sampler.uniform(0.04, 0.18)
@@ -210,14 +221,14 @@ def pig(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(sampler.rng.uniform(0.14, 0.3))
         frequency = pitch * glide([0.8, 1.3, 1.0], num) * sampler.drift(num, 0.12, 60)
         tearing = 1 + 4 * lowpass(sampler.noise(num), 120)
-        source = sawtooth(np.maximum(frequency, 20)) * tearing + 1.1 * sampler.noise(num)
-        return unit_peak(formants(source, throat) * swell(num, 0.6))
+        excitation = sawtooth(np.maximum(frequency, 20)) * tearing + 1.1 * sampler.noise(num)
+        return unit_peak(formants(excitation, throat) * swell(num, 0.6))
 
     return repeat(sampler, num_samples, grunt, gap_s)
 
 
 def duck(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Quack: short bursts of a pulsed, honking tone with all its force near 1.3 and 2.6 kHz."""
+    """Synthesize quacks: short bursts of a pulsed tone with its energy near 1.3 and 2.6 kHz."""
     pitch = sampler.uniform(190, 320)
     bill = sampler.uniform(1100, 1500)
     gap_s = sampler.uniform(0.05, 0.18)
@@ -225,15 +236,15 @@ def duck(sampler: ParameterSampler, num_samples: int) -> Signal:
 
     def quack() -> Signal:
         num = samples(length * sampler.jitter(0.15))
-        source = harmonics(pitch * glide([1.1, 1.05, 0.85], num), rolloff(24, 0.0))
-        honk = formants(source, [(bill, 140, 1.0), (bill * 2, 200, 0.7)])
+        excitation = harmonics(pitch * glide([1.1, 1.05, 0.85], num), rolloff(24, 0.0))
+        honk = formants(excitation, [(bill, 140, 1.0), (bill * 2, 200, 0.7)])
         return unit_peak(honk * envelope(num, 0.01, 0.05, sustain=0.7))
 
     return repeat(sampler, num_samples, quack, gap_s)
 
 
 def wolf(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Howl: a long, nearly pure tone that rises, holds and sinks."""
+    """Synthesize howls: a long, nearly pure tone that rises, stays and falls."""
     pitch = sampler.uniform(310, 520)
     length = sampler.uniform(1.8, 3.0)
     gap_s = sampler.uniform(0.1, 0.3)
@@ -248,7 +259,7 @@ def wolf(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def elephant(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Trumpeting: an overdriven tone in a wide spray of noise."""
+    """Synthesize trumpeting: an overdriven tone in broadband noise."""
     pitch = sampler.uniform(330, 540)
     gap_s = sampler.uniform(0.15, 0.4)
     drive = sampler.uniform(2.5, 3.5)
@@ -264,7 +275,7 @@ def elephant(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def frog(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Croak: two creaks, each a slow train of clicks that ring in the throat."""
+    """Synthesize croaks: two slow trains of clicks that resonate in the throat."""
     throat = sampler.uniform(450, 1000)
     creak = sampler.uniform(32, 65)
     gap_s = sampler.uniform(0.1, 0.4)
@@ -280,7 +291,9 @@ def frog(sampler: ParameterSampler, num_samples: int) -> Signal:
     return repeat(sampler, num_samples, croak, gap_s)
 
 
-#: First three formants of a, i, u, e, o and ae as a man speaks them.
+# People.
+
+#: First three formants in Hz of a, i, u, e, o and ae, spoken by a man.
 _VOWELS = (
     (730, 1090, 2440),
     (270, 2290, 3010),
@@ -291,12 +304,12 @@ _VOWELS = (
 )
 
 
-def _vowel(sampler: ParameterSampler, source: Signal, throat: float) -> Signal:
-    """A random vowel of a throat that is shorter than a man's by the factor given."""
+def _vowel(sampler: ParameterSampler, excitation: Signal, throat: float) -> Signal:
+    """Filter an excitation to a random vowel; `throat` scales the formants of a man."""
     frequencies = _VOWELS[sampler.rng.integers(len(_VOWELS))]
     widths_and_gains = ((80, 1.0), (110, 0.55), (160, 0.25))
     return formants(
-        source,
+        excitation,
         [
             (frequency * throat, width, gain)
             for frequency, (width, gain) in zip(frequencies, widths_and_gains, strict=True)
@@ -305,7 +318,7 @@ def _vowel(sampler: ParameterSampler, source: Signal, throat: float) -> Signal:
 
 
 def baby(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Cry: a loud, bright wail that breaks, then a gasp for breath, again and again."""
+    """Synthesize crying: a loud, bright wail that breaks, followed by a gasp for breath."""
     pitch, length = sampler.uniform(390, 550), sampler.uniform(0.5, 1.0)
     throat = [(sampler.uniform(1000, 1200), 200, 1.0), (2100, 300, 0.75), (3500, 400, 0.6)]
 
@@ -327,7 +340,7 @@ def baby(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def man(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Speech: syllables of changing vowels on a low pulsed pitch, hissed consonants between."""
+    """Synthesize speech: syllables of changing vowels at a low pitch, with hissed consonants."""
     pitch = sampler.uniform(85, 145)
     throat = sampler.uniform(0.92, 1.02)
     pace = sampler.uniform(0.9, 1.2)
@@ -336,8 +349,8 @@ def man(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(pace * sampler.rng.uniform(0.12, 0.24))
         tune = glide([sampler.rng.uniform(0.9, 1.2), sampler.rng.uniform(0.85, 1.1)], num)
         frequency = pitch * tune * sampler.drift(num, 0.02, 20)
-        source = pulses(frequency) - frequency / SAMPLE_RATE + 0.01 * sampler.noise(num)
-        vowel = _vowel(sampler, source, throat)
+        excitation = pulses(frequency) - frequency / SAMPLE_RATE + 0.01 * sampler.noise(num)
+        vowel = _vowel(sampler, excitation, throat)
         return unit_peak(vowel * envelope(num, 0.03, 0.04, sustain=0.9))
 
     def consonant() -> Signal:
@@ -353,13 +366,13 @@ def man(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 
 def woman(sampler: ParameterSampler, num_samples: int) -> Signal:
-    """Song: sustained vowels on a wandering tune, with a deep vibrato."""
+    """Synthesize singing: sustained vowels of a random tune, with a deep vibrato."""
     root, beat_s = sampler.uniform(57, 66), sampler.uniform(0.3, 0.58)
     throat, rate = sampler.uniform(1.1, 1.22), sampler.uniform(5, 6.3)
 
     def sing(frequency: float, duration_s: float) -> Signal:
         num = samples(1.02 * duration_s)
-        late = np.minimum(1, 3 * clock(num))  # the vibrato sets in after the note
+        late = np.minimum(1, 3 * clock(num))  # the vibrato starts after the note
         swing = 1 + 0.02 * late * np.sin(2 * np.pi * rate * clock(num))
         vowel = _vowel(sampler, harmonics(frequency * swing, rolloff(18, 0.7)), throat)
         return unit_peak(vowel * envelope(num, 0.06, 0.08, sustain=0.9))
