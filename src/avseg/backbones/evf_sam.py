@@ -137,3 +137,34 @@ class TextPromptedSam(nn.Module):
         """
         prompts = self.text_prompts(image_tokens, text_embeddings, padding_mask)
         return self.sam.decode_masks(features, prompts, multimask)
+
+    def segment_texts(
+        self,
+        pixel_values_sam: Tensor,
+        pixel_values_beit3: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        image_index: Tensor,
+        multimask: bool,
+    ) -> MaskPrediction:
+        """Predict the masks of texts; an image with several texts is encoded once.
+
+        Args:
+            pixel_values_sam: Images for SAM, (I, 3, S, S).
+            pixel_values_beit3: The same images for BEiT-3, (I, 3, s, s).
+            input_ids: Token ids of the text of each prompt, (N, T) int64.
+            attention_mask: True, or 1, for tokens, False for padding, (N, T).
+            image_index: Index of the image of each prompt, (N,) int64.
+            multimask: Whether three masks are predicted for each prompt, or one.
+
+        Returns:
+            The predicted masks of each prompt.
+        """
+        prediction: MaskPrediction = self(
+            self.sam.encode_images(pixel_values_sam).repeat(image_index),
+            self.beit3.embed_images(pixel_values_beit3)[image_index],
+            self.beit3.embed_text(input_ids),
+            padding_mask=~attention_mask.bool(),
+            multimask=multimask,
+        )
+        return prediction

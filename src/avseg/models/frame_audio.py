@@ -19,6 +19,9 @@ from avseg.models.pixels import SAM_STATISTICS, as_pixels, normalise, resize
 from avseg.models.processor import BaseProcessor, audio_of_frames
 from avseg.types import Clip
 
+#: Ground-truth masks (B, T, H, W), and the frames that count, (B, T) bool; None if not given.
+Truth = tuple[Tensor | None, Tensor | None]
+
 
 class FrameAudioConfig(AvsegConfig):
     """Options that these models share.
@@ -164,17 +167,20 @@ class FrameAudioModel(AvsegModel, ABC):
             ValueError: If there is neither audio nor its embeddings.
         """
         audio_embeddings = embed_audio(self.clap, audio_values, clap_embeddings)  # (B, T, A)
-        return self.segment(pixel_values, audio_embeddings, targets, annotated)
+        return self.segment(pixel_values, audio_embeddings, (targets, annotated))
 
     @abstractmethod
-    def segment(
-        self,
-        pixel_values: Tensor,
-        audio_embeddings: Tensor,
-        targets: Tensor | None,
-        annotated: Tensor | None,
-    ) -> AvsegOutput:
-        """Segment frames by the embeddings of their audio, (B, T, A); otherwise as `forward`."""
+    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
+        """Segment frames with the embeddings of their audio.
+
+        Args:
+            pixel_values: As for `forward`.
+            audio_embeddings: CLAP embedding of the audio of each frame, (B, T, A).
+            truth: The `targets` and `annotated` of `forward`.
+
+        Returns:
+            The masks, and the loss if there are targets.
+        """
 
 
 def embed_audio(

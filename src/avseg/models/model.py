@@ -87,7 +87,7 @@ class AvsegModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Keep the constructors' initialisation; nested models of `transformers` have their own."""
+        """Preserve the initialisation by constructors; `transformers`' own models differ."""
 
 
 class AvsegConfig(StrictConfig):

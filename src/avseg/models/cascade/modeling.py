@@ -164,13 +164,9 @@ class CascadeModel(AvsegModel):
             # The decoder cannot run on zero prompts.
             side = self.config.sam_config.image_size // 4
             return pixel_values_sam.new_zeros(0, side, side), pixel_values_sam.new_zeros(0)
-        beit3 = self.segmenter.beit3
-        prediction = self.segmenter(
-            self.segmenter.sam.encode_images(pixel_values_sam).repeat(image_index),
-            beit3.embed_images(pixel_values_beit3)[image_index],
-            beit3.embed_text(input_ids),
-            padding_mask=~attention_mask.bool(),
-            multimask=self.config.multimask,
+        multimask = self.config.multimask
+        prediction = self.segmenter.segment_texts(
+            pixel_values_sam, pixel_values_beit3, input_ids, attention_mask, image_index, multimask
         )
         logits, scores = prediction.best(self.config.suppress_absent)
         presence = prediction.object_score_logits  # (P, 1)

@@ -50,14 +50,9 @@ class EvfSamModel(AvsegModel):
             `mask_logits` (P, h, w), `iou_predictions` (P,) in [0, 1], and `object_score_logits`
             (P,), None with SAM 1.
         """
-        # Each image is encoded once; its features are repeated for its texts.
-        beit3 = self.segmenter.beit3
-        prediction = self.segmenter(
-            self.segmenter.sam.encode_images(pixel_values_sam).repeat(image_index),
-            beit3.embed_images(pixel_values_beit3)[image_index],
-            beit3.embed_text(input_ids),
-            padding_mask=~attention_mask.bool(),
-            multimask=self.config.multimask,
+        multimask = self.config.multimask
+        prediction = self.segmenter.segment_texts(
+            pixel_values_sam, pixel_values_beit3, input_ids, attention_mask, image_index, multimask
         )
         logits, ious = prediction.best(self.config.suppress_absent)  # (P, h, w), (P,)
         presence = prediction.object_score_logits  # (P, 1)

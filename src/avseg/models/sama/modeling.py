@@ -10,7 +10,7 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
 from avseg.models.adapters import BlockAdapters
-from avseg.models.frame_audio import FrameAudioModel
+from avseg.models.frame_audio import FrameAudioModel, Truth
 from avseg.models.outputs import AvsegOutput, build_output
 from avseg.models.sama.configuration import SamaConfig
 
@@ -58,13 +58,7 @@ class SamaModel(FrameAudioModel):
         self.clap.eval()
         return self
 
-    def segment(
-        self,
-        pixel_values: Tensor,
-        audio_embeddings: Tensor,
-        targets: Tensor | None,
-        annotated: Tensor | None,
-    ) -> AvsegOutput:
+    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
         """Decode one mask for each frame from image features that depend on its audio."""
         shape = pixel_values.shape[:2]
         audio = audio_embeddings.flatten(0, 1)  # (N, A)
@@ -72,4 +66,4 @@ class SamaModel(FrameAudioModel):
         # The decoder attends to no prompt token at all: zero tokens of the prompt width.
         no_prompts = features.embeddings.new_empty(len(audio), 0, self.config.sam_config.prompt_dim)
         prediction = self.sam.decode_masks(features, no_prompts, self.config.multimask)
-        return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
+        return build_output(prediction, self.config, (shape[0], shape[1]), *truth)

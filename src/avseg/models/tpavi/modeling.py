@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.sam2 import Hiera
-from avseg.models.frame_audio import FrameAudioModel
+from avseg.models.frame_audio import FrameAudioModel, Truth
 from avseg.models.outputs import AvsegOutput, bce_loss, mean_of_annotated, resize_logits
 from avseg.models.tpavi.configuration import TpaviConfig
 from avseg.models.tpavi.decoder import PyramidDecoder, WideView
@@ -52,13 +52,7 @@ class TpaviModel(FrameAudioModel):
         self.clap.eval()
         return self
 
-    def segment(
-        self,
-        pixel_values: Tensor,
-        audio_embeddings: Tensor,
-        targets: Tensor | None,
-        annotated: Tensor | None,
-    ) -> AvsegOutput:
+    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
         """Condition the features of all frames on the audio and decode one mask for each frame."""
         shape = pixel_values.shape[:2]
         stages: list[Tensor] = []
@@ -70,7 +64,7 @@ class TpaviModel(FrameAudioModel):
             stages.append(conditioned.flatten(0, 1))  # (N, C, h, w)
             projected_audio.append(audio.flatten(0, 1))  # (N, C)
         logits = self.decoder(stages)  # (N, S, S)
-        loss = None
+        loss, (targets, annotated) = None, truth
         if targets is not None:
             losses = bce_loss(resize_logits(logits, targets.shape[-2:]), targets.flatten(0, 1))
             if self.config.matching_weight:
