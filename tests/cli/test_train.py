@@ -1,4 +1,4 @@
-"""`avseg train`, as typed."""
+"""The command `avseg train`."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from tests.training import tiny
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
-    """The file of a recipe that trains in a moment."""
+    """File of a recipe that trains within a second."""
     path = tmp_path / "tiny_clip.yaml"
     path.write_text(tiny.CLIP.to_yaml())
     return str(path)
 
 
-def test_a_recipe_is_trained_and_its_measures_shown(
+def test_a_recipe_is_trained_and_its_scores_are_printed(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "runs" / "one"
@@ -34,7 +34,7 @@ def test_a_recipe_is_trained_and_its_measures_shown(
     assert recorded["trainer"]["seed"] == recorded["data"]["seed"] == 5
 
 
-def test_the_recipe_can_be_shown_without_running_it(
+def test_the_validated_recipe_can_be_printed_without_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def test_without_output_a_run_goes_to_the_folder_of_its_name(
         (["av2t_sam_small", "--data", "data"], "avseg train clip_small --output"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_written(
+def test_a_mistake_is_reported_before_anything_is_written(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(app, ["train", *arguments, "--output", str(tmp_path / "run")]) == 1
@@ -76,7 +76,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     ("arguments", "folder"),
     [([], "cache/features"), (["--feature-cache", "there"], "there")],
 )
-def test_features_are_kept_in_avsegs_cache_or_where_one_says(
+def test_features_are_cached_in_avsegs_cache_or_in_the_given_folder(
     arguments: list[str],
     folder: str,
     recipe: str,
@@ -86,7 +86,7 @@ def test_features_are_kept_in_avsegs_cache_or_where_one_says(
     assert _feature_cache([recipe, *arguments], tmp_path, monkeypatch) == tmp_path / folder
 
 
-def test_features_need_not_be_kept(
+def test_features_can_be_kept_in_memory(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _feature_cache([recipe, "--feature-cache", "none"], tmp_path, monkeypatch) is None
@@ -95,7 +95,7 @@ def test_features_need_not_be_kept(
 def _feature_cache(
     arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path | None:
-    """Give the folder that a command would keep features in."""
+    """Return the folder in which a command would cache features."""
     chosen: list[Path | None] = []
 
     def run_recipe(_: Recipe, __: Path, ___: Path | None, cache: Path | None) -> dict[str, float]:
@@ -108,5 +108,5 @@ def _feature_cache(
     return chosen[0]
 
 
-def test_a_negative_seed_is_not_understood() -> None:
+def test_a_negative_seed_is_a_usage_error() -> None:
     assert run(app, ["train", "clip_small", "--seed", "-1", "--print-config"]) == 2

@@ -17,7 +17,7 @@ from tests.training import tiny
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Compute on one core: these models are so small that threads cost more than they bring."""
+    """Compute on one core: threads slow down models as small as these."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_second_of_each_category() -> Iterator[None]:
-    """Synthesise as little sound as will do."""
+    """Synthesise as little audio as possible."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builders, "_EVALUATION_RECORDINGS", 1)
         patch.setattr(builders, "load_sound_bank", partial(load_sound_bank, seconds=1))

@@ -1,4 +1,4 @@
-"""Clips with features of frozen towers: computed once, read when they are asked for."""
+"""Clips with features of frozen towers: computed once, read when they are needed."""
 
 import pickle
 import shutil
@@ -21,26 +21,26 @@ from avseg.training.feature_cache import FeatureCache, Features, FrozenTower
 
 
 class Towers:
-    """Two towers that say how bright a frame and how loud a sound is, and count what they do."""
+    """Two towers that compute brightness and loudness, and count their calls."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         still = nn.Linear(1, 1).requires_grad_(requires_grad=False)
         nn.init.ones_(still.weight)
         nn.init.zeros_(still.bias)
         self.list = [
-            FrozenTower("brightness", "frames", still, {}, self.look),
-            FrozenTower("loudness", "audio", still, {}, self.hear),
+            FrozenTower("brightness", "frames", still, {}, self.brightness),
+            FrozenTower("loudness", "audio", still, {}, self.loudness),
         ]
 
-    def look(self, frames: NDArray[Any]) -> Features:
-        """Say how bright each frame is, and something of another shape."""
-        self.asked.append("look")
+    def brightness(self, frames: NDArray[Any]) -> Features:
+        """Return the brightness of each frame, and a tensor of another shape."""
+        self.calls.append("brightness")
         return torch.from_numpy(frames.mean((1, 2, 3))), torch.zeros(len(frames), 2)
 
-    def hear(self, windows: NDArray[Any]) -> Features:
-        """Say how loud each sound is."""
-        self.asked.append("hear")
+    def loudness(self, windows: NDArray[Any]) -> Features:
+        """Return the loudness of each audio window."""
+        self.calls.append("loudness")
         return (torch.from_numpy(np.abs(windows).mean(1)),)
 
 
@@ -66,14 +66,14 @@ def test_a_clip_has_its_frames_masks_and_features(data: Path, tmp_path: Path) ->
     np.testing.assert_allclose(loudness, np.abs(clip.clip.audio_windows(1.0)).mean(1))
 
 
-def test_several_splits_follow_each_other(data: Path, tmp_path: Path) -> None:
+def test_clips_of_several_splits_are_concatenated(data: Path, tmp_path: Path) -> None:
     splits = [AVSBench(data, "ms3", "train"), AVSBench(data, "s4", "val")]
     clips = EmbeddedClips(splits, Towers().list, FeatureCache(tmp_path), window_s=1.0)
     assert len(clips) == 3
     np.testing.assert_array_equal(clips[2].masks, splits[1][0].masks)
 
 
-def test_frames_without_annotation_take_no_part(data: Path, tmp_path: Path) -> None:
+def test_frames_without_annotation_are_left_out(data: Path, tmp_path: Path) -> None:
     split = AVSBench(data, "s4", "train")
     clips = EmbeddedClips([split], Towers().list, FeatureCache(tmp_path), window_s=1.0)
     assert len(split[0].clip.frames) == 5
@@ -82,17 +82,17 @@ def test_frames_without_annotation_take_no_part(data: Path, tmp_path: Path) -> N
     assert len(clips[0].masks) == len(clips[0].features["loudness"][0]) == 1
 
 
-def test_features_are_computed_once_for_all_who_ask(data: Path, tmp_path: Path) -> None:
+def test_features_are_computed_once(data: Path, tmp_path: Path) -> None:
     first, second = Towers(), Towers()
     embed(data, tmp_path, towers=first)
     embed(data, tmp_path, towers=second)
-    assert sorted(first.asked) == ["hear", "hear", "look", "look"]
-    assert second.asked == []
+    assert sorted(first.calls) == ["brightness", "brightness", "loudness", "loudness"]
+    assert second.calls == []
 
 
 @pytest.fixture
 def copy(data: Path, tmp_path: Path) -> Path:
-    """A data set of one's own."""
+    """A copy of the data set that the test may change."""
     shutil.copytree(data / "Multi-sources", tmp_path / "copy" / "Multi-sources")
     return tmp_path / "copy"
 
@@ -103,7 +103,7 @@ def test_the_same_files_elsewhere_have_the_same_features(
     towers = Towers()
     embed(data, tmp_path / "cache")
     embed(copy, tmp_path / "cache", towers=towers)
-    assert towers.asked == []
+    assert towers.calls == []
 
 
 def _change_a_pixel(split: AVSBench) -> None:
@@ -122,43 +122,43 @@ def _change_a_sample(split: AVSBench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "asked"), [(_change_a_pixel, ["look"]), (_change_a_sample, ["hear"])]
+    ("change", "calls"), [(_change_a_pixel, ["brightness"]), (_change_a_sample, ["loudness"])]
 )
-def test_what_has_changed_is_computed_again_and_nothing_else(
-    change: Callable[[AVSBench], None], asked: list[str], copy: Path, tmp_path: Path
+def test_only_features_of_changed_files_are_computed_again(
+    change: Callable[[AVSBench], None], calls: list[str], copy: Path, tmp_path: Path
 ) -> None:
     embed(copy, tmp_path / "cache")
     change(AVSBench(copy, "ms3", "train"))
     towers = Towers()
     clips = embed(copy, tmp_path / "cache", towers=towers)
-    assert towers.asked == asked
+    assert towers.calls == calls
     clip = AVSBench(copy, "ms3", "train")[1].clip
     np.testing.assert_allclose(clips[1].features["brightness"][0], clip.frames.mean((1, 2, 3)))
 
 
-def test_features_cut_short_are_computed_again(data: Path, tmp_path: Path) -> None:
+def test_truncated_features_are_computed_again(data: Path, tmp_path: Path) -> None:
     expected = embed(data, tmp_path)[0].features["brightness"][0]
     for path in tmp_path.rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-3])
     towers = Towers()
     assert torch.equal(embed(data, tmp_path, towers=towers)[0].features["brightness"][0], expected)
-    assert len(towers.asked) == 4
+    assert len(towers.calls) == 4
 
 
-def test_a_missing_file_is_named(copy: Path, tmp_path: Path) -> None:
+def test_an_error_names_the_missing_file(copy: Path, tmp_path: Path) -> None:
     missing = AVSBench(copy, "ms3", "train").frame_path(1, 2)
     missing.unlink()
     with pytest.raises(DatasetError, match=missing.name):
         embed(copy, tmp_path / "cache")
 
 
-def test_a_worker_process_can_have_them(data: Path, tmp_path: Path) -> None:
+def test_a_worker_process_can_read_clips(data: Path, tmp_path: Path) -> None:
     clips = embed(data, tmp_path)
     copied = pickle.loads(pickle.dumps(clips))  # noqa: S301 - our own
     assert torch.equal(copied[0].features["loudness"][0], clips[0].features["loudness"][0])
 
 
-def test_no_random_number_of_training_is_drawn(data: Path, tmp_path: Path) -> None:
+def test_the_generators_of_the_training_are_not_advanced(data: Path, tmp_path: Path) -> None:
     towers = Towers()
     torch.manual_seed(1)
     expected = torch.rand(1)
@@ -167,7 +167,7 @@ def test_no_random_number_of_training_is_drawn(data: Path, tmp_path: Path) -> No
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_every_frame_is_a_clip_of_one(data: Path, tmp_path: Path) -> None:
+def test_every_annotated_frame_is_a_clip_of_one_frame(data: Path, tmp_path: Path) -> None:
     clips = embed(data, tmp_path)
     frames = SingleFrames(clips)
     assert len(frames) == 10
@@ -177,9 +177,7 @@ def test_every_frame_is_a_clip_of_one(data: Path, tmp_path: Path) -> None:
     assert torch.equal(sixth.features["loudness"][0], clips[1].features["loudness"][0][1:2])
 
 
-def test_a_dubbed_frame_has_the_sound_of_something_outside_its_picture(
-    data: Path, tmp_path: Path
-) -> None:
+def test_the_audio_of_a_pair_has_no_visible_category(data: Path, tmp_path: Path) -> None:
     clips = embed(data, tmp_path)
     contents = [ClipContents(frozenset({"dog"}), frozenset({"dog"})) for _ in range(2)]
     contents[1] = ClipContents(frozenset({"cat"}), frozenset({"cat"}))
@@ -199,14 +197,12 @@ def test_a_dubbed_frame_has_the_sound_of_something_outside_its_picture(
         assert torch.equal(item.features["loudness"][0][0], lent[pair.audio.frame])
 
 
-def test_a_frame_for_which_every_sound_is_in_the_picture_is_not_dubbed(
-    data: Path, tmp_path: Path
-) -> None:
+def test_a_frame_for_which_every_sound_is_visible_is_left_out(data: Path, tmp_path: Path) -> None:
     clips = embed(data, tmp_path)
     same = [ClipContents(frozenset({"dog"}), frozenset({"dog"}))] * 2
     assert draw_off_screen_frames(clips, same, share=1.0) == []
 
 
-def test_a_negative_share_of_off_screen_sounds_is_refused(data: Path, tmp_path: Path) -> None:
+def test_a_negative_share_of_off_screen_pairs_is_an_error(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"off_screen must be at least 0, got -0\.1"):
         draw_off_screen_frames(embed(data, tmp_path), [], share=-0.1)

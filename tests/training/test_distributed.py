@@ -1,4 +1,4 @@
-"""Several processes train one model: the same figures as one process alone, and one writes."""
+"""Training in several processes: the same scores as in one process, and one of them writes."""
 
 import json
 import multiprocessing
@@ -31,7 +31,7 @@ SHARED = change_recipe(tiny.BRIDGE, [*SETTINGS, "trainer.per_device_train_batch_
 
 
 def train_as(rank: int, rendezvous: Path, recipe: Recipe, output: Path, data: Path) -> None:
-    """Be one of two processes that torchrun would have started."""
+    """Train as one of two processes that torchrun would have started."""
     PartialState._reset_state()
     AcceleratorState._reset_state(reset_partial_state=True)
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
@@ -45,7 +45,7 @@ def train_as(rank: int, rendezvous: Path, recipe: Recipe, output: Path, data: Pa
 
 
 def train_together(folder: Path, recipe: Recipe, output: Path, data: Path) -> None:
-    """Train in two processes, which already have all modules in memory."""
+    """Train in two forked processes, which have all modules in memory already."""
     context: Any = multiprocessing.get_context("fork")
     options = (folder / "rendezvous", recipe, output, data)
     processes = [context.Process(target=train_as, args=(rank, *options)) for rank in range(2)]
@@ -71,7 +71,7 @@ def assert_alike(one: Path, other: Path) -> None:
     assert metrics_of(other) == pytest.approx(metrics_of(one), abs=1e-4)
 
 
-def test_two_processes_learn_what_one_learns_and_measure_the_same(
+def test_two_processes_train_the_same_weights_as_one_and_compute_the_same_scores(
     runs: Path, data: Path, tmp_path: Path
 ) -> None:
     run_recipe(ALONE, runs / "alone", data)

@@ -1,4 +1,4 @@
-"""Example masks: which clips are shown, and how."""
+"""Example masks: which clips are drawn, and how."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from avseg.models.outputs import AvsegOutput
 from avseg.training.example_masks import ExampleMasks, draw_masks
 
 
-def test_marked_pixels_are_tinted_above_the_true_ones() -> None:
+def test_predicted_masks_are_drawn_above_the_ground_truth() -> None:
     frames = np.full((2, 3, 4, 3), 100, np.uint8)
     masks, targets = np.zeros((2, 2, 3, 4), bool)
     masks[0, 0, 0] = targets[1, 2, 3] = True
@@ -24,14 +24,14 @@ def test_marked_pixels_are_tinted_above_the_true_ones() -> None:
 
 
 class Marks(nn.Module):
-    """Marks everything."""
+    """A model whose masks cover the whole frame."""
 
     def forward(self, targets: Tensor) -> AvsegOutput:
         """Return logits at half the size."""
         return AvsegOutput(mask_logits=torch.ones_like(targets)[..., ::2, ::2])
 
 
-def test_clips_spread_over_each_data_set_are_shown_after_an_evaluation(tmp_path: Path) -> None:
+def test_evenly_spaced_clips_are_drawn_after_an_evaluation(tmp_path: Path) -> None:
     items: Any = [SimpleNamespace(frames=np.zeros((1, 4, 4, 3), np.uint8)) for _ in range(10)]
     callback = ExampleMasks(
         {"ms3_val": items}, lambda _: {"targets": torch.zeros(1, 1, 4, 4)}, lambda i: i.frames

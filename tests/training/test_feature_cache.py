@@ -1,4 +1,4 @@
-"""The cache: what was computed of the same bytes, settings and weights, or nothing."""
+"""The feature cache: it returns features of the same bytes, settings and weights only."""
 
 import json
 import os
@@ -50,13 +50,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureCache | Feat
 
 @pytest.fixture
 def cache(tmp_path: Path) -> FeatureCache:
-    """A cache that holds some features."""
+    """A cache with some features."""
     cache = FeatureCache(tmp_path / "cache")
     cache.write(KEY, FEATURES)
     return cache
 
 
-def test_what_is_written_is_read(store: FeatureCache | FeaturesInMemory) -> None:
+def test_features_are_read_as_they_were_written(store: FeatureCache | FeaturesInMemory) -> None:
     assert not store.contains(KEY)
     store.write(KEY, FEATURES)
     assert store.contains(KEY)
@@ -65,7 +65,7 @@ def test_what_is_written_is_read(store: FeatureCache | FeaturesInMemory) -> None
         assert torch.equal(values, written)
 
 
-def test_some_frames_can_be_read_alone(store: FeatureCache | FeaturesInMemory) -> None:
+def test_some_frames_can_be_read_without_the_others(store: FeatureCache | FeaturesInMemory) -> None:
     store.write(KEY, FEATURES)
     first, second = store.read(KEY, slice(3, 4))
     assert torch.equal(first, FEATURES[0][3:4])
@@ -77,7 +77,7 @@ def test_more_than_ten_tensors_keep_their_order(store: FeatureCache | FeaturesIn
     assert [float(values) for values in store.read(KEY, slice(None))] == list(range(12))
 
 
-def test_another_process_finds_what_this_one_wrote(cache: FeatureCache) -> None:
+def test_another_process_reads_the_same_features(cache: FeatureCache) -> None:
     again = FeatureCache(cache.folder)
     assert again.contains(KEY)
     assert torch.equal(again.read(KEY, slice(None))[0], FEATURES[0])
@@ -117,19 +117,19 @@ def test_a_damaged_file_counts_as_missing_and_is_written_again(
     assert cache.contains(KEY)
 
 
-def test_a_file_under_the_name_of_another_counts_as_missing(cache: FeatureCache) -> None:
+def test_a_file_renamed_from_another_key_counts_as_missing(cache: FeatureCache) -> None:
     other = KEY[:-1] + "1"
     cache.path(KEY).rename(cache.path(other))
     assert not cache.contains(other)
 
 
-def test_a_file_that_goes_during_a_run_is_named(cache: FeatureCache) -> None:
+def test_an_error_names_a_file_that_is_removed_during_a_run(cache: FeatureCache) -> None:
     cache.path(KEY).unlink()
     with pytest.raises(OutputError, match=r"000\.safetensors: was there when the run started"):
         cache.read(KEY, slice(None))
 
 
-def test_a_process_killed_while_it_writes_leaves_nothing_that_is_trusted(
+def test_a_process_killed_while_writing_leaves_no_readable_features(
     cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(_: object, path: Path, __: object) -> None:
@@ -144,7 +144,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_trusted(
     assert [path.name for path in cache.path(other).parent.iterdir()] == [cache.path(KEY).name]
 
 
-def test_two_processes_may_write_the_same_features_at_once(
+def test_two_processes_may_write_the_same_features_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = FeatureCache(tmp_path)
@@ -164,7 +164,9 @@ def test_two_processes_may_write_the_same_features_at_once(
     assert len(list(cache.path(KEY).parent.iterdir())) == 1
 
 
-def test_a_full_disk_says_what_to_do(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_full_disk_has_the_next_step(
+    cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -174,7 +176,7 @@ def test_a_full_disk_says_what_to_do(cache: FeatureCache, monkeypatch: pytest.Mo
     assert cache.contains(KEY)
 
 
-def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_folder_that_cannot_be_created_has_the_next_step(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file: features cannot be kept there .*--feature-cache"):
         FeatureCache(tmp_path / "file").write(KEY, FEATURES)
@@ -198,30 +200,30 @@ def _change_the_dtype(module: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("change", [_change_a_weight, _change_a_buffer, _change_the_dtype])
-def test_another_weight_is_another_key(change: Callable[[nn.Module], None]) -> None:
+def test_the_key_depends_on_every_weight(change: Callable[[nn.Module], None]) -> None:
     changed = linear()
     change(changed)
     assert tower(changed).key("a") != tower(linear()).key("a")
 
 
-def test_another_setting_is_another_key() -> None:
+def test_the_key_depends_on_the_settings() -> None:
     assert tower(linear(), side=3).key("a") != tower(linear(), side=4).key("a")
     assert tower(linear(), side=3).key("a") != tower(linear(), size=3).key("a")
 
 
-def test_another_library_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_depends_on_the_versions_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     before = tower(linear()).key("a")
     monkeypatch.setattr(feature_cache, "version", lambda name: f"{name} of tomorrow")
     assert tower(linear()).key("a") != before
 
 
-def test_another_way_to_compute_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_depends_on_the_version_of_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     before = tower(linear()).key("a")
     monkeypatch.setattr(feature_cache, "FEATURES_VERSION", FEATURES_VERSION + 1)
     assert tower(linear()).key("a") != before
 
 
-def test_a_weight_that_trains_does_not_count() -> None:
+def test_the_key_does_not_depend_on_trainable_weights() -> None:
     before, after = linear(), linear()
     for module in (before, after):
         module.get_parameter("0.bias").requires_grad_()
@@ -230,7 +232,7 @@ def test_a_weight_that_trains_does_not_count() -> None:
     assert tower(before).key("a") == tower(after).key("a")
 
 
-def test_what_is_hashed_of_files_is_their_bytes_and_what_is_taken_of_them(tmp_path: Path) -> None:
+def test_the_hash_of_files_depends_on_their_bytes_and_on_the_seconds(tmp_path: Path) -> None:
     first, second, third = (tmp_path / name for name in "abc")
     first.write_bytes(bytes(1000))
     second.write_bytes(bytes(1000))
@@ -241,7 +243,7 @@ def test_what_is_hashed_of_files_is_their_bytes_and_what_is_taken_of_them(tmp_pa
     assert hash_files([first, third], [0, 1]) != hash_files([third, first], [0, 1])
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_cannot_be_hashed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"1\.png: cannot be read \(No such file"):
         hash_files([tmp_path / "1.png"], [0])
 
@@ -253,7 +255,7 @@ def _known_weights(module: nn.Module) -> None:
             values.copy_(0.3 * torch.randn(values.shape, generator=generator))
 
 
-def test_features_are_those_of_their_version() -> None:
+def test_features_are_those_recorded_for_their_version() -> None:
     """If this fails, features computed before are stale: raise FEATURES_VERSION, record anew."""
     processor = Av2tSamProcessor.from_config(factories.CONFIG)
     rows, columns = np.mgrid[:48, :80]

@@ -1,4 +1,4 @@
-"""Measures of training: what each counts, on outputs that are known."""
+"""Measures of training: their scores for known outputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,12 @@ from avseg.training.pretraining.imagebind_objective import ImageBindPretrainingO
 
 
 def measured(measure: Measure, out: object, **batch: Tensor) -> dict[str, float]:
-    """Measure one batch."""
+    """Return the scores of one batch."""
     measure.update(out, batch)
     return measure.compute()
 
 
-def test_found_counts_true_captions_among_as_many_of_the_highest_scores() -> None:
+def test_found_is_the_share_of_matching_captions_among_as_many_highest_logits() -> None:
     present = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 2.0, 1.0], [0.0, 1.0, 2.0]])
     out = ContrastOutput(loss=torch.tensor(0.5), logits=logits)
@@ -33,7 +33,7 @@ def test_found_counts_true_captions_among_as_many_of_the_highest_scores() -> Non
 
 
 def binding() -> tuple[ImageBindPretrainingOutput, dict[str, Tensor]]:
-    """Three pictures and sounds of two categories; the third sound is of something not shown."""
+    """Three images and audio clips of two categories; the third audio is off-screen."""
     shown = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     heard = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     pairs = torch.tensor([[0.0, 2.0, 1.0], [1.0, 1.0, 3.0], [2.0, 0.0, 0.0]])
@@ -43,7 +43,7 @@ def binding() -> tuple[ImageBindPretrainingOutput, dict[str, Tensor]]:
     return out, {"shown": shown, "heard": heard}
 
 
-def test_binding_is_measured_for_pictures_sounds_and_pairs() -> None:
+def test_imagebind_is_measured_for_images_audio_and_pairs() -> None:
     out, batch = binding()
     measures = measured(ImageBindMeasure(), out, **batch)
     assert measures["image_found"] == measures["image_top1"] == 1
@@ -52,7 +52,7 @@ def test_binding_is_measured_for_pictures_sounds_and_pairs() -> None:
     assert measures["loss"] == 1.5
 
 
-def test_bindings_of_two_processes_add_up() -> None:
+def test_imagebind_measures_of_two_processes_are_merged() -> None:
     out, batch = binding()
     one, two, both = ImageBindMeasure(), ImageBindMeasure(), ImageBindMeasure()
     one.update(out, batch)
@@ -63,7 +63,7 @@ def test_bindings_of_two_processes_add_up() -> None:
     assert one.compute() == both.compute()
 
 
-def test_captions_of_something_count_by_iou_and_of_nothing_by_clean_masks() -> None:
+def test_captions_of_visible_objects_are_scored_by_iou_and_others_by_empty_masks() -> None:
     targets = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
     targets[0, 0, 0] = True  # the upper half
     logits = torch.full((1, 3, 2, 2), -9.0)
@@ -74,7 +74,7 @@ def test_captions_of_something_count_by_iou_and_of_nothing_by_clean_masks() -> N
     assert measures == {"iou": 0.5, "clean": 0.5, "loss": 1.0}
 
 
-def test_masks_are_scored_at_the_size_of_the_truth() -> None:
+def test_masks_are_scored_at_the_size_of_the_ground_truth() -> None:
     targets = torch.zeros(1, 2, 4, 4, dtype=torch.bool)
     targets[0, 0] = True
     logits = torch.tensor([9.0, -9.0]).view(1, 2, 1, 1)
@@ -83,7 +83,7 @@ def test_masks_are_scored_at_the_size_of_the_truth() -> None:
     assert (measures["loss"], measures["j"], measures["silent_clean"]) == (0.25, 1.0, 1.0)
 
 
-def test_a_score_that_the_data_cannot_give_is_left_out() -> None:
+def test_a_score_that_the_data_does_not_define_is_left_out() -> None:
     targets = torch.ones(1, 1, 4, 4, dtype=torch.bool)
     logits = torch.full((1, 1, 4, 4), 9.0)
     out = AvsegOutput(loss=torch.tensor(0.0), mask_logits=logits)
@@ -91,7 +91,7 @@ def test_a_score_that_the_data_cannot_give_is_left_out() -> None:
 
 
 def random_batches(count: int) -> list[tuple[Any, dict[str, Tensor]]]:
-    """Batches that all measures of this file take."""
+    """Batches for all measures of this file."""
     torch.manual_seed(0)
     return [
         (
@@ -103,7 +103,7 @@ def random_batches(count: int) -> list[tuple[Any, dict[str, Tensor]]]:
 
 
 @pytest.mark.parametrize("kind", [MaskMeasure, TextPromptMeasure])
-def test_merged_measures_are_those_of_all_batches_together(
+def test_merged_measures_equal_one_measure_of_all_batches(
     kind: Callable[[], Measure],
 ) -> None:
     whole, parts = kind(), [kind(), kind()]
@@ -114,7 +114,7 @@ def test_merged_measures_are_those_of_all_batches_together(
     assert parts[0].compute() == whole.compute()
 
 
-def test_merged_contrasts_are_those_of_all_batches_together() -> None:
+def test_merged_contrast_measures_equal_one_measure_of_all_batches() -> None:
     torch.manual_seed(0)
     whole, parts = ContrastMeasure(), [ContrastMeasure(), ContrastMeasure()]
     for part in parts:

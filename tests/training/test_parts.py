@@ -1,4 +1,4 @@
-"""Parts of a model: where they are looked for, and what must fit."""
+"""Parts of a model: where their weights are looked up, and what must fit."""
 
 from pathlib import Path
 
@@ -22,30 +22,30 @@ def make_run(folder: Path) -> Path:
     return weights
 
 
-def test_a_name_is_a_folder_among_the_runs(tmp_path: Path) -> None:
+def test_a_name_is_looked_up_among_the_runs(tmp_path: Path) -> None:
     weights = make_run(tmp_path / "runs" / "clip")
     assert find_weights("clip", tmp_path / "runs") == weights
 
 
-def test_a_path_that_exists_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_path_is_used_unchanged(tmp_path: Path) -> None:
     weights = make_run(tmp_path / "elsewhere" / "clip")
     assert find_weights(str(tmp_path / "elsewhere" / "clip"), tmp_path / "runs") == weights
 
 
-def test_a_missing_run_is_refused_with_the_command_that_trains_it(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_run_has_the_command_that_trains_it(tmp_path: Path) -> None:
     command = f"avseg train clip --output {tmp_path / 'clip'}"
     with pytest.raises(TrainingError, match="there is no run 'clip'") as error:
         find_weights("clip", tmp_path)
     assert command in str(error.value)
 
 
-def test_a_run_that_did_not_end_is_refused(tmp_path: Path) -> None:
+def test_a_run_that_did_not_finish_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "clip" / "checkpoint-5").mkdir(parents=True)
     with pytest.raises(TrainingError, match="did not finish; start it again"):
         find_weights("clip", tmp_path)
 
 
-def test_a_part_gets_the_weights_under_its_prefix(tmp_path: Path) -> None:
+def test_a_part_is_loaded_from_the_weights_with_its_prefix(tmp_path: Path) -> None:
     part = nn.Linear(3, 2)
     load_part(part, Part(make_run(tmp_path / "clip"), "tower."))
     assert part.weight.eq(1).all()
@@ -60,7 +60,7 @@ def test_a_part_gets_the_weights_under_its_prefix(tmp_path: Path) -> None:
     ],
     ids=["missing", "unknown", "shape"],
 )
-def test_weights_that_do_not_fit_are_refused(
+def test_weights_that_do_not_fit_are_an_error(
     part: nn.Module, prefix: str, message: str, tmp_path: Path
 ) -> None:
     weights = make_run(tmp_path / "clip")
@@ -86,19 +86,19 @@ def test_a_published_tower_is_found_by_its_name(
     assert part == Part(tmp_path / "clap.pth", is_published=True)
 
 
-def test_a_backbone_that_is_fetched_by_hand_says_how(tmp_path: Path) -> None:
+def test_the_error_of_a_backbone_to_download_by_hand_explains_how(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"download https://.*import-checkpoint"):
         find_part("imagebind-huge", tmp_path, "")
 
 
-def test_a_run_of_a_published_name_comes_first(tmp_path: Path) -> None:
+def test_a_run_comes_before_published_weights_of_the_same_name(tmp_path: Path) -> None:
     name = next(iter(RELEASES))
     weights = make_run(tmp_path / name)
     assert find_part(name, tmp_path, "tower.") == Part(weights, "tower.")
 
 
 @pytest.mark.parametrize("tower", ["clip", "clap-2023"])
-def test_a_tower_is_read_as_its_authors_publish_it(tower: str, tmp_path: Path) -> None:
+def test_a_published_tower_is_read_with_its_authors_names(tower: str, tmp_path: Path) -> None:
     model, other = make_model(seed=0), make_model(seed=1)
     torch.save(published_tower(model, tower), tmp_path / "tower.pth")
     part = find_part(str(tmp_path / "tower.pth"), tmp_path, "tower.")
@@ -111,7 +111,7 @@ def test_a_tower_is_read_as_its_authors_publish_it(tower: str, tmp_path: Path) -
         assert torch.equal(ours.state_dict()[name], values), name
 
 
-def test_frozen_weights_can_stay_in_the_file_and_others_cannot(tmp_path: Path) -> None:
+def test_frozen_weights_can_stay_in_the_file_and_trainable_ones_cannot(tmp_path: Path) -> None:
     frozen, trained = nn.Linear(3, 2), nn.Linear(3, 2)
     frozen.requires_grad_(requires_grad=False)
     for module in (frozen, trained):
@@ -123,7 +123,7 @@ def test_frozen_weights_can_stay_in_the_file_and_others_cannot(tmp_path: Path) -
         assert not is_mapped(trained.weight, "model.safetensors")
 
 
-def test_what_was_loaded_is_known_as_long_as_its_file_is_there(tmp_path: Path) -> None:
+def test_loaded_parts_are_listed_while_their_files_exist(tmp_path: Path) -> None:
     model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
     weights = make_run(tmp_path / "clip")
     load_part(model[1], Part(weights, "tower."))
@@ -134,7 +134,7 @@ def test_what_was_loaded_is_known_as_long_as_its_file_is_there(tmp_path: Path) -
 
 
 def is_mapped(values: torch.Tensor, name: str) -> bool:
-    """Whether a tensor lies in a mapped file of that name."""
+    """Return whether a tensor is in a memory-mapped file of that name."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         first, last = (int(place, 16) for place in line.split()[0].split("-"))
         if first <= values.data_ptr() < last:

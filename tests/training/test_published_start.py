@@ -1,4 +1,4 @@
-"""The paper's recipes at a tiny size, from files as they are published."""
+"""The paper's recipes at a tiny size, from files in their published form."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.training import tiny
 
 
 def write_parts(config: Any, folder: Path) -> dict[str, str]:
-    """Write an EVF-SAM, imported, and the two towers as they are published."""
+    """Write an imported EVF-SAM, and the two towers in their published form."""
     beit3 = config.beit3_config.to_dict() | {"vocab_size": 100}
     beit3.pop("transformers_version", None)
     sizes = EvfSamConfig(sam_config=config.sam_config, beit3_config=beit3, max_text_tokens=8)

@@ -1,4 +1,4 @@
-"""Recipes: what a file must hold, and how the command line changes it."""
+"""Recipes: the keys of a file, and how the command line changes them."""
 
 import math
 from pathlib import Path
@@ -41,9 +41,7 @@ def test_a_packaged_recipe_has_only_options_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_what_is_shown_of_a_recipe_is_a_recipe_that_does_the_same(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_plan_written_as_a_recipe_gives_the_same_plan(name: str, tmp_path: Path) -> None:
     shown = validate(load_recipe(name)).as_recipe()
     path = tmp_path / f"{name}.yaml"
     path.write_text(shown.to_yaml())
@@ -54,7 +52,7 @@ def test_what_is_shown_of_a_recipe_is_a_recipe_that_does_the_same(
 @pytest.mark.parametrize("features", ["clip", "clap", "mul"])
 @pytest.mark.parametrize("adapters", ["true", "false"])
 @pytest.mark.parametrize("name", AV2T_SAM)
-def test_each_row_of_the_paper_is_a_recipe_with_settings(
+def test_each_row_of_the_papers_tables_is_a_recipe_with_changes(
     name: str, adapters: str, features: str
 ) -> None:
     settings = [f"model.features={features}", f"model.adapters={adapters}"]
@@ -77,7 +75,7 @@ def test_each_row_of_the_paper_is_a_recipe_with_settings(
     assert math.prod(shown.trainer[option] for option in batch) == 8 * frames_of_a_clip
 
 
-def test_a_recipe_has_what_it_does_not_change_from_the_one_it_extends(tmp_path: Path) -> None:
+def test_a_recipe_inherits_the_options_of_the_recipe_that_it_extends(tmp_path: Path) -> None:
     path = tmp_path / "longer.yaml"
     path.write_text("extends: clip_small\ntrainer: {max_steps: 9}\nmodel: {clip_config: {dim: 80}}")
     base, longer = load_recipe("clip_small"), load_recipe(str(path))
@@ -85,7 +83,7 @@ def test_a_recipe_has_what_it_does_not_change_from_the_one_it_extends(tmp_path: 
     assert (longer.data, longer.model) == (base.data, {"clip_config": {"dim": 80}})
 
 
-def test_a_recipe_that_extends_itself_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_that_extends_itself_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "round.yaml"
     path.write_text(f"extends: {path}")
     with pytest.raises(TrainingError, match="extends itself"):
@@ -98,7 +96,7 @@ def test_a_recipe_can_be_written_and_read_again(tmp_path: Path) -> None:
     assert load_recipe(str(path)) == CLIP
 
 
-def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+def test_the_error_of_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(TrainingError, match=r"no recipe 'clipsmall'.*clap_small, clip_small"):
         load_recipe("clipsmall")
 
@@ -113,7 +111,7 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
         ("task: [", "is not YAML"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recipe_is_an_error(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     with pytest.raises(TrainingError, match=message):
@@ -140,13 +138,13 @@ def test_a_setting_changes_one_option(
     assert getattr(recipe, section) == {}
 
 
-def test_deep_settings_leave_their_neighbours_and_the_recipe_alone() -> None:
+def test_a_nested_setting_changes_neither_other_options_nor_the_recipe() -> None:
     changed = change_recipe(CLIP, ["model.clip_config.dim=48"])
     assert changed.model["clip_config"] == CLIP.model["clip_config"] | {"dim": 48}
     assert CLIP.model["clip_config"]["dim"] == 32
 
 
-def test_the_weights_that_a_run_leaves_are_set_and_shown() -> None:
+def test_the_saved_weights_depend_on_sizes_and_save() -> None:
     assert validate(load_recipe("sama_small")).save == "whole"
     assert validate(load_recipe("av2t_sam2_s4")).save == "trained"
     changed = change_recipe(load_recipe("av2t_sam2_s4"), ["save=whole"])
@@ -157,24 +155,24 @@ def test_the_weights_that_a_run_leaves_are_set_and_shown() -> None:
     "setting",
     ["max_steps=10", "trainer.max_steps", "trainers.max_steps=10", "trainer.=1", "trainer=1"],
 )
-def test_a_setting_of_another_form_is_refused_with_an_example(setting: str) -> None:
+def test_the_error_of_a_malformed_setting_has_an_example(setting: str) -> None:
     with pytest.raises(TrainingError, match=r"SECTION.OPTION=VALUE .* trainer.max_steps=10"):
         change_recipe(CLIP, [setting])
 
 
-def test_an_option_below_a_plain_value_is_refused() -> None:
+def test_an_option_inside_a_plain_value_is_an_error() -> None:
     with pytest.raises(TrainingError, match="size is 40 and has no options of its own"):
         change_recipe(CLIP, ["data.size.large=1"])
 
 
-def test_a_seed_is_of_the_training_and_of_drawn_data() -> None:
+def test_a_seed_is_set_for_the_training_and_for_drawn_data() -> None:
     seeded = seed_recipe(CLIP, 7)
     assert (seeded.trainer["seed"], seeded.data["seed"]) == (7, 7)
 
 
-def test_data_that_are_not_drawn_get_no_seed() -> None:
+def test_data_sets_get_no_seed() -> None:
     assert "seed" not in seed_recipe(load_recipe("av2t_sam_small"), 7).data
 
 
-def test_what_is_shown_of_a_recipe_is_yaml_without_empty_sections() -> None:
+def test_a_recipe_is_written_without_empty_sections() -> None:
     assert set(yaml.safe_load(CLIP.to_yaml())) == {"task", "data", "trainer", "sizes", "model"}

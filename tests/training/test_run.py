@@ -1,4 +1,4 @@
-"""Running recipes: what is refused before anything is built, what is left, and how it resumes."""
+"""Running recipes: the files of a run, and how a stopped run continues."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import avseg
 from avseg.errors import TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
@@ -26,7 +27,7 @@ from tests.training import tiny
 from tests.training.tiny import changed
 
 
-def test_a_run_leaves_weights_measures_and_what_made_them(runs: Path) -> None:
+def test_a_run_writes_weights_scores_recipe_and_environment(runs: Path) -> None:
     left = {path.name for path in (runs / "clip").iterdir()}
     assert left == {
         "model.safetensors",
@@ -43,7 +44,7 @@ def test_a_run_leaves_weights_measures_and_what_made_them(runs: Path) -> None:
     assert {"eval_seen_top1", "eval_unseen_top1"} <= set(metrics)
 
 
-def test_a_text_prompted_run_leaves_a_model_for_texts(runs: Path, tmp_path: Path) -> None:
+def test_a_text_prompted_run_saves_a_model_for_text_prompts(runs: Path, tmp_path: Path) -> None:
     folder = runs / "segmenter" / "evf_sam"
     segmenter = load_segmenter(folder, "cpu").with_texts("a dog and a cat", "the bus")
     whole, part = (
@@ -59,7 +60,7 @@ def test_recordings_are_kept_beside_the_runs(runs: Path) -> None:
     assert list((runs / "sounds").glob("dog_train_1x1s.npy"))
 
 
-def test_the_bridge_starts_from_the_runs_beside_it_and_loads(runs: Path, data: Path) -> None:
+def test_av2t_sam_starts_from_the_runs_beside_it_and_can_be_loaded(runs: Path, data: Path) -> None:
     output = runs / "bridge"
     metrics = run_recipe(tiny.BRIDGE, output, data)
     assert {"eval_ms3_val_j", "eval_ms3_val_f"} <= set(metrics)
@@ -80,7 +81,7 @@ def test_the_bridge_starts_from_the_runs_beside_it_and_loads(runs: Path, data: P
     assert len(parts["clap"]["sha256"]) == 64
 
 
-def test_a_run_that_finds_its_features_trains_the_same_weights(
+def test_a_run_with_cached_features_trains_the_same_weights(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "features"
@@ -93,7 +94,7 @@ def test_a_run_that_finds_its_features_trains_the_same_weights(
     assert sorted(cache.rglob("*.safetensors")) == kept
 
 
-def test_a_run_can_go_on_from_all_that_another_trained(runs: Path) -> None:
+def test_a_run_can_start_from_the_whole_model_of_another_run(runs: Path) -> None:
     still = {"learning_rate": 0.0, "max_steps": 1}
     recipe = replace(changed(tiny.SEGMENTER, "trainer", **still), start_from={"model": "segmenter"})
     run_recipe(recipe, runs / "further")
@@ -105,7 +106,7 @@ def test_a_run_can_go_on_from_all_that_another_trained(runs: Path) -> None:
     assert parts["model"]["path"] == str(runs / "segmenter/model.safetensors")
 
 
-def test_all_of_a_run_takes_the_place_of_its_parts(runs: Path) -> None:
+def test_the_whole_model_of_a_run_replaces_the_other_parts(runs: Path) -> None:
     recipe = replace(tiny.SEGMENTER, start_from={"sam": "nowhere", "model": "segmenter"})
     run_recipe(recipe, runs / "in_place_of_parts")
     with pytest.raises(TrainingError, match=r"the weights \* do not fit.*trained with the same"):
@@ -119,23 +120,36 @@ def test_parts_that_the_features_leave_out_are_not_loaded(runs: Path, data: Path
     assert not [name for name in weights if name.startswith(("clip.", "adapters."))]
 
 
-def test_the_bridge_without_data_says_how_to_get_some(runs: Path) -> None:
+def test_the_error_of_missing_data_explains_how_to_get_some(runs: Path) -> None:
     with pytest.raises(TrainingError, match=r"--data .*avseg data synthesize"):
         run_recipe(tiny.BRIDGE, runs / "no_data")
     assert not (runs / "no_data").exists()
+
+
+def test_a_recipe_is_trained_by_its_name_or_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVSEG_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tiny.yaml").write_text(tiny.CLIP.to_yaml())
+    metrics = avseg.train("tiny.yaml", seed=5, changes=["trainer.max_steps=1"])
+    recorded = json.loads((tmp_path / "runs" / "tiny" / "recipe.json").read_text())
+    assert recorded["trainer"]["seed"] == recorded["data"]["seed"] == 5
+    assert recorded["trainer"]["max_steps"] == 1
+    assert metrics == json.loads((tmp_path / "runs" / "tiny" / "metrics.json").read_text())
 
 
 SAVING = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "weight_decay": 0.1}
 
 
 def stop_after(whole: Path, checkpoint: str, stopped: Path) -> None:
-    """Leave of a run what it had left when it was stopped some time after a checkpoint."""
+    """Copy the files that a run had written when it was stopped after a checkpoint."""
     shutil.copytree(whole / checkpoint, stopped / checkpoint)
     for name in ("recipe.json", "environment.json"):
         shutil.copy(whole / name, stopped)
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     recipe = changed(tiny.CLIP, "trainer", **SAVING)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     run_recipe(recipe, whole)
@@ -149,9 +163,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> No
     assert_same_weights(whole, resumed)
 
 
-def test_a_checkpoint_holds_what_trains_and_the_rest_is_where_it_was(
-    runs: Path, data: Path
-) -> None:
+def test_a_checkpoint_has_the_trainable_weights_only(runs: Path, data: Path) -> None:
     recipe = changed(tiny.BRIDGE, "trainer", **SAVING)
     whole, resumed = runs / "bridge_whole", runs / "bridge_resumed"
     run_recipe(recipe, whole, data)
@@ -196,7 +208,7 @@ def test_the_best_checkpoint_by_validation_is_kept_and_tested_once(runs: Path, d
     ],
     ids=["accumulation", "recomputing", "mapping"],
 )
-def test_what_saves_memory_leaves_the_weights_alike(
+def test_options_that_save_memory_train_the_same_weights(
     settings: list[str], runs: Path, data: Path
 ) -> None:
     plain = changed(tiny.BRIDGE, "trainer", per_device_train_batch_size=4, max_grad_norm=0.1)
@@ -211,9 +223,7 @@ def test_what_saves_memory_leaves_the_weights_alike(
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_weights(
-    runs: Path, data: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_ends_with_the_same_weights(runs: Path, data: Path, tmp_path: Path) -> None:
     steps = {"max_steps": 60, "save_strategy": "steps", "save_steps": 2}
     recipe = changed(tiny.BRIDGE, "trainer", **steps)
     (tmp_path / "bridge.yaml").write_text(recipe.to_yaml())
@@ -241,13 +251,13 @@ def assert_same_weights(one: Path, other: Path) -> None:
         assert torch.equal(value, second[name]), name
 
 
-def test_a_folder_with_a_run_of_another_recipe_is_refused(runs: Path) -> None:
+def test_a_folder_with_a_run_of_another_recipe_is_an_error(runs: Path) -> None:
     other = change_recipe(tiny.CLIP, ["trainer.max_steps=9", "data.seed=2"])
     with pytest.raises(TrainingError, match=r"data.seed 1, now 2; trainer.max_steps 2, now 9"):
         run_recipe(other, runs / "clip")
 
 
-def test_the_last_checkpoint_is_by_number_and_complete(tmp_path: Path) -> None:
+def test_the_last_checkpoint_is_the_complete_one_with_the_highest_number(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path) is None
     for step, text in (
         (8, "{}"),

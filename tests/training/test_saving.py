@@ -1,4 +1,4 @@
-"""A run that keeps what it trained is the same model as one that keeps everything."""
+"""A run that saves its trained weights only is the same model as one that saves all weights."""
 
 import json
 import shutil
@@ -49,26 +49,26 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor], atol: float =
 
 
 def files_of(folder: Path) -> set[str]:
-    """Files in which the frozen parts of a run are, as it says."""
+    """Return the files of the frozen parts that a run refers to."""
     with safe_open(folder / "trained.safetensors", "pt") as file:
         return {part["path"] for part in json.loads(file.metadata()["frozen_parts"])}
 
 
 @pytest.fixture(scope="module")
 def whole(runs: Path, data: Path) -> Path:
-    """A run of the bridge that keeps all weights."""
+    """A run of AV2T-SAM that saves all weights."""
     return train(tiny.BRIDGE, runs / "saved_whole", data, "whole")
 
 
 @pytest.fixture(scope="module")
 def trained(runs: Path, data: Path) -> Path:
-    """The same, of which it keeps those that it trained."""
+    """A run of the same recipe that saves its trained weights only."""
     return train(tiny.BRIDGE, runs / "saved_trained", data, "trained")
 
 
 @pytest.fixture
 def moved(runs: Path, trained: Path, tmp_path: Path) -> Path:
-    """The latter and the runs that it started from, in another folder, the first ones gone."""
+    """That run and the runs that it started from, copied to another folder."""
     for name in (*PARTS, trained.name):
         shutil.copytree(runs / name, tmp_path / "moved" / name)
     change_paths(tmp_path / "moved" / trained.name, str(runs), str(tmp_path / "gone"))
@@ -76,7 +76,7 @@ def moved(runs: Path, trained: Path, tmp_path: Path) -> Path:
 
 
 def change_paths(folder: Path, before: str, after: str) -> None:
-    """Let a run have started from files elsewhere."""
+    """Change the paths of the files that a run refers to."""
     path = folder / "trained.safetensors"
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
@@ -84,7 +84,7 @@ def change_paths(folder: Path, before: str, after: str) -> None:
     save_file(load_file(path), path, metadata)
 
 
-def test_what_was_trained_is_kept_and_nothing_else(whole: Path, trained: Path) -> None:
+def test_trained_weights_are_saved_without_frozen_ones(whole: Path, trained: Path) -> None:
     frozen = find_frozen(load_checkpoint(find_checkpoint(whole))[0])
     everything = load_file(whole / "model.safetensors")
     assert load_file(trained / "trained.safetensors").keys() == everything.keys() - frozen
@@ -98,7 +98,7 @@ def test_both_forms_are_the_same_model(whole: Path, trained: Path, memory: Memor
     assert_equal(state_of(trained, memory), state_of(whole, memory))
 
 
-def test_both_forms_make_the_same_masks(whole: Path, trained: Path, data: Path) -> None:
+def test_both_forms_predict_the_same_masks(whole: Path, trained: Path, data: Path) -> None:
     one, other = (load_segmenter(folder, "cpu") for folder in (whole, trained))
     clip = AVSBench(data, "ms3", "val", one.processor.sample_rate)[0].clip
     first, second = one.segment_clip(clip), other.segment_clip(clip)
@@ -107,13 +107,15 @@ def test_both_forms_make_the_same_masks(whole: Path, trained: Path, data: Path) 
 
 
 @pytest.mark.parametrize("recipe", [SAMA, TPAVI], ids=lambda recipe: recipe.name)
-def test_so_it_is_with_every_family(recipe: Recipe, runs: Path, data: Path) -> None:
+def test_both_forms_are_the_same_model_in_every_family(
+    recipe: Recipe, runs: Path, data: Path
+) -> None:
     one, other = (train(recipe, runs / f"{recipe.name}_{f}", data, f) for f in ("whole", "trained"))
     assert_equal(state_of(one), state_of(other))
     assert files_of(other) >= {str(runs / "clap" / "model.safetensors")}
 
 
-def test_the_hash_of_the_model_is_that_of_what_was_trained(trained: Path) -> None:
+def test_the_hash_of_a_model_is_that_of_its_trained_weights(trained: Path) -> None:
     assert find_checkpoint(trained).sha256() == file_sha256(trained / "trained.safetensors")
 
 
@@ -121,7 +123,7 @@ def test_parts_are_found_beside_a_run_that_moved_with_them(moved: Path, whole: P
     assert_equal(state_of(moved), state_of(whole))
 
 
-def test_parts_are_found_where_the_user_says_under_any_name(
+def test_parts_are_found_in_the_users_folders_under_any_name(
     moved: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (moved.parent / "clap").rename(moved.parent / "hearing")
@@ -131,7 +133,7 @@ def test_parts_are_found_where_the_user_says_under_any_name(
     assert_equal(state_of(moved), state_of(whole))
 
 
-def test_a_missing_part_is_named_with_where_it_was_and_what_to_do(
+def test_the_error_of_a_missing_part_has_its_path_and_the_next_step(
     moved: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(moved.parent / "clap")
@@ -144,7 +146,7 @@ def test_a_missing_part_is_named_with_where_it_was_and_what_to_do(
     assert "AVSEG_PARTS" in message
 
 
-def test_a_part_that_has_changed_is_refused_with_both_hashes(moved: Path) -> None:
+def test_the_error_of_a_changed_part_has_both_hashes(moved: Path) -> None:
     path = moved.parent / "clap" / "model.safetensors"
     before = file_sha256(path)
     weights = load_file(path)
@@ -155,14 +157,14 @@ def test_a_part_that_has_changed_is_refused_with_both_hashes(moved: Path) -> Non
     assert f"(SHA-256 {file_sha256(path)}, must be {before})" in str(error.value)
 
 
-def test_a_run_of_another_configuration_is_refused(moved: Path) -> None:
+def test_a_changed_configuration_is_an_error(moved: Path) -> None:
     path = moved / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"features": "clip"}))
     with pytest.raises(CheckpointError, match=r"weights that the model lacks, first clap\."):
         load_segmenter(moved, "cpu")
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_model(runs: Path, data: Path) -> None:
+def test_a_stopped_run_ends_with_the_same_model(runs: Path, data: Path) -> None:
     recipe = replace(tiny.BRIDGE, trainer=tiny.BRIDGE.trainer | SAVING)
     first = train(recipe, runs / "trained_first", data, "trained")
     stop_after(first, "checkpoint-2", runs / "trained_again")
@@ -196,7 +198,7 @@ def test_others_start_from_either_form(
     assert files_of(other) == expected
 
 
-def test_a_run_is_made_whole(
+def test_a_run_can_be_converted_to_a_whole_model(
     whole: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "made_whole"
@@ -208,7 +210,7 @@ def test_a_run_is_made_whole(
     assert run(app, ["import-checkpoint", str(trained), "-o", str(output)]) == 1
 
 
-def test_a_run_is_made_whole_by_itself(
+def test_a_run_is_converted_without_files_of_its_parts(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [str(trained), str(trained.parent / "clap" / "model.safetensors")]
@@ -232,13 +234,13 @@ def test_the_other_form_of_an_earlier_start_is_removed(runs: Path, data: Path) -
         assert [path.stem for path in folder.glob("*.safetensors")] == [left]
 
 
-def test_where_no_file_holds_what_is_frozen_the_model_is_whole(runs: Path, data: Path) -> None:
+def test_a_model_whose_frozen_weights_are_in_no_file_is_saved_whole(runs: Path, data: Path) -> None:
     folder = train(replace(tiny.BRIDGE, start_from={}), runs / "from_nothing", data, "trained")
     assert load_segmenter(folder, "cpu").name == "from_nothing"
     assert (folder / "model.safetensors").exists()
 
 
-def test_frozen_weights_that_no_file_holds_are_kept(runs: Path, data: Path) -> None:
+def test_frozen_weights_that_are_in_no_file_are_saved(runs: Path, data: Path) -> None:
     folder = train(tiny.BRIDGE, runs / "random_clip", data, "trained", clap="clap")
     kept = load_file(folder / "trained.safetensors")
     assert any(name.startswith("clip.") for name in kept)
@@ -246,7 +248,7 @@ def test_frozen_weights_that_no_file_holds_are_kept(runs: Path, data: Path) -> N
     assert load_segmenter(folder, "cpu").name == "random_clip"
 
 
-def test_a_text_prompted_run_with_frozen_encoders_leaves_its_model(runs: Path) -> None:
+def test_a_text_prompted_run_with_frozen_encoders_saves_its_model(runs: Path) -> None:
     options = tiny.SEGMENTER.data | {"learn_encoders": False}
     recipe = replace(
         tiny.SEGMENTER, data=options, start_from={"model": "segmenter"}, save="trained"

@@ -1,4 +1,4 @@
-"""Runs of the small backbones become a cascade without any training."""
+"""A cascade assembled from runs of the small backbones."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.segmenters import make_video, tone
 
 @pytest.fixture
 def config() -> CascadeConfig:
-    """Sizes of the parts, which know all words of SynthAVS."""
+    """Configuration with a vocabulary of all words of SynthAVS."""
     text = tiny_text_tower(39, 2, CLAP.projection_dim)
     beit3 = BEIT3.to_dict() | {"vocab_size": 39}
     changed: CascadeConfig = CASCADE.replace(text_config=text, beit3_config=beit3)
@@ -29,7 +29,7 @@ def config() -> CascadeConfig:
 
 
 def save_runs(config: CascadeConfig, runs: Path) -> None:
-    """Write what the two pre-trainings leave, with random weights."""
+    """Write the weights of both pre-training runs, with random values."""
     torch.manual_seed(0)
     parts = {
         "tower.": ClapAudioTower(CLAP),
@@ -49,7 +49,9 @@ def save_runs(config: CascadeConfig, runs: Path) -> None:
         save_file(weights, runs / run / "model.safetensors")
 
 
-def test_two_runs_become_a_model_that_names_synthavs(config: CascadeConfig, tmp_path: Path) -> None:
+def test_two_runs_become_a_cascade_with_the_names_of_synthavs(
+    config: CascadeConfig, tmp_path: Path
+) -> None:
     save_runs(config, tmp_path / "runs")
     save_cascade("heard", "seen", tmp_path / "runs", tmp_path / "cascade", config)
     segmenter = load_segmenter(tmp_path / "cascade", "cpu")
@@ -60,7 +62,7 @@ def test_two_runs_become_a_model_that_names_synthavs(config: CascadeConfig, tmp_
     assert len(sources) == 2
 
 
-def test_a_run_of_other_sizes_is_refused(config: CascadeConfig, tmp_path: Path) -> None:
+def test_a_run_of_other_sizes_is_an_error(config: CascadeConfig, tmp_path: Path) -> None:
     save_runs(config, tmp_path / "runs")
     with pytest.raises(TrainingError, match="do not fit"):
         save_cascade("heard", "seen", tmp_path / "runs", tmp_path / "cascade")

@@ -1,4 +1,4 @@
-"""The trainer: evaluation is the task's measure, and nothing strange gets into a configuration."""
+"""The trainer: evaluation with the task's measure, saved models, frozen weights."""
 
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,30 @@ from tests.models.factories import CONFIG
 
 
 class Mean:
-    """Averages what a model returns, with its mode."""
+    """A measure that averages the outputs of a model."""
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
         self.batches = 0
 
     def update(self, out: Tensor, batch: dict[str, Tensor]) -> None:
-        """Add what the model returned for a batch."""
+        """Add the output for a batch."""
         assert len(batch["inputs"]) <= 2
         self.values.append(out)
         self.batches += 1
 
     def merge(self, other: "Mean") -> None:
-        """Add what another has seen."""
+        """Add the outputs of another measure."""
         self.values += other.values
         self.batches += other.batches
 
     def compute(self) -> dict[str, float]:
-        """Average."""
+        """Return the mean."""
         return {"mean": float(torch.cat(self.values).mean()), "batches": float(self.batches)}
 
 
 class Same(nn.Module):
-    """Returns what it gets, or nonsense while it trains."""
+    """A model that returns its inputs, or NaN in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def make_trainer(model: nn.Module, folder: Path) -> AvsegTrainer:
 DATA = {"seen": 1.0, "unseen": 2.0}
 
 
-def test_each_data_set_is_measured_in_evaluation_mode(tmp_path: Path) -> None:
+def test_each_data_set_is_evaluated_in_evaluation_mode(tmp_path: Path) -> None:
     metrics = make_trainer(Same(), tmp_path).evaluate()
     assert metrics == {
         "eval_seen_mean": 1.0,
@@ -85,13 +85,13 @@ def test_each_data_set_is_measured_in_evaluation_mode(tmp_path: Path) -> None:
     }
 
 
-def test_other_data_sets_can_be_measured_under_another_prefix(tmp_path: Path) -> None:
+def test_other_data_sets_can_be_evaluated_with_another_prefix(tmp_path: Path) -> None:
     trainer = make_trainer(Same(), tmp_path)
     metrics = trainer.evaluate({"test": TensorDataset(torch.zeros(1))}, metric_key_prefix="final")
     assert metrics == {"final_test_mean": 0.0, "final_test_batches": 1.0}
 
 
-def test_measures_are_logged(tmp_path: Path) -> None:
+def test_scores_are_logged(tmp_path: Path) -> None:
     trainer = make_trainer(Same(), tmp_path)
     trainer.evaluate()
     assert trainer.state.log_history[-1]["eval_unseen_mean"] == 2.0
@@ -103,7 +103,7 @@ def test_a_model_saved_after_training_can_be_loaded(tmp_path: Path) -> None:
     assert Av2tSamModel.from_pretrained(tmp_path / "saved").config.features == "mul"
 
 
-def test_what_is_frozen_is_what_neither_trains_nor_enters_training_mode() -> None:
+def test_frozen_weights_neither_train_nor_enter_training_mode() -> None:
     model = Av2tSamModel(CONFIG)
     frozen, state = find_frozen(model), model.state_dict()
     assert {
@@ -115,7 +115,7 @@ def test_what_is_frozen_is_what_neither_trains_nor_enters_training_mode() -> Non
     assert not model.clip.training  # type: ignore[union-attr]  # its mode is as it was
 
 
-def test_statistics_of_a_batch_norm_that_trains_are_not_frozen() -> None:
+def test_statistics_of_a_trainable_batch_norm_are_not_frozen() -> None:
     norm = nn.BatchNorm1d(3)
     norm.weight.requires_grad = False
     assert find_frozen(nn.Sequential(norm)) == {"0.weight"}

@@ -185,7 +185,7 @@ class ClassMeasure:
         Args:
             other: The other measure; unchanged.
         """
-        self.correct += other.right
+        self.correct += other.correct
         self.losses += other.losses
 
     def compute(self) -> dict[str, float]:

@@ -1,16 +1,19 @@
-"""Tasks: batches that their models take, and losses that fall."""
+"""Pre-training tasks: batches fit their models, and losses fall."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from avseg.backbones.imagebind import ImageBind, ImageBindConfig
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.synthavs.categories import CATEGORIES
-from avseg.training.parts import Part
+from avseg.training.parts import CLIP_STEM, Part, load_part
 from avseg.training.pretraining.options import TextPrompt
 from avseg.training.recipe import Recipe
+from avseg.training.run import run_recipe
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
@@ -39,7 +42,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(recipe: Recipe, runs: Path) -> 
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_pictures_are_measured_in_seen_and_unseen_styles(runs: Path) -> None:
+def test_images_are_evaluated_in_seen_and_unseen_styles(runs: Path) -> None:
     task = build(tiny.CLIP, runs)
     assert {name: len(data) for name, data in task.measured.items()} == {  # type: ignore[arg-type]
         "seen": 4,
@@ -54,7 +57,7 @@ def test_there_is_a_caption_for_each_category_and_for_nothing(runs: Path) -> Non
     assert task.model(**batch).logits.shape == (2, len(CATEGORIES) + 1)
 
 
-def test_measures_of_an_untrained_task_lie_in_their_range(runs: Path) -> None:
+def test_scores_of_an_untrained_model_are_in_their_range(runs: Path) -> None:
     task = build(tiny.SEGMENTER, runs)
     data = task.measured["seen"]
     batch = task.collate([data[0], data[1]])
@@ -90,3 +93,55 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
     assert {name for name in matrices if name.startswith("segmenter.sam.")} <= loaded
     assert any(name.startswith("segmenter.beit3.vision_embed.proj.") for name in loaded)
     assert "segmenter.text_hidden_fcs.0.weight" not in loaded
+
+
+def build_imagebind(runs: Path, parts: dict[str, Part] | None = None) -> Task:
+    torch.manual_seed(0)
+    config = ImageBindConfig.tiny(**tiny.IMAGEBIND_MODEL)
+    options = validate(tiny.IMAGEBIND).task
+    return options.build(TaskInputs(config, parts or {}, None, runs / "sounds"))
+
+
+def test_a_few_steps_on_one_batch_lower_the_loss_of_imagebind(runs: Path) -> None:
+    task = build_imagebind(runs)
+    batch = task.collate([task.train[i] for i in range(4)])
+    optimizer = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = task.model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_batch_has_normalised_images_and_spectrograms(runs: Path) -> None:
+    task = build_imagebind(runs)
+    batch = task.collate([task.train[i] for i in range(2)])
+    assert batch["pixel_values"].shape == (2, 3, 32, 32)
+    assert batch["spectrograms"].shape == (2, 1, 32, 98)
+    assert batch["shown"].shape == batch["heard"].shape
+
+
+def test_imagebind_starts_from_the_stem_of_the_small_clip(runs: Path) -> None:
+    weights = runs / "clip" / "model.safetensors"
+    started = build_imagebind(runs, {"stem": Part(weights, CLIP_STEM)}).model
+    stem = started.get_submodule("imagebind.vision_tower.stem").state_dict()
+    clip = load_file(weights)
+    assert stem
+    assert all(torch.equal(stem[name], clip[CLIP_STEM + name]) for name in stem)
+
+
+def test_a_run_saves_an_imagebind_from_which_others_start(runs: Path) -> None:
+    metrics = run_recipe(tiny.IMAGEBIND, runs / "imagebind")
+    assert {"eval_seen_image_found", "eval_unseen_audio_top1"} <= metrics.keys()
+    model = ImageBind(ImageBindConfig.tiny(**tiny.IMAGEBIND_MODEL))
+    load_part(model, Part(runs / "imagebind" / "model.safetensors", "imagebind."))
+    start = json.loads((runs / "imagebind" / "environment.json").read_text())[0]
+    assert start["parts"] == {}
+
+
+@pytest.mark.parametrize("name", ["seen", "unseen"])
+def test_imagebind_is_evaluated_in_seen_and_unseen_styles(name: str, runs: Path) -> None:
+    assert len(build_imagebind(runs).measured[name]) == 4  # type: ignore[arg-type]

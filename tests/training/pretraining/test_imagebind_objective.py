@@ -1,4 +1,4 @@
-"""ImageBind's pre-training at its smallest: which pairs are true, and what learns."""
+"""The pre-training of ImageBind at its smallest: which pairs match, and what is trained."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def make_model() -> ImageBindPretraining:
 
 
 def make_batch() -> dict[str, Tensor]:
-    """The first picture shows both, the second the second; one is heard in each."""
+    """The first image shows both categories, the second one of them; one is audible in each."""
     torch.manual_seed(1)
     return {
         "pixel_values": torch.randn(2, 3, 32, 32),
@@ -37,7 +37,7 @@ def make_batch() -> dict[str, Tensor]:
     }
 
 
-def test_logits_are_of_the_categories_own_captions() -> None:
+def test_logits_belong_to_the_captions_of_the_categories() -> None:
     model, batch = make_model().eval(), make_batch()
     out = model(**batch)
     bind = model.imagebind
@@ -57,7 +57,7 @@ def test_logits_are_of_the_categories_own_captions() -> None:
         ("heard", 0, 1, 1.0, "it becomes true of the first sound"),
     ],
 )
-def test_a_text_is_true_if_all_it_names_is_there(
+def test_a_text_matches_if_all_its_categories_are_present(
     key: str, row: int, column: int, value: float, what: str
 ) -> None:
     model, batch = make_model().eval(), make_batch()
@@ -68,14 +68,14 @@ def test_a_text_is_true_if_all_it_names_is_there(
     assert model(**batch).loss != before, what
 
 
-def test_everything_but_unread_tokens_learns() -> None:
+def test_every_parameter_that_the_loss_depends_on_has_a_gradient() -> None:
     model, batch = make_model().train(), make_batch()
     model(**batch).loss.backward()
     still = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert not still
 
 
-def test_in_training_every_second_picture_is_seen_at_half_its_size() -> None:
+def test_in_training_every_second_image_is_encoded_at_half_its_size() -> None:
     model, batch = make_model(), make_batch()
     seen: list[tuple[int, ...]] = []
     model.imagebind.vision_tower.register_forward_hook(

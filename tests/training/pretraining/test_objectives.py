@@ -1,4 +1,4 @@
-"""Pre-training objectives at their smallest: what they learn from, and what they leave alone."""
+"""Pre-training objectives at their smallest: what lowers the loss, and what is not trained."""
 
 from functools import cache
 
@@ -64,7 +64,7 @@ def contrast() -> ContrastivePretraining:
 
 
 def pairs() -> dict[str, Tensor]:
-    """Items that say in their first three numbers which captions are true of them."""
+    """Items whose first three numbers are 1 for the matching captions."""
     generator = torch.Generator().manual_seed(1)
     present = (torch.rand(16, 3, generator=generator) < 0.4).float()
     noise = 0.1 * torch.randn(16, 3, generator=generator)
@@ -80,7 +80,7 @@ def segmenter() -> TextPromptedPretraining:
 
 @cache
 def prompted_pictures() -> dict[str, Tensor]:
-    """Two pictures, the left halves bright; one caption for the left, one for nothing."""
+    """Two images with bright left halves; a caption for the left half and one for nothing."""
     pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     pictures[..., :32] += 2
     targets = torch.zeros(2, 2, 64, 64, dtype=torch.bool)
@@ -108,7 +108,7 @@ def losses_of(model: nn.Module, batch: dict[str, Tensor], steps: int, rate: floa
     return losses
 
 
-def test_a_tower_learns_which_captions_are_true() -> None:
+def test_a_tower_learns_which_captions_match() -> None:
     model, batch = contrast(), pairs()
     losses = losses_of(model, batch, steps=60, rate=2e-2)
     assert losses[-1] < 0.3 * losses[0]
@@ -128,7 +128,7 @@ def test_the_loss_is_that_of_all_pairs_summed_over_the_captions() -> None:
     torch.testing.assert_close(out.loss, each.sum(dim=1).mean())
 
 
-def test_length_of_an_embedding_says_nothing() -> None:
+def test_the_length_of_an_embedding_has_no_effect() -> None:
     model, batch = contrast(), pairs()
     before = model(**batch).logits
     with torch.no_grad():
@@ -144,11 +144,11 @@ def test_every_parameter_of_a_tower_trains() -> None:
     assert idle == []
 
 
-def test_captions_are_no_part_of_the_saved_weights() -> None:
+def test_captions_are_not_in_the_state_dict() -> None:
     assert "captions" not in contrast().state_dict()
 
 
-def test_masks_of_what_captions_name_get_better() -> None:
+def test_masks_of_named_objects_improve() -> None:
     losses = losses_of(segmenter(), prompted_pictures(), steps=12, rate=2e-3)
     assert losses[-1] < 0.8 * losses[0]
 
@@ -167,7 +167,7 @@ def test_every_parameter_of_the_segmenter_trains_but_those_of_other_prompts() ->
     assert all(any(name.startswith(prefix) for name in idle) for prefix in UNUSED)
 
 
-def test_padding_of_a_caption_changes_nothing() -> None:
+def test_the_padding_of_a_caption_has_no_effect() -> None:
     model, batch = segmenter().eval(), prompted_pictures()
     padded = model(**batch | {"captions": nn.functional.pad(batch["captions"], (0, 2))})
     torch.testing.assert_close(padded.mask_logits, model(**batch).mask_logits)
@@ -183,7 +183,7 @@ def test_a_mask_depends_on_its_own_caption_alone() -> None:
     assert (after[:, 1] - before[:, 1]).abs().max() > 1e-4
 
 
-def test_the_helping_heads_stay_out_of_the_segmenter() -> None:
+def test_the_auxiliary_heads_are_outside_the_segmenter() -> None:
     names = [name for name in segmenter().state_dict() if not name.startswith("segmenter.")]
     assert {name.split(".")[0] for name in names} == {
         "class_heads",
@@ -192,7 +192,7 @@ def test_the_helping_heads_stay_out_of_the_segmenter() -> None:
     }
 
 
-def test_patches_start_with_their_place_and_near_ones_alike() -> None:
+def test_position_embeddings_of_near_patches_begin_alike() -> None:
     beit3 = Beit3Config(image_size=128, patch_size=16, dim=32, num_layers=1, num_heads=2)
     rows = TextPromptedPretraining(SAM2, beit3, CLASSES).segmenter.beit3.patch_positions
     side = round(len(rows) ** 0.5)
@@ -202,7 +202,7 @@ def test_patches_start_with_their_place_and_near_ones_alike() -> None:
     assert alike[0, side] > alike[0, 2 * side] > alike[0, -1]
 
 
-def test_what_helps_goes_where_the_model_goes_and_is_not_saved() -> None:
+def test_the_smooth_maps_move_with_the_model_and_are_not_saved() -> None:
     model = segmenter().to("meta")
     assert {tensor.device.type for tensor in model.buffers()} == {"meta"}
     assert "smooth_maps" not in model.state_dict()
@@ -210,7 +210,7 @@ def test_what_helps_goes_where_the_model_goes_and_is_not_saved() -> None:
     model._placing_loss(torch.zeros(2, SAM2.prompt_dim, device="meta"), shares)
 
 
-def test_a_prompt_learns_where_its_things_are() -> None:
+def test_a_prompt_learns_the_position_of_its_objects() -> None:
     model, batch = segmenter(), prompted_pictures()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     losses = []
@@ -228,7 +228,7 @@ def test_a_prompt_learns_where_its_things_are() -> None:
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_a_position_is_judged_by_the_pixel_at_its_centre() -> None:
+def test_the_class_of_a_position_is_that_of_the_pixel_at_its_centre() -> None:
     classes = torch.zeros(1, 8, 8, dtype=torch.uint8)
     classes[0, 2, 6] = 1  # the centre of the upper right of 2 x 2 positions
     logits = torch.zeros(1, 2, 2, 2)
@@ -245,7 +245,7 @@ def test_a_missed_object_weighs_more_than_a_missed_background() -> None:
     assert class_loss(all_background, classes) > 5 * class_loss(all_object, classes)
 
 
-def test_encoders_that_do_not_learn_stay_as_they_are() -> None:
+def test_frozen_encoders_do_not_change() -> None:
     torch.manual_seed(0)
     model = TextPromptedPretraining(SAM2, BEIT3, CLASSES, learn_encoders=False).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

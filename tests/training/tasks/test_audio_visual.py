@@ -1,4 +1,4 @@
-"""The bridge's data: what the frozen parts say once is what they would say every time."""
+"""The data of AV2T-SAM: cached features equal those computed in every step."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def embed(model: Av2tSamModel, processor: Av2tSamProcessor, split: AVSBench) -> 
 @pytest.mark.parametrize("adapters", [True, False])
 @pytest.mark.parametrize("features", ["clip", "clap", "mul"])
 @torch.no_grad()
-def test_a_batch_of_embedded_clips_gives_the_masks_of_the_clip_itself(
+def test_cached_features_give_the_same_masks_as_the_clip_itself(
     features: str, adapters: bool, data: Path
 ) -> None:
     model, processor = build(features=features, adapters=adapters)
@@ -47,7 +47,7 @@ def test_a_batch_of_embedded_clips_gives_the_masks_of_the_clip_itself(
     torch.testing.assert_close(embedded, direct, atol=1e-5 if adapters else 2e-2, rtol=0)
 
 
-def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
+def test_features_come_from_the_frozen_parts_of_the_model_that_a_run_starts_from(
     runs: Path, data: Path, tmp_path: Path
 ) -> None:
     torch.manual_seed(5)
@@ -65,14 +65,14 @@ def test_frozen_parts_of_a_run_that_is_gone_on_from_speak_for_it(
         torch.testing.assert_close(found[name], values)
 
 
-def test_targets_are_the_clips_masks(data: Path) -> None:
+def test_targets_are_the_ground_truth_masks_of_the_clip(data: Path) -> None:
     model, processor = build()
     split = AVSBench(data, "ms3", "val")
     batch = collate([embed(model, processor, split)[0]], processor, needs_sam=True)
     np.testing.assert_array_equal(batch["targets"][0].numpy(), split[0].masks)
 
 
-def test_frames_of_several_clips_make_a_batch(data: Path) -> None:
+def test_frames_of_several_clips_are_collated(data: Path) -> None:
     model, processor = build(adapters=False)
     frames = SingleFrames(embed(model, processor, AVSBench(data, "ms3", "train")))
     batch = collate([frames[0], frames[6]], processor, needs_sam=False)
@@ -99,7 +99,7 @@ def test_a_second_run_computes_nothing(
             assert torch.equal(one, other)
 
 
-def test_what_trains_does_not_change_a_feature(data: Path) -> None:
+def test_features_do_not_depend_on_trainable_weights(data: Path) -> None:
     model, processor = build(adapters=False)
     split = AVSBench(data, "ms3", "val")
     before = frozen_towers(model, processor)
@@ -115,7 +115,7 @@ def test_what_trains_does_not_change_a_feature(data: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["inputs", "window_s", "clip_config", "clap_config"])
-def test_another_preprocessing_is_another_key(option: str) -> None:
+def test_the_key_depends_on_the_preprocessing(option: str) -> None:
     changes = {
         "inputs": "published",
         "window_s": 0.5,
@@ -136,7 +136,7 @@ def test_another_preprocessing_is_another_key(option: str) -> None:
     assert any(changed)
 
 
-def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data: Path) -> None:
+def test_off_screen_pairs_are_added_for_a_model_that_uses_audio(runs: Path, data: Path) -> None:
     options = AudioVisual(train=("ms3/train", "s4/train"), measured=("s4/val",), off_screen=1.0)
     sizes = {}
     for features in ("clip", "clap"):
@@ -150,7 +150,7 @@ def test_a_recipe_adds_off_screen_sounds_to_a_model_that_hears(runs: Path, data:
     assert sizes["clap"][1] > 0
 
 
-def test_off_screen_sounds_are_refused_where_nothing_tells_what_is_in_the_picture(
+def test_off_screen_pairs_need_data_with_visible_categories(
     runs: Path, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(data / "Multi-sources", tmp_path / "Multi-sources")

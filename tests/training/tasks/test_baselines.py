@@ -1,4 +1,4 @@
-"""What the bridge is compared with learns from the same clips."""
+"""The baselines of AV2T-SAM train on the same clips."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:
 
 
 @both
-def test_a_run_leaves_a_segmenter(recipe: Recipe, data: Path, runs: Path) -> None:
+def test_a_run_saves_a_model_that_can_segment(recipe: Recipe, data: Path, runs: Path) -> None:
     metrics = run_recipe(recipe, runs / recipe.name, data)
     assert 0 <= metrics["eval_ms3_val_j"] <= 1
     segmenter = load_segmenter(runs / recipe.name, device="cpu")
@@ -104,7 +104,7 @@ def test_frozen_parts_are_those_of_the_runs_that_trained_them(
     assert same
 
 
-def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
+def test_sama_trains_on_single_frames_and_tpavi_on_whole_clips(data: Path) -> None:
     # Two clips of S4 with one mask each, two of MS3 with five.
     frames, clips = (build(recipe, data, off_screen=0.0).train for recipe in (SAMA, TPAVI))
     assert [len(item.frames) for item in frames] == [1] * 12  # type: ignore[attr-defined]
@@ -112,7 +112,7 @@ def test_sama_sees_single_frames_and_tpavi_whole_clips(data: Path) -> None:
     assert [item.annotated.sum() for item in clips] == [1, 1, 5, 5]  # type: ignore[attr-defined]
 
 
-def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -> None:
+def test_cached_audio_features_give_the_same_masks_as_the_clip_itself(data: Path) -> None:
     model, clips = clips_of(data, "ms3/val")
     processor = FrameAudioProcessor.from_config(model.config)
     clip = AVSBench(data, "ms3", "val")[0]
@@ -124,7 +124,7 @@ def test_a_batch_of_heard_clips_gives_the_masks_of_the_clip_itself(data: Path) -
         torch.testing.assert_close(model(**batch).mask_logits, direct, atol=1e-5, rtol=0)
 
 
-def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> None:
+def test_a_clip_with_one_annotated_frame_is_read_whole(data: Path) -> None:
     model, clips = clips_of(data, "s4/train")
     clip = AVSBench(data, "s4", "train")[1]
     embedded = clips[1]
@@ -132,22 +132,25 @@ def test_a_clip_of_which_one_frame_is_annotated_is_read_whole(data: Path) -> Non
     np.testing.assert_array_equal(embedded.masks, clip.masks)
     np.testing.assert_array_equal(embedded.annotated, clip.annotated)
     with torch.no_grad():
-        heard = model.clap(torch.from_numpy(clip.clip.audio_windows(1.0)))
-    assert torch.equal(embedded.features["clap_embeddings"][0], heard)
+        embeddings = model.clap(torch.from_numpy(clip.clip.audio_windows(1.0)))
+    assert torch.equal(embedded.features["clap_embeddings"][0], embeddings)
 
 
-def test_a_frame_keeps_its_own_sound(data: Path) -> None:
+def test_a_single_frame_keeps_its_own_audio(data: Path) -> None:
     _, clips = clips_of(data, "s4/train", "ms3/train")
     frames = single_frame_examples(clips, [])
     assert len(frames) == 2 * 1 + 2 * 5
     eighth, whole = frames[8], clips[3]
     np.testing.assert_array_equal(eighth.frames[0], whole.frames[1])
     assert eighth.annotated.tolist() == [True]
-    (heard,), (all_heard,) = eighth.features["clap_embeddings"], whole.features["clap_embeddings"]
-    assert torch.equal(heard, all_heard[1:2])
+    (embeddings,), (all_embeddings,) = (
+        eighth.features["clap_embeddings"],
+        whole.features["clap_embeddings"],
+    )
+    assert torch.equal(embeddings, all_embeddings[1:2])
 
 
-def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path) -> None:
+def test_the_audio_of_a_clip_pair_has_no_visible_category(data: Path) -> None:
     _, clips = clips_of(data, "ms3/train")
     contents = [
         ClipContents(frozenset({"dog"}), frozenset({"dog"})),
@@ -168,7 +171,7 @@ def test_a_dubbed_clip_has_the_sound_of_something_outside_its_picture(data: Path
         draw_off_screen_clips(contents, -1)
 
 
-def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> None:
+def test_a_frame_of_a_pair_has_the_audio_of_the_same_second_of_the_other_clip(data: Path) -> None:
     # Of the clip that lends its sound, one frame is annotated and the third is not.
     _, clips = clips_of(data, "s4/train", "ms3/train")
     frames = single_frame_examples(clips, [OffScreenPair(ClipIndex(2), ClipIndex(0))])
@@ -178,15 +181,15 @@ def test_a_dubbed_frame_hears_its_own_second_of_the_other_clip(data: Path) -> No
     assert torch.equal(third.features["clap_embeddings"][0], lent[2:3])
 
 
-def test_a_clip_for_which_every_sound_is_in_the_picture_is_not_dubbed() -> None:
+def test_a_clip_for_which_every_sound_is_visible_is_left_out() -> None:
     dog = ClipContents(frozenset({"dog"}), frozenset({"dog"}))
     assert draw_off_screen_clips([dog, dog], share=1.0) == []
 
 
-def test_what_one_baseline_heard_the_other_finds(
+def test_both_baselines_share_cached_audio_features(
     data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_recipe(SAMA, runs / "sama_hears", data, tmp_path)
+    run_recipe(SAMA, runs / "sama_cached", data, tmp_path)
     kept = sorted(tmp_path.rglob("*.safetensors"))
     assert len(kept) == 2 + 2 + 1  # clips of S4 and of MS3 to train on, and one to measure
     monkeypatch.setattr(FeatureCache, "write", None)
@@ -195,14 +198,16 @@ def test_what_one_baseline_heard_the_other_finds(
 
 
 @both
-def test_off_screen_clips_come_on_top(recipe: Recipe, data: Path) -> None:
+def test_off_screen_clips_are_added_to_the_others(recipe: Recipe, data: Path) -> None:
     plain, more = (build(recipe, data, off_screen=share).train for share in (0.0, 1.0))
     assert len(more) > len(plain)  # type: ignore[arg-type]
 
 
 @both
 @pytest.mark.parametrize("when", ["measured", "tested"])
-def test_data_without_all_masks_is_not_measured(recipe: Recipe, when: str, data: Path) -> None:
+def test_evaluation_data_needs_a_mask_for_every_frame(
+    recipe: Recipe, when: str, data: Path
+) -> None:
     with pytest.raises(
         TrainingError, match=r"s4/train has frames without a ground-truth mask; eva"
     ):
@@ -210,7 +215,7 @@ def test_data_without_all_masks_is_not_measured(recipe: Recipe, when: str, data:
 
 
 @pytest.mark.parametrize("name", ["sama_small", "tpavi_small"])
-def test_the_small_ones_have_the_data_the_steps_and_the_rate_of_the_bridge(name: str) -> None:
+def test_small_baselines_have_data_steps_and_learning_rate_of_av2t_sam_small(name: str) -> None:
     bridge, baseline = load_recipe("av2t_sam_small"), load_recipe(name)
     assert baseline.data == bridge.data
     own = {"per_device_train_batch_size"}  # of clips where the bridge has frames

@@ -1,4 +1,4 @@
-"""TAViS learns from clips whose pixels have a class."""
+"""TAViS trains on clips with a class for each pixel."""
 
 from dataclasses import replace
 from functools import reduce
@@ -72,7 +72,7 @@ MODEL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """AVS-V3 of three clips of SynthAVS in each split, one shot among two unseen clips."""
+    """A data set like AVS-V3: three clips in each split, one shot of two unseen clips."""
     root = tmp_path_factory.mktemp("v3")
     folder = write_synthavs(
         root, SynthavsOptions(subset="avss", clips=3, evaluation_clips=3, side=64), workers=1
@@ -102,7 +102,9 @@ def clips_of(data: Path, name: str, processor: TavisProcessor) -> SemanticClips:
     return SemanticClips([opened], processor)
 
 
-def test_a_run_leaves_a_model_that_loads_and_names(data: Path, tmp_path: Path) -> None:
+def test_a_run_saves_a_model_that_can_be_loaded_and_names_classes(
+    data: Path, tmp_path: Path
+) -> None:
     in_bf16 = replace(recipe(), trainer=tiny.TRAINER | {"bf16": True})
     metrics = run_recipe(in_bf16, tmp_path / "run", data)
     assert {"eval_s4_val_j", "eval_s4_val_loss"} <= set(metrics)
@@ -115,7 +117,9 @@ def test_a_run_leaves_a_model_that_loads_and_names(data: Path, tmp_path: Path) -
     assert out.class_probs.shape[-1] == 1 + len(CATEGORIES)
 
 
-def test_only_frames_up_to_the_last_truth_are_read(data: Path, processor: TavisProcessor) -> None:
+def test_only_frames_up_to_the_last_annotated_one_are_read(
+    data: Path, processor: TavisProcessor
+) -> None:
     single, several = (clips_of(data, f"{s}/train", processor)[0] for s in ("s4", "ms3"))
     assert (len(single.annotated), len(several.annotated)) == (1, 5)
     assert single.annotated.all()
@@ -132,19 +136,19 @@ def test_every_annotated_frame_can_be_an_example_of_its_own(
         assert torch.equal(alone[0], whole[2])
 
 
-def test_a_dubbed_frame_has_the_sound_of_another_and_nothing_to_mark(
+def test_a_pair_has_the_audio_of_another_frame_and_an_empty_ground_truth(
     data: Path, processor: TavisProcessor
 ) -> None:
     clips = clips_of(data, "s4/val", processor)
     frames = SemanticFrames(clips, [OffScreenPair(visual=FrameIndex(0, 1), audio=FrameIndex(0, 3))])
-    dubbed = frames[len(frames) - 1]
-    assert torch.equal(dubbed.pixel_values[0], clips[0].pixel_values[1])
-    assert torch.equal(dubbed.audio_values[0], clips[0].audio_values[3])
+    pair = frames[len(frames) - 1]
+    assert torch.equal(pair.pixel_values[0], clips[0].pixel_values[1])
+    assert torch.equal(pair.audio_values[0], clips[0].audio_values[3])
     assert clips[0].targets[1].any()
-    assert not dubbed.targets.any()
+    assert not pair.targets.any()
 
 
-def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Path) -> None:
+def test_off_screen_pairs_need_single_frames(data: Path, tmp_path: Path) -> None:
     config = TavisConfig.tiny(**MODEL)
     inputs = TaskInputs(config, {}, data, tmp_path / "sounds")
     with pytest.raises(TrainingError, match=r"off_screen=0\.5: .* set data\.frames_alone=true"):
@@ -155,7 +159,7 @@ def test_off_screen_sounds_are_for_frames_by_themselves(data: Path, tmp_path: Pa
     assert 0 < len(train.pairs) <= 0.5 * len(train.indices)
 
 
-def test_a_batch_fills_short_clips_up_with_frames_that_do_not_count(
+def test_short_clips_are_padded_with_frames_that_are_not_annotated(
     data: Path, processor: TavisProcessor
 ) -> None:
     clips = [clips_of(data, f"{s}/train", processor)[0] for s in ("s4", "ms3")]
@@ -165,13 +169,13 @@ def test_a_batch_fills_short_clips_up_with_frames_that_do_not_count(
     assert torch.equal(batch["targets"][1], clips[1].targets)
 
 
-def test_numbers_are_those_of_the_vocabulary() -> None:
+def test_class_numbers_are_converted_to_those_of_the_vocabulary() -> None:
     labels = np.array([[0, 1, 2, 3]], np.uint8)
     renumbered = renumber(labels, ("background", "dog", "cat", "bus"), ("bus", "dog"))
     assert renumbered.tolist() == [[0, 2, 0, 1]]
 
 
-def test_specks_are_background() -> None:
+def test_classes_with_few_pixels_become_background() -> None:
     labels = np.zeros((2, 10, 10), np.uint8)
     labels[:, 0] = 1  # 20 pixels in all
     labels[:, 1], labels[0, 2, 0] = 2, 2  # 21
@@ -180,7 +184,7 @@ def test_specks_are_background() -> None:
     assert (kept == 2).sum() == 21
 
 
-def test_training_can_choose_among_fewer_names() -> None:
+def test_training_can_use_fewer_names() -> None:
     options = validate(recipe(classes=list(SEEN))).task
     assert options.classes == SEEN  # type: ignore[attr-defined]
 
@@ -199,7 +203,7 @@ def test_clips_with_other_names_are_not_trained_on(
         run_recipe(nothing, tmp_path / "run", data)
 
 
-def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
+def test_the_audio_of_pairs_is_of_the_clips_that_are_kept(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[ClipContents] = []
@@ -219,7 +223,7 @@ def test_sounds_for_dubs_are_of_the_clips_that_are_kept(
     assert [contents.sounding for contents in told] == [{kept}] * len(frames.clips)
 
 
-def test_data_sets_are_measured_as_one(data: Path, tmp_path: Path) -> None:
+def test_joined_data_sets_are_evaluated_as_one(data: Path, tmp_path: Path) -> None:
     both = "s4/test_seen+s4/test_zero_shot"
     trained = recipe(seen=list(SEEN), measured=[], tested=[both])
     metrics = run_recipe(trained, tmp_path / "run", data)
@@ -228,7 +232,7 @@ def test_data_sets_are_measured_as_one(data: Path, tmp_path: Path) -> None:
     assert {f"{prefix}_j", *kinds} <= set(metrics)
 
 
-def test_few_shots_go_on_from_none(v3: Path, tmp_path: Path) -> None:
+def test_few_shot_training_starts_from_the_zero_shot_model(v3: Path, tmp_path: Path) -> None:
     """The packaged recipes of AVS-V3, with the smallest model and SynthAVS's categories."""
 
     def train(name: str, **changes: Any) -> dict[str, float]:
@@ -246,7 +250,7 @@ def test_few_shots_go_on_from_none(v3: Path, tmp_path: Path) -> None:
 
 
 def test_the_categories_of_v3_are_those_of_its_training_clips(v3: Path) -> None:
-    """SynthAVS's tables are made as AVS-V3's are: no training clip has an unseen category."""
+    """As in AVS-V3, no training clip has an unseen category."""
     split = SemanticSplit.open(AVSBench(v3, "v3", "seen_train"))
     assert split.within(SEEN) == list(range(len(split)))
     unseen = SemanticSplit.open(AVSBench(v3, "v3", "unseen"))
@@ -263,7 +267,7 @@ def test_each_number_of_shots_has_its_clips(shots: int) -> None:
     validate(packaged)
 
 
-def test_names_are_read_by_the_tokenizer_of_the_towers(tmp_path: Path) -> None:
+def test_the_tokenizer_is_that_of_the_loaded_towers(tmp_path: Path) -> None:
     beside = ImageBindTokenizer.from_words(("<pad>", "unicorn"))
     beside.save(tmp_path)
     towers, other = Part(tmp_path / "model.safetensors"), Part(tmp_path / "else" / "weights")
@@ -271,7 +275,7 @@ def test_names_are_read_by_the_tokenizer_of_the_towers(tmp_path: Path) -> None:
     assert find_tokenizer([other]) == ImageBindTokenizer.from_words(WORDS[:-1])
 
 
-def test_frames_come_back_as_pictures(data: Path, processor: TavisProcessor) -> None:
+def test_pixel_values_are_converted_back_to_images(data: Path, processor: TavisProcessor) -> None:
     clip = clips_of(data, "s4/val", processor)[0]
     frames = frames_of(clip)
     assert frames.shape == (5, 64, 64, 3)
@@ -279,7 +283,7 @@ def test_frames_come_back_as_pictures(data: Path, processor: TavisProcessor) -> 
 
 
 def perfect() -> tuple[TavisOutput, dict[str, torch.Tensor]]:
-    """One frame with a dog in its upper half, found by the first query; one that does not count."""
+    """A frame with a dog in its upper half, segmented by the first query; and a padding frame."""
     targets = torch.zeros(1, 2, 64, 64, dtype=torch.uint8)
     targets[:, :, :32] = 1
     logits = torch.full((1, 2, 1, 16, 16), -9.0)
@@ -294,7 +298,7 @@ def perfect() -> tuple[TavisOutput, dict[str, torch.Tensor]]:
     return out, {"targets": targets, "annotated": torch.tensor([[True, False]])}
 
 
-def test_what_is_found_and_named_scores_one() -> None:
+def test_a_correct_mask_with_the_correct_name_scores_one() -> None:
     measure = SemanticMaskMeasure()
     measure.update(*perfect())
     scores = measure.compute()
@@ -302,7 +306,7 @@ def test_what_is_found_and_named_scores_one() -> None:
     assert scores["miou"] == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_wrong_name_costs_its_class() -> None:
+def test_a_wrong_name_lowers_the_score_of_its_class() -> None:
     out, batch = perfect()
     batch["targets"] = batch["targets"] * 2
     one, other = SemanticMaskMeasure(), SemanticMaskMeasure()
@@ -314,7 +318,7 @@ def test_a_wrong_name_costs_its_class() -> None:
     assert one.compute()["miou"] == pytest.approx(0.25, abs=0.02)  # dog in 1 of 2, cat never
 
 
-def test_seen_and_unseen_classes_are_averaged_apart() -> None:
+def test_seen_and_unseen_classes_are_averaged_separately() -> None:
     measure = SemanticMaskMeasure(("dog", "cat"), seen=["dog"])
     measure.update(*perfect())
     assert measure.compute()["miou_seen"] == pytest.approx(1.0, abs=0.05)
@@ -336,7 +340,7 @@ def test_the_harmonic_mean_is_below_the_mean() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("tavis")])
-def test_packaged_recipes_name_options_there_are(name: str) -> None:
+def test_packaged_recipes_are_valid(name: str) -> None:
     packaged = load_recipe(name)
     validate(packaged)
     TavisConfig(**packaged.model) if packaged.sizes == "published" else TavisConfig.tiny(
