@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from avseg.models.outputs import AvsegOutput, ContrastOutput, TextPromptOutput
+from avseg.models.outputs import AvsegOutput, ClassOutput, ContrastOutput, TextPromptOutput
 from avseg.training.measures import (
+    ClassMeasure,
     ContrastMeasure,
     ImageBindMeasure,
     MaskMeasure,
@@ -120,6 +121,18 @@ def test_merged_contrast_measures_equal_one_measure_of_all_batches() -> None:
     for part in parts:
         out = ContrastOutput(loss=torch.rand(()), logits=torch.randn(3, 4))
         batch = {"present": (torch.rand(3, 4) > 0.5).float()}
+        whole.update(out, batch)
+        part.update(out, batch)
+    parts[0].merge(parts[1])
+    assert parts[0].compute() == whole.compute()
+
+
+def test_merged_class_measures_equal_one_measure_of_all_batches() -> None:
+    torch.manual_seed(0)
+    whole, parts = ClassMeasure(), [ClassMeasure(), ClassMeasure()]
+    for part in parts:
+        out = ClassOutput(loss=torch.rand(()), logits=torch.randn(2, 3, 4, 4))
+        batch = {"classes": torch.randint(0, 3, (2, 8, 8))}
         whole.update(out, batch)
         part.update(out, batch)
     parts[0].merge(parts[1])
