@@ -146,6 +146,7 @@ def compare(
     (first, reference), *others = named.items()
     for name, report in others:
         _check_comparable(first, reference, name, report)
+    # One set of resamples for all models: that is what makes the bootstrap paired.
     drawn = draw_clips(len(reference.clips))
     comparison = Comparison(
         reports=named,
@@ -210,7 +211,7 @@ def _check_comparable(first: str, reference: Report, name: str, report: Report) 
         own, expected = read(report), read(reference)
         if own == expected:
             continue
-        if what == "clips":
+        if what == "clips":  # too long to print
             own, expected = f"{len(report.clips)} clips", f"{len(reference.clips)} others"
         raise ReportError(
             f"{name} and {first} have different {what}: {own} and {expected}; evaluate both on the "

@@ -171,13 +171,15 @@ def _evaluate(
     contents = read_contents(clips, generated)
     read_audio = partial(predictor.read_audio, clips)
     conditions = Conditions(predictor.sample_rate, read_audio, contents, generated)
+    # Scenes can be drawn again with other sounds for SynthAVS only.
     scenes = min(FOLLOWED_SCENES, len(clips)) if robustness and generated is not None else 0
     totals = _Totals(threshold, clips.class_names)
 
     for index, clip in enumerate(clips):
+        # The prediction for the original audio is scored first; conditions are compared with it.
         audio = read_audio(index)
         own = predictor.predict(clip.clip, audio, clips.class_names).of_frames(clip.annotated)
-        if writer is not None:
+        if writer is not None:  # logits at the model's resolution, before any threshold
             writer.add(clip.clip_id, own.mask_logits, own.class_logits)
         tested = conditions.of(index, clip.masks) if robustness else ()
         sounds = {c.name: _score_condition(predictor, clip, c, own, threshold) for c in tested}
@@ -242,6 +244,7 @@ class _Totals:
         truth, probs = _truth(clip), _probs(own, clip)
         self.protocols.update(own.mask_logits, truth, clip.category)
         sounding = truth.flatten(1).any(1)
+        # The sum over frames, not over clips: the curve is that of the protocol "whole-set".
         self._f_curve_sum += f_curves(probs[sounding], truth[sounding]).sum(0)
         self._sounding_frames += int(sounding.sum())
         if self._class_names is not None and own.class_logits is not None:
@@ -254,6 +257,8 @@ class _Totals:
     ) -> None:
         """Add masks without a model: empty, full, and all visible objects if they are known."""
         truth = _truth(clip)
+        # A model has to beat these: silent frames reward empty masks, and it is often right to mark
+        # every visible object.
         masks = {"nothing": torch.zeros(truth.shape), "everything": torch.ones(truth.shape)}
         if generated is not None:
             objects = generated.all_objects(index)[clip.annotated]

@@ -188,6 +188,8 @@ class SegmenterPredictor(Predictor):
 
     def read_audio(self, split: AVSBench, index: int) -> Waveform:
         """Read the original audio; all channels if the processor repeats published code."""
+        # AV2T-SAM's published code feeds CLAP all channels of a second end to end. Reading them
+        # again from the file is needed to repeat published results.
         if not _takes_segments(self.segmenter.processor):
             return super().read_audio(split, index)
         seconds = split.entries[index].seconds
@@ -223,6 +225,7 @@ class SegmenterPredictor(Predictor):
         not used here: it would hide whether the model has learned silence.
         """
         model, inputs = self.segmenter.model, self.encode(clip, audio)
+        # `predict_masks` does not name sources, which takes most of the time of TAViS.
         outputs = model.predict_masks(**inputs) if class_names is None else model(**inputs)
         masks = required(outputs.mask_logits, "mask_logits")[0].float().cpu()
         classes: Tensor | None = getattr(outputs, "class_logits", None)
@@ -240,6 +243,7 @@ class SegmenterPredictor(Predictor):
         A model with a vocabulary predicts the background and its names; a class that it does not
         name gets the lowest logit. Other models predict the classes of the data set in its order.
         """
+        # AVSS spells its categories with hyphens, vocabularies with spaces.
         numbers = {name.replace("-", " "): number for number, name in enumerate(class_names)}
         predicted = [name.replace("-", " ") for name in (class_names[0], *self.vocabulary)]
         predicted = predicted if self.vocabulary else list(numbers)
@@ -286,6 +290,7 @@ class FunctionPredictor(Predictor):
         """
         result = self.function(clip.frames, audio[0])
         if not isinstance(result, Tensor):
+            # A copy: the function may return a read-only view of its own buffer.
             result = torch.from_numpy(np.array(result, np.float32))
         probs = result.detach().float().cpu()
         if probs.ndim != 3 or len(probs) != len(clip.frames):
@@ -341,6 +346,7 @@ def load_predictor(
             "device and dtype apply to a model that is given by name or folder; load the model "
             "with them, and leave them out here."
         )
+    # Before the model is loaded, so that a misspelt file fails at once.
     names = read_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary or ()
     if isinstance(model, str | PathLike):
         model = load_segmenter(Path(model), device, dtype=dtype, offline=offline)
@@ -383,6 +389,7 @@ def open_split(
             raise ValueError(f"data is an open split of {data.subset}; leave the subset out.")
         if data.sample_rate == sample_rate:
             return data
+        # Models have sample rates of their own; a caller does not need to know them.
         return AVSBench(data.folder, data.subset, data.split, sample_rate)
     if subset is None:
         raise ValueError(f"a folder needs a subset; choose from {', '.join(get_args(Subset))}.")

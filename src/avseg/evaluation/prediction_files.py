@@ -135,7 +135,7 @@ def write_predictions(folder: Path, facts: PredictionFacts) -> Iterator[Predicti
         partial.mkdir()
         writer = PredictionWriter(partial, facts)
         yield writer
-        writer.finish()
+        writer.finish()  # not reached after an error, so that a manifest means a complete folder
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,7 @@ class SavedPredictions:
             raise DatasetError(
                 f"{path}: cannot be read ({error}); {_HOW_TO_WRITE} again."
             ) from error
+        # A file of an earlier writing with the same name would load without an error.
         shape = tuple(tensors[_MASKS].shape) if _MASKS in tensors else None
         if shape != clip.shape:
             raise DatasetError(
@@ -217,5 +218,6 @@ def read_predictions(folder: Path) -> SavedPredictions:
 
 
 def _to_half(logits: Tensor) -> Tensor:
+    # Without the clamp, large logits become infinite, and their resizing gives NaN.
     limit = torch.finfo(torch.float16).max
     return logits.detach().cpu().float().clamp(-limit, limit).half().contiguous()

@@ -65,6 +65,8 @@ class PredictionScores:
             )
             for name, scores in self.protocols.items()
         ]
+        # The range shows how much a paper's figure depends on the protocol alone. Pooled protocols
+        # compute another quantity, so there is one range without them.
         published = {name for name in self.protocols if PROTOCOLS[name].code != "avseg"}
         by_frame = {name for name in published if not PROTOCOLS[name].is_pooled}
         for names, title in ((by_frame, "published, by frame"), (published, "published, all")):
@@ -128,10 +130,11 @@ def score(
         OutputError: If the JSON file cannot be written.
         ValueError: If there is no protocol of a name.
     """
-    protocols = ProtocolScores(protocol)
+    protocols = ProtocolScores(protocol)  # first, so that a misspelt name fails at once
     saved = read_predictions(Path(predictions))
     facts = saved.facts
     split = data if isinstance(data, AVSBench) else AVSBench(data, facts.subset, facts.split)
+    # Predictions are matched with clips by position, so that their order has to be equal.
     _check_clips(saved, split)
     binary = BinaryMetrics(facts.threshold)
     semantic: SemanticMetrics | None = None

@@ -86,6 +86,7 @@ class Report:
     seconds: float
     environment: dict[str, object]
 
+    # Cached: 2000 resamples of all scores take longer than formatting a table.
     @cached_property
     def scores(self) -> dict[str, Interval]:
         """Mean scores with the original audio, by key of `scores.SCORE_COLUMNS`."""
@@ -134,6 +135,7 @@ class Report:
 
     def clips_to_csv(self) -> str:
         """Return the scores of each clip as CSV, one clip per row."""
+        # Every row has the columns of all conditions, also of those that its clip does not have.
         rows = [_flatten(clip, self.sounds) for clip in self.clips]
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")

@@ -72,6 +72,7 @@ def white_noise(audio: Waveform, rng: np.random.Generator) -> Waveform:
     Returns:
         The same noise in all channels, (C, S).
     """
+    # The same noise in all channels, so that stereo models do not get a spatial cue.
     noise = NOISE_LEVEL * rng.standard_normal(audio.shape[1], np.float32)
     return np.tile(np.clip(noise, -1, 1), (len(audio), 1))
 
@@ -144,6 +145,7 @@ class Conditions:
         Yields:
             The conditions, in the order of `DESCRIPTIONS`.
         """
+        # Seeded by the clip: its conditions do not depend on which clips were evaluated before.
         rng = np.random.default_rng(index)
         audio = self.read_audio(index)
         empty = np.zeros_like(masks)
@@ -155,6 +157,7 @@ class Conditions:
             yield Condition("off-screen", off_screen, empty)
         shifted = shift(audio, self.sample_rate)
         if self.generated is None:
+            # Recorded data have masks for the original times of sounds only.
             yield Condition("shifted", shifted, None)
             return
         scene = self.generated.draw(index)
@@ -168,6 +171,7 @@ class Conditions:
         visible = {thing.category for thing in scene.scene.objects}
         silent = sorted(visible - {event.category for event in scene.sound_events})
         if silent:
+            # All objects of the category become ground truth: the audio cannot tell which one.
             category = str(rng.choice(silent))
             audio = synthesize_category(scene, category, generated.parameter_split, rng)
             numbers = [
@@ -287,7 +291,7 @@ def _ious_of_scene(
     """Yield, for each frame and sound, the IoU with the sounding category and with the others."""
     categories = sorted({thing.category for thing in scene.scene.objects})
     if len(categories) < 2:
-        return
+        return  # a mask cannot choose the wrong category
     frames, truth = _render(scene, categories)
     visible = truth.mean(axis=(2, 3)) >= VISIBLE_AREA  # (N, T)
     for number, category in enumerate(categories):
@@ -298,6 +302,7 @@ def _ious_of_scene(
         shared = (truth & masks).sum(axis=(2, 3))
         iou = shared / np.maximum((truth | masks).sum(axis=(2, 3)), 1)  # (N, T)
         for t in np.flatnonzero(visible[number]):
+            # Frames that show this category alone do not count: every non-empty mask would follow.
             others = visible[:, t].copy()
             others[number] = False
             if others.any():
@@ -309,6 +314,7 @@ def _render(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draw all frames, (T, H, W, 3), and the mask of each category in them, (N, T, H, W)."""
     drawn = [scene.frame(second) for second in range(scene.seconds)]
+    # Where objects overlap, a pixel has the number of the object in front.
     numbers = np.stack([labels for _, labels in drawn])  # object numbers, (T, H, W)
     shown = [thing.category for thing in scene.scene.objects]
     truth = np.stack(

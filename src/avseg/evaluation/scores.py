@@ -159,6 +159,7 @@ def draw_clips(count: int) -> NDArray[np.float64]:
     """
     # Counts instead of indices: a resampled mean is then one matrix product.
     rng = np.random.default_rng(SEED)
+    # Drawing N times from N clips with replacement is one multinomial draw.
     return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
 
 
@@ -178,6 +179,7 @@ def mean_with_interval(
     if not weights.any():
         return None
     mean = float((values * weights).sum() / weights.sum())
+    # Clips without weight add nothing to a resample, so only the others count as clips.
     if np.count_nonzero(weights) < LEAST_CLIPS:
         return Interval(mean)
     return Interval(mean, *_ends(resampled_means(values, weights, drawn)))
@@ -222,6 +224,7 @@ def resampled_means(
     Returns:
         Weighted means, (R,); NaN for a resample without a clip of positive weight.
     """
+    # A weighted mean is a ratio of sums, so both sums are resampled with the same draws.
     total = drawn @ weights
     means = np.full(len(drawn), np.nan)
     np.divide(drawn @ (values * weights), total, out=means, where=total > 0)
@@ -310,6 +313,7 @@ def by_category(clips: Sequence[ClipScores]) -> dict[str, tuple[ClipScores, ...]
 
 
 def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    # The percentile interval. Resamples without any weight are NaN and do not count.
     low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -377,8 +381,10 @@ def score_condition(
     """
     own_masks, masks = own > threshold, probs > threshold
     area = masks.flatten(1).double().mean(1)
+    # AVSBench-Robust keeps the original ground truth under replaced audio; lower is better then.
     against_own = _score(probs, own_truth, threshold)
     new_truth = None if truth is None else torch.from_numpy(truth)
+    # Without objects that still sound: marking them is right.
     silenced = None if new_truth is None else own_truth & ~new_truth
     return ConditionScores(
         marked_frames=float((area >= CLEAN_AREA).double().mean()),

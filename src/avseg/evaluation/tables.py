@@ -122,6 +122,7 @@ def brief_tables(report: Report) -> Iterator[Table]:
         yield semantic_table(report.semantic.protocols)
     if report.sounds:
         table = condition_table(report).without(_CONDITION_COLUMNS["j_own_sounding"])
+        # A terminal is too narrow for the descriptions of the conditions.
         named = zip(report.sounds, table.rows, strict=True)
         yield replace(table, rows=tuple((name, *row[1:]) for name, row in named))
     if report.listening:

@@ -61,6 +61,8 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
     Returns:
         F in [0, 1], (T, K) float64; 0 in silent frames.
     """
+    # Frame by frame in NumPy with 8-bit levels: comparing each pixel with 255 thresholds in PyTorch
+    # would need 255 times the memory of a clip.
     frames = zip(scores.float().cpu().numpy(), targets.cpu().numpy(), strict=True)
     counts = np.zeros((3, len(scores), len(THRESHOLDS)), np.int64)  # hits, marked, true
     levels_of = _Levels(scores.shape[1:])
@@ -99,6 +101,7 @@ class FScore:
         """
         check_clip(mask_probs, targets)
         sounding = int(targets.cpu().numpy().any(axis=(1, 2)).sum())
+        # A clip of silent frames has a curve of zeros, and so the score 0.
         curve = f_curves(mask_probs, targets, self.beta2).sum(0) / max(sounding, 1)
         self.clip_scores.append(float(curve.max()))
 
@@ -221,6 +224,7 @@ def mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the two differ in shape or are not bool.
     """
     _check_masks(masks, targets)
+    # Not in the paper, but in its code: IoU of the background, which fills a silent frame.
     clean = 1 - masks.flatten(-2).double().mean(-1)
     return torch.where(_is_silent(targets), clean, _iou(masks, targets))
 
@@ -325,6 +329,7 @@ class BinaryMetrics:
         self._j_strict.append(strict_mask_iou(masks, targets).cpu())
         self._f_at_threshold.append(f_measure(hits, marked, true, self.beta2).cpu())
         self._marked_area.append((marked.double() / masks[0].numel()).cpu())
+        # Kept as counts, because IoU over all frames is a ratio of sums and not a mean of ratios.
         both, only_masks, only_targets = hits.sum(), (marked - hits).sum(), (true - hits).sum()
         neither = masks.numel() - both - only_masks - only_targets
         self._confusion += torch.stack([both, only_masks, only_targets, neither]).cpu()

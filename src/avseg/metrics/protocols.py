@@ -137,6 +137,7 @@ class ProtocolScores:
     def _count_clip(self, mask_logits: Tensor, targets: Tensor, category: str | None) -> _Clip:
         clip = _Clip(category, {}, {})
         protocols = [PROTOCOLS[name] for name in self.names]
+        # Many protocols share a size and a threshold: each resizing and count is done once.
         for view in {_view(protocol) for protocol in protocols}:
             logits, truth = _resize(mask_logits, targets, view)
             probs = logits.sigmoid()
@@ -258,6 +259,7 @@ def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
     counts = [clip.counts[_view(protocol), protocol.threshold] for clip in clips]
     if protocol.is_pooled:
         return _score_pooled(torch.cat(counts, 1).sum(1))
+    # The published scripts average over batches, and F takes one threshold per batch.
     size = protocol.clips_per_batch or len(clips)
     starts = range(0, len(clips), size)
     batches = [torch.cat(counts[i : i + size], 1) for i in starts]
@@ -270,6 +272,7 @@ def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
 
 def _frame_j(counts: Tensor, silence_is_strict: bool) -> Tensor:
     hits, marked, true, pixels = counts.double()
+    # AVSBench's code scores a silent frame by its background: the share that is not marked.
     silent = (marked == 0).double() if silence_is_strict else 1 - marked / pixels
     return torch.where(true == 0, silent, hits / (marked + true - hits).clamp(min=1))
 
@@ -311,6 +314,7 @@ def _scores(logits: Tensor, probs: Tensor, kind: Scores) -> Tensor:
 
 
 def _sum_curves(scores: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+    # Silent frames have F = 0 and are not in the mean, as in AVSBench's code.
     sounding = int(targets.numpy().any(axis=(1, 2)).sum())
     return f_curves(scores, targets).sum(0), sounding
 
@@ -328,6 +332,7 @@ def _count(masks: Tensor, targets: Tensor) -> Tensor:
 def _resize(mask_logits: Tensor, targets: Tensor, view: _View) -> tuple[Tensor, Tensor]:
     """Resize both to the size of a view, logits bilinearly."""
     side, truth_grows = view
+    # Logits are resized, and not probabilities, as everywhere in avseg.
     size = tuple(targets.shape[1:]) if side is None else (side, side)
     if targets.shape[1:] != size:
         mode = "bilinear" if truth_grows else "nearest-exact"

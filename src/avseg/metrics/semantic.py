@@ -121,6 +121,7 @@ class SemanticMetrics:
         confusion = confusion.view(-1, *self._confusion.shape)  # (T, K true, K predicted)
         iou, f = _class_scores(confusion)
         occurs = _occurs(confusion)
+        # Sums per clip instead of per frame: enough for all protocols, padding included.
         self._sums.append(torch.stack([iou.sum(0), f.sum(0), occurs.sum(0).double()]))
         self._frames.append(len(targets))
         self._confusion += confusion.sum(0)
@@ -202,6 +203,7 @@ class SemanticMetrics:
             scores = torch.stack([iou, f]) / frames.clamp(min=1)
             occurs = frames > 0
             zero_if_absent = (protocol.absent_score_zero, protocol.absent_score_zero)
+        # The codes with -1 mean to drop the background, but drop the last class, 'woman'.
         kept = torch.ones(self.class_count, dtype=torch.bool)
         kept[protocol.dropped_class] = False
         everything = torch.ones_like(kept)

@@ -61,6 +61,7 @@ class Av2tSamTables(Reproduction):
             model=recipe.model | {"features": features, "adapters": adapters},
             data=recipe.data
             | {"tested": [f"{subset}/{split}" for subset in CLIPS for split in STYLES]},
+            # Measured once, at the end: measures during training would not be reported.
             trainer=recipe.trainer | {"eval_strategy": "no"},
         )
 
@@ -77,6 +78,7 @@ class Av2tSamTables(Reproduction):
                 clip, clap, mul = names
                 for subset in CLIPS:
                     j = f"{subset}_test_j"
+                    # The product has to beat the better one of its two factors.
                     best = clip if self.mean(clip, j) >= self.mean(clap, j) else clap
                     claim = f"CLIP x CLAP is the best prompt, {words} adapters, {subset}"
                     checks.append(self.check(claim, gain(mul, best, j)))
@@ -86,6 +88,7 @@ class Av2tSamTables(Reproduction):
             gains = {s: gain("mul+adapters", "mul", f"{s}_test_j") for s in CLIPS}
             checks += [self.check(f"adapters help, {s}", gains[s]) for s in CLIPS]
             claim = "adapters help more with multiple sources than with a single one"
+            # A difference of differences: the gain on MS3 minus the gain on S4.
             more = [*gains["ms3"], *gain("mul", "mul+adapters", "s4_test_j")]
             checks.append(self.check(claim, more))
         return checks

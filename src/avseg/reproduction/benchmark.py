@@ -73,5 +73,6 @@ def _measure_baseline(data: Path, name: str) -> Measures:
                     marked = generated.all_objects(index)
                 metrics.update(torch.from_numpy(marked).float(), torch.from_numpy(clip.masks))
             scores = asdict(metrics.compute())
+            # The same names as the measures of a training run, so that rows share columns.
             measures |= {f"{subset}_{split}_{k}": v for k, v in scores.items() if v is not None}
     return measures

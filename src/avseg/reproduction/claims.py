@@ -144,6 +144,7 @@ class Reproduction(ABC):
         Returns:
             The check; decided if the sum is more than two standard errors from zero.
         """
+        # Two standard errors are about a 95 % interval, if the means are normally distributed.
         difference, variance = 0.0, 0.0
         for sign, row, measure in terms:
             values = [run[measure] for run in self.rows[row]]

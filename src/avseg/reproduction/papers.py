@@ -61,10 +61,11 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     rows = tables.row_names if rows is None else rows
     check_rows(rows, tables.row_names)
     recipe = recipe or load_recipe(tables.recipe_name)
-    if steps is not None:
+    if steps is not None:  # in the recipe: a folder with runs of another length is an error then
         recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})
     cache = cache_folder() / "features" if feature_cache is None else Path(feature_cache)
 
+    # Planned first: drawing the data takes minutes, and a wrong recipe should fail before.
     planned = plan_runs({row: tables.vary(recipe, row) for row in rows}, seeds, folder)
     data_folder = draw_data(folder / "data") if data is None else Path(data)
     measures = measure_baselines(data_folder)

@@ -157,6 +157,7 @@ class TavisTables(Reproduction):
             if {"full", row} <= self.rows.keys():
                 gains = {s: gain("full", row, f"{s}_test_j") for s in CLIPS}
                 checks += [self.check(f"{claim}, {s}", gains[s]) for s in CLIPS]
+                # A difference of differences: the gain on MS3 minus the gain on S4.
                 more = [*gains["ms3"], *gain(row, "full", "s4_test_j")]
                 checks.append(self.check(f"{claim} more with multiple sources", more))
         return checks
@@ -168,6 +169,7 @@ class TavisTables(Reproduction):
         checks = []
         for subset in CLIPS:
             j = f"{subset}_test_j"
+            # IBQD helps most if its removal costs more than the costliest other removal.
             tbas_is_worse = self.mean("no-tbas", j) <= self.mean("no-tbhp", j)
             worst = "no-tbas" if tbas_is_worse else "no-tbhp"
             claim = f"of the three parts IBQD helps most, {subset}"

@@ -166,6 +166,7 @@ def draw_comparison(  # noqa: PLR0913 - one argument for each option of the comm
             on_clip(before + done, len(models) * len(indices))
 
         predictor = load_predictor(model, data, device=device, offline=offline)
+        # Two folders may have models of one name: the second one is labelled with its path.
         name = str(model) if predictor.name in segmented else predictor.name
         segmented[name] = segment_clips(
             predictor, opened, indices, threshold, class_names, on_clip_of_model
@@ -414,6 +415,7 @@ def _paste_masks(
 
 def _draw_sounds(sounds: NDArray[np.float32], sample_rate: int) -> list[Image.Image]:
     """Draw a log-mel spectrogram of each second, low frequencies at the bottom."""
+    # One scale for all seconds of a clip: a silent second stays black beside a loud one.
     power = power_spectrogram(torch.from_numpy(sounds), _N_FFT, _HOP)
     bank = mel_bank(_N_FFT, _BANDS, sample_rate, 0.0, sample_rate / 2)
     levels = decibels(power @ bank)  # (T, columns, bands)
@@ -423,5 +425,6 @@ def _draw_sounds(sounds: NDArray[np.float32], sample_rate: int) -> list[Image.Im
 
 
 def _coloured(shares: NDArray[np.float32]) -> Image.Image:
+    # The colour map returns RGBA; Pillow needs contiguous memory for RGB alone.
     rgba = colormaps["magma"](shares, bytes=True)
     return Image.fromarray(np.ascontiguousarray(rgba[..., :3]))

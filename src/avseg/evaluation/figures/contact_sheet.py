@@ -65,6 +65,7 @@ def extreme_clips(
     clips = report.clips
     worst = sorted(range(len(clips)), key=lambda index: clips[index].j_strict)[:count]
     best = sorted(
+        # In a small split a clip could be among the worst and the best: it is shown once.
         (i for i, clip in enumerate(clips) if clip.j_sounding is not None and i not in worst),
         key=lambda index: clips[index].j_sounding or 0.0,
         reverse=True,
@@ -106,6 +107,7 @@ def draw_sheet(sections: Mapping[str, Sequence[SheetClip]]) -> Image.Image:
 def _segment(predictor: Predictor, split: AVSBench, report: Report, index: int) -> SheetClip:
     clip, scores = split[index], report.clips[index]
     frames = clip.clip.frames[clip.annotated]
+    # Predicted again: keeping the masks of all clips of an evaluation would need too much memory.
     prediction = predictor.predict(clip.clip, predictor.read_audio(split, index))
     probs = prediction.of_frames(clip.annotated).mask_probs(frames.shape[1:3]).numpy()
     categories = f" ({', '.join(scores.categories)})" if scores.categories else ""
@@ -167,6 +169,7 @@ def draw_classes(
         # The palette of AVSS has dark colours, which are hard to see on a frame.
         colour = (127 + red // 2, 127 + green // 2, 127 + blue // 2)
         _cover(picture, labels == number, colour)
+        # The name is written at the centre of mass, but not outside of the left edge.
         rows, columns = np.nonzero(labels == number)
         height, width = labels.shape
         left = columns.mean() / width * SIDE - pen.textlength(names[number]) / 2
@@ -177,6 +180,7 @@ def draw_classes(
 
 def _pale(frame: NDArray[np.uint8]) -> Image.Image:
     picture = Image.fromarray(frame).resize((SIDE, SIDE))
+    # Most of the colour is removed, so that the colours of the masks stand out.
     return Image.blend(picture.convert("L").convert("RGB"), picture, _SATURATION)
 
 
@@ -190,6 +194,7 @@ def _cover(picture: Image.Image, plane: NDArray[np.bool_], colour: tuple[int, in
 
 def _outline(mask: Image.Image) -> Image.Image:
     """Return the outline of a mask: two pixels along its inner edge."""
+    # Resizing has softened the edge of the mask; a minimum filter of 5 pixels erodes two of them.
     solid = np.asarray(mask) > 127
     inner = np.asarray(Image.fromarray(solid).convert("L").filter(ImageFilter.MinFilter(5))) > 127
     return Image.fromarray(solid & ~inner)

@@ -207,6 +207,7 @@ def embed_clips(
     for index in chosen:
         clip = split[index]
         inputs = predictor.encode(clip.clip, predictor.read_audio(split, index))
+        # The object may sound in a part of the clip only, as its ground truth shows.
         sounding = np.flatnonzero(clip.masks.any((1, 2)))
         second = int(sounding[len(sounding) // 2]) if len(sounding) else 0
         embedded.append(
@@ -242,6 +243,7 @@ def count_neighbours(space: Space, categories: Sequence[str]) -> NeighbourShare:
         cosines.append(cosines[0].T)
     names = np.array(categories)
     same = names[:, None] == names
+    # Points of one clip are never compared: they share the scene, not only the category.
     others = ~np.eye(len(names), dtype=bool)
     nearest = [np.where(others, cosine, -np.inf).argmax(1) for cosine in cosines]
     share = np.mean([same[np.arange(len(names)), near].mean() for near in nearest])
@@ -266,6 +268,7 @@ def map_space(space: Space) -> dict[Modality, NDArray[np.float32]]:
     points = np.concatenate(list(space.points.values()))
     # t-SNE needs a perplexity below the number of points, and works best below a third of it.
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
+    # All modalities are projected together; separate maps would have unrelated axes.
     places = TSNE(perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(points)
     of_modality = np.split(places.astype(np.float32), len(space.points))
     return dict(zip(space.points, of_modality, strict=True))
@@ -307,7 +310,9 @@ def plot_embeddings(embedded: EmbeddedClips) -> Figure:
 def _single_category_clips(split: AVSBench, category_count: int) -> dict[int, str]:
     """Return the clips with a single, frequent sounding category, by number."""
     contents = read_contents(split, find_synthavs_split(split)) or []
+    # A clip with several sounding categories has no single colour on the map.
     single = {n: min(c.sounding) for n, c in enumerate(contents) if len(c.sounding) == 1}
+    # Sorted first: of equally frequent categories, always the same ones are taken.
     frequent = dict(Counter(sorted(single.values())).most_common(category_count))
     single = {index: name for index, name in single.items() if name in frequent}
     if len(single) < LEAST_CLIPS:

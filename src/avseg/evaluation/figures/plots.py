@@ -36,12 +36,14 @@ def plot_categories(report: Report) -> Figure | None:
     if not scored:
         return None
     order = sorted(scored, key=lambda name: scored[name][0].value)
+    # The height grows with the number of bars, so that their labels do not overlap.
     figure, (axes,) = _new(report, height=1.4 + 0.24 * len(order))
     _bars(axes, [scored[name][0] for name in order], BLUE)
     axes.set_yticks(range(len(order)), [f"{name} ({scored[name][1]})" for name in order])
     axes.axvline(
         report.scores["j"].value, color=GREY, linestyle="--", linewidth=1, label="all clips"
     )
+    # Fixed limits, so that plots of different models can be compared by eye.
     axes.set(xlim=(0, 1), xlabel="mIoU (J); clips in brackets", ylim=(-0.7, len(order) - 0.3))
     axes.legend(loc="lower right", frameon=False)
     return figure
@@ -61,6 +63,7 @@ def plot_f_curve(report: Report) -> Figure | None:
     figure, (axes,) = _new(report, height=3.4)
     thresholds, curve = THRESHOLDS.numpy(), np.array(report.f_curve)
     axes.plot(thresholds, curve, color=BLUE)
+    # The best threshold is chosen on the test data: it shows what tuning could gain at most.
     best = int(curve.argmax())
     used = int(np.abs(thresholds - report.threshold).argmin())
     for place, colour, word in ((best, ORANGE, "best"), (used, GREY, "used")):
@@ -82,6 +85,7 @@ def plot_iou_histogram(report: Report) -> Figure | None:
         The plot.
     """
     figure, (axes,) = _new(report, height=3.4)
+    # Strict J, so that a silent clip with a few marked pixels does not count as a good one.
     bins = np.linspace(0, 1, 21).tolist()
     axes.hist([clip.j_strict for clip in report.clips], bins, color=BLUE, edgecolor="white")
     mean = report.scores["j_strict"].value
@@ -103,7 +107,7 @@ def plot_conditions(report: Report) -> Figure | None:
     """
     if not report.sounds:
         return None
-    names = list(report.sounds)[::-1]
+    names = list(report.sounds)[::-1]  # bars are drawn from the bottom up
     figure, (axes,) = _new(report, height=1.5 + 0.62 * len(names))
     shown = {
         "still_marked": ("still marked: objects that no longer sound", BLUE),
@@ -134,6 +138,7 @@ def plot_comparison(
         The plot.
     """
     reference, columns = next(iter(reports)), list(SCORE_COLUMNS)[::-1]
+    # The bars of all models share 80 % of the distance between two scores.
     step = 0.8 / len(reports)
     figure, (left, right) = _new(
         reports[reference],
@@ -149,6 +154,7 @@ def plot_comparison(
         _points(right, [of_model.get(column) for column in columns], colour, offset)
     left.set_yticks(range(len(columns)), [SCORE_COLUMNS[column].heading for column in columns])
     left.set(xlim=(0, 1), xlabel="score")
+    # The same rows as on the left, without repeating their labels.
     right.set_yticks(range(len(columns)), [""] * len(columns))
     right.axvline(0, color=GREY, linewidth=1)
     right.set(xlabel=f"difference from {reference}", ylim=left.get_ylim())
