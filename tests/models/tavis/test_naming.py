@@ -2,7 +2,7 @@
 
 import torch
 
-from avseg.models.tavis.naming import fuse_classes, name_sources
+from avseg.models.tavis.naming import fuse_classes, name_masks
 
 
 def queries() -> torch.Tensor:
@@ -19,7 +19,7 @@ PROBS = torch.tensor([[[0.1, 0.9, 0.0], [0.2, 0.2, 0.6], [0.8, 0.1, 0.1], [0.0, 
 
 
 def test_background_and_empty_masks_are_no_sources() -> None:
-    sources = name_sources(queries(), PROBS, 0.0)
+    sources = name_masks(queries(), PROBS, 0.0)
     assert sources.frame_index.tolist() == [0, 0]
     assert sources.name_index.tolist() == [0, 1]  # counted without the background
     torch.testing.assert_close(sources.named_scores, torch.tensor([0.9, 0.6]))
@@ -29,7 +29,7 @@ def test_background_and_empty_masks_are_no_sources() -> None:
 def test_queries_of_one_name_are_one_source() -> None:
     probs = PROBS.clone()
     probs[0, 1] = torch.tensor([0.3, 0.7, 0.0])
-    sources = name_sources(queries(), probs, 0.0)
+    sources = name_masks(queries(), probs, 0.0)
     assert sources.name_index.tolist() == [0]
     torch.testing.assert_close(sources.named_scores, torch.tensor([0.9]))
     both = (queries()[0, 0] > 0) | (queries()[0, 1] > 0)
@@ -37,7 +37,7 @@ def test_queries_of_one_name_are_one_source() -> None:
 
 
 def test_a_name_below_the_minimum_score_is_no_source() -> None:
-    assert name_sources(queries(), PROBS, 0.7).name_index.tolist() == [0]
+    assert name_masks(queries(), PROBS, 0.7).name_index.tolist() == [0]
 
 
 def test_the_largest_product_gives_a_pixel_its_class() -> None:

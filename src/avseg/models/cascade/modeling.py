@@ -25,8 +25,8 @@ class CascadeModel(AvsegModel):
 
     CLAP (Elizalde et al. 2023, arXiv:2309.05767) compares the audio of each frame with the names of
     a vocabulary. The names that fit become text prompts of EVF-SAM (Zhang et al. 2024,
-    arXiv:2406.20076) in that frame, with one mask each. EVF-SAM does
-    not encode a frame without a fitting name.
+    arXiv:2406.20076) in that frame, with one mask each. EVF-SAM does not encode a frame without a
+    fitting name.
 
     Args:
         config: Sizes and rule.

@@ -23,7 +23,7 @@ from avseg.models.tavis.bridge import Names, TextBridge, highlight, normalise
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.decomposition import QueryDecomposition
 from avseg.models.tavis.losses import compute_losses, total_loss
-from avseg.models.tavis.naming import TavisOutput, name_sources
+from avseg.models.tavis.naming import TavisOutput, name_masks
 from avseg.models.tavis.prompting import AudioAdapters, HybridPrompts, Prompts, PseudoText
 
 #: Parameter-name prefixes that stay as pretrained; everything else trains, as in the paper's code.
@@ -123,7 +123,7 @@ class TavisModel(AvsegModel):
     ) -> TavisOutput:
         """Segment and name the sounding objects in every frame.
 
-        In training mode no source is named, and for frames that do not count only the masks are
+        In training mode no mask is named, and for frames that do not count only the masks are
         computed.
 
         Args:
@@ -135,7 +135,7 @@ class TavisModel(AvsegModel):
                 of a video.
             targets: Index of the name of every pixel, 0 for the background, (B, T, H, W) integer.
             annotated: True for frames whose target counts, (B, T) bool; None counts all.
-            named: Whether to name the sources if there are no targets; without names the model
+            named: Whether to name the masks if there are no targets; without names the model
                 takes less than half of the time.
 
         Returns:
@@ -163,7 +163,7 @@ class TavisModel(AvsegModel):
         counts = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
         if annotated is not None:
             counts = annotated.flatten()
-        # Evaluation names the sources of every frame, training compares the frames that count.
+        # Evaluation names the masks of every frame, training compares the frames that count.
         compared = counts if self.training else torch.ones_like(counts)
         audio_logits = self.bridge.compare_audio(prompts.objects[compared], names)
         image_logits = self.bridge.compare_images(
@@ -386,14 +386,16 @@ class TavisModel(AvsegModel):
         class_logits: tuple[Tensor, Tensor],
         shape: torch.Size,
     ) -> None:
-        """Add the named sources of (B, T) frames to the outputs."""
+        """Add the named masks of (B, T) frames to the outputs."""
         audio_logits, image_logits = class_logits
         probs = (audio_logits.softmax(-1) + image_logits.softmax(-1)) / 2
         queries = masks.query_logits
         min_score = self.config.thresholds.min_score
-        sources = name_sources(queries, probs, min_score)
-        output.frame_index, output.name_index = sources.frame_index, sources.name_index
-        output.named_logits, output.named_scores = sources.named_logits, sources.named_scores
+        masks_by_name = name_masks(queries, probs, min_score)
+        output.frame_index = masks_by_name.frame_index
+        output.name_index = masks_by_name.name_index
+        output.named_logits = masks_by_name.named_logits
+        output.named_scores = masks_by_name.named_scores
         output.query_logits = queries.unflatten(0, shape)
         output.class_probs = probs.unflatten(0, shape)
         output.sem_fusion = self.config.sem_fusion

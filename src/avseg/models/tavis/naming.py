@@ -1,7 +1,7 @@
-"""Names of the masks of queries: named sources, and a class for every pixel.
+"""Names of the masks of queries: named masks of each frame, and a class for every pixel.
 
-B clips, T frames, N = B * T, Q queries, C names with the background first, P sources, h x w size of
-the mask logits, S = 4h side of the frames.
+B clips, T frames, N = B * T, Q queries, C names with the background first, P named masks, h x w
+size of the mask logits, S = 4h side of the frames.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ _LEAST = 1e-6
 
 @dataclass
 class TavisOutput(NamedOutput):
-    """Masks of all sounding objects together and of each named source.
+    """Masks of all sounding objects together and of each name in a frame.
 
-    A source is a frame and a name that a query of this frame has; queries of one frame with the
-    same name are one source. There are P sources. `name_index` does not count the background.
+    There are P named masks, each of a frame and a name that a query of this frame has; queries of
+    one frame with the same name have one mask. `name_index` does not count the background.
 
     Args:
         mask_logits: Mask of all sounding objects, from the prompt of the whole audio, (B, T, h, w).
         iou_predictions: Predicted IoU of this mask, (B, T) in [0, 1].
-        named_scores: Probability of the name of each source, (P,) in [0, 1].
+        named_scores: Probability of the name of each named mask, (P,) in [0, 1].
         query_logits: Mask of each query inside the mask of all sounding objects, before the
             sigmoid, (B, T, Q, h, w).
         class_probs: Probability of each name for each query, the mean of the probabilities by its
@@ -54,8 +54,8 @@ class TavisOutput(NamedOutput):
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Named sources of N frames; fields as in `NamedOutput`."""
+class NamedMasks:
+    """Named masks of N frames; fields as in `NamedOutput`."""
 
     frame_index: Tensor
     name_index: Tensor
@@ -63,10 +63,10 @@ class Sources:
     named_scores: Tensor
 
 
-def name_sources(query_logits: Tensor, class_probs: Tensor, min_score: float) -> Sources:
-    """Merge the queries of each frame by their most probable name.
+def name_masks(query_logits: Tensor, class_probs: Tensor, min_score: float) -> NamedMasks:
+    """Merge the masks of each frame whose queries have the same most probable name.
 
-    A query whose name is the background, or whose mask is empty, is no source.
+    A query whose name is the background, or whose mask is empty, is omitted.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (N, Q, h, w).
@@ -74,15 +74,15 @@ def name_sources(query_logits: Tensor, class_probs: Tensor, min_score: float) ->
         min_score: Probability that a name must exceed.
 
     Returns:
-        The sources, ordered by frame.
+        The named masks, ordered by frame.
     """
     scores, classes = class_probs.max(dim=-1)  # (N, Q)
     has_mask = query_logits.flatten(2).amax(dim=-1) > 0
     frames, queries = (has_mask & (classes > 0) & (scores > min_score)).nonzero(as_tuple=True)
     number = class_probs.shape[-1]
-    # Frame and class as one integer: equal keys are one source, and sorting keeps the frame order.
+    # Frame and class as one integer: equal keys have one mask, and sorting keeps the frame order.
     keys, group = (frames * number + classes[frames, queries]).unique(return_inverse=True)
-    return Sources(
+    return NamedMasks(
         frame_index=keys // number,
         name_index=keys % number - 1,  # the vocabulary does not have the background
         named_logits=_largest(query_logits[frames, queries], group, len(keys)),
