@@ -6,7 +6,7 @@ Zensical reads one folder, but pages are also read on GitHub, where a link goes 
 repository: the README of a model family lies beside its code. So all pages are copied to
 `build/site_pages`, and their links are rewritten from the file in the repository to its page. A
 link to a file without a page, such as a source file, becomes the file's path in plain text. The
-commands, the API and the list of decisions are generated from the code.
+commands, the API, and the lists of recipes and decisions are generated from the code.
 """
 
 import os
@@ -133,6 +133,7 @@ def generate_pages() -> dict[str, str]:
         "reference/api/index.md": document_front_door(),
         "reference/commands.md": document_commands(),
         "decisions/index.md": list_decisions(),
+        "reference/training.md": list_recipes(),
         **{f"reference/api/{room.name}.md": document_room(room) for room in rooms()},
     }
 
@@ -165,6 +166,17 @@ def list_decisions() -> str:
     for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
         lines.append(f"- [{title}]({path.name})")
+    return "\n".join(lines) + "\n"
+
+
+def list_recipes() -> str:
+    """Return a table of the recipes in the package: name, and first sentence of the comment."""
+    lines = ["## All recipes\n", "| recipe | content |", "| --- | --- |"]
+    for path in sorted((ROOT / "src" / "avseg" / "training" / "recipes").glob("*.yaml")):
+        comment = re.match(r"(?:#.*\n)*", path.read_text(encoding="utf-8"))
+        text = " ".join(re.findall(r"# ?(.*)", comment.group() if comment else ""))
+        sentence = re.match(r".*?\.(?= |$)", text)
+        lines.append(f"| `{path.stem}` | {sentence.group() if sentence else text} |")
     return "\n".join(lines) + "\n"
 
 
