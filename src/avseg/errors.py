@@ -30,7 +30,7 @@ class ClipError(AvsegError):
     """One video cannot be read, or not completely.
 
     Raised by the functions of `avseg.media` and by whatever reads videos through them. The
-    subclasses tell the cause; `problem` tells what to do about it.
+    subclasses distinguish the causes; `problem` includes the next step.
 
     Args:
         origin: Path of the video as the caller gave it. The message begins with it, because a batch
@@ -134,8 +134,8 @@ class ReportError(AvsegError):
 class PromptError(AvsegError):
     """A text prompt is missing, or the model cannot use it.
 
-    Raised when a segmenter is given texts or a vocabulary. Use a model that takes text, or change
-    the text as the message says.
+    Raised when texts or a vocabulary are set on a segmenter. Use a model that accepts texts, or
+    change the text as described in the message.
     """
 
 

@@ -53,6 +53,7 @@ class VideoInfo:
     audio_channels: int | None
 
 
+# eq=False here and below: == of arrays has no single truth value, so instances compare by identity.
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Short video excerpt: frames and their audio on one clock.
@@ -202,6 +203,7 @@ class Segmentation:
             raise ValueError(
                 f"the masks of the sources have shapes {shapes}; they must be {self.masks.shape}."
             )
+        # Overlay and PNG files use the masks of the sources, scores use `masks`: they must agree.
         union = np.zeros_like(self.masks)
         for source in sources:
             union |= source.masks

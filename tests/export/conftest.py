@@ -28,7 +28,7 @@ class VideoFile:
 
 
 class VideoMaker:
-    """Makes grey videos with a brighter left half, and a tone."""
+    """Writer of grey videos with a brighter left half and a tone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class VideoMaker:
         mirrored: bool = False,
         full_range: bool = False,
     ) -> VideoFile:
-        """Make a video of a size (height, width) with pictures at some times."""
+        """Write a video of a size (height, width) with frames at the given times."""
         path = self.folder / name
         height, width = size
         with av.open(str(path), "w") as output:
@@ -91,7 +91,7 @@ class VideoMaker:
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> VideoMaker:
-    """Make videos in the test's own folder."""
+    """Return a writer of videos in the folder of the test."""
     return VideoMaker(tmp_path)
 
 
@@ -156,13 +156,13 @@ def parts_of(segmentation: Segmentation) -> list[Segmentation]:
 
 
 def picture_times(path: Path) -> list[float]:
-    """Read the time of every picture, in seconds."""
+    """Read the time of every frame, in seconds."""
     with av.open(str(path)) as container:
         return [float(frame.time) for frame in container.decode(video=0)]
 
 
 def luma(path: Path) -> npt.NDArray[np.uint8]:
-    """Read the luma of every picture, (T, H, W), as stored."""
+    """Read the luma of every frame, (T, H, W), as stored."""
     with av.open(str(path)) as container:
         return np.stack([_luma_plane(frame) for frame in container.decode(video=0)])
 

@@ -190,7 +190,7 @@ def test_chunks_give_the_same_overlay_as_the_whole(make_video: VideoMaker, tmp_p
     with open_overlay(probe(video.path), tmp_path / "chunks.mp4") as writer:
         for part in parts_of(whole):
             writer.write(part)
-    # Not bit for bit: x264 itself may differ a little between two runs on such small pictures.
+    # Not bit for bit: x264 itself may differ a little between two runs on such small frames.
     difference = luma(tmp_path / "chunks.mp4").astype(int) - luma(expected)
     assert np.abs(difference).max() <= 8
 

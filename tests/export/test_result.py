@@ -31,7 +31,7 @@ SOUNDING = [True, True, False, True]
 
 @pytest.fixture
 def video(make_video: VideoMaker) -> VideoFile:
-    """One second of picture and sound."""
+    """One second of video and audio."""
     return make_video("bell.mp4", audio_codec="aac")
 
 

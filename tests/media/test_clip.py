@@ -29,7 +29,7 @@ def sounding(seconds: float = 2.0) -> Track:
 
 
 def taken(clip: Clip) -> list[int]:
-    """Tell by its shade which frame of the video each frame of the clip is."""
+    """Return the index in the video of each frame of the clip, by its shade."""
     shades = clip.frames.mean(axis=(1, 2, 3))
     return [int(np.abs(shade - [grey(index) for index in range(55)]).argmin()) for shade in shades]
 

@@ -27,7 +27,7 @@ def opened(path: Path) -> Iterator[VideoTrack]:
 
 
 def decode(path: Path) -> list[ShownFrame]:
-    """Decode a video that must be whole."""
+    """Decode a video that must be intact."""
     with opened(path) as picture:
         frames = list(picture.shown_frames())
         assert picture.damage() is None
@@ -50,7 +50,7 @@ def shades(frames: list[ShownFrame]) -> list[float]:
 
 
 def corners(rgb: npt.NDArray[np.uint8]) -> str:
-    """Name the colours of the four quarters, row by row."""
+    """Return the names of the colours of the four quarters, row by row."""
     height, width = rgb.shape[:2]
     rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
     points = [rgb[y, x] > 128 for y in rows for x in columns]

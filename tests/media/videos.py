@@ -1,6 +1,6 @@
-"""Small videos made on the spot, each with one thing about it that can go wrong.
+"""Small test videos, written as needed, each with one special property.
 
-Frame i of a made video is one shade of grey, `grey(i)`, so that a test can tell which frame it got.
+Frame i has one shade of grey, `grey(i)`, so that tests can identify frames.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MILLISECOND = Fraction(1, 1000)
 
 @dataclass(frozen=True)
 class Track:
-    """A sound track: (C, S) float32 samples in [-1, 1] that begin at `start_s`."""
+    """Audio track: (C, S) float32 samples in [-1, 1] that begin at `start_s`."""
 
     samples: npt.NDArray[np.float32]
     sample_rate: int = 16000
@@ -87,7 +87,7 @@ def overwrite(path: Path, begin: float, end: float, flips: int | None = None) ->
 
 
 def cut(path: Path, share: float) -> Path:
-    """Keep the first part of a file."""
+    """Truncate a file to a share of its bytes."""
     data = path.read_bytes()
     path.write_bytes(data[: round(share * len(data))])
     return path

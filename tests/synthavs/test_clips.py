@@ -28,7 +28,7 @@ DOMAIN = SplitDomain(SEEN, TRAIN_STYLES, "train")
 
 @pytest.fixture(scope="module")
 def multi_clips() -> list[SyntheticClip]:
-    """What they show and what sounds when; to be quick, their sources are mute."""
+    """Clips with their scenes and sound events; without audio, for speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clips, "mix", lambda *_: np.zeros(5 * SAMPLE_RATE, np.float32))
         return [make_clip(np.random.default_rng(i), DOMAIN, "multi", side=48) for i in range(400)]

@@ -104,7 +104,7 @@ def _show(report: CheckReport) -> None:
         for heading in headings:
             table.add_column(heading, overflow="fold", no_wrap=heading in {"what", "subset"})
         for row in rows:
-            # Text, not markup: a file name may hold square brackets.
+            # Text, not markup: a file name may contain square brackets.
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)
         for kind in dict.fromkeys(row[1] for row in rows):

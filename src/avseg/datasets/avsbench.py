@@ -91,6 +91,7 @@ class AVSBench:
         self._audio_folder = self._layout.audio_folder(self.folder)
         entries = read_metadata(self.folder, subset)
         self.entries = choose_split(entries, split, self.folder / self._layout.metadata)
+        # Only layouts with maps of colours have classes, in label2idx.json.
         coloured = self._layout.coloured_mask is not None
         self.class_names = read_class_names(self.folder) if coloured else None
         self._check_files()
@@ -191,6 +192,8 @@ class AVSBench:
         return Clip(
             origin=str(self._frame_path(entry, 0).parent),
             frames=frames,
+            # The files do not store times. Frame and audio of a second are related by AVSBench's
+            # extraction, as in `media.clip` at 1 frame per second.
             frame_times=starts_s + FRAME_POSITION,
             audio_times=starts_s + 0.5,
             audio=read_audio(self._audio_path(entry), self.sample_rate, entry.seconds),
@@ -213,6 +216,7 @@ class AVSBench:
         for place, second in enumerate(seconds):
             if second < entry.annotated_seconds:
                 path = self._mask_path(entry, second)
+                # Any nonzero value is marked: some copies store masks with other values than 255.
                 labelled = self.class_names is not None
                 mask = self._read_labels(entry, second) if labelled else read_mask(path) != 0
                 _check_size(path, mask, size)
@@ -222,6 +226,7 @@ class AVSBench:
     def _read_labels(self, entry: ClipEntry, second: int) -> NDArray[np.uint8]:
         """Read class numbers from the map of colours, or else from the map of numbers, (H, W)."""
         count = len(self.class_names or ())
+        # Colours first, as in AVSBench's own reader: in some copies the two maps differ.
         colours = self._colours_path(entry, second)
         if colours is not None:
             labels = colours_to_labels(read_image(colours, "RGB"), count)
@@ -262,6 +267,7 @@ class AVSBench:
         """Raise an error early if the first clip lacks a file: the layout is probably wrong."""
         entry = self.entries[0]
         wanted = (
+            # The last frame and mask, which a copy with another numbering would lack.
             self._frame_path(entry, entry.seconds - 1),
             self._audio_path(entry),
             self._mask_path(entry, entry.annotated_seconds - 1),

@@ -31,6 +31,7 @@ def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
+            # numpy would read one-bit images as bool; "L" gives 0 and 255 like other masks.
             if mode is None and image.mode == "1":
                 return np.asarray(image.convert("L"))
             return np.asarray(image if mode in {None, image.mode} else image.convert(mode))
@@ -81,6 +82,7 @@ def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
     if not path.is_file():
         raise missing_file_error(path)
     count = seconds * sample_rate
+    # None stands for a file that only the general decoder can read.
     audio = _read_plain_wav(path, sample_rate, count)
     if audio is None:
         audio = _decode_audio(path, sample_rate, count)
@@ -144,11 +146,13 @@ def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.floa
             samples = np.frombuffer(file.readframes(count), "<i2")
     except (wave.Error, EOFError):
         return None
+    # `wave` does not complain about a truncated file, it returns fewer samples.
     if len(samples) != min(count, promised) * channels:
         raise DatasetError(
             f"{path}: the audio ends early, at {len(samples) / channels / sample_rate:.2f} s of "
             f"{promised / sample_rate:.2f} s; copy the file again."
         )
+    # 32768, the scale of FFmpeg's decoder, so that both ways of reading give the same values.
     mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
     return np.pad(mono, (0, count - len(mono)))
 

@@ -120,6 +120,7 @@ def read_entry(file: MetadataFile, layout: Layout, row: MetadataRow) -> ClipEntr
     Raises:
         DatasetError: If the row has no name or split, or an unknown component.
     """
+    # In S4 and MS3 the name is in the first column, whatever its header.
     name = row.cells[layout.name_column or next(iter(row.cells))]
     split = file.split or row.cells["split"]
     component = (
@@ -127,6 +128,7 @@ def read_entry(file: MetadataFile, layout: Layout, row: MetadataRow) -> ClipEntr
     )
     category = row.cells[layout.category_column] if layout.category_column else None
     required = {"name": name, "split": split}
+    # AVS-V3's few-shot files lack categories; `read_metadata` adds them afterwards.
     if layout.category_column and not file.split:
         required["category"] = category or ""
     empty = [what for what, text in required.items() if not text]
@@ -140,6 +142,7 @@ def read_entry(file: MetadataFile, layout: Layout, row: MetadataRow) -> ClipEntr
             f"{file.path}, line {row.line}: clip {name!r} has label {component!r}; "
             f"it must be one of {', '.join(SECONDS)} (components of AVSBench, not classes)."
         )
+    # AVSS's categories also list off-screen sources, which have no mask.
     if category and layout.release == "avss":
         category = "_".join(visible_objects(category)) or NO_SOURCE
     return ClipEntry(name, split, category or None, component)
@@ -224,6 +227,7 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
             f"{path}: cannot be read ({error}); it must map 'background' to 0 and each class to a "
             "number. Copy it again from AVSBench."
         ) from error
+    # Predictions are indices into this list, so the numbers must be 0, 1, 2, ... without gaps.
     names = tuple(sorted(numbers, key=lambda name: numbers[name]))
     if [numbers[name] for name in names] != list(range(len(names))) or names[:1] != ("background",):
         raise DatasetError(

@@ -39,6 +39,8 @@ class Legend:
             min(height, _even(len(names) * row + 2 * margin)),
             min(width, _even(round(longest) + swatch + 3 * margin)),
         )
+        # Text and swatches become opacity layers, so that they are drawn like masks, on I420
+        # planes.
         ink = Image.new("L", size[::-1])
         draw = ImageDraw.Draw(ink)
         layers = [(np.full(size, PANEL_OPACITY, np.float32), SHADE)]

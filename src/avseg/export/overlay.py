@@ -262,7 +262,7 @@ def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> Non
     )
     # Rows of a decoded plane are padded to `line_size` bytes.
     for plane, target in zip(i420.planes, (canvas.luma, canvas.blue, canvas.red), strict=True):
-        # Planes are buffers, though PyAV's type stubs do not say so.
+        # Planes support the buffer protocol, but PyAV's type stubs do not declare it.
         memory = np.frombuffer(cast("memoryview", plane), dtype=np.uint8)
         stored = memory.reshape(plane.height, plane.line_size)[:, : plane.width]
         upright = orientation.upright(stored)

@@ -25,7 +25,7 @@ def davis_palette() -> bytes:
     index = np.arange(256)
     colours = np.zeros((256, 3), dtype=np.uint8)
     for bit in range(8):
-        channel, significance = bit % 3, 7 - bit // 3
+        channel, significance = bit % 3, 7 - bit // 3  # bits 0, 3, 6 are red, highest bit first
         colours[:, channel] |= ((index >> bit & 1) << significance).astype(np.uint8)
     return colours.tobytes()
 
@@ -86,6 +86,7 @@ def save_mask(mask: npt.NDArray[np.bool_ | np.uint8], path: Path) -> None:
         mask: Mask, (H, W) bool, or label map, (H, W) uint8; 0 is the background.
         path: File to write.
     """
+    # Mode "L" first: a palette is attached without changing the values of the pixels.
     image = Image.fromarray(mask.astype(np.uint8))
     image.putpalette(_PALETTE)  # makes the grey values palette indices
     image.save(path)
@@ -124,5 +125,6 @@ def _check_no_foreign_files(folder: Path) -> None:
 def _is_mask_file(path: Path) -> bool:
     if not re.fullmatch(r"\d{6}\.png", path.name):
         return False
+    # Photos with names like 000000.png are RGB; only masks have a palette.
     with Image.open(path) as image:  # reads the header only
         return image.mode == "P"

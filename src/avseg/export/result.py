@@ -83,6 +83,7 @@ class ResultKey:
             raise OutputError(
                 f"{path}: the video cannot be found any more ({error.strerror}); check the path."
             ) from error
+        # Hashing a video would take as long as reading it from disk.
         decisive = {
             "schema_version": SCHEMA_VERSION,
             "video": [path.name, facts.st_size, facts.st_mtime_ns],
@@ -179,6 +180,7 @@ def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no result, or one of another format
     fingerprint, status, summary = found
+    # A folder from which files were deleted is written again.
     masks = sum(1 for _ in (folder / MASKS_NAME).glob("*.png"))
     complete = (
         status == "complete"
@@ -210,6 +212,7 @@ class _ResultFile:
 
     def write(self, segmentation: Segmentation) -> None:
         for k, (_, marked) in enumerate(self._numbers.label(segmentation)):
+            # The head needs the name of the model, which is known with the first chunk only.
             before = ",\n" if self._areas else self._head(segmentation.model)
             line = self._frame(segmentation, k)
             if segmentation.sources is not None:
@@ -226,6 +229,7 @@ class _ResultFile:
         facts = asdict(summary)
         if summary.sources is None:
             del facts["sources"]
+        # Joined by hand, so that the file can be written without keeping its frames in memory.
         tail = {"summary": facts, "status": "complete"}
         self._file.write(f"\n], {json.dumps(tail, allow_nan=False)[1:]}\n")
         return summary
@@ -242,6 +246,7 @@ class _ResultFile:
 
     def _frame(self, segmentation: Segmentation, k: int) -> dict[str, Any]:
         facts = _describe(segmentation.masks[k], segmentation.scores[k])
+        # Counted here, not taken from the chunk, whose indices start at 0 again.
         index = len(self._areas)
         self._scores.append(float(segmentation.scores[k]))
         self._areas.append(facts["area_pixels"] / segmentation.masks[k].size)
@@ -294,6 +299,7 @@ def _check_no_foreign_files(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose a folder for the results.")
+    # The folder is replaced as a whole, so anything else in it would be deleted.
     names = {path.name for path in folder.iterdir()}
     foreign = sorted(names - {RESULT_NAME, OVERLAY_NAME, MASKS_NAME})
     if foreign or (names and RESULT_NAME not in names):

@@ -286,7 +286,7 @@ def _first_frame(video_track: VideoTrack) -> ShownFrame:
 
 
 def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -> float:
-    """Return the length of the video as the stream, else the container, else the packets say."""
+    """Return the length of the video from the stream, or else the container or the packets."""
     end_s = promised_end_s(video)
     if end_s is not None:
         return end_s - start_s

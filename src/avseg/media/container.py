@@ -149,7 +149,7 @@ def promised_end_s(stream: Stream) -> float | None:
 
     Returns:
         Time in seconds, or None if the container does not announce it for this stream;
-        `promised_file_end_s` may then tell it for the longest stream.
+        `promised_file_end_s` may then have it for the longest stream.
     """
     if stream.duration is None or stream.time_base is None:
         return None

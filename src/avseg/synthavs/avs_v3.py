@@ -53,6 +53,7 @@ def semantic_cells(clip: ClipEntry, split: str) -> tuple[object, ...]:
     Returns:
         Cells in the order of `SEMANTIC_COLUMNS`.
     """
+    # AVSS's names end with start and end in milliseconds; the video is the part before.
     video = clip.name.rsplit("_", maxsplit=2)[0]
     return video, clip.name, 0, 0, clip.category, split, clip.component
 

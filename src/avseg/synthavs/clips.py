@@ -77,7 +77,7 @@ _CLIP_TYPES: dict[str, ClipType] = {"v1s": "single", "v1m": "multi", "v2": "mult
 
 @dataclass(frozen=True, kw_only=True)
 class SynthavsOptions:
-    """Options of a SynthAVS data set; the same options give the same bytes.
+    """Options of a SynthAVS data set; they determine all of its files.
 
     Attributes:
         subset: "s4" (one source, only the first training mask), "ms3" (several sources that start
@@ -261,7 +261,7 @@ def make_clip(
         rng: Random generator; the same state gives the same clip.
         domain: Categories, styles and sounds to draw from.
         clip_type: "single" has one source for the whole clip; three of ten clips have a silent
-            object too. "multi" has 2 to 4 objects, of which about half are silent in any second: 1
+            object too. "multi" has 2 to 4 objects; about half of them are silent in any second: 1
             to 3 categories sound, half of them for some of the seconds only. Some clips have two
             objects of one category or an off-screen sound, and a few have no sound.
         side: R, in pixels.

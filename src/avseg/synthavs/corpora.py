@@ -67,6 +67,7 @@ class LabelledScene:
         for number, category in enumerate(self.categories, start=1):
             mask = self.labels == number
             masks[category] = masks.get(category, np.zeros_like(mask)) | mask
+        # A few visible pixels of a hidden object cannot be recognised; a label would be noise.
         return {c: mask for c, mask in masks.items() if mask.mean() >= 0.002}
 
 
@@ -85,6 +86,7 @@ def draw_labelled_scene(
     """
     count = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.27, 0.13]))
     categories = tuple(str(c) for c in rng.choice(CATEGORIES, count, replace=False))
+    # Two objects of one category, so that a mask may consist of several objects.
     if count > 1 and rng.random() < 0.08:
         categories = (categories[0], *categories[:-1])
     size_range = (0.28, 0.66) if count <= 2 else (0.26, 0.5)
@@ -230,6 +232,7 @@ class AudioImageTextCorpus(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
         scene = draw_labelled_scene(rng, self.styles, self.side)
+        # TAViS encodes masked frames too, so the image tower must recognise objects on black.
         if rng.random() < 0.3:
             scene = _cut_out(rng, scene)
         visible = set(scene.visible())
@@ -260,6 +263,7 @@ def load_sound_bank(
         Recordings of each category, (count, seconds * SAMPLE_RATE) int16, memory-mapped.
     """
     bank = {}
+    # All options are in the file name, so that other options give other files.
     for number, category in enumerate(CATEGORIES):
         path = folder / f"{category}_{parameter_split}_{count}x{seconds}s.npy"
         if not path.exists():
@@ -274,6 +278,7 @@ def load_sound_bank(
                     for i in range(count)
                 ]
             )
+            # 16 bits halve the size on disk; a partial file would be taken for a complete one.
             with replace_when_complete(path) as partial:
                 np.save(partial, (recordings * 32767).astype(np.int16))
         bank[category] = np.load(path, mmap_mode="r")
@@ -301,8 +306,10 @@ def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArr
     recording = recordings[rng.integers(len(recordings))]
     second = int(rng.integers(len(recording) // SAMPLE_RATE))
     sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
+    # The level of the whole recording: a quiet second must stay quiet.
     level = np.sqrt(np.mean((recording / np.float32(32767)) ** 2)) + 0.02
     gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
+    # Half of the recordings fade in and out, as at the start and the end of a sound event.
     edges = ramps(np.array([True])) if rng.random() < 0.5 else 1.0
     louder: NDArray[np.float32] = np.clip(sound * np.float32(gain / level), -1, 1) * edges
     return louder
@@ -364,6 +371,7 @@ def _draw_caption(rng: np.random.Generator, visible: list[str]) -> list[str]:
 
 
 def _presence(names: set[str]) -> Tensor:
+    # "nothing" is a class of its own, so that an empty image or audio has a target too.
     present = [float(c in names) for c in CATEGORIES]
     return torch.tensor([*present, float(not names)])
 

@@ -96,6 +96,7 @@ def _write(folder: Path, options: SynthavsOptions, indexed: tuple[int, ClipEntry
     # The seed of the clip with a 1 added, so that the numbers differ from those of the clip itself.
     rng = np.random.default_rng((options.seed, *numbers, 1))
     noise = rng.standard_normal(len(clip.audio), np.float32)
+    # As loud as the clip, so that loudness alone does not reveal the noise.
     noise *= np.sqrt(np.mean(clip.audio**2))
     domain = SPLIT_DOMAINS[entry.split]
     present = {shown.category for shown in clip.scene.objects}

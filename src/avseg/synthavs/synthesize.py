@@ -26,8 +26,8 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
 ) -> WrittenDataset:
     """Write one subset of SynthAVS, the synthetic benchmark, in AVSBench's layout.
 
-    The same options give the same bytes, whatever the number of processes. A data set that the same
-    options wrote before is kept.
+    The same options give the same bytes, whatever the number of processes, except that videos may
+    differ slightly between runs (x264). A data set that the same options wrote before is kept.
 
     Args:
         root: Folder that the folder of the subset is written to.

@@ -19,7 +19,8 @@ FRAMES_PER_SECOND = 25
 #: that sampling the video by AVSBench's rule gives the frames that the masks belong to.
 _PHASE = FRAME_POSITION * FRAMES_PER_SECOND % 1
 
-#: One thread, because the number of threads changes the encoded bytes.
+#: One thread, because the number of threads changes the encoded bytes. Even so, x264 sometimes
+#: encodes a few frames differently on a busy machine.
 _H264_OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1"}
 
 

@@ -1,6 +1,7 @@
 """Writer of SynthAVS data sets in AVSBench's layouts, so that code for AVSBench can read them.
 
-The same options give the same bytes, whatever the number of processes. AVSBench's pickled
+The same options give the same frames, masks and audio byte for byte, whatever the number of
+processes. AVSBench's pickled
 spectrograms (`audio_log_mel`) are not written; models compute their own from the audio.
 
 R is the side of the square frames in pixels, S the number of audio samples.
@@ -51,6 +52,7 @@ _METADATA_COLUMNS: dict[Release, tuple[str, ...]] = {
     "ms3": ("video_name", "split"),
     "avss": SEMANTIC_COLUMNS,
 }
+#: AVSS stores its frames as JPEG; a high quality keeps the exact masks meaningful.
 _JPEG_QUALITY = 95
 
 
@@ -94,6 +96,7 @@ def write_synthavs(
         ValueError: If `workers` is less than 1.
     """
     folder = root / LAYOUTS[options.subset].folders[0]
+    # Repeating a command must be cheap, and must never replace other data.
     if is_written(folder, options):
         return WrittenDataset(folder, options.counts(), existed=True)
     try:
@@ -205,6 +208,7 @@ def write_wav(audio: NDArray[np.float32], path: Path) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
+        # 32767, so that 1.0 does not overflow 16 bits. "<i2": WAV files are little-endian.
         file.writeframes(np.round(audio * 32767).astype("<i2").tobytes())
 
 
@@ -242,6 +246,7 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _describe(options: SynthavsOptions) -> dict[str, object]:
+    # The resolved numbers of clips, so that defaults and equal explicit options are the same.
     facts = asdict(options)
     del facts["clips"], facts["evaluation_clips"]
     return {"generator_version": GENERATOR_VERSION, **facts, "clips": options.counts()}

@@ -1,4 +1,4 @@
-"""Each kind of damage to a data set is found, and gives no other finding."""
+"""Each kind of damage to a data set is found, and causes no other finding."""
 
 import json
 import shutil
@@ -93,7 +93,7 @@ def sound(name: str, seconds: float, level: int = 7) -> Break:
 
 
 def one_bit_of_grey(image: Image.Image) -> Image.Image:
-    """What a mask of 0 and 128 becomes when Pillow is asked for one bit."""
+    """Convert a mask of 0 and 128 to one bit with Pillow, which dithers it."""
     return image.point(lambda value: value // 2).convert("1")
 
 
@@ -128,7 +128,7 @@ ERRORS: dict[str, tuple[Break, str, str, int]] = {
     "a sound is missing": (
         remove(f"{MS3}/audio_wav/train/m_0.wav"), "sound-missing", "ms3", 1,
     ),
-    "a WAV ends before its header says": (cut(S4_SOUND, 40_000), "sound-broken", "s4", 1),
+    "a WAV ends before its header announces": (cut(S4_SOUND, 40_000), "sound-broken", "s4", 1),
     "a sound lacks whole seconds": (sound(S4_SOUND, 3.5), "sound-ends-early", "s4", 1),
     "a mask has the size of another": (
         draw(MS3_MASK, lambda image: image.resize((112, 112), Image.Resampling.NEAREST)),
@@ -146,7 +146,7 @@ ERRORS: dict[str, tuple[Break, str, str, int]] = {
         draw(f"{V2}/labels_semantic/4.png", lambda image: image.point(lambda _: 1)),
         "labels-differ", "avss", 1,
     ),
-    "there is no list of classes": (
+    "the list of classes is missing": (
         remove(f"{AVSS}/label2idx.json"), "classes-missing", "avss", 1,
     ),
     "classes count from 1": (
@@ -198,7 +198,7 @@ WARNINGS: dict[str, tuple[Break, str, str, int]] = {
         replace(AVSS_TABLE, "axe_horse", "axe_off-the-screen"), "off-screen", "avss", 1,
     ),
     "nothing sounds": (replace(AVSS_TABLE, "axe_horse", "background"), "no-object", "avss", 1),
-    "a few-shot table says another split": (
+    "a few-shot file has another split": (
         replace(f"{AVSS}/v3_1_shot/train.csv", "v3_1_shot_train", "v3_5_shot_train"),
         "split-column", "v3", 1,
     ),

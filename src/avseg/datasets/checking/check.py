@@ -110,6 +110,7 @@ def check_data(
             f"{root}: contains no data set, and neither do its folders, {_DEPTH} levels deep; pass "
             f"a folder with one of the metadata files {names}."
         )
+    # Clips with the same content are found by hash, since comparing all pairs would be too slow.
     contents: dict[tuple[Subset, Path, str], list[_ClipFiles]] = defaultdict(list)
     for done, checked in enumerate(map_in_processes(_check_clip, clips, workers), start=1):
         report.findings[checked.files.subset] += checked.findings
@@ -157,6 +158,7 @@ def _check_release(release: Release, folder: Path, report: CheckReport) -> list[
     checked = check_metadata(folder, release)
     report.findings[release] += checked.findings
     _count(report, release, checked.entries)
+    # With unreadable metadata every file would be reported as stray.
     if "table-unreadable" not in {finding.kind for finding in checked.findings}:
         report.findings[release] += check_strays(layout, folder, checked.entries)
     if release == "avss":

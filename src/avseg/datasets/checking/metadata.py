@@ -74,6 +74,7 @@ def check_metadata(folder: Path, subset: Subset) -> CheckedMetadata:
     findings += _check_splits(lines, layout)
     findings += _check_duplicates(lines)
     findings += _check_disjoint(lines, layout)
+    # AVS-V3 uses the classes of AVSS, which are checked there.
     class_names = None
     if layout.release == "avss" and not layout.split_metadata:
         class_names = _read_classes(folder, findings)
@@ -108,6 +109,7 @@ def check_listed(
 
 def _read_lines(file: MetadataFile, layout: Layout, findings: list[Finding]) -> list[_Line]:
     lines = []
+    # A row that cannot be parsed is one finding; the other rows are still checked.
     before = len(findings)
     try:
         for row in read_rows(file, layout):
@@ -198,6 +200,7 @@ def _read_classes(folder: Path, findings: list[Finding]) -> tuple[str, ...] | No
 
 
 def _check_objects(lines: list[_Line], class_names: tuple[str, ...] | None) -> Iterator[Finding]:
+    # Counted, because AVSS has many such rows: one finding for each kind and detail is enough.
     found: dict[tuple[str, Path, str], int] = Counter()
     for line in lines:
         text, path = line.row.cells["a_obj"], line.file.path

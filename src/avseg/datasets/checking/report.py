@@ -43,6 +43,7 @@ class CheckReport:
         for subset, findings in self.findings.items():
             for finding in findings:
                 groups[finding.kind, subset].append(finding)
+        # `sorted` is stable, so that kinds of the same severity keep the order of the dictionary.
         order = sorted(FINDING_KINDS, key=lambda kind: FINDING_KINDS[kind].severity != "error")
         keys = sorted(groups, key=lambda key: order.index(key[0]))
         return [(kind, subset, groups[kind, subset]) for kind, subset in keys]

@@ -1,4 +1,4 @@
-"""Sounds of objects: instruments, then vehicles, then other things.
+"""Sounds of objects: instruments, then vehicles, then other objects.
 
 The random parameters of an individual are drawn first; nested functions synthesize one note or one
 event, with small variations. Frequencies are in Hz, times in seconds.
@@ -322,7 +322,7 @@ def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
     return 0.3 * unit_peak(wash) + repeat(sampler, num_samples, blast, gap_s)
 
 
-# Other things.
+# Other objects.
 
 #: Partials of a church bell, relative to its strike note.
 _BELL_PARTIALS = (0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1)

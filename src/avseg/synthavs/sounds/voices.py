@@ -90,6 +90,7 @@ def lion(sampler: ParameterSampler, num_samples: int) -> Signal:
     def roar() -> Signal:
         num = samples(length * sampler.jitter(0.2))
         frequency = pitch * glide([0.8, 1.25, 1.0], num) * sampler.drift(num, 0.09, 30)
+        # Slow noise modulates the amplitude, which makes a tone rough.
         tearing = 1 + 4.8 * np.abs(lowpass(sampler.noise(num), 60))
         excitation = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * sampler.noise(num)
         return unit_peak(fade(formants(excitation, throat) * swell(num, 0.6), 0.03))
@@ -104,6 +105,7 @@ def horse(sampler: ParameterSampler, num_samples: int) -> Signal:
     neighing = sampler.rng.uniform(0.15, 0.5)
 
     def trot() -> Signal:
+        # Two hoof beats per stride, the second after a third of it.
         num = samples(1 / strides * sampler.jitter(0.05))
         stride = np.zeros(num + samples(0.1))
         for at in (0.0, 0.33):
@@ -349,6 +351,7 @@ def man(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(pace * sampler.rng.uniform(0.12, 0.24))
         tune = glide([sampler.rng.uniform(0.9, 1.2), sampler.rng.uniform(0.85, 1.1)], num)
         frequency = pitch * tune * sampler.drift(num, 0.02, 20)
+        # The mean of the pulses is subtracted, which removes their offset.
         excitation = pulses(frequency) - frequency / SAMPLE_RATE + 0.01 * sampler.noise(num)
         vowel = _vowel(sampler, excitation, throat)
         return unit_peak(vowel * envelope(num, 0.03, 0.04, sustain=0.9))
