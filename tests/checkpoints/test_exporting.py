@@ -79,5 +79,5 @@ def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     files = write_published(make_model(), tmp_path / "published")
     sizes = write_config(SAM2_CONFIG, tmp_path)
     folder = import_checkpoint(files, tmp_path / "model", config=sizes).folder
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be created"):
         export_checkpoint(folder, files[0] / "below" / "back.pth")
