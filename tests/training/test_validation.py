@@ -51,6 +51,7 @@ WRONG = [
         "clip_config.dim must be a number",
     ),
     (changed(tiny.IMAGEBIND, "model", text={"blcks": 1}), "'blcks'; did you mean blocks?"),
+    (changed(tiny.CLIP, "model", projection_dim=8), "did you mean clip_config.projection_dim?"),
     (changed(tiny.CLIP, "start_from", clip="x"), "no option 'clip'; there are model"),
     (
         changed(tiny.SEGMENTER, "start_from", clap="x"),

@@ -220,7 +220,7 @@ def _check_declared(
 ) -> None:
     """Validate options of a configuration class, and of the backbones' classes inside it."""
     own = {name: value for name, value in options.items() if name not in _shared_options()}
-    _check_names(recipe, section, own, declared.options)
+    _check_names(recipe, section, own, declared.options, _options_of_groups(declared, tables))
     for name, value in own.items():
         _check_type(f"recipe {recipe.name}: {section}.{name}", declared, name, value)
         inner = declared.class_of(name, tables)
@@ -231,6 +231,12 @@ def _check_declared(
             _check_declared(recipe, f"{section}.{name}", value, inner, tables)
 
 
+def _options_of_groups(declared: DeclaredClass, tables: Collection[str]) -> list[str]:
+    """List the options of nested configurations, such as "losses.a2t_weight"."""
+    groups = {group: declared.class_of(group, tables) for group in declared.options}
+    return [f"{group}.{name}" for group, inner in groups.items() if inner for name in inner.options]
+
+
 @cache
 def _shared_options() -> set[str]:
     """Return the options of every configuration, which a part of a `config.json` may have too."""
@@ -239,13 +245,18 @@ def _shared_options() -> set[str]:
 
 
 def _check_names(
-    recipe: Recipe, section: str, given: Collection[str], known: Collection[str]
+    recipe: Recipe,
+    section: str,
+    given: Collection[str],
+    known: Collection[str],
+    deeper: Collection[str] = (),
 ) -> None:
     """Raise an error if a given option is unknown, with the name that it may stand for."""
     for name in given:
         if name in known:
             continue
-        near = difflib.get_close_matches(str(name), known, n=1)
+        near = [option for option in deeper if option.endswith(f".{name}")]
+        near += difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
         if section == "trainer" and name in _RESERVED:
             hint = "the run decides it; leave it out."
