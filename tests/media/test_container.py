@@ -6,14 +6,14 @@ import pytest
 
 from avseg.errors import EmptyVideoError, NotAVideoError, NoVideoStreamError, TruncatedVideoError
 from avseg.media.container import (
+    announced_end_s,
+    announced_file_end_s,
+    announced_frames,
     choose_audio_stream,
     choose_video_stream,
     open_media,
     packet_end_s,
     packets_of,
-    promised_end_s,
-    promised_file_end_s,
-    promised_frames,
     tolerance_frames,
 )
 from tests.media.videos import Picture, Track, cut, level, write
@@ -114,22 +114,22 @@ def test_mp4_promises_a_count_and_an_end(tmp_path: Path) -> None:
     path = write(tmp_path / "late.mp4", [Picture(times_ms=range(500, 2500, 100))])
     with open_media(path) as container:
         video = choose_video_stream(container, "late.mp4")
-        assert promised_frames(video) == 20
-        assert promised_end_s(video) == pytest.approx(2.5)
+        assert announced_frames(video) == 20
+        assert announced_end_s(video) == pytest.approx(2.5)
 
 
 def test_matroska_promises_the_length_of_the_file_only(tmp_path: Path) -> None:
     with open_media(write(tmp_path / "plain.mkv")) as container:
         video = choose_video_stream(container, "plain.mkv")
-        assert promised_frames(video) is None
-        assert promised_end_s(video) is None
-        assert promised_file_end_s(container) == pytest.approx(2.0)
+        assert announced_frames(video) is None
+        assert announced_end_s(video) is None
+        assert announced_file_end_s(container) == pytest.approx(2.0)
 
 
 def test_an_avi_that_was_cut_off_still_promises_its_whole_length(tmp_path: Path) -> None:
     path = cut(write(tmp_path / "cut.avi", [Picture(noise=True)]), 0.5)
     with open_media(path) as container:
-        end_s = promised_end_s(choose_video_stream(container, "cut.avi"))
+        end_s = announced_end_s(choose_video_stream(container, "cut.avi"))
         assert end_s == pytest.approx(2.0)
 
 

@@ -266,13 +266,13 @@ class AVSBench:
     def _check_files(self) -> None:
         """Raise an error early if the first clip lacks a file: the layout is probably wrong."""
         entry = self.entries[0]
-        wanted = (
+        required = (
             # The last frame and mask, which a copy with another numbering would lack.
             self._frame_path(entry, entry.seconds - 1),
             self._audio_path(entry),
             self._mask_path(entry, entry.annotated_seconds - 1),
         )
-        for path in wanted:
+        for path in required:
             if not path.is_file():
                 raise missing_file_error(path)
 

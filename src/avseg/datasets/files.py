@@ -12,7 +12,7 @@ from PIL import Image
 
 from avseg.errors import ClipError, DatasetError
 from avseg.media.audio import AudioTrack
-from avseg.media.container import open_media, promised_end_s
+from avseg.media.container import announced_end_s, open_media
 
 
 def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
@@ -109,7 +109,7 @@ def audio_duration_s(path: Path) -> float:
     try:
         with open_media(path) as container:
             streams = container.streams.audio
-            return (promised_end_s(streams[0]) or 0.0) if streams else 0.0
+            return (announced_end_s(streams[0]) or 0.0) if streams else 0.0
     except ClipError as error:
         raise DatasetError(f"{path}: the audio cannot be read: {error.problem}") from error
 
@@ -142,15 +142,15 @@ def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.floa
         with wave.open(str(path), "rb") as file:
             if file.getsampwidth() != 2 or file.getframerate() != sample_rate:
                 return None
-            channels, promised = file.getnchannels(), file.getnframes()
+            channels, announced = file.getnchannels(), file.getnframes()
             samples = np.frombuffer(file.readframes(count), "<i2")
     except (wave.Error, EOFError):
         return None
     # `wave` does not complain about a truncated file, it returns fewer samples.
-    if len(samples) != min(count, promised) * channels:
+    if len(samples) != min(count, announced) * channels:
         raise DatasetError(
             f"{path}: the audio ends early, at {len(samples) / channels / sample_rate:.2f} s of "
-            f"{promised / sample_rate:.2f} s; copy the file again."
+            f"{announced / sample_rate:.2f} s; copy the file again."
         )
     # 32768, the scale of FFmpeg's decoder, so that both ways of reading give the same values.
     mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)

@@ -222,11 +222,11 @@ _V3_METADATA = {
 }
 
 
-def _with_negative_sound(layout: Layout, sound: str) -> Layout:
+def _with_negative_audio(layout: Layout, kind: str) -> Layout:
     """Return a layout with AVSBench-Robust's replacement audio for each clip."""
     return replace(
         layout,
-        audio=layout.audio.replace("/audio_wav/", f"/audio_wav_{sound}/"),
+        audio=layout.audio.replace("/audio_wav/", f"/audio_wav_{kind}/"),
         audio_folders=(
             f"avsbench_neg_data/{layout.folders[0]}",
             f"avsbench_test_audio/{layout.folders[0]}",
@@ -249,11 +249,11 @@ LAYOUTS: dict[Subset, Layout] = {
     "v1m": replace(_AVSS, components=("v1m",)),
     "v2": replace(_AVSS, components=("v2",)),
     "v3": replace(_AVSS, split_metadata=_V3_METADATA),
-    "s4_misaligned": _with_negative_sound(_S4, "misaligned"),
-    "s4_noise": _with_negative_sound(_S4, "noise"),
+    "s4_misaligned": _with_negative_audio(_S4, "misaligned"),
+    "s4_noise": _with_negative_audio(_S4, "noise"),
     "s4_silent": _with_silence(_S4),
-    "ms3_misaligned": _with_negative_sound(_MS3, "misaligned"),
-    "ms3_noise": _with_negative_sound(_MS3, "noise"),
+    "ms3_misaligned": _with_negative_audio(_MS3, "misaligned"),
+    "ms3_noise": _with_negative_audio(_MS3, "noise"),
     "ms3_silent": _with_silence(_MS3),
 }
 

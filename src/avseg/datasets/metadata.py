@@ -202,8 +202,8 @@ def choose_split(clips: list[ClipEntry], split: str, origin: Path) -> list[ClipE
     """
     chosen = [clip for clip in clips if clip.split == split]
     if not chosen:
-        there = ", ".join(sorted({clip.split for clip in clips})) or "no clips at all"
-        raise DatasetError(f"{origin}: has no clips of split {split!r}; choose from {there}.")
+        known = ", ".join(sorted({clip.split for clip in clips})) or "no clips at all"
+        raise DatasetError(f"{origin}: has no clips of split {split!r}; choose from {known}.")
     return chosen
 
 
@@ -237,14 +237,14 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _check_columns(file: MetadataFile, layout: Layout, there: Sequence[str]) -> None:
-    wanted = [layout.name_column, layout.category_column, layout.component_column]
-    wanted += [] if file.split else ["split"]
-    missing = [column for column in wanted if column and column not in there]
+def _check_columns(file: MetadataFile, layout: Layout, columns: Sequence[str]) -> None:
+    required_columns = [layout.name_column, layout.category_column, layout.component_column]
+    required_columns += [] if file.split else ["split"]
+    missing = [column for column in required_columns if column and column not in columns]
     if missing:
         raise DatasetError(
-            f"{file.path}: has no column {', '.join(missing)}, only {', '.join(there) or 'none'}; "
-            f"use the metadata file of {layout.release}."
+            f"{file.path}: has no column {', '.join(missing)}, only "
+            f"{', '.join(columns) or 'none'}; use the metadata file of {layout.release}."
         )
 
 

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
-from avseg.media.container import END_TOLERANCE_S, packets_of, promised_end_s
+from avseg.media.container import END_TOLERANCE_S, announced_end_s, packets_of
 
 SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 
@@ -112,9 +112,9 @@ class AudioTrack:
             TruncatedVideoError if the track ends before the announced time, NoAudioStreamError if
             it has no samples and announces none.
         """
-        promised_s = promised_end_s(self._stream) or 0.0
+        announced_s = announced_end_s(self._stream) or 0.0
         reason = "" if self._first_error is None else f" ({self._first_error.strerror})"
-        if self._refused_packets or (promised_s and self._decoded_stop is None):
+        if self._refused_packets or (announced_s and self._decoded_stop is None):
             return CorruptVideoError(
                 self._origin,
                 f"the audio track is damaged: {self._refused_packets} of its packets cannot be "
@@ -124,11 +124,11 @@ class AudioTrack:
         if self._decoded_stop is None:
             return NoAudioStreamError(self._origin, f"its audio track is empty; {SILENT_OK}")
         end_s = self._decoded_stop / self._sample_rate
-        if self._finished and promised_s - end_s > END_TOLERANCE_S:
+        if self._finished and announced_s - end_s > END_TOLERANCE_S:
             return TruncatedVideoError(
                 self._origin,
-                f"the audio track ends early, at {end_s:.2f} s of {promised_s:.2f} s{reason}. Copy "
-                "or download the file again.",
+                f"the audio track ends early, at {end_s:.2f} s of {announced_s:.2f} s{reason}. "
+                "Copy or download the file again.",
             )
         return None
 

@@ -32,14 +32,14 @@ from avseg.errors import NoAudioStreamError
 from avseg.media.audio import SILENT_OK, AudioTrack
 from avseg.media.container import (
     PathLike,
+    announced_end_s,
+    announced_file_end_s,
+    announced_frames,
     choose_audio_stream,
     choose_video_stream,
     open_media,
     packet_end_s,
     packets_of,
-    promised_end_s,
-    promised_file_end_s,
-    promised_frames,
 )
 from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
 from avseg.types import Clip, VideoInfo
@@ -99,7 +99,7 @@ def probe(path: PathLike) -> VideoInfo:
             start_s=first.start_s,
             duration_s=_duration_s(container, video, first.start_s),
             average_rate=average_rate(video),
-            frame_count=promised_frames(video),
+            frame_count=announced_frames(video),
             video_codec=video.codec_context.name,
             pixel_format=video.codec_context.pix_fmt or "unknown",
             audio_codec=None if audio is None else audio.codec_context.name,
@@ -287,10 +287,10 @@ def _first_frame(video_track: VideoTrack) -> ShownFrame:
 
 def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -> float:
     """Return the length of the video from the stream, or else the container or the packets."""
-    end_s = promised_end_s(video)
+    end_s = announced_end_s(video)
     if end_s is not None:
         return end_s - start_s
-    length_s = promised_file_end_s(container)
+    length_s = announced_file_end_s(container)
     if length_s is not None:
         return length_s
     container.seek(0)

@@ -1,7 +1,6 @@
 """Media files: opening them, choosing streams, and reading how much their containers announce.
 
-"Promised" values are those that the container announces in its header. They are compared later with
-what was decoded, to detect damaged files.
+The announced values are compared later with what was decoded, to detect damaged files.
 """
 
 from __future__ import annotations
@@ -141,7 +140,7 @@ def choose_audio_stream(container: InputContainer, video: VideoStream) -> AudioS
     )
 
 
-def promised_end_s(stream: Stream) -> float | None:
+def announced_end_s(stream: Stream) -> float | None:
     """Return the time at which a stream should end, on the container's clock.
 
     Args:
@@ -149,7 +148,7 @@ def promised_end_s(stream: Stream) -> float | None:
 
     Returns:
         Time in seconds, or None if the container does not announce it for this stream;
-        `promised_file_end_s` may then have it for the longest stream.
+        `announced_file_end_s` may then have it for the longest stream.
     """
     if stream.duration is None or stream.time_base is None:
         return None
@@ -161,7 +160,7 @@ def promised_end_s(stream: Stream) -> float | None:
     return float(((stream.start_time or 0) + length) * stream.time_base)
 
 
-def promised_file_end_s(container: InputContainer) -> float | None:
+def announced_file_end_s(container: InputContainer) -> float | None:
     """Return the length of the whole file in seconds, or None if the container does not say.
 
     Args:
@@ -174,7 +173,7 @@ def promised_file_end_s(container: InputContainer) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
-def promised_frames(stream: VideoStream) -> int | None:
+def announced_frames(stream: VideoStream) -> int | None:
     """Return how many frames a video stream should decode to.
 
     Args:

@@ -29,11 +29,11 @@ from avseg.errors import (
 )
 from avseg.media.container import (
     END_TOLERANCE_S,
+    announced_end_s,
+    announced_file_end_s,
+    announced_frames,
     packet_end_s,
     packets_of,
-    promised_end_s,
-    promised_file_end_s,
-    promised_frames,
     tolerance_frames,
 )
 from avseg.media.damage import GapDetector
@@ -124,8 +124,8 @@ class VideoTrack:
             before the announced time, CorruptVideoError if the file is complete but too many frames
             are missing.
         """
-        promised = self._promised_count()
-        if not self._packets and not promised:
+        announced = self._announced_count()
+        if not self._packets and not announced:
             return EmptyVideoError(
                 self._origin, "its video stream has no frames; pass a video that has some."
             )
@@ -135,7 +135,7 @@ class VideoTrack:
                 "is a raw stream, whose frames have no timestamps; store it in a container (mp4, "
                 "mkv) first.",
             )
-        counts = f"decoded {self._decoded} of {promised} announced frames"
+        counts = f"decoded {self._decoded} of {announced} announced frames"
         if self._concealed:
             counts += f", {self._concealed} of them damaged"
         if self._refused_packets:
@@ -145,8 +145,8 @@ class VideoTrack:
         truncation = self._truncation(counts)
         if truncation is not None:
             return truncation
-        missing = promised - (self._decoded - self._concealed)
-        if not self._decoded or self._refused_packets or missing > tolerance_frames(promised):
+        missing = announced - (self._decoded - self._concealed)
+        if not self._decoded or self._refused_packets or missing > tolerance_frames(announced):
             return CorruptVideoError(
                 self._origin,
                 f"the video stream is damaged: {counts}. Copy or download the file again, or "
@@ -207,26 +207,26 @@ class VideoTrack:
             return float(frame.duration * self._stream.time_base)
         return 1 / average_rate(self._stream)
 
-    def _promised_count(self) -> int:
+    def _announced_count(self) -> int:
         """Return the expected number of frames, at least the decoded ones."""
         # A packet gives one frame; in interlaced video two packets (fields) may give one.
-        promised = promised_frames(self._stream)
-        if promised is None:
+        announced = announced_frames(self._stream)
+        if announced is None:
             lost = round(self._gaps.lost_s * average_rate(self._stream))
-            promised = self._decoded + lost
-        return max(promised, self._decoded, self._packets // 2)
+            announced = self._decoded + lost
+        return max(announced, self._decoded, self._packets // 2)
 
     def _truncation(self, counts: str) -> TruncatedVideoError | None:
         """Return an error if the file ends earlier than its container announces."""
-        promised_s, reached_s = promised_end_s(self._stream), self._stream_end_s
-        if promised_s is None:
-            promised_s, reached_s = promised_file_end_s(self._container), self._file_end_s
-        if promised_s is None or promised_s - reached_s <= END_TOLERANCE_S:
+        announced_s, reached_s = announced_end_s(self._stream), self._stream_end_s
+        if announced_s is None:
+            announced_s, reached_s = announced_file_end_s(self._container), self._file_end_s
+        if announced_s is None or announced_s - reached_s <= END_TOLERANCE_S:
             return None
         reached_s = max(reached_s, 0.0)
         return TruncatedVideoError(
             self._origin,
-            f"the file ends early, at {reached_s:.2f} s of {promised_s:.2f} s ({counts}). Copy or "
+            f"the file ends early, at {reached_s:.2f} s of {announced_s:.2f} s ({counts}). Copy or "
             f"download it again, or re-encode it to keep the first {reached_s:.2f} s.",
         )
 

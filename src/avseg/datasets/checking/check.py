@@ -132,8 +132,8 @@ def _find_releases(root: Path) -> Iterator[tuple[Release, Path]]:
         inner: list[Path] = []
         for folder in folders:
             for release in releases:
-                wanted = (LAYOUTS[release].metadata, *_FRAMES[release])
-                if any((folder / name).exists() for name in wanted):
+                names = (LAYOUTS[release].metadata, *_FRAMES[release])
+                if any((folder / name).exists() for name in names):
                     yield release, folder
             inner += _folders_in(folder)
         folders = inner
