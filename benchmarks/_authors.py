@@ -58,7 +58,7 @@ def _mock(name: str) -> MagicMock:
 
 
 def prepare(clone: Path, device: torch.device) -> None:
-    """Make the clone's modules importable; without a GPU, replace `.cuda()` by no operation."""
+    """Install the import hook for the clone; without a GPU, `.cuda()` returns its argument."""
     sys.meta_path.insert(0, _StandIns())
     sys.path.insert(0, str(clone))
     if device.type == "cpu":

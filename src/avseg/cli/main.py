@@ -60,7 +60,7 @@ app.command(
 app.command(
     "avseg.cli.make_cascade:make_cascade",
     name="make-cascade",
-    help="Combine CLAP, which names sounds, and EVF-SAM, which marks what is named, in one model.",
+    help="Combine CLAP and EVF-SAM in a model that names sounding objects and marks them by name.",
 )
 app.command(
     "avseg.cli.models:models",
