@@ -219,6 +219,18 @@ def test_one_path_one_text_and_a_list_of_names_are_accepted(tmp_path: Path) -> N
         assert (outcome.summary.sources or {}).keys() <= names
 
 
+def test_a_loaded_segmenter_keeps_its_texts_and_takes_no_options_of_loading(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    dog = text_segmenter.with_texts("dog")
+    (outcome,) = avseg.segment(video, tmp_path / "out", model=dog, overlay=False)
+    assert outcome.summary is not None
+    assert set(outcome.summary.sources or {}) <= {"dog"}
+    with pytest.raises(ValueError, match="pass them to load_segmenter"):
+        avseg.segment(video, tmp_path / "out", model=dog, dtype="bfloat16")
+
+
 def test_a_wrong_option_is_an_error_before_any_video(folder: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
     with pytest.raises(PromptError, match="takes no text"):

@@ -79,7 +79,7 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
     videos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | Segmenter = DEFAULT_MODEL,
     text: str | Sequence[str] = (),
     vocabulary: str | Sequence[str] | None = None,
     device: str = "auto",
@@ -102,7 +102,8 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
     Args:
         videos: Video files, and folders with video files directly in them.
         output: Folder for the result folders.
-        model: A name from `avseg models`, or the folder of a saved model.
+        model: A name from `avseg models`, the folder of a saved model, or a loaded segmenter, which
+            keeps its device, memory, image size and dtype.
         text: What to mark, for a model that is prompted by texts (EVF-SAM): one text or several.
         vocabulary: Names that a model which names sounding objects (the cascade, TAViS) chooses
             from: a sequence of names, one string with commas between names, or the path of a text
@@ -129,14 +130,24 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
         NotAVideoError: If a folder has no video in it.
         OutputError: If two videos would get the same result folder.
         PromptError: If the model cannot use the texts or the vocabulary.
-        ValueError: If an option is out of its range.
+        ValueError: If an option is out of its range, or does not apply to a loaded segmenter.
     """
     files = find_videos(_as_paths(videos))
     folders = result_folders(files, Path(output))
     texts = (text,) if isinstance(text, str) else text
     names = read_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary or ()
-    segmenter = load_segmenter(model, device, memory, image_size, dtype, offline=offline)
-    segmenter = segmenter.with_texts(*texts).with_vocabulary(*names)
+    if isinstance(model, Segmenter):
+        if (device, memory, image_size, dtype) != ("auto", "normal", None, "float32"):
+            raise ValueError(
+                "device, memory, image_size and dtype apply to a model that is given by name or "
+                "folder; pass them to load_segmenter instead."
+            )
+        segmenter = model
+    else:
+        segmenter = load_segmenter(Path(model), device, memory, image_size, dtype, offline=offline)
+    if texts or not segmenter.texts:  # a loaded segmenter may have its texts already
+        segmenter = segmenter.with_texts(*texts)
+    segmenter = segmenter.with_vocabulary(*names)
     options = SegmentOptions(frames_per_second, threshold, silent_ok, overlay)
     outcomes: list[VideoOutcome] = []
     for number, (video, folder) in enumerate(zip(files, folders, strict=True), start=1):
