@@ -27,6 +27,7 @@ class EmbeddingSpace:
 
 
 @runtime_checkable
+# Found by its method, so that a family needs no base class for it.
 class Embedder(Protocol):
     """Interface of a model that returns its embeddings; not every family has it."""
 

@@ -39,6 +39,7 @@ class FrameAudioConfig(AvsegConfig):
     clap_config: Any = None  # a configuration, or its options in a dictionary
     window_s: float = 1.0
 
+    # Families name this option by their encoder, so it is looked up.
     @property
     def image_size(self) -> int:
         """Side of the images for the image encoder, in pixels."""

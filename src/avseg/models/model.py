@@ -127,5 +127,6 @@ class OptionGroup(StrictConfig):
     def to_dict(self) -> dict[str, Any]:
         """Return the options of this group, its `model_type` and the version of `transformers`."""
         # The dictionary of the whole model removes the version again, and fails without it.
+        # Otherwise a `config.json` would list a dtype and label names for a group of weights.
         kept = {*own_options(type(self)), "model_type", "transformers_version"}
         return {name: value for name, value in super().to_dict().items() if name in kept}

@@ -216,6 +216,7 @@ def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     truth = targets.to(probs)
     intersection = (probs * truth).sum(dim=(-2, -1))
     union = (probs + truth - probs * truth).sum(dim=(-2, -1))
+    # Both branches are computed for all frames, and `where` selects: no loop over the batch.
     is_empty = truth.sum(dim=(-2, -1)) == 0
     # The smallest normal number instead of an epsilon: it does not bias small masks.
     iou = intersection / union.clamp(min=torch.finfo(probs.dtype).tiny)
@@ -248,6 +249,7 @@ def iou_prediction_loss(mask_logits: Tensor, iou_predictions: Tensor, targets: T
         Loss of each frame, mean over its masks, (N,).
     """
     with torch.no_grad():
+        # A logit of 0 is a probability of 0.5.
         masks = resize_logits(mask_logits, targets.shape[-2:]) > 0
         truth = targets.bool().unsqueeze(1)  # (N, 1, H, W)
         intersection = (masks & truth).sum(dim=(-2, -1))

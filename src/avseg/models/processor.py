@@ -206,6 +206,7 @@ class BaseProcessor:
             Scores in [0, 1], of the shape of the predicted IoU; the predicted IoU alone if the
             model has no object score.
         """
+        # NumPy has no bfloat16, so scores leave torch as float32.
         scores = required(outputs.iou_predictions, "iou_predictions").float()
         # Without an object score a silent frame keeps the IoU that the decoder predicts for it.
         if outputs.object_score_logits is not None:
@@ -443,6 +444,7 @@ def sources_of_clip(
     name_index = required(outputs.name_index, "name_index").cpu().numpy()
     count = required(outputs.mask_logits, "mask_logits").shape[1]
     sources = []
+    # `np.unique` sorts, so sources are in the order of the vocabulary.
     for number in np.unique(name_index):
         of_name = np.flatnonzero(name_index == number)
         # Frames without this name keep an empty mask and the score 0.

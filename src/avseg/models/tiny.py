@@ -31,6 +31,7 @@ TINY_BEIT3 = Beit3Config(
     vocab_size=256,
     max_text_positions=34,
 )
+# A spectrogram of one second: 16000 / 64 columns of 64 mel bands.
 TINY_CLAP = ClapAudioTowerConfig(
     sample_rate=16000,
     n_fft=512,

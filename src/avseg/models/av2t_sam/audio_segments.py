@@ -111,6 +111,7 @@ def resample(
     # The reduced ratio keeps the number of kernels small: 441 / 160 for 44.1 kHz to 16 kHz.
     divisor = math.gcd(sample_rate, new_rate)
     old, new = sample_rate // divisor, new_rate // divisor
+    # The cutoff is below the Nyquist frequency of the lower rate, which prevents aliasing.
     cutoff = _ROLLOFF * min(old, new)
     reach = math.ceil(_ZERO_CROSSINGS * old / cutoff)
     # Polyphase filter: the positions of output samples relative to input samples repeat after
@@ -120,10 +121,12 @@ def resample(
     # The squared cosine is the Hann window over the kernel's width.
     window = np.cos(crossings * np.pi / _ZERO_CROSSINGS / 2) ** 2
     kernels = (np.sinc(crossings) * window * cutoff / old).astype(np.float32)  # (new, K)
+    # Zeros before the start and after the end, where the filter reaches beyond the signal.
     padded = np.pad(channels, ((0, 0), (reach, reach + old)))
     # Views of the input, one per output period, without copying it.
     views = np.lib.stride_tricks.sliding_window_view(padded, kernels.shape[1], axis=1)[:, ::old]
     resampled: npt.NDArray[np.float32] = (views @ kernels.T).reshape(len(channels), -1)
+    # The last period may have outputs beyond the end of the signal.
     return resampled[:, : math.ceil(new * channels.shape[1] / old)]
 
 

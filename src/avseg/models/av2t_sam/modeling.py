@@ -112,6 +112,7 @@ class Av2tSamModel(AvsegModel):
             ValueError: If an input that the configuration needs is missing.
         """
         shape = pixel_values_beit3.shape[:2]
+        # The same fused features prompt the decoder and, through adapters, the image encoder.
         fused = self.projector.fuse(
             self._embed(self.clip, "pixel_values_clip", pixel_values_clip, clip_embeddings),
             self._embed(self.clap, "audio_values", audio_values, clap_embeddings),

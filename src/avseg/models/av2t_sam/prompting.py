@@ -26,6 +26,7 @@ class Projector(nn.Module):
             self.audio_proj = _unit_variance_linear(config.clap_config.projection_dim, dim)
         if config.uses_clip:
             self.visual_proj = _unit_variance_linear(config.clip_config.projection_dim, dim)
+        # Only a product needs it: a single projection starts with variance 1.
         if config.features == "mul":
             self._start_from_audio()
         self.to_text_space = nn.Sequential(

@@ -78,6 +78,7 @@ class CascadeModel(AvsegModel):
             The mask of each prompt, and the union of the masks in each frame.
         """
         shape = audio_values.shape[:2]
+        # 1. Compare audio with names, and select the prompts.
         similarities = self.compare_audio(audio_values.flatten(0, 1), sound_ids)  # (N, C)
         frames, names = self.select_prompts(similarities)  # (P,), (P,)
         # Only frames with a prompt are encoded, each once for all its prompts.
@@ -94,6 +95,7 @@ class CascadeModel(AvsegModel):
             side = self.config.sam_config.image_size
             height, width = frame_size.tolist()
             logits = resize_logits(logits, (side, side))[:, :height, :width]
+        # 2. Merge the masks of each frame; a frame without a prompt has an empty mask and score 0.
         count = len(similarities)
         return NamedOutput(
             mask_logits=_best_of_frames(logits, frames, count, NO_OBJECT_LOGIT).unflatten(0, shape),

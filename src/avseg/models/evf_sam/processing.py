@@ -63,6 +63,7 @@ class EvfSamProcessor(BaseProcessor):
     texts: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        # Ids beyond the table would fail later, as an index error inside the model.
         if self.tokenizer is not None and len(self.tokenizer) > self.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(self.tokenizer)} tokens, the model {self.vocab_size}; "

@@ -70,6 +70,7 @@ class TextBridge:
         """
         with without_autocast(objects.device):
             objects = objects.to(names.embeddings)
+            # Normalised again: `a_scale` replaces ImageBind's own scale of audio.
             audio = F.normalize(self.imagebind.project_audio(objects), dim=-1)
             return self.config.a_scale * audio @ names.embeddings.T
 
@@ -86,6 +87,7 @@ class TextBridge:
             Cosines times the logit scale of the texts, (N, Q, C).
         """
         highlighted = highlight(frames, mask_logits, self.config.blur_kernel)  # (N, Q, 3, S, S)
+        # All N * Q images in one batch; this is the largest part of the run time.
         cls = self.encode_images(highlighted.flatten(0, 1))  # (N * Q, W)
         with without_autocast(cls.device):
             images = self.imagebind.project_image(cls.to(names.embeddings))
@@ -105,6 +107,7 @@ class TextBridge:
             Cosines of the audio and cosines of the frames, (N, C - 1) each.
         """
         with without_autocast(audio_cls.device):
+            # The background is no name that a sound or an object could have.
             unit = F.normalize(names.embeddings[1:], dim=-1)
             audio = self.imagebind.project_audio(audio_cls.to(unit))
             images = self.imagebind.project_image(image_cls.to(unit))

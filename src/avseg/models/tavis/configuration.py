@@ -14,6 +14,7 @@ from avseg.models.tiny import TINY_SAM
 NAME = "{name}"
 
 #: Options of the released code that differ from the paper.
+#: An imported checkpoint gets them too: its file has no information about the code.
 RELEASED: dict[str, Any] = {
     "stage1_mode": "last_only",
     "stage2_pairing": "tile",

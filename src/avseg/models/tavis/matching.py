@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 #: Weights of the matching costs: class by audio and by image, cross-entropy, Dice.
+#: As in the released code; the weights of the losses are different.
 _CLASS_COST, _BCE_COST, _DICE_COST = 5.0, 5.0, 5.0
 
 

@@ -143,10 +143,12 @@ class TavisModel(AvsegModel):
         """
         shape = pixel_values.shape[:2]
         frames = pixel_values.flatten(0, 1)
+        # 1. Encode names, audio and frames with ImageBind, then predict six masks with SAM 2.
         names = self.encode_names(name_ids)
         audio, image_cls = self.encode_inputs(frames, audio_values.flatten(0, 1))
         prompts = self.build_prompts(audio, image_cls)
         masks = self.decode_masks(frames, audio, prompts, (shape[0], shape[1]), memory)
+        # 2. Empty the masks of frames whose audio matches no name or is off-screen.
         similarities, shown = None, masks
         if not self.training:
             cosines = self.bridge.compare_frames(audio.cls, image_cls, names)
@@ -160,6 +162,7 @@ class TavisModel(AvsegModel):
         )
         if targets is None and not named:
             return output
+        # 3. Compare every query with the names, by its audio and by its masked image.
         counts = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
         if annotated is not None:
             counts = annotated.flatten()
@@ -169,6 +172,7 @@ class TavisModel(AvsegModel):
         image_logits = self.bridge.compare_images(
             frames[compared], masks.logits[compared, :-1], names
         )
+        # 4. Compute the loss, then name the masks.
         if targets is not None:
             within = counts[compared]
             # The loss uses the masks as predicted, also where the thresholds empty them.
@@ -216,6 +220,7 @@ class TavisModel(AvsegModel):
         names = self.encode_names(inputs["name_ids"])
         audio, image_cls = self.encode_inputs(frames, inputs["audio_values"].flatten(0, 1))
         prompts = self.build_prompts(audio, image_cls)
+        # The embeddings of a query depend on its mask, so the whole path is needed once more.
         masks = self.decode_masks(frames, audio, prompts, (shape[0], shape[1]), None)
         queries = masks.query_logits
         audio_logits = self.bridge.compare_audio(prompts.objects, names)
@@ -286,6 +291,7 @@ class TavisModel(AvsegModel):
         Returns:
             The prompts.
         """
+        # The ablation without IBQD: every query is the whole audio.
         if self.decomposition is None:
             queries = objects = audio.cls.unsqueeze(1).repeat(1, self.config.num_queries, 1)
         else:
@@ -326,6 +332,7 @@ class TavisModel(AvsegModel):
         """
         block_prompts = None if self.adapters is None else self.adapters(audio.tokens)
         features = self.sam.encode_frames(normalise(frames, SAM_STATISTICS), block_prompts)
+        # A training clip of one frame has no past frames to remember.
         uses_memory = shape[1] > 1 if self.training else self.config.memory_at_test
         if uses_memory:
             return self._decode_in_order(features, prompts, shape, memory)
@@ -365,6 +372,7 @@ class TavisModel(AvsegModel):
             memory = self.memory.append_frame(memory, embeddings, prediction)
             all_logits.append(logits.unflatten(0, (shape[0], -1)))
             all_ious.append(ious.unflatten(0, (shape[0], -1)))
+        # Back to the order of the frames: clip after clip.
         logits, ious = torch.stack(all_logits, dim=1), torch.stack(all_ious, dim=1)  # (B, T, K, ..)
         return Masks(logits.flatten(0, 1), ious.flatten(0, 1), memory)
 

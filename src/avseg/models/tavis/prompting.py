@@ -87,6 +87,7 @@ class HybridPrompts(nn.Module):
         self.query_mlp = _mlp(dim, dim)
         self.whole_proj = nn.Linear(imagebind.audio.width, dim)
         self.text_proj = nn.Linear(imagebind.text.width, dim) if config.pseudo_text else None
+        # The fusion takes audio and pseudo text side by side, or audio alone in the ablation.
         self.fuse = _mlp(2 * dim if config.pseudo_text else dim, dim)
         self.dense_proj = nn.Linear(imagebind.vision.width, dim) if config.dense_prompt else None
 

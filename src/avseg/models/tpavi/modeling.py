@@ -55,6 +55,7 @@ class TpaviModel(FrameAudioModel):
     def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
         """Condition the features of all frames on the audio and decode one mask for each frame."""
         shape = pixel_values.shape[:2]
+        # 1. Condition each stage of the feature pyramid on the audio.
         stages: list[Tensor] = []
         projected_audio: list[Tensor] = []
         for view, interaction, maps in zip(
@@ -63,6 +64,7 @@ class TpaviModel(FrameAudioModel):
             conditioned, audio = interaction(view(maps).unflatten(0, shape), audio_embeddings)
             stages.append(conditioned.flatten(0, 1))  # (N, C, h, w)
             projected_audio.append(audio.flatten(0, 1))  # (N, C)
+        # 2. Decode the masks, at four times the side of the finest stage.
         logits = self.decoder(stages)  # (N, S, S)
         loss, (targets, annotated) = None, truth
         if targets is not None:
@@ -106,6 +108,7 @@ def matching_loss(logits: Tensor, stages: list[Tensor], projected_audio: list[Te
         # The released code resizes the logits, not the probabilities.
         height, width = maps.shape[-2:]
         mask = F.adaptive_avg_pool2d(logits.unsqueeze(1), (height, width)).sigmoid()
+        # The area of the mask has no effect, because the average is normalised.
         image = F.normalize((maps.relu() * mask).mean(dim=(-2, -1)), dim=-1)  # (N, C)
         target = F.normalize(audio, dim=-1).softmax(dim=-1)
         divergence = F.kl_div(image.log_softmax(dim=-1), target, reduction="none")
