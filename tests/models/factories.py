@@ -123,11 +123,11 @@ CLAP_WORDS = ClapTokenizer.from_words(WORDS.words)
 
 def inputs(clips: int = 1, frames: int = 2) -> dict[str, Tensor]:
     """Draw random frames and audio for `CONFIG`."""
-    pictures = torch.randn(clips, frames, 3, 64, 64)
+    images = torch.randn(clips, frames, 3, 64, 64)
     return {
-        "pixel_values_sam": pictures,
-        "pixel_values_beit3": pictures,
-        "pixel_values_clip": pictures,
+        "pixel_values_sam": images,
+        "pixel_values_beit3": images,
+        "pixel_values_clip": images,
         "audio_values": 0.1 * torch.randn(clips, frames, 2000),
     }
 

@@ -25,7 +25,7 @@ def test_fields_that_were_not_computed_are_omitted() -> None:
     assert outputs.loss is None
 
 
-#: One pixel right, one missed, one too many, one left alone; then a frame where nothing sounds.
+#: One true positive, false negative, false positive and true negative; then a silent frame.
 TARGETS = torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 0]]])
 LOGITS = 50.0 * torch.tensor([[[1.0, -1.0], [1.0, -1.0]], [[1.0, -1.0], [-1.0, -1.0]]])
 

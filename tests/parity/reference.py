@@ -121,7 +121,7 @@ class Case:
 class EvfSamCase:
     """A recorded case of EVF-SAM and our model with the same weights.
 
-    Three texts of 4, 2 and 3 tokens, the first two for the first of two pictures.
+    Three texts of 4, 2 and 3 tokens, the first two for the first of two images.
 
     Args:
         sam: 1 or 2.
@@ -152,10 +152,10 @@ class EvfSamCase:
     def inputs(self) -> dict[str, Tensor]:
         """Two images and three texts."""
         generator = torch.Generator().manual_seed(self.seed)
-        pictures = torch.randn(2, 3, 64, 64, generator=generator).double()
+        images = torch.randn(2, 3, 64, 64, generator=generator).double()
         small = torch.randn(2, 3, 32, 32, generator=generator).double().clamp(-1, 1)
         return {
-            "pixel_values_sam": pictures,
+            "pixel_values_sam": images,
             "pixel_values_beit3": small,
             "input_ids": torch.randint(20, (3, 4), generator=generator),
             "attention_mask": torch.arange(4) < torch.tensor([[4], [2], [3]]),

@@ -91,7 +91,7 @@ class Case:
 
         count = CLIPS * FRAMES
         self.stages = [normal(count, dim, 8 >> i, 8 >> i) for i, dim in enumerate(DIMS)]
-        self.sounds = normal(count, 128).view(CLIPS, FRAMES, 128)
+        self.audio = normal(count, 128).view(CLIPS, FRAMES, 128)
         truth = torch.rand(count, 1, 32, 32, generator=generator) > 0.7
         self.targets = truth.view(CLIPS, FRAMES, 32, 32)
 
@@ -125,8 +125,8 @@ class Case:
 
     def inputs(self) -> dict[str, Tensor]:
         """Return the inputs of the model; the frames have no effect."""
-        pictures = torch.zeros(CLIPS, FRAMES, 3, 32, 32)
-        return {"pixel_values": pictures, "clap_embeddings": self.sounds, "targets": self.targets}
+        frames = torch.zeros(CLIPS, FRAMES, 3, 32, 32)
+        return {"pixel_values": frames, "clap_embeddings": self.audio, "targets": self.targets}
 
 
 def close(tensor: Tensor, recorded: Any) -> None:
@@ -185,6 +185,6 @@ def test_adapters_equal_those_of_sama() -> None:
     weights = {name.replace("shared_mlp", "shared"): value for name, value in weights.items()}
     adapters = BlockAdapters(20, 12, [24] * 3)
     adapters.load_state_dict(weights)
-    sounds = torch.randn(4, 20, generator=torch.Generator().manual_seed(0)).double()
-    for vector, expected in zip(adapters.double()(sounds), prompts, strict=True):
+    audio = torch.randn(4, 20, generator=torch.Generator().manual_seed(0)).double()
+    for vector, expected in zip(adapters.double()(audio), prompts, strict=True):
         close(vector, expected)

@@ -3,7 +3,7 @@
 `tavis.npz` holds what github.com/Sssssuperior/TAViS at 00212fe computes at a tiny size, for two
 clips of three frames at 224 x 224, in evaluation mode on a CPU with torch 2.13.0: decomposition,
 prompts, memory, masks, embeddings, every loss, and the gradients' norms. Weights are those of
-`reference.make_weight`; the causal mask and the scale of the sounds are the model's own.
+`reference.make_weight`; the causal mask and the logit scale of audio are the model's own.
 
 The code does not run as published. Mended for the recording: a string without its opening quote,
 the width of the text tower (1024 in four places), and calls that need CUDA. Changed: float64
@@ -94,9 +94,9 @@ def model(published: dict[str, Tensor]) -> TavisModel:
 def inputs() -> dict[str, Tensor]:
     """Two clips of three frames; the second frame of the first is silent."""
     generator = torch.Generator().manual_seed(SEED)
-    pictures = torch.rand(CLIPS, FRAMES, 3, 28, 28, generator=generator).double()
-    pictures = F.interpolate(pictures.flatten(0, 1), (224, 224), mode="bilinear")
-    sounds = torch.randn(CLIPS * FRAMES, 1, 128, 204, generator=generator).double()
+    images = torch.rand(CLIPS, FRAMES, 3, 28, 28, generator=generator).double()
+    images = F.interpolate(images.flatten(0, 1), (224, 224), mode="bilinear")
+    spectrograms = torch.randn(CLIPS * FRAMES, 1, 128, 204, generator=generator).double()
     texts = torch.randint(1, 400, (NAMES, 77), generator=generator)
     for row in range(NAMES):
         texts[row, 2 + row] = 49407
@@ -104,8 +104,8 @@ def inputs() -> dict[str, Tensor]:
     labels = labels.repeat_interleave(56, -1).repeat_interleave(56, -2)
     labels[0, 1] = 0
     return {
-        "pixel_values": pictures.view(CLIPS, FRAMES, 3, 224, 224),
-        "audio_values": sounds.view(CLIPS, FRAMES, 1, 128, 204),
+        "pixel_values": images.view(CLIPS, FRAMES, 3, 224, 224),
+        "audio_values": spectrograms.view(CLIPS, FRAMES, 1, 128, 204),
         "name_ids": texts,
         "targets": labels,
     }
@@ -117,7 +117,10 @@ def computed(
 ) -> Iterator[dict[str, Any]]:
     """Our intermediate results, the loss, and the gradients."""
     shape = (CLIPS, FRAMES)
-    frames, sounds = inputs["pixel_values"].flatten(0, 1), inputs["audio_values"].flatten(0, 1)
+    frames, spectrograms = (
+        inputs["pixel_values"].flatten(0, 1),
+        inputs["audio_values"].flatten(0, 1),
+    )
     recalled: list[Tensor] = []
     maps: list[Tensor] = []
     hooks = [
@@ -128,7 +131,7 @@ def computed(
         points = torch.from_numpy(recorded["points"])
         patch.setattr(torch, "rand", lambda *_, **__: points)
         names = model.encode_names(inputs["name_ids"])
-        sound, picture_cls = model.encode_inputs(frames, sounds)
+        sound, picture_cls = model.encode_inputs(frames, spectrograms)
         prompts = model.build_prompts(sound, picture_cls)
         masks = model.decode_masks(frames, sound, prompts, shape, None)
         by_sound = model.bridge.compare_audio(prompts.objects, names)

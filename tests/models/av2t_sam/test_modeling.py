@@ -172,14 +172,14 @@ def test_no_activations_are_kept_for_frozen_modules(
     batch: dict[str, Tensor],
 ) -> None:
     model = build(adapters=False).train()
-    pictures = batch["pixel_values_sam"].flatten(0, 1)
+    images = batch["pixel_values_sam"].flatten(0, 1)
     assert model.clip is not None
     assert model.clap is not None
     frozen = [
-        model.clip(pictures),
+        model.clip(images),
         model.clap(batch["audio_values"].flatten(0, 1)),
-        model.segmenter.beit3.embed_images(pictures),
-        *model.segmenter.sam.encode_images(pictures).levels,
+        model.segmenter.beit3.embed_images(images),
+        *model.segmenter.sam.encode_images(images).levels,
     ]
     assert not any(values.requires_grad for values in frozen)
 
@@ -275,8 +275,8 @@ def test_bfloat16_gives_nearly_the_same_masks(
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(**batch).mask_logits.float()
     assert (exact - rough).abs().max() < 0.03 * exact.abs().max()
-    marked, also = exact > exact.median(), rough > exact.median()
-    assert (marked & also).sum() / (marked | also).sum() > 0.95
+    mask, rough_mask = exact > exact.median(), rough > exact.median()
+    assert (mask & rough_mask).sum() / (mask | rough_mask).sum() > 0.95
 
 
 def test_training_steps_lower_the_loss() -> None:

@@ -60,8 +60,8 @@ def test_audio_with_another_sample_rate_raises_an_error() -> None:
 
 
 def test_audio_segments_replace_the_windows() -> None:
-    sounds = np.full((2, 100), 0.5, np.float32)
-    assert PROCESSOR(clip(), sounds)["audio_values"].tolist() == sounds[None].tolist()
+    segments = np.full((2, 100), 0.5, np.float32)
+    assert PROCESSOR(clip(), segments)["audio_values"].tolist() == segments[None].tolist()
     with pytest.raises(
         ClipError, match=r"^noise.mp4: 3 audio segments for 2 frames; give one for each"
     ):
@@ -131,11 +131,11 @@ def test_masks_have_the_size_of_each_video() -> None:
 
 def test_the_threshold_is_a_probability() -> None:
     outputs = AvsegOutput(mask_logits=torch.tensor([[[[0.0, 2.0]]]]))  # probabilities 0.5, 0.88
-    marked = {
+    pixels_above = {
         threshold: PROCESSOR.post_process(outputs, [(1, 2)], threshold)[0].sum()
         for threshold in (0.4, 0.6, 0.9)
     }
-    assert marked == {0.4: 2, 0.6: 1, 0.9: 0}
+    assert pixels_above == {0.4: 2, 0.6: 1, 0.9: 0}
     with pytest.raises(ValueError, match=r"between 0 and 1, got 1"):
         PROCESSOR.post_process(outputs, [(1, 2)], 1)
 

@@ -63,8 +63,8 @@ def test_an_untrained_product_is_the_audio_scaled_by_the_image() -> None:
     torch.manual_seed(0)
     projector = Projector(CONFIG.replace(fused_dim=512))
     audio = torch.randn(200, 20)
-    heard, fused = projector.fuse(None, audio), projector.fuse(torch.randn(200, 24), audio)
-    alike = torch.nn.functional.cosine_similarity(heard, fused).mean().item()
+    audio_alone, fused = projector.fuse(None, audio), projector.fuse(torch.randn(200, 24), audio)
+    alike = torch.nn.functional.cosine_similarity(audio_alone, fused).mean().item()
     assert 0.8 < alike < 0.95
 
 

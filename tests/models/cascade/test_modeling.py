@@ -106,8 +106,8 @@ def test_only_frames_with_a_name_are_encoded(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(model.segmenter.sam, "encode_images", watched)
     output = run(ruled(model, min_similarity=float(middle)), values)
     assert looked_at == [2]
-    marked = (output.mask_logits[0] > NO_OBJECT_LOGIT).flatten(1).any(1)
-    assert marked.tolist() == (first > middle).tolist()
+    has_mask = (output.mask_logits[0] > NO_OBJECT_LOGIT).flatten(1).any(1)
+    assert has_mask.tolist() == (first > middle).tolist()
     assert (output.iou_predictions[0] > 0).tolist() == (first > middle).tolist()
 
 

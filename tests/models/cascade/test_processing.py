@@ -43,10 +43,10 @@ def test_a_frame_that_keeps_its_proportions_is_padded() -> None:
     assert "frame_size" not in PROCESSOR(clip())
     inputs = replace(PROCESSOR, keep_proportions=True)(clip())
     assert inputs["frame_size"].tolist() == [32, 64]
-    pictures = inputs["pixel_values_sam"]
-    assert pictures.shape == (1, 2, 3, 64, 64)
-    assert pictures[..., :32, :].all()
-    assert not pictures[..., 32:, :].any()
+    images = inputs["pixel_values_sam"]
+    assert images.shape == (1, 2, 3, 64, 64)
+    assert images[..., :32, :].all()
+    assert not images[..., 32:, :].any()
 
 
 def test_names_are_encoded_once_for_all_clips() -> None:

@@ -31,10 +31,10 @@ def model(request: pytest.FixtureRequest) -> EvfSamModel:
 
 def inputs() -> dict[str, Tensor]:
     """Two images: the first with a text of two tokens and one of one, the second with one."""
-    pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     return {
-        "pixel_values_sam": pictures,
-        "pixel_values_beit3": pictures,
+        "pixel_values_sam": images,
+        "pixel_values_beit3": images,
         "input_ids": torch.tensor([[3, 4], [5, 0], [5, 0]]),
         "attention_mask": torch.tensor([[1, 1], [1, 0], [1, 0]]),
         "image_index": torch.tensor([0, 0, 1]),
@@ -69,16 +69,16 @@ def test_the_mask_of_a_text_does_not_depend_on_other_texts(model: EvfSamModel) -
 def test_an_image_is_encoded_once_for_all_its_texts(
     model: EvfSamModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    encoded: list[int] = []
     encode = model.segmenter.sam.encode_images
 
     def watched(pixel_values: Tensor) -> object:
-        seen.append(len(pixel_values))
+        encoded.append(len(pixel_values))
         return encode(pixel_values)
 
     monkeypatch.setattr(model.segmenter.sam, "encode_images", watched)
     model(**inputs())
-    assert seen == [2]
+    assert encoded == [2]
 
 
 @torch.no_grad()

@@ -100,11 +100,11 @@ def test_clips_of_a_batch_are_independent(model: TavisModel) -> None:
 
 @torch.no_grad()
 def test_the_released_pairing_mixes_the_clips_of_a_batch() -> None:
-    sounds, cls = torch.randn(2, 6, 32), torch.randn(2, 32)
+    tokens, cls = torch.randn(2, 6, 32), torch.randn(2, 32)
     for pairing, mixes in (("interleave", False), ("tile", True)):
         layer = build(stage2_pairing=pairing).decomposition
         assert layer is not None
-        together, alone = layer(sounds, cls)[1][:1], layer(sounds[:1], cls[:1])[1]
+        together, alone = layer(tokens, cls)[1][:1], layer(tokens[:1], cls[:1])[1]
         assert ((together - alone).abs().max().item() > 1e-3) == mixes
 
 
@@ -229,15 +229,15 @@ def test_audio_that_matches_no_name_gets_an_empty_mask(model: TavisModel) -> Non
     nearest = free.similarities.amax(-1)  # (2, 3)
     bound = float(nearest.median())
     out = run(build(thresholds={"min_similarity": bound}), values)
-    heard = nearest >= bound
-    assert heard.any()
-    assert not heard.all()
+    kept = nearest >= bound
+    assert kept.any()
+    assert not kept.all()
     torch.testing.assert_close(out.similarities, free.similarities)
-    torch.testing.assert_close(out.mask_logits[heard], free.mask_logits[heard])
-    for marked in (out.mask_logits[~heard], out.query_logits[~heard]):
-        assert (marked < -100).all()
-    kept = set(heard.flatten().nonzero().flatten().tolist())
-    assert set(out.frame_index.tolist()) == kept & set(free.frame_index.tolist())
+    torch.testing.assert_close(out.mask_logits[kept], free.mask_logits[kept])
+    for logits in (out.mask_logits[~kept], out.query_logits[~kept]):
+        assert (logits < -100).all()
+    frames = set(kept.flatten().nonzero().flatten().tolist())
+    assert set(out.frame_index.tolist()) == frames & set(free.frame_index.tolist())
 
 
 def test_off_screen_sound_gets_an_empty_mask(model: TavisModel) -> None:

@@ -44,11 +44,11 @@ def test_audio_with_another_sample_rate_raises_an_error() -> None:
 
 
 def test_audio_segments_replace_the_windows() -> None:
-    sounds = np.zeros((2, 4000), np.float32)
-    quiet = PROCESSOR(make_clip(), sounds)["audio_values"]
+    segments = np.zeros((2, 4000), np.float32)
+    quiet = PROCESSOR(make_clip(), segments)["audio_values"]
     assert (quiet - PROCESSOR(make_clip())["audio_values"]).abs().max() > 0
     with pytest.raises(ClipError, match="2 audio segments for 3 frames"):
-        PROCESSOR(make_clip(3), sounds)
+        PROCESSOR(make_clip(3), segments)
 
 
 def test_the_background_comes_before_the_names() -> None:

@@ -18,10 +18,10 @@ def test_the_first_words_do_not_depend_on_later_words() -> None:
 def test_the_last_word_depends_on_all_words() -> None:
     model = build()
     assert model.pseudo_text is not None
-    sounds = torch.randn(1, 2, IMAGEBIND.audio.width)
-    words = model.pseudo_text.to_words(sounds[0]).unflatten(-1, (6, -1))
+    tokens = torch.randn(1, 2, IMAGEBIND.audio.width)
+    words = model.pseudo_text.to_words(tokens[0]).unflatten(-1, (6, -1))
     expected = model.imagebind.encode_words(words)[:, 5]
-    torch.testing.assert_close(model.pseudo_text(sounds, model.imagebind)[0], expected)
+    torch.testing.assert_close(model.pseudo_text(tokens, model.imagebind)[0], expected)
 
 
 @torch.no_grad()
@@ -32,10 +32,10 @@ def test_argmax_reads_out_the_word_that_a_layer_selects() -> None:
     assert layer.choose is not None
     layer.choose.weight.zero_()
     layer.choose.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
-    sounds = torch.randn(1, 2, IMAGEBIND.audio.width)
-    words = layer.to_words(sounds[0]).unflatten(-1, (6, -1))
+    tokens = torch.randn(1, 2, IMAGEBIND.audio.width)
+    words = layer.to_words(tokens[0]).unflatten(-1, (6, -1))
     expected = model.imagebind.encode_words(words)[:, 2]
-    torch.testing.assert_close(layer(sounds, model.imagebind)[0], expected)
+    torch.testing.assert_close(layer(tokens, model.imagebind)[0], expected)
 
 
 def test_a_spare_adapter_is_built_and_not_used() -> None:
