@@ -15,13 +15,13 @@ CLASSES = (0, 3, 12, 44, 70)
 
 
 def binary_clips() -> list[tuple[Tensor, Tensor]]:
-    """Make six clips of three frames of 28 x 28 pixels, so that batches of 4 end with one of 2.
+    """Generate six clips of three frames of 28 x 28 pixels, so that batches of 4 end with one of 2.
 
     Clip 2 is silent throughout, clip 0 and clip 4 have a silent frame, clip 3 is under-confident.
     Probabilities lie half-way between F's thresholds, so that rounding moves no pixel across.
 
     Returns:
-        Of each clip mask logits, (3, 28, 28) float32, and true masks, bool.
+        Mask logits, (3, 28, 28) float32, and ground-truth masks, bool, of each clip.
     """
     rng = np.random.default_rng(SEED)
     clips = []
@@ -42,7 +42,7 @@ def binary_clips() -> list[tuple[Tensor, Tensor]]:
 
 
 def semantic_clips() -> list[tuple[Tensor, Tensor]]:
-    """Make clips of 12 x 12 pixels with classes, true ones in blocks and predicted ones nearby.
+    """Generate clips of 12 x 12 pixels with classes: ground truth in blocks, predictions nearby.
 
     Returns:
         Of each clip predicted and true classes, (T, 12, 12) int64.

@@ -25,11 +25,11 @@ def test_iou_gives_one_number_for_each_frame() -> None:
     assert mask_iou(masks, torch.stack([TARGET, TARGET])).tolist() == [1.0, pytest.approx(2 / 6)]
 
 
-def test_marking_nothing_where_something_sounds_scores_zero() -> None:
+def test_an_empty_mask_in_a_sounding_frame_scores_zero() -> None:
     assert mask_iou(SILENT, TARGET).item() == 0.0
 
 
-def test_marking_nothing_in_a_silent_frame_scores_one() -> None:
+def test_an_empty_mask_in_a_silent_frame_scores_one() -> None:
     assert mask_iou(SILENT, SILENT).item() == 1.0
     assert strict_mask_iou(SILENT, SILENT).item() == 1.0
 
@@ -46,17 +46,17 @@ def test_the_rules_differ_in_silent_frames_only() -> None:
     assert strict_mask_iou(SHIFTED_RIGHT, TARGET).item() == pytest.approx(2 / 6)
 
 
-def test_probabilities_are_refused_as_masks() -> None:
+def test_probabilities_instead_of_masks_raise_an_error() -> None:
     with pytest.raises(ValueError, match=r"masks are torch.float32.*compare probabilities"):
         mask_iou(TARGET.float(), TARGET)
 
 
-def test_masks_of_another_size_are_refused() -> None:
+def test_masks_of_another_size_raise_an_error() -> None:
     with pytest.raises(ValueError, match=r"masks are \(2, 4\) and targets \(3, 4\)"):
         mask_iou(TARGET[:2], TARGET)
 
 
-def test_sounding_frames_are_scored_apart() -> None:
+def test_sounding_frames_have_a_score_of_their_own() -> None:
     scores = score((torch.stack([SHIFTED_RIGHT, TARGET]), torch.stack([TARGET, SILENT])))
     assert scores.j == pytest.approx((2 / 6 + 2 / 3) / 2)
     assert scores.j_sounding == pytest.approx(2 / 6)
@@ -67,7 +67,7 @@ def test_a_pixel_at_the_threshold_is_not_marked() -> None:
     assert score((0.5 * TARGET[None].float(), TARGET[None])).j == 0.0
 
 
-def test_f_at_the_threshold_does_not_look_for_a_better_one() -> None:
+def test_f_at_the_threshold_uses_no_other_threshold() -> None:
     scores = score((0.2 * TARGET[None].float(), TARGET[None]))
     assert scores.f == 1.0
     assert scores.f_at_threshold == 0.0
@@ -91,13 +91,13 @@ def test_a_silent_frame_with_fewer_than_one_in_a_thousand_pixels_marked_is_clean
     assert scores.silent_count == 3
 
 
-def test_without_silent_frames_there_is_nothing_to_say_about_silence() -> None:
+def test_without_silent_frames_their_scores_are_none() -> None:
     scores = score((TARGET[None], TARGET[None]))
     assert scores.silent_clean is None
     assert scores.false_positive_area is None
 
 
-def test_without_sounding_frames_there_is_nothing_to_say_about_sound() -> None:
+def test_without_sounding_frames_their_scores_are_none() -> None:
     scores = score((SILENT[None], SILENT[None]))
     assert (scores.j_sounding, scores.f_at_threshold, scores.dataset_iou) == (None, None, None)
 
@@ -126,7 +126,7 @@ def test_processes_that_share_the_clips_get_the_same_figures_to_the_last_digit()
     assert first.compute() == score(*clips)
 
 
-def test_metrics_with_other_thresholds_are_not_merged() -> None:
+def test_metrics_with_different_thresholds_are_not_merged() -> None:
     with pytest.raises(ValueError, match=r"are 0.5, 0.3 here and 0.4, 0.3 there"):
         BinaryMetrics().merge(BinaryMetrics(threshold=0.4))
 
@@ -167,7 +167,7 @@ def test_a_clip_of_silent_frames_only_scores_zero_in_f_as_in_avsbench() -> None:
     assert f.compute() == 0.0
 
 
-def test_one_histogram_gives_what_comparing_with_each_of_255_thresholds_gives() -> None:
+def test_one_histogram_equals_the_comparison_with_each_of_255_thresholds() -> None:
     generator = torch.Generator().manual_seed(5)
     probs = torch.rand(3, 20, 30, generator=generator)
     probs[0, :5] = 1.0
@@ -212,22 +212,22 @@ def test_a_silent_frame_has_no_curve() -> None:
     assert curves[1].max() == 1
 
 
-def test_logits_are_refused_with_the_advice_to_apply_the_sigmoid() -> None:
+def test_the_error_for_logits_says_to_apply_the_sigmoid() -> None:
     logits = 8 * TARGET[None].float() - 4
     with pytest.raises(ValueError, match=r"run from -4 to 4, .* apply the sigmoid"):
         FScore().update(logits, TARGET[None])
 
 
-def test_nan_is_refused() -> None:
+def test_nan_raises_an_error() -> None:
     with pytest.raises(ValueError, match="run from nan to nan"):
         FScore().update(torch.full((1, 3, 4), torch.nan), TARGET[None])
 
 
-def test_f_of_nothing_is_an_error() -> None:
+def test_f_without_clips_is_an_error() -> None:
     with pytest.raises(ValueError, match="no clip was added"):
         FScore().compute()
 
 
-def test_a_batch_of_clips_is_refused_so_that_no_threshold_is_shared_between_clips() -> None:
+def test_a_batch_of_clips_raises_an_error() -> None:
     with pytest.raises(ValueError, match=r"must be \(T, H, W\) of one shape, one clip at a time"):
         FScore().update(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4, dtype=torch.bool))

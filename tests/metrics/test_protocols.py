@@ -1,4 +1,4 @@
-"""The published protocols: the figures of their own code, and each quirk by a drawing."""
+"""The published protocols: figures of their own code, and one drawing for each quirk."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def score(name: str, *clips: Clip) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def ours() -> dict[str, dict[str, float]]:
-    """Figures of all protocols on the recorded cases."""
+    """Score the recorded cases by all protocols."""
     scores = ProtocolScores()
     for clip in binary_clips():
         scores.update(*clip)
@@ -58,9 +58,9 @@ def test_every_published_protocol_was_recorded() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_departure_from_avsbench_has_its_source_and_says_what_it_does(name: str) -> None:
+def test_every_difference_from_avsbench_has_an_effect_and_a_place_in_the_code(name: str) -> None:
     protocol, plain = PROTOCOLS[name], Protocol(title="", code="")
-    fields = set(vars(plain)) - {"title", "code", "sources"}
+    fields = set(vars(plain)) - {"title", "code", "sources", "quirks"}
     departures = {field for field in fields if getattr(protocol, field) != getattr(plain, field)}
     # Pooled scores know no batches.
     departures -= {"clips_per_batch"} if protocol.is_pooled else set()
@@ -70,7 +70,7 @@ def test_every_departure_from_avsbench_has_its_source_and_says_what_it_does(name
     assert all(quirk.effect and quirk.source for quirk in protocol.quirks)
 
 
-def test_a_quirk_is_told_with_its_value() -> None:
+def test_the_effect_of_a_quirk_has_its_value() -> None:
     effects = {quirk.name: quirk.effect for quirk in PROTOCOLS["ref-avs"].quirks}
     assert effects["threshold"] == "pixels above 0.4 are marked, not above 0.5"
     assert effects["clips_per_batch"].startswith("batches of 4 clips")
@@ -91,7 +91,7 @@ def test_a_batch_shares_one_threshold() -> None:
     assert score("tpavi-batch4", *pair)["f"] == pytest.approx((everywhere + 1) / 2)
 
 
-def test_a_last_smaller_batch_counts_as_much_as_a_full_one() -> None:
+def test_a_smaller_last_batch_has_the_weight_of_a_full_one() -> None:
     right, wrong = clip(logits(TARGET), TARGET), clip(logits(SILENT), TARGET)
     assert score("tpavi-batch4", right, right, right, right, wrong)["j"] == pytest.approx(1 / 2)
     assert score("tpavi", right, right, right, right, wrong)["j"] == pytest.approx(4 / 5)
@@ -103,7 +103,7 @@ def test_a_batch_of_silent_frames_adds_a_zero_to_f() -> None:
     assert score("tpavi-batch4", right, silent)["f"] == 1.0
 
 
-def test_logits_compared_with_probabilities_miss_what_is_faint() -> None:
+def test_f_on_logits_misses_pixels_of_low_probability() -> None:
     faint = clip(torch.where(TARGET, -1.0, -4.0), TARGET)
     assert score("tpavi", faint)["f"] == 1.0
     assert score("av2t-sam", faint)["f"] == 0.0
@@ -122,7 +122,7 @@ def test_pooled_pixels_count_the_background_as_a_class() -> None:
     assert score("tpavi", shifted)["j"] == pytest.approx(2 / 6)
 
 
-def test_a_class_that_is_nowhere_scores_zero_in_the_pooled_iou_and_is_left_out_of_f() -> None:
+def test_an_absent_class_scores_zero_in_pooled_iou_and_is_omitted_from_f() -> None:
     silence = clip(logits(SILENT), SILENT)
     assert score("cavp", silence) == {"j": 0.5, "f": 1.0}
 
@@ -133,14 +133,14 @@ def test_one_marked_pixel_fails_a_silent_frame_by_the_strict_rule_only() -> None
     assert score("tpavi", speck)["j"] == pytest.approx(11 / 12)
 
 
-def test_frames_count_alike_over_the_whole_set_not_clips() -> None:
+def test_frames_and_not_clips_have_equal_weight_over_the_whole_set() -> None:
     long = (logits(torch.stack([TARGET] * 3)), torch.stack([TARGET] * 3))
     short = clip(logits(SILENT), TARGET)
     assert score("whole-set", long, short)["j"] == pytest.approx(3 / 4)
     assert score("tpavi", long, short)["j"] == pytest.approx(1 / 2)
 
 
-def test_a_resized_true_mask_takes_the_nearest_pixel_or_grows() -> None:
+def test_a_resized_ground_truth_takes_the_nearest_pixel_or_grows() -> None:
     # One true column of 512 at 256: it is touched, but the nearest pixel may be its neighbour.
     target = torch.zeros(1, 512, 512, dtype=torch.bool)
     target[..., 100] = True
@@ -155,7 +155,7 @@ def test_logits_of_another_size_are_resized_to_the_annotated_one() -> None:
     assert score("tpavi", clip(coarse, left))["j"] == 1.0
 
 
-def test_neither_order_of_arrival_nor_processes_change_a_digit() -> None:
+def test_scores_do_not_depend_on_arrival_order_or_processes() -> None:
     clips = binary_clips()
     names = ["tpavi-batch4", "cavp", "strict"]
     first, second = ProtocolScores(names), ProtocolScores(names)
@@ -168,7 +168,7 @@ def test_neither_order_of_arrival_nor_processes_change_a_digit() -> None:
     assert first.compute() == in_order.compute()
 
 
-def test_the_order_of_the_data_set_does_change_the_batches() -> None:
+def test_the_order_of_the_data_set_changes_the_batches() -> None:
     clips = binary_clips()
     assert score("tpavi-batch4", *clips) != score("tpavi-batch4", *clips[::-1])
 
@@ -192,18 +192,18 @@ def test_a_category_is_scored_as_if_it_were_the_whole_data_set() -> None:
     assert by_category["dog"]["tpavi"]["j"] == pytest.approx((1 + 2 / 6) / 2)
 
 
-def test_the_spread_is_the_largest_figure_less_the_smallest() -> None:
+def test_the_spread_is_the_largest_minus_the_smallest_figure() -> None:
     rows = [{"j": 0.5, "f": 0.9}, {"j": 0.7, "f": 0.6}, {"j": 0.6, "f": 0.7}]
     assert spread(rows) == pytest.approx({"j": 0.2, "f": 0.3})
 
 
 @pytest.mark.parametrize("names", [["tpavi", "tpvai"], []])
-def test_an_unknown_protocol_is_refused_with_the_names_there_are(names: list[str]) -> None:
+def test_the_error_for_an_unknown_protocol_lists_the_known_ones(names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"there is no protocol .*choose from tpavi, "):
         ProtocolScores(names)
 
 
-def test_protocols_of_other_names_are_not_merged() -> None:
+def test_scores_by_different_protocols_are_not_merged() -> None:
     with pytest.raises(ValueError, match="protocols are tpavi here and gavs there"):
         ProtocolScores(["tpavi"]).merge(ProtocolScores(["gavs"]))
 
@@ -217,12 +217,14 @@ def test_protocols_of_other_names_are_not_merged() -> None:
         (torch.full((1, 3, 4), torch.nan), torch.zeros(1, 3, 4, dtype=torch.bool), "hold NaN"),
     ],
 )
-def test_what_is_no_clip_is_refused(mask_logits: Tensor, targets: Tensor, message: str) -> None:
+def test_other_shapes_and_dtypes_raise_an_error(
+    mask_logits: Tensor, targets: Tensor, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         ProtocolScores(["tpavi"]).update(mask_logits, targets)
 
 
-def test_the_scores_of_nothing_are_an_error() -> None:
+def test_scores_without_clips_are_an_error() -> None:
     with pytest.raises(ValueError, match="no clip was added"):
         ProtocolScores().compute()
 

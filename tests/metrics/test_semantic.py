@@ -1,4 +1,4 @@
-"""AVSS's scores: the figures of the published code, and class maps small enough to count."""
+"""Scores of classes: figures of the published code, and class maps small enough to count."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_every_published_protocol_was_recorded() -> None:
     assert sorted(RECORDED["semantic"]) == sorted(published)
 
 
-def test_a_class_has_the_mean_over_the_frames_in_which_it_is_marked_or_true() -> None:
+def test_a_class_is_averaged_over_frames_that_predict_or_contain_it() -> None:
     # Class 1: half of it found in one frame, marked by mistake in the next, absent from the last.
     first = (classes("1000"), classes("1100"))
     second = (classes("1000"), classes("0000"))
@@ -50,7 +50,7 @@ def test_a_class_has_the_mean_over_the_frames_in_which_it_is_marked_or_true() ->
     assert set(by_class) == {0, 1}
 
 
-def test_absent_classes_score_zero_as_published_or_are_left_out() -> None:
+def test_absent_classes_score_zero_as_published_or_are_omitted() -> None:
     scores = metrics((classes("1000"), classes("1000"))).compute()
     assert scores["avss-combo"]["j"] == pytest.approx(2 / 4)
     assert scores["avss-present"]["j"] == 1.0
@@ -65,7 +65,7 @@ def test_without_background_the_published_code_drops_the_last_class_instead() ->
     assert clips["avss-present"]["j_without_background"] == pytest.approx((1 + 0) / 2)
 
 
-def test_padding_frames_count_as_background_that_was_found() -> None:
+def test_padding_frames_count_as_correct_background() -> None:
     five = (classes("11").expand(5, -1, -1), classes("01").expand(5, -1, -1))
     scores = metrics(five).compute()
     # Class 0 is missed in five frames and found in five that do not exist.
@@ -73,7 +73,7 @@ def test_padding_frames_count_as_background_that_was_found() -> None:
     assert scores["avss-combo"]["j"] == pytest.approx((0 + 1 / 2) / 4)
 
 
-def test_pooled_pixels_make_large_frames_and_objects_weigh_more() -> None:
+def test_pooling_gives_large_objects_more_weight() -> None:
     found, missed = (classes("1111"), classes("1111")), (classes("0000"), classes("1000"))
     scores = metrics(found, missed).compute()["avss-cavp"]
     assert scores["j"] == pytest.approx((3 / 4 + 4 / 5) / 4)
@@ -87,7 +87,7 @@ def test_processes_that_share_the_clips_get_the_same_figures_to_the_last_digit()
     assert first.compute() == metrics(*clips, class_count=71).compute()
 
 
-def test_metrics_of_other_classes_are_not_merged() -> None:
+def test_metrics_with_different_numbers_of_classes_are_not_merged() -> None:
     with pytest.raises(ValueError, match="there are 4 classes here and 5 there"):
         SemanticMetrics(4).merge(SemanticMetrics(5))
 
@@ -100,16 +100,18 @@ def test_metrics_of_other_classes_are_not_merged() -> None:
         (classes("00"), classes("00").float(), "targets are torch.float32"),
     ],
 )
-def test_what_are_no_class_maps_is_refused(marked: Tensor, true: Tensor, message: str) -> None:
+def test_class_maps_of_other_shapes_and_numbers_raise_an_error(
+    marked: Tensor, true: Tensor, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         SemanticMetrics(4).update(marked, true)
 
 
-def test_an_unknown_protocol_is_refused_with_the_names_there_are() -> None:
+def test_the_error_for_an_unknown_protocol_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="there is no protocol tpavi; choose from avss, "):
         metrics((classes("00"), classes("00"))).compute(["tpavi"])
 
 
-def test_the_scores_of_nothing_are_an_error() -> None:
+def test_scores_without_clips_are_an_error() -> None:
     with pytest.raises(ValueError, match="no clip was added"):
         SemanticMetrics().compute()

@@ -64,6 +64,7 @@ class Protocol:
         truth_grows: Whether a resized ground-truth mask has every pixel that the original touches;
             otherwise the nearest pixel decides.
         sources: Name of each field that differs from the default -> its place in the code.
+        quirks: The differences from AVSBench's functions on single clips.
     """
 
     title: str
@@ -77,13 +78,14 @@ class Protocol:
     side: int | None = None
     truth_grows: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+    quirks: tuple[Quirk, ...] = field(init=False)
 
-    @property
-    def quirks(self) -> tuple[Quirk, ...]:
-        """The differences from AVSBench's functions on single clips."""
-        return tuple(
-            Quirk(name, self._effect(name), source) for name, source in self.sources.items()
+    def __post_init__(self) -> None:
+        """Describe each quirk once, when the table is built."""
+        quirks = tuple(
+            Quirk(name, self._effect(name), where) for name, where in self.sources.items()
         )
+        object.__setattr__(self, "quirks", quirks)  # the way to set a field of a frozen dataclass
 
     def _effect(self, name: str) -> str:
         value = getattr(self, name)
