@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import avseg
 from avseg.cli.main import app, run
+from avseg.reproduction import papers
 from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.runs import PlannedRun
 from avseg.reproduction.tavis import TavisTables
@@ -24,7 +24,7 @@ def test_the_rows_are_trained_and_the_tables_printed(
         given.update(options, paper=paper, output=output)
         return Av2tSamTables({"mul": [{"s4_test_j": 0.5, "ms3_test_j": 0.25}]}, 7)
 
-    monkeypatch.setattr(avseg, "reproduce", reproduce)
+    monkeypatch.setattr(papers, "reproduce", reproduce)
     options = ["--output", str(tmp_path), "--data", "d", "--seeds", "2", "--steps", "7"]
     arguments = ["reproduce", "av2t-sam", *options, "--rows", "mul", "mul+adapters"]
     assert run(app, arguments) == 0
@@ -50,7 +50,7 @@ def test_without_rows_all_rows_of_the_paper_are_trained(
         given.extend([paper, options["rows"]])
         return TavisTables({}, 300)
 
-    monkeypatch.setattr(avseg, "reproduce", reproduce)
+    monkeypatch.setattr(papers, "reproduce", reproduce)
     assert run(app, ["reproduce", "tavis", "--output", str(tmp_path)]) == 0
     assert given == ["tavis", None]
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-import avseg
 from avseg.cli.terminal import show_table
 
 
@@ -26,7 +25,9 @@ def compare(
             first.
         output: Folder for the comparison.
     """
-    comparison = avseg.compare(report, output=output)
+    from avseg.evaluation.compare import compare as compare_reports  # loads torch
+
+    comparison = compare_reports(report, output=output)
     for table in comparison.tables()[:2]:
         show_table(table, intervals=True)
     print(f"{output}: compare.md, compare.json, compare.png")

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-import avseg
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.cli.terminal import progress_bar, show_notices
 from avseg.datasets.layout import Subset
@@ -50,8 +49,10 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         offline: Download nothing: the models have to be on this machine.
     """
     show_notices(model, offline=offline)
+    from avseg.evaluation.figures.comparison_sheet import draw_comparison  # loads torch
+
     with progress_bar(f"{', '.join(model)} on {subset}/{split}") as bar:
-        avseg.draw_comparison(
+        draw_comparison(
             model,
             data,
             subset=subset,
@@ -99,8 +100,10 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
         offline: Download nothing: the model has to be on this machine.
     """
     show_notices([model], offline=offline)
+    from avseg.evaluation.figures.embeddings import draw_embeddings  # loads torch
+
     with progress_bar(f"{model} on {subset}/{split}") as bar:
-        avseg.draw_embeddings(
+        draw_embeddings(
             model,
             data,
             subset=subset,

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-import avseg
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.cli.terminal import progress_bar, show_notices, show_table
 from avseg.datasets.layout import Subset
@@ -53,8 +52,11 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         offline: Download nothing: the model has to be on this machine.
     """
     show_notices([model], offline=offline)
+    from avseg.evaluation.evaluate import evaluate as evaluate_model  # loads torch
+    from avseg.evaluation.tables import brief_tables, summary_sentences
+
     with progress_bar(f"{subset}/{split}") as bar:
-        report = avseg.evaluate(
+        report = evaluate_model(
             model,
             data,
             subset=subset,
@@ -69,8 +71,6 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             offline=offline,
             on_clip=bar.update,
         )
-    from avseg.evaluation.tables import brief_tables, summary_sentences
-
     for table in brief_tables(report):
         show_table(table)
     for sentence in summary_sentences(report):

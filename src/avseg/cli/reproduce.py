@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter, validators
 from rich.console import Console
 
-import avseg
-
 if TYPE_CHECKING:
     from avseg.reproduction.runs import PlannedRun
 
@@ -42,12 +40,14 @@ def reproduce(
             clap+adapters, mul+adapters. For tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
             zero-shot.
     """
+    from avseg.reproduction.papers import reproduce as reproduce_paper  # loads torch
+
     console = Console(stderr=True)
 
     def on_run(run: "PlannedRun", number: int, total: int) -> None:
         console.print(f"{paper}: training {number} of {total}: {run.output}", soft_wrap=True)
 
-    reproduction = avseg.reproduce(
+    reproduction = reproduce_paper(
         paper,
         output=output,
         data=data,

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-import avseg
 from avseg.cli.terminal import progress_bar, show_table
 
 
@@ -34,8 +33,10 @@ def score(
         protocol: Name of a protocol, such as tpavi or av2t-sam; may be repeated; all by default.
         output: JSON file for the scores, with the place of each quirk in the published code.
     """
+    from avseg.evaluation.protocol_scores import score as score_predictions  # loads torch
+
     with progress_bar(predictions.name) as bar:
-        scores = avseg.score(
+        scores = score_predictions(
             predictions,
             data,
             protocol=protocol,
