@@ -25,6 +25,15 @@ def test_every_link_of_the_readme_goes_to_a_file_of_the_repository() -> None:
     rewrite_links(readme, {**find_pages(), readme: Path("index.md")})
 
 
+def test_every_page_that_the_code_names_exists() -> None:
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "src").rglob("*.py"))
+
+    named = set(re.findall(r"\bdocs/[\w/.-]+\.md", code))
+
+    assert "docs/explanation/metrics.md" in named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def test_the_environment_variables_that_the_package_reads_are_documented() -> None:
     page = (DOCS / "reference" / "environment-variables.md").read_text(encoding="utf-8")
     code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "src").rglob("*.py"))
