@@ -198,7 +198,8 @@ def document_room(room: Path) -> str:
             parts.pop()
         if any(part.startswith("_") for part in parts) or not _has_members(path):
             continue
-        lines.append(f"::: {'.'.join(parts)}\n")
+        label = ".".join(parts[2:]) or room.name
+        lines.append(f"::: {'.'.join(parts)}\n    options: {{ toc_label: {label} }}\n")
     return "\n".join(lines)
 
 
