@@ -223,7 +223,7 @@ class FeatureCache:
         except (OSError, SafetensorError) as error:
             raise OutputError(
                 f"{self.path(key)}: was there when the run started ({error}); start it again, it "
-                "computes what is missing and goes on from its last checkpoint."
+                "computes the missing features and continues from its last checkpoint."
             ) from error
 
 

@@ -67,7 +67,7 @@ class Ranking:
             n highest logits, over all items; `top1`: the same for items with one matching caption.
         """
         hits, true = torch.cat(self.hits), torch.cat(self.true)
-        single = true == 1
+        single = true == 1  # with one matching caption, `found` is the usual top-1 accuracy
         return {"found": _share(hits, true), "top1": _share(hits[single], true[single])}
 
 
@@ -110,6 +110,7 @@ class ImageBindMeasure:
     """Rankings of captions and images, from the logits of an `ImageBindPretraining`."""
 
     def __init__(self) -> None:
+        # Two rankings of the same captions: by images, and by audio.
         self.image, self.audio = Ranking(), Ranking()
         self.matched: list[Tensor] = []
         self.losses: list[float] = []
@@ -217,6 +218,7 @@ class TextPromptMeasure:
         targets = batch["targets"].flatten(0, 1).bool()
         logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), targets.shape[-2:])
         masks = logits > 0
+        # `clamp` avoids 0 / 0 for an invisible object with an empty mask, which is not used below.
         iou = (masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)
         is_visible = targets.flatten(1).any(1)
         self.ious += iou[is_visible].tolist()
@@ -261,6 +263,7 @@ class MaskMeasure:
         """
         self.losses.append(float(out.loss))
         for logits, targets in zip(out.mask_logits.float().cpu(), batch["targets"], strict=True):
+            # Logits are resized, not masks: a coarse mask would have staircase edges.
             self.metrics.update(resize_logits(logits, targets.shape[-2:]).sigmoid(), targets)
 
     def merge(self, other: Self) -> None:

@@ -205,6 +205,7 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
         return batch
 
     model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), options.learn_encoders)
+    # "segmenter" contains "sam" and "stem": a recipe starts from the whole or from its parts.
     modules = {
         "segmenter": model.segmenter,
         "sam": model.segmenter.get_submodule("sam"),
@@ -276,6 +277,7 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
     Raises:
         TrainingError: If the weights are of a model with other sizes.
     """
+    # The run's model has the sizes of an AV2T-SAM; an EVF-SAM has only two of its parts.
     evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
     model = EvfSamModel(evf_sam)
     load_part(model.segmenter, Part(weights, SEGMENTER))
@@ -287,6 +289,7 @@ def _image_corpora(
     options: ImageOptions, side: int
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
     """Build the training corpus of images of one side, and the evaluation corpora by name."""
+    # Both tasks on images use one corpus; each takes the keys that it needs.
     measured: dict[str, Dataset[Any]] = {
         name: ImageTextCorpus(options.measured_size, styles, side, _EVALUATION_SEED)
         for name, styles in _EVALUATION_STYLES.items()

@@ -90,7 +90,7 @@ class ImageBindPretraining(nn.Module):
             image_logits = images @ words.T + self.biases[0]
             audio_logits = F.normalize(audio, dim=-1) @ words.T + self.biases[1]
             pair_logits = images @ audio.T + self.biases[2]
-        count = len(self.captions)
+        count = len(self.captions)  # logits of further texts are for the loss only
         named = self._named_categories(texts)
         loss = (
             _pairs_loss(image_logits, _contains_all(shown, named))
@@ -113,6 +113,7 @@ class ImageBindPretraining(nn.Module):
         """
         if not self.training:
             return self._encode_at_one_size(pixel_values, classes)
+        # The class map is subsampled, not averaged: it has category numbers.
         whole = self._encode_at_one_size(pixel_values[::2], classes[::2])
         halved = self._encode_at_one_size(
             F.avg_pool2d(pixel_values[1::2], 2), classes[1::2, ::2, ::2]

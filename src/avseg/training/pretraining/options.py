@@ -101,6 +101,7 @@ class TextPrompt(_BackbonesOfAv2tSam):
         learn_encoders: Whether the image encoders train too, or the mask decoder alone.
     """
 
+    # SAM 2's encoder from image-class, the stem of BEiT-3 from the small CLIP; or all at once.
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "segmenter": SEGMENTER,
         "sam": "sam.",

@@ -82,6 +82,7 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
 
     clips = read(*options.train)
     pairs: list[OffScreenPair[FrameIndex]] = []
+    # A model that uses no audio would see the same frame with two contradictory masks.
     if options.off_screen and model.clap is not None:
         contents = [c for name in options.train for c in read_split_contents(name, splits[name])]
         pairs = draw_off_screen_frames(clips, contents, options.off_screen)

@@ -87,6 +87,7 @@ def _build(
     """Build the task around a model with loaded parts; `arrange` makes its training examples."""
     names = (*options.train, *options.measured, *options.tested)
     splits = open_splits(inputs.data, names, inputs.config.sample_rate)
+    # Before the features are computed, which takes long for a large data set.
     for name in (*options.measured, *options.tested):
         _check_annotated(name, splits[name])
     processor = FrameAudioProcessor.from_config(inputs.config)
@@ -96,6 +97,7 @@ def _build(
 
     def read(*names: str) -> EmbeddedClips:
         chosen = [splits[name] for name in names]
+        # Whole clips: TPAVI attends to all frames, the annotated ones alone have a loss.
         return EmbeddedClips(chosen, towers, inputs.features, processor.window_s, whole=True)
 
     def read_each(names: Sequence[str]) -> dict[str, Dataset[Any]]:
@@ -145,6 +147,7 @@ def single_frame_examples(
     Returns:
         The frames, followed by the frames of the pairs.
     """
+    # Second by second, as if the audio of the whole clip were replaced.
     frame_pairs = [
         OffScreenPair(FrameIndex(visual.clip, frame), FrameIndex(audio.clip, frame))
         for visual, audio in pairs

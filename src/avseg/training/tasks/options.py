@@ -83,6 +83,7 @@ class AudioVisual(DataSetOptions):
         tested: Evaluation data, each "subset/split", evaluated after the training only.
     """
 
+    # CLIP and CLAP are pre-trained as "tower" of a run, an EVF-SAM as its "segmenter".
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "clip": TOWER,
         "clap": TOWER,
@@ -194,6 +195,7 @@ class TextBridge(DataSetOptions):
         TrainingError: If `off_screen` is above 0 without `frames_alone`.
     """
 
+    # SAM 2 has the names that it has inside an EVF-SAM, from which the small TAViS starts.
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "imagebind": "imagebind.",
         "sam": f"{SEGMENTER}sam.",
@@ -208,10 +210,11 @@ class TextBridge(DataSetOptions):
     off_screen: float = 0.0
     seen: tuple[str, ...] = ()
 
+    # With memory, the frames of a clip belong together: none of them can have another clip's audio.
     def __post_init__(self) -> None:
         if self.off_screen and not self.frames_alone:
             raise TrainingError(
-                f"data.off_screen={self.off_screen}: only frames by themselves can have another "
+                f"data.off_screen={self.off_screen}: only single frames can have an off-screen "
                 "sound; set data.frames_alone=true, or data.off_screen=0.0."
             )
 

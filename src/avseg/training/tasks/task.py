@@ -15,6 +15,7 @@ from avseg.training.feature_cache import FeaturesInMemory, FeatureStore
 from avseg.training.measures import Measure
 from avseg.training.parts import Part
 
+#: A constant, since the default of a dataclass field should not be a function call.
 _CPU = torch.device("cpu")
 
 #: Configuration class of a task's model.

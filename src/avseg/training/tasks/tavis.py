@@ -256,6 +256,7 @@ def frames_of(clip: SemanticClip) -> NDArray[np.uint8]:
     Returns:
         RGB images, (T, S, S, 3).
     """
+    # The processor scales to [0, 1]; the model normalises later.
     images = (clip.pixel_values * 255).round().to(torch.uint8)
     frames: NDArray[np.uint8] = images.permute(0, 2, 3, 1).numpy()
     return frames
@@ -288,6 +289,7 @@ def drop_specks(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         The class maps without classes of at most 20 pixels.
     """
+    # One count for the whole clip: an object that is small in one frame only is kept.
     counts = np.bincount(labels.ravel(), minlength=256)
     kept: NDArray[np.uint8] = np.where(counts[labels] > _FEWEST_PIXELS, labels, 0).astype(np.uint8)
     return kept
