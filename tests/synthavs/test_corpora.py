@@ -145,7 +145,7 @@ def test_the_banks_of_training_and_test_parameters_differ(tmp_path: Path) -> Non
 
 
 def together(seed: int = 0) -> AudioImageTextCorpus:
-    """Images, and audio whose samples are the category's index, to recognise mixtures."""
+    """Images, and audio whose samples are the category's index, to recognize mixtures."""
     sounds = {c: np.full((1, SAMPLE_RATE), 300 * n, np.int16) for n, c in enumerate(CATEGORIES, 1)}
     return AudioImageTextCorpus(80, SEEN_STYLES, SIDE, sounds, seed)
 

@@ -225,7 +225,7 @@ class _ResultFile:
                 f"{self._key.video.path}: the segmentation has no frames, so there is no result; "
                 "check the video with a player."
             )
-        summary = self._summarise(sound)
+        summary = self._summarize(sound)
         facts = asdict(summary)
         if summary.sources is None:
             del facts["sources"]
@@ -262,7 +262,7 @@ class _ResultFile:
             for source in marked
         ]
 
-    def _summarise(self, sound: str | None) -> ResultSummary:
+    def _summarize(self, sound: str | None) -> ResultSummary:
         video = self._key.video
         areas, scores = np.array(self._areas), np.array(self._scores)
         sounding = areas > 0
@@ -273,10 +273,10 @@ class _ResultFile:
             area=round(float(areas[sounding].mean()), 6) if sounding.any() else 0.0,
             score=round(float(scores[sounding].mean()), 6) if sounding.any() else 0.0,
             sound=sound,
-            sources=self._summarise_sources(),
+            sources=self._summarize_sources(),
         )
 
-    def _summarise_sources(self) -> dict[str, float] | None:
+    def _summarize_sources(self) -> dict[str, float] | None:
         if self._source_frames is None:
             return None
         per_frame_s = self._key.video.duration_s / len(self._areas)

@@ -62,7 +62,7 @@ def decode_mask(rle: CocoRle) -> npt.NDArray[np.bool_]:
             f"{height} x {width} has {height * width} pixels. Check that size is (height, width)."
         )
     # Not `pycocotools.mask.decode`: it does not check the string, and if the run lengths fall short
-    # it returns uninitialised memory. With the lengths checked, one call to numpy is enough.
+    # it returns uninitialized memory. With the lengths checked, one call to numpy is enough.
     marked = np.arange(len(counts)) % 2 == 1
     return np.repeat(marked, counts).reshape(width, height).T
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avseg.errors import NotAVideoError
 
-#: Suffixes by which video files of a folder are recognised. A file that is passed by its own path
+#: Suffixes by which video files of a folder are recognized. A file that is passed by its own path
 #: may have any suffix.
 VIDEO_SUFFIXES = frozenset(
     f".{name}"

@@ -67,7 +67,7 @@ class LabelledScene:
         for number, category in enumerate(self.categories, start=1):
             mask = self.labels == number
             masks[category] = masks.get(category, np.zeros_like(mask)) | mask
-        # A few visible pixels of a hidden object cannot be recognised; a label would be noise.
+        # A few visible pixels of a hidden object cannot be recognized; a label would be noise.
         return {c: mask for c, mask in masks.items() if mask.mean() >= 0.002}
 
 
@@ -232,7 +232,7 @@ class AudioImageTextCorpus(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
         scene = draw_labelled_scene(rng, self.styles, self.side)
-        # TAViS encodes masked frames too, so the image tower must recognise objects on black.
+        # TAViS encodes masked frames too, so the image tower must recognize objects on black.
         if rng.random() < 0.3:
             scene = _cut_out(rng, scene)
         visible = set(scene.visible())

@@ -22,7 +22,7 @@ from avseg.errors import DatasetError
 #: Number of folder levels below the given one that are searched for subsets.
 _DEPTH = 2
 
-#: Folders of frames, by which a release is recognised even without its metadata.
+#: Folders of frames, by which a release is recognized even without its metadata.
 _FRAMES: dict[Release, tuple[str, ...]] = {
     "s4": ("s4_data/visual_frames",),
     "ms3": ("ms3_data/visual_frames",),
