@@ -12,8 +12,8 @@ from avseg.datasets import AVSBench
 from avseg.errors import CheckpointError, DatasetError, OutputError
 from avseg.evaluation.figures import embeddings
 from avseg.evaluation.figures.embeddings import (
-    EmbeddedClips,
-    Space,
+    CentredSpace,
+    ClipEmbeddings,
     count_neighbours,
     draw_embeddings,
     embed_clips,
@@ -39,14 +39,14 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> AVSBench:
     return AVSBench(folder, "s4", "test_seen", sample_rate=8000)
 
 
-def space_of(**points: list[list[float]]) -> Space:
+def space_of(**points: list[list[float]]) -> CentredSpace:
     arrays = {name: np.array(rows, np.float32) for name, rows in points.items()}
-    return Space("a space", {m: arrays[m] for m in ("sound", "picture") if m in arrays})
+    return CentredSpace("a space", {m: arrays[m] for m in ("sound", "picture") if m in arrays})
 
 
-def random_space(clips: int) -> Space:
+def random_space(clips: int) -> CentredSpace:
     points = np.random.default_rng(0).normal(size=(2, clips, 6)).astype(np.float32)
-    return Space("a space", {"sound": points[0], "picture": points[1]})
+    return CentredSpace("a space", {"sound": points[0], "picture": points[1]})
 
 
 def test_the_nearest_point_of_the_other_modality_counts_but_not_the_same_clip() -> None:
@@ -111,8 +111,8 @@ def test_the_most_frequent_categories_are_drawn(single: AVSBench, segmenter: Seg
 
 def test_the_figure_lists_how_it_was_made() -> None:
     categories = tuple(f"category_{number % 12:02}" for number in range(24))
-    spaces = (random_space(24), Space("another", {"both": np.eye(24, dtype=np.float32)}))
-    figure = plot_embeddings(EmbeddedClips("small", "s4/test", categories, spaces))
+    spaces = (random_space(24), CentredSpace("another", {"both": np.eye(24, dtype=np.float32)}))
+    figure = plot_embeddings(ClipEmbeddings("small", "s4/test", categories, spaces))
     assert figure.get_suptitle() == "small on s4/test: 24 clips, a second of each"
     assert f"t-SNE (scikit-learn {require_scikit_learn()}," in figure.get_supxlabel()
     assert [axes.get_title().split("\n")[0] for axes in figure.axes] == ["a space", "another"]

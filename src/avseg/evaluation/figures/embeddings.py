@@ -54,7 +54,7 @@ _DISTINCT = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class CentredSpace:
     """Embeddings of N clips in one space, comparable with each other.
 
     Attributes:
@@ -67,7 +67,7 @@ class Space:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedClips:
+class ClipEmbeddings:
     """Embeddings that a model computes for N clips.
 
     Attributes:
@@ -80,7 +80,7 @@ class EmbeddedClips:
     model: str
     data: str
     categories: tuple[str, ...]
-    spaces: tuple[Space, ...]
+    spaces: tuple[CentredSpace, ...]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def embed_clips(
     count: int = 400,
     category_count: int = 10,
     on_clip: Callable[[int, int], object] = lambda *_: None,
-) -> EmbeddedClips:
+) -> ClipEmbeddings:
     """Embed the middle sounding second of each clip with a single sounding category.
 
     One second only: the frames of a clip are similar, and more of them would form one cluster for
@@ -218,7 +218,7 @@ def embed_clips(
             }
         )
         on_clip(len(embedded), len(chosen))
-    return EmbeddedClips(
+    return ClipEmbeddings(
         predictor.name,
         f"{split.subset}/{split.split}",
         tuple(chosen.values()),
@@ -226,7 +226,7 @@ def embed_clips(
     )
 
 
-def count_neighbours(space: Space, categories: Sequence[str]) -> NeighbourShare:
+def count_neighbours(space: CentredSpace, categories: Sequence[str]) -> NeighbourShare:
     """Compute the share of points whose nearest point has the same category.
 
     Args:
@@ -250,7 +250,7 @@ def count_neighbours(space: Space, categories: Sequence[str]) -> NeighbourShare:
     return NeighbourShare(float(share), float(same[others].mean()))
 
 
-def map_space(space: Space) -> dict[Modality, NDArray[np.float32]]:
+def map_space(space: CentredSpace) -> dict[Modality, NDArray[np.float32]]:
     """Project a space to two dimensions by t-SNE (van der Maaten, Hinton 2008), deterministically.
 
     Args:
@@ -274,7 +274,7 @@ def map_space(space: Space) -> dict[Modality, NDArray[np.float32]]:
     return dict(zip(space.points, of_modality, strict=True))
 
 
-def plot_embeddings(embedded: EmbeddedClips) -> Figure:
+def plot_embeddings(embedded: ClipEmbeddings) -> Figure:
     """Plot the map of each space: one colour per category, one marker per modality.
 
     Args:
@@ -325,7 +325,7 @@ def _single_category_clips(split: AVSBench, category_count: int) -> dict[int, st
 
 def _as_spaces(
     embedded: Sequence[Mapping[tuple[str, Modality], NDArray[np.float32]]],
-) -> tuple[Space, ...]:
+) -> tuple[CentredSpace, ...]:
     """Stack the points of all clips, centre each modality, and L2-normalise.
 
     Two modalities occupy separate regions of their shared space (the modality gap,
@@ -336,11 +336,11 @@ def _as_spaces(
         points = torch.from_numpy(np.stack([each[title, modality] for each in embedded]))
         unit = torch.nn.functional.normalize(points - points.mean(0), dim=-1)
         spaces.setdefault(title, {})[modality] = unit.numpy()
-    return tuple(Space(title, points) for title, points in spaces.items())
+    return tuple(CentredSpace(title, points) for title, points in spaces.items())
 
 
 def _draw_space(
-    axes: Axes, space: Space, categories: Sequence[str], colours: Mapping[str, str]
+    axes: Axes, space: CentredSpace, categories: Sequence[str], colours: Mapping[str, str]
 ) -> None:
     neighbours = count_neighbours(space, categories)
     kind = " of the other kind" if len(space.points) > 1 else ""
