@@ -178,7 +178,7 @@ def run_plan(
     # The record is written before the first step, so that a stopped run can be continued safely.
     if trainer.is_world_process_zero():
         _record_start(plan, output, data, checkpoint, arguments.device)
-    with _attention(arguments.device):
+    with _plain_attention_on_cpu(arguments.device):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # Test data is evaluated here only, so that no choice during the training depends on it.
         metrics = trainer.evaluate(task.measured | task.tested)
@@ -332,7 +332,7 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _attention(device: "torch.device") -> AbstractContextManager[None]:
+def _plain_attention_on_cpu(device: "torch.device") -> AbstractContextManager[None]:
     """Return a context in which a CPU computes attention by plain matrix products.
 
     They are faster there than the fused kernel, whose backward pass in bf16 took a third of a
