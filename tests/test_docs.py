@@ -2,12 +2,18 @@
 
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from avseg import errors
 from avseg.errors import AvsegError
+from avseg.evaluation.report import Report
+from avseg.evaluation.robustness import FollowingScores
+from avseg.evaluation.scores import ClipScores, ConditionScores
+from avseg.export.result import ResultSummary
+from avseg.types import VideoInfo
 from tools.build_site import find_pages, rewrite_links, rooms
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +58,25 @@ def test_every_error_class_is_documented() -> None:
 
     assert AvsegError.__name__ in classes
     assert [name for name in sorted(classes) if name not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "written"),
+    [
+        ("report-json.md", Report),
+        ("report-json.md", ClipScores),
+        ("report-json.md", ConditionScores),
+        ("report-json.md", FollowingScores),
+        ("result-json.md", ResultSummary),
+        ("result-json.md", VideoInfo),
+    ],
+)
+def test_every_key_that_is_written_to_a_json_file_is_documented(page: str, written: type) -> None:
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+
+    keys = [field.name for field in fields(written)]
+
+    assert [key for key in keys if f"`{key}`" not in text] == []
 
 
 def test_every_folder_of_the_package_and_every_family_is_in_the_menu() -> None:
