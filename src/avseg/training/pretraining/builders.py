@@ -39,14 +39,14 @@ from avseg.synthavs.corpora import (
     TextPromptCorpus,
     load_sound_bank,
 )
-from avseg.training.measures import (
+from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
+from avseg.training.pretraining.imagebind_objective import ImageBindPretraining
+from avseg.training.pretraining.measures import (
     ClassMeasure,
     ContrastMeasure,
     ImageBindMeasure,
     TextPromptMeasure,
 )
-from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
-from avseg.training.pretraining.imagebind_objective import ImageBindPretraining
 from avseg.training.pretraining.objectives import (
     ClassPretraining,
     ContrastivePretraining,
