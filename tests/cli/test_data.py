@@ -60,8 +60,8 @@ def test_a_folder_in_use_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "choose another folder" in capsys.readouterr().err
 
 
-def lay_out_a_clip(folder: Path) -> None:
-    """MS3 with one clip."""
+def write_a_clip(folder: Path) -> None:
+    """Write MS3 with one clip."""
     frames, masks = folder / "ms3_data/visual_frames/a_0", folder / "ms3_data/gt_masks/test/a_0"
     sounds = folder / "ms3_data/audio_wav/test"
     for path in (frames, masks, sounds):
@@ -78,7 +78,7 @@ def lay_out_a_clip(folder: Path) -> None:
 def test_check_of_an_intact_data_set_ends_with_0(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay_out_a_clip(tmp_path)
+    write_a_clip(tmp_path)
     assert run(app, ["data", "check", str(tmp_path), "--workers", "1"]) == 0
     summary = capsys.readouterr().out.splitlines()
     assert summary == ["ms3: test 1", f"{tmp_path}: 0 errors, 0 warnings"]
@@ -87,7 +87,7 @@ def test_check_of_an_intact_data_set_ends_with_0(
 def test_check_prints_the_findings_and_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay_out_a_clip(tmp_path)
+    write_a_clip(tmp_path)
     (tmp_path / "ms3_data/audio_wav/test/a_0.wav").unlink()
     report = tmp_path / "report.json"
     arguments = ["data", "check", str(tmp_path), "--workers", "1", "--json", str(report)]

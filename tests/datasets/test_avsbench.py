@@ -65,7 +65,7 @@ def opaque_grey(mask: NDArray[np.bool_]) -> Image.Image:
 
 
 def frame(second: int) -> Image.Image:
-    """One grey for each second: 10, 20, ..."""
+    """Return a frame of one grey level, which depends on the second: 10, 20, ..."""
     return Image.new("RGB", (WIDTH, HEIGHT), (10 * second + 10,) * 3)
 
 
@@ -75,7 +75,7 @@ def save(image: Image.Image, path: Path) -> None:
 
 
 def save_tone(path: Path, seconds: float, rate: int = 16000, channels: int = 1) -> None:
-    """The level of second i is (i + 1) / 20 of full scale; the second channel is silent."""
+    """Write audio with level (i + 1) / 20 in second i; the second channel is silent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(round(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * 100 * time) * (np.floor(time) + 1) / 20
@@ -89,7 +89,7 @@ def save_tone(path: Path, seconds: float, rate: int = 16000, channels: int = 1) 
 
 
 def make(root: Path, subset: Subset, mask_of: MaskOf = grey) -> Path:
-    """Lay out one clip of a subset; in it the same pixels sound in every second but the last."""
+    """Write one clip of a subset, with the same mask in every second but the last."""
     layout, clip = LAYOUTS[subset], CLIPS[subset]
     root.mkdir(exist_ok=True)
     (root / layout.metadata).write_text(TABLES[subset])
@@ -104,7 +104,7 @@ def make(root: Path, subset: Subset, mask_of: MaskOf = grey) -> Path:
 
 
 def make_avss(root: Path, classes: NDArray[np.uint8], coloured: bool) -> Path:
-    """Lay out AVSS with one map of classes for all seconds, in colours or in numbers."""
+    """Write AVSS with one label map for all seconds, as colours or as class numbers."""
     layout, clip = LAYOUTS["avss"], CLIPS["avss"]
     make(root, "avss", mask_of=lambda _: Image.fromarray(classes))
     (root / "label2idx.json").write_text(json.dumps({name: i for i, name in enumerate(NAMES)}))

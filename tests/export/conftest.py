@@ -20,7 +20,7 @@ MILLISECONDS = Fraction(1, 1000)
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video that was made for a test."""
+    """Video file of a test with its properties."""
 
     path: Path
     height: int
@@ -98,7 +98,7 @@ def make_video(tmp_path: Path) -> VideoMaker:
 def segment(
     video: VideoFile, times_s: Sequence[float], *, sounding: Sequence[bool] | None = None
 ) -> Segmentation:
-    """Mark a box in the middle of the frames in which something sounds (all if not said)."""
+    """Return a segmentation with a box in the middle of the sounding frames, by default all."""
     masks = np.zeros((len(times_s), video.height, video.width), dtype=np.bool_)
     rows = slice(video.height // 4, video.height * 3 // 4)
     columns = slice(video.width // 4, video.width * 3 // 4)
@@ -119,7 +119,7 @@ def segment_named(
     times_s: Sequence[float],
     **sources: tuple[tuple[slice, slice], Sequence[float]],
 ) -> Segmentation:
-    """Mark a box for each name, with a score for each frame; 0 where it does not sound."""
+    """Return a segmentation with a box for each name and a score for each frame, 0 if silent."""
     named = []
     for name, (box, scores) in sources.items():
         masks = np.zeros((len(times_s), video.height, video.width), np.bool_)
@@ -136,8 +136,8 @@ def segment_named(
     )
 
 
-def parts_of(segmentation: Segmentation) -> list[Segmentation]:
-    """Cut a segmentation into chunks of one frame, with the sources that are marked in each."""
+def chunks_of(segmentation: Segmentation) -> list[Segmentation]:
+    """Split a segmentation into chunks of one frame, with the sources that have a mask in it."""
     return [
         replace(
             segmentation,
@@ -155,7 +155,7 @@ def parts_of(segmentation: Segmentation) -> list[Segmentation]:
     ]
 
 
-def picture_times(path: Path) -> list[float]:
+def video_times(path: Path) -> list[float]:
     """Read the time of every frame, in seconds."""
     with av.open(str(path)) as container:
         return [float(frame.time) for frame in container.decode(video=0)]
@@ -173,8 +173,8 @@ def _luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     return memory.reshape(plane.height, plane.line_size)[:, : plane.width].copy()
 
 
-def sound_packets(path: Path) -> list[tuple[float, str]]:
-    """Read the time in seconds and the MD5 of every packet of sound."""
+def audio_packets(path: Path) -> list[tuple[float, str]]:
+    """Read the time in seconds and the MD5 hash of every audio packet."""
     with av.open(str(path)) as container:
         return [
             (

@@ -7,7 +7,7 @@ import pytest
 from avseg.errors import OutputError
 from avseg.export.labels import MAX_SOURCES, SourceNumbers
 from avseg.types import Segmentation
-from tests.export.conftest import VideoFile, parts_of, segment, segment_named
+from tests.export.conftest import VideoFile, chunks_of, segment, segment_named
 
 VIDEO = VideoFile(Path("video.mp4"), height=2, width=4)
 EVERYWHERE = (slice(None), slice(None))
@@ -38,7 +38,7 @@ def test_the_first_source_with_a_mask_is_one_and_the_higher_score_comes_first() 
         c=(EVERYWHERE, [0.2, 0]),
     )
     assert number(scene) == {"c": 1, "b": 2, "a": 3}
-    assert number(*parts_of(scene)) == number(scene)
+    assert number(*chunks_of(scene)) == number(scene)
 
 
 def test_a_source_without_any_mask_has_no_number() -> None:

@@ -14,7 +14,7 @@ def grey_canvas(height: int = 360, width: int = 640) -> Canvas:
 
 
 def changed(canvas: Canvas) -> tuple[int, int]:
-    """Rows and columns from the top left that are no longer grey."""
+    """Return how many rows and columns from the top left changed."""
     rows, columns = np.nonzero(canvas.luma != 128)
     return int(rows.max()) + 1, int(columns.max()) + 1
 

@@ -11,12 +11,12 @@ from avseg.export import open_overlay, save_overlay
 from avseg.media import probe, read_clip
 from tests.export.conftest import (
     VideoMaker,
+    audio_packets,
+    chunks_of,
     luma,
-    parts_of,
-    picture_times,
     segment,
     segment_named,
-    sound_packets,
+    video_times,
 )
 
 EVEN_TIMES_MS = range(0, 1000, 100)
@@ -32,7 +32,7 @@ def test_every_frame_keeps_its_time(
 ) -> None:
     video = make_video(times_ms=times_ms)
     report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
-    assert picture_times(report.path) == pytest.approx([time / 1000 for time in times_ms])
+    assert video_times(report.path) == pytest.approx([time / 1000 for time in times_ms])
     assert report.frame_count == len(times_ms)
 
 
@@ -45,7 +45,7 @@ def test_audio_that_mp4_supports_is_copied_bit_for_bit_at_its_times(
 ) -> None:
     video = make_video(f"video.{container}", audio_codec=codec)
     report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
-    before, after = sound_packets(video.path), sound_packets(report.path)
+    before, after = audio_packets(video.path), audio_packets(report.path)
     name = codec.removeprefix("lib").replace("mp3lame", "mp3")
     assert report.sound == f"copied ({name})"
     assert len(before) >= 10
@@ -61,7 +61,7 @@ def test_frames_of_an_avi_have_the_times_of_the_segmentation(
     report = save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
     assert report.sound == "copied (mp3)"
     clip = read_clip(video.path, frames_per_second=None)
-    assert picture_times(report.path) == pytest.approx(clip.frame_times)
+    assert video_times(report.path) == pytest.approx(clip.frame_times)
 
 
 def test_audio_and_video_that_start_late_stay_in_sync(
@@ -69,8 +69,8 @@ def test_audio_and_video_that_start_late_stay_in_sync(
 ) -> None:
     video = make_video(times_ms=LATE_TIMES_MS, audio_codec="aac")
     report = save_overlay(segment(video, [2.0]), tmp_path / "overlay.mp4")
-    assert picture_times(report.path)[0] == pytest.approx(1.5)
-    assert sound_packets(report.path) == sound_packets(video.path)
+    assert video_times(report.path)[0] == pytest.approx(1.5)
+    assert audio_packets(report.path) == audio_packets(video.path)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_chunks_give_the_same_overlay_as_the_whole(make_video: VideoMaker, tmp_p
     whole = segment(video, [0.1, 0.4, 0.7], sounding=[True, False, True])
     expected = save_overlay(whole, tmp_path / "whole.mp4").path
     with open_overlay(probe(video.path), tmp_path / "chunks.mp4") as writer:
-        for part in parts_of(whole):
+        for part in chunks_of(whole):
             writer.write(part)
     # Not bit for bit: x264 itself may differ a little between two runs on such small frames.
     difference = luma(tmp_path / "chunks.mp4").astype(int) - luma(expected)
@@ -201,7 +201,7 @@ def test_frames_are_drawn_as_soon_as_their_mask_is_known(
     video = make_video()
     with open_overlay(probe(video.path), tmp_path / "overlay.mp4") as writer:
         counts = []
-        for part in parts_of(segment(video, [0.05, 0.45, 0.85])):
+        for part in chunks_of(segment(video, [0.05, 0.45, 0.85])):
             writer.write(part)
             counts.append(writer.frame_count)
     assert counts == [0, 3, 7]  # the middles are 0.25 s and 0.65 s

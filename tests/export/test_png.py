@@ -10,12 +10,12 @@ from avseg.errors import OutputError
 from avseg.export import MaskWriter, save_masks
 from avseg.export.png import davis_palette
 from avseg.types import Segmentation
-from tests.export.conftest import VideoFile, parts_of, segment, segment_named
+from tests.export.conftest import VideoFile, chunks_of, segment, segment_named
 
 
 @pytest.fixture
 def segmentation() -> Segmentation:
-    """Three frames of a video that need not exist."""
+    """Return a segmentation of three frames of a video that does not exist."""
     video = VideoFile(Path("video.mp4"), height=6, width=9)
     return segment(video, [0.0, 1.0, 2.0], sounding=[True, False, True])
 
@@ -65,14 +65,14 @@ def test_a_named_source_has_its_own_value(tmp_path: Path) -> None:
     left, right = (slice(None), slice(0, 3)), (slice(None), slice(2, 4))
     scene = segment_named(video, [0.0, 1.0], dog=(left, [0.5, 0.9]), cat=(right, [0.6, 0.8]))
     save_masks(scene, tmp_path / "masks")
-    # The cat is the surer one when both are first marked, so it is 1; the surer one is on top.
+    # The cat has the higher score when both first have a mask, so it is 1, and it is on top.
     assert read_rows(tmp_path / "masks" / "000000.png") == [[2, 2, 1, 1]] * 2
     assert read_rows(tmp_path / "masks" / "000001.png") == [[2, 2, 2, 1]] * 2
 
 
 def test_the_numbering_continues_over_chunks(segmentation: Segmentation, tmp_path: Path) -> None:
     writer = MaskWriter(tmp_path / "chunks")
-    for part in parts_of(segmentation):
+    for part in chunks_of(segmentation):
         writer.write(part)
     save_masks(segmentation, tmp_path / "whole")
     for whole in (tmp_path / "whole").iterdir():
@@ -82,7 +82,7 @@ def test_the_numbering_continues_over_chunks(segmentation: Segmentation, tmp_pat
 
 def test_older_masks_are_replaced_as_a_whole(segmentation: Segmentation, tmp_path: Path) -> None:
     save_masks(segmentation, tmp_path / "masks")
-    save_masks(parts_of(segmentation)[0], tmp_path / "masks")
+    save_masks(chunks_of(segmentation)[0], tmp_path / "masks")
     assert [file.name for file in (tmp_path / "masks").iterdir()] == ["000000.png"]
 
 

@@ -18,11 +18,11 @@ from avseg.types import Segmentation
 from tests.export.conftest import (
     VideoFile,
     VideoMaker,
-    parts_of,
-    picture_times,
+    audio_packets,
+    chunks_of,
     segment,
     segment_named,
-    sound_packets,
+    video_times,
 )
 
 TIMES_S = [0.1, 0.4, 0.6, 0.9]
@@ -31,17 +31,17 @@ SOUNDING = [True, True, False, True]
 
 @pytest.fixture
 def video(make_video: VideoMaker) -> VideoFile:
-    """One second of video and audio."""
+    """Write one second of video and audio."""
     return make_video("bell.mp4", audio_codec="aac")
 
 
 @pytest.fixture
 def segmentation(video: VideoFile) -> Segmentation:
-    """Four frames, something sounds in three."""
+    """Return four frames, three of them with a mask."""
     return segment(video, TIMES_S, sounding=SOUNDING)
 
 
-def run_of(
+def key_of(
     video: VideoFile, *, model_sha256: str = "ab12", threshold: float = 0.5, overlay: bool = True
 ) -> ResultKey:
     return ResultKey(
@@ -65,18 +65,18 @@ def test_the_folder_contains_masks_overlay_and_result(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out" / "bell"
-    write_result(parts_of(segmentation), folder, run_of(video))
+    write_result(chunks_of(segmentation), folder, key_of(video))
     assert names_in(folder) == ["masks", "overlay.mp4", "result.json"]
     assert names_in(folder / "masks") == [f"00000{k}.png" for k in range(4)]
-    assert picture_times(folder / "overlay.mp4") == picture_times(video.path)
-    assert sound_packets(folder / "overlay.mp4") == sound_packets(video.path)
+    assert video_times(folder / "overlay.mp4") == video_times(video.path)
+    assert audio_packets(folder / "overlay.mp4") == audio_packets(video.path)
     assert names_in(tmp_path / "out") == ["bell"]
 
 
 def test_the_result_records_video_model_and_settings(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    run = run_of(video)
+    run = key_of(video)
     write_result([segmentation], tmp_path / "out", run)
     result = read_json(tmp_path / "out")
     assert result["schema_version"] == 1
@@ -91,7 +91,7 @@ def test_the_result_records_video_model_and_settings(
 def test_a_frame_has_its_time_score_area_box_and_mask(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result(parts_of(segmentation), tmp_path / "out", run_of(video))
+    write_result(chunks_of(segmentation), tmp_path / "out", key_of(video))
     frame = read_json(tmp_path / "out")["frames"][1]
     mask = decode_mask(frame.pop("rle"))
     np.testing.assert_array_equal(mask, segmentation.masks[1])
@@ -110,7 +110,7 @@ def test_a_frame_has_its_time_score_area_box_and_mask(
 def test_a_frame_with_an_empty_mask_has_no_box(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     frame = read_json(tmp_path / "out")["frames"][2]
     assert (frame["area"], frame["box"]) == (0.0, None)
     assert not decode_mask(frame["rle"]).any()
@@ -119,7 +119,7 @@ def test_a_frame_with_an_empty_mask_has_no_box(
 def test_each_frame_is_one_line(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     lines = (tmp_path / "out" / "result.json").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line.rstrip(","))["index"] for line in lines[1:-1]] == [0, 1, 2, 3]
 
@@ -127,7 +127,7 @@ def test_each_frame_is_one_line(
 def test_the_summary_has_seconds_and_means_over_sounding_frames(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    summary = write_result([segmentation], tmp_path / "out", run_of(video))
+    summary = write_result([segmentation], tmp_path / "out", key_of(video))
     assert (summary.frame_count, summary.area, summary.score) == (4, 0.25, 0.75)
     assert summary.duration_s == pytest.approx(1.0, abs=0.01)
     assert summary.sounding_s == pytest.approx(0.75 * summary.duration_s)
@@ -135,7 +135,7 @@ def test_the_summary_has_seconds_and_means_over_sounding_frames(
 
 
 def named(video: VideoFile) -> Segmentation:
-    """A dog on the left all the time, a surer cat on the right in the second half."""
+    """Return a dog on the left, and in the second half a cat with a higher score on the right."""
     left, right = (slice(None), slice(0, 40)), (slice(None), slice(32, 64))
     return segment_named(
         video, TIMES_S, dog=(left, [0.5, 0.5, 0.5, 0.5]), cat=(right, [0, 0, 0.75, 0.75])
@@ -144,7 +144,7 @@ def named(video: VideoFile) -> Segmentation:
 
 def test_each_frame_lists_the_sources_with_a_mask(video: VideoFile, tmp_path: Path) -> None:
     whole = named(video)
-    write_result(parts_of(whole), tmp_path / "out", run_of(video))
+    write_result(chunks_of(whole), tmp_path / "out", key_of(video))
     first, *_, last = read_json(tmp_path / "out")["frames"]
     assert [source["name"] for source in first["sources"]] == ["dog"]
     cat, dog = last["sources"]
@@ -164,8 +164,8 @@ def test_each_frame_lists_the_sources_with_a_mask(video: VideoFile, tmp_path: Pa
 
 
 def test_the_summary_has_the_seconds_of_each_source(video: VideoFile, tmp_path: Path) -> None:
-    run = run_of(video)
-    summary = write_result(parts_of(named(video)), tmp_path / "out", run)
+    run = key_of(video)
+    summary = write_result(chunks_of(named(video)), tmp_path / "out", run)
     assert summary.sources == pytest.approx({"dog": 1.0, "cat": 0.5}, abs=0.01)
     assert find_result(tmp_path / "out", run) == summary
 
@@ -173,7 +173,7 @@ def test_the_summary_has_the_seconds_of_each_source(video: VideoFile, tmp_path: 
 def test_a_model_without_names_lists_none(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     assert "sources" not in (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
 
 
@@ -181,21 +181,21 @@ def test_a_model_with_named_sources_but_no_mask_has_empty_sources(
     video: VideoFile, tmp_path: Path
 ) -> None:
     silent = replace(segment(video, [0.1], sounding=[False]), sources=())
-    summary = write_result([silent], tmp_path / "out", run_of(video))
+    summary = write_result([silent], tmp_path / "out", key_of(video))
     assert summary.sources == {}
     assert read_json(tmp_path / "out")["frames"][0]["sources"] == []
 
 
 def test_a_silent_video_has_a_summary_of_zeros(video: VideoFile, tmp_path: Path) -> None:
     silent = segment(video, [0.1], sounding=[False])
-    summary = write_result([silent], tmp_path / "out", run_of(video))
+    summary = write_result([silent], tmp_path / "out", key_of(video))
     assert (summary.sounding_s, summary.area, summary.score) == (0.0, 0.0, 0.0)
 
 
 def test_without_overlay_there_is_none(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    summary = write_result([segmentation], tmp_path / "out", run_of(video, overlay=False))
+    summary = write_result([segmentation], tmp_path / "out", key_of(video, overlay=False))
     assert names_in(tmp_path / "out") == ["masks", "result.json"]
     assert summary.sound is None
 
@@ -203,8 +203,8 @@ def test_without_overlay_there_is_none(
 def test_a_finished_result_is_found_again(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    written = write_result([segmentation], tmp_path / "out", run_of(video))
-    assert find_result(tmp_path / "out", run_of(video)) == written
+    written = write_result([segmentation], tmp_path / "out", key_of(video))
+    assert find_result(tmp_path / "out", key_of(video)) == written
 
 
 @pytest.mark.parametrize(
@@ -213,42 +213,42 @@ def test_a_finished_result_is_found_again(
 def test_another_model_or_setting_gives_another_key(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
-    assert find_result(tmp_path / "out", run_of(video, **change)) is None
+    write_result([segmentation], tmp_path / "out", key_of(video))
+    assert find_result(tmp_path / "out", key_of(video, **change)) is None
 
 
 def test_a_changed_video_gives_another_key(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     os.utime(video.path, ns=(1, 1))
-    assert find_result(tmp_path / "out", run_of(video)) is None
+    assert find_result(tmp_path / "out", key_of(video)) is None
 
 
 @pytest.mark.parametrize("name", ["masks/000002.png", "overlay.mp4", "result.json"])
 def test_a_folder_with_a_missing_file_is_incomplete(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, name: str
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     (tmp_path / "out" / name).unlink()
-    assert find_result(tmp_path / "out", run_of(video)) is None
+    assert find_result(tmp_path / "out", key_of(video)) is None
 
 
 def test_a_truncated_result_file_is_incomplete(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     path = tmp_path / "out" / "result.json"
     path.write_text(path.read_text(encoding="utf-8")[:-40], encoding="utf-8")
-    assert find_result(tmp_path / "out", run_of(video)) is None
+    assert find_result(tmp_path / "out", key_of(video)) is None
 
 
 def test_a_result_with_another_key_is_replaced(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
-    new = run_of(video, threshold=0.6)
-    write_result(parts_of(segmentation)[:2], tmp_path / "out", new)
+    write_result([segmentation], tmp_path / "out", key_of(video))
+    new = key_of(video, threshold=0.6)
+    write_result(chunks_of(segmentation)[:2], tmp_path / "out", new)
     summary = find_result(tmp_path / "out", new)
     assert summary is not None
     assert summary.frame_count == len(names_in(tmp_path / "out" / "masks")) == 2
@@ -257,13 +257,13 @@ def test_a_result_with_another_key_is_replaced(
 def test_the_result_of_another_existing_video_is_not_replaced(
     video: VideoFile, segmentation: Segmentation, make_video: VideoMaker, tmp_path: Path
 ) -> None:
-    write_result([segmentation], tmp_path / "out", run_of(video))
+    write_result([segmentation], tmp_path / "out", key_of(video))
     other = make_video("other.mp4", size=(video.height, video.width))
     with pytest.raises(OutputError, match=f"result of another video, {video.path}, which"):
-        write_result([segmentation], tmp_path / "out", run_of(other))
+        write_result([segmentation], tmp_path / "out", key_of(other))
     assert read_json(tmp_path / "out")["video"]["path"] == str(video.path)
     video.path.unlink()
-    write_result([segmentation], tmp_path / "out", run_of(other))
+    write_result([segmentation], tmp_path / "out", key_of(other))
     assert read_json(tmp_path / "out")["video"]["path"] == str(other.path)
 
 
@@ -272,11 +272,11 @@ def test_an_interrupted_segmentation_leaves_no_files(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path, error: type[BaseException]
 ) -> None:
     def interrupted() -> Iterator[Segmentation]:
-        yield from parts_of(segmentation)[:3]
+        yield from chunks_of(segmentation)[:3]
         raise error
 
     with pytest.raises(error):
-        write_result(interrupted(), tmp_path / "results" / "bell", run_of(video))
+        write_result(interrupted(), tmp_path / "results" / "bell", key_of(video))
     assert names_in(tmp_path / "results") == []
 
 
@@ -284,14 +284,14 @@ def test_an_interrupted_segmentation_keeps_the_earlier_result(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     def interrupted() -> Iterator[Segmentation]:
-        yield parts_of(segmentation)[0]
+        yield chunks_of(segmentation)[0]
         raise KeyboardInterrupt
 
     folder = tmp_path / "results" / "bell"
-    written = write_result([segmentation], folder, run_of(video))
+    written = write_result([segmentation], folder, key_of(video))
     with pytest.raises(KeyboardInterrupt):
-        write_result(interrupted(), folder, run_of(video, threshold=0.6))
-    assert find_result(folder, run_of(video)) == written
+        write_result(interrupted(), folder, key_of(video, threshold=0.6))
+    assert find_result(folder, key_of(video)) == written
     assert names_in(tmp_path / "results") == ["bell"]
 
 
@@ -301,11 +301,11 @@ def test_chunks_are_consumed_one_by_one(
     written_before_each_chunk = []
 
     def chunks() -> Iterator[Segmentation]:
-        for part in parts_of(segmentation):
+        for part in chunks_of(segmentation):
             written_before_each_chunk.append(len(list(tmp_path.glob(".out.partial-*/masks/*"))))
             yield part
 
-    write_result(chunks(), tmp_path / "out", run_of(video))
+    write_result(chunks(), tmp_path / "out", key_of(video))
     assert written_before_each_chunk == [0, 1, 2, 3]
 
 
@@ -315,18 +315,18 @@ def test_a_folder_that_is_no_result_is_not_replaced(
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
     with pytest.raises(OutputError, match=r"is not a result folder \(it contains cat.jpg\)"):
-        write_result([segmentation], tmp_path / "photos", run_of(video))
+        write_result([segmentation], tmp_path / "photos", key_of(video))
     assert names_in(tmp_path / "photos") == ["cat.jpg"]
 
 
 def test_a_segmentation_without_frames_raises(video: VideoFile, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"bell.mp4: the segmentation has no frames"):
-        write_result([], tmp_path / "out", run_of(video))
+        write_result([], tmp_path / "out", key_of(video))
     assert names_in(tmp_path) == ["bell.mp4"]
 
 
 def test_a_missing_video_raises_with_its_path(video: VideoFile) -> None:
-    run = run_of(video)
+    run = key_of(video)
     video.path.unlink()
     with pytest.raises(OutputError, match=r"bell.mp4: the video cannot be found"):
         run.fingerprint()

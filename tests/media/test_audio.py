@@ -30,7 +30,7 @@ def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:
 
 
 def click(at_s: float, seconds: float, sample_rate: int) -> np.ndarray:
-    """Silence with a click of a millisecond in it."""
+    """Return silence with a click of one millisecond."""
     samples = level(0.0, seconds, sample_rate)
     begin = round(at_s * sample_rate)
     samples[0, begin : begin + sample_rate // 1000] = 0.9

@@ -23,7 +23,7 @@ RATE = 16000
 
 
 def sounding(seconds: float = 2.0) -> Track:
-    """Sound whose second k stays at (k + 1) / 10."""
+    """Return audio with the constant level (k + 1) / 10 in second k."""
     parts = [level((k + 1) / 10, 1) for k in range(round(seconds + 0.5))]
     return Track(np.concatenate(parts, axis=1)[:, : round(seconds * RATE)])
 
@@ -42,7 +42,7 @@ def test_at_1_fps_a_frame_is_that_of_avsbench_with_its_own_second_of_audio(tmp_p
     # At 20 frames a second frame 18 is on screen from 0.9 s to 0.95 s, so at 15/16 s.
     picture = Picture(times_ms=range(0, 3000, 50))
     clip = read_clip(write(tmp_path / "a.mkv", [picture], [sounding(3)]))
-    assert taken(clip) == [18, 38, 58 - 55]  # the shades begin again after 55
+    assert taken(clip) == [18, 38, 58 - 55]  # the shades repeat after 55
     assert times(clip.audio_times) == [0.5, 1.5, 2.5]
     windows = clip.audio_windows(1.0)
     assert windows.shape == (3, RATE)
@@ -171,7 +171,12 @@ def test_a_video_that_changes_its_size_is_resized_to_the_first(tmp_path: Path) -
     clip = read_clip(path, silent_ok=True)
     assert clip.frames.shape == (4, 48, 64, 3)
     assert taken(clip)[:2] == [9, 19]
-    assert set(taken(clip)[2:]) <= {8, 9, 18, 19}  # MPEG-TS moves the start of each part a little
+    assert set(taken(clip)[2:]) <= {
+        8,
+        9,
+        18,
+        19,
+    }  # MPEG-TS shifts the start of each stream a little
 
 
 def test_probe_reads_the_metadata(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.media.videos import Picture, Track, cut, level, write
 
 
 def refuse(path: Path, error: type[Exception], message: str) -> None:
-    """Expect that opening fails."""
+    """Assert that opening a file raises an error."""
     with pytest.raises(error, match=message), open_media(path):
         pass
 

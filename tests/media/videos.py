@@ -34,7 +34,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Picture:
-    """A video stream: one frame at each time, in milliseconds."""
+    """Video stream: one frame at each time, in milliseconds."""
 
     times_ms: Sequence[int] = tuple(range(0, 2000, 100))
     size: tuple[int, int] = (48, 64)
@@ -48,12 +48,12 @@ class Picture:
 
 
 def grey(index: int) -> int:
-    """Shade of frame `index`, different for the first 55."""
+    """Return the shade of frame `index`; the first 55 differ."""
     return 20 + 4 * (index % 55)
 
 
 def level(value: float, seconds: float, sample_rate: int = 16000) -> npt.NDArray[np.float32]:
-    """One channel that stays at `value`, (1, S): the mean of any window of it is known."""
+    """Return one channel of a constant value, (1, S), so that the mean of any window is known."""
     return np.full((1, round(seconds * sample_rate)), value, np.float32)
 
 
@@ -75,7 +75,7 @@ def write(
 
 
 def overwrite(path: Path, begin: float, end: float, flips: int | None = None) -> Path:
-    """Damage a stretch of a file, from share to share of it: zeros, or so many flipped bytes."""
+    """Damage a range of a file, given as shares of it: set it to zero, or flip some bytes."""
     data = np.frombuffer(path.read_bytes(), np.uint8).copy()
     part = data[round(begin * len(data)) : round(end * len(data))]
     if flips is None:

@@ -11,7 +11,7 @@ from avseg.synthavs.writer import write_synthavs
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MS3 with three clips in each split."""
+    """Write MS3 with three clips in each split."""
     folder = tmp_path_factory.mktemp("data")
     write_synthavs(
         folder, SynthavsOptions(subset="ms3", clips=3, evaluation_clips=3, side=64), workers=1
@@ -21,5 +21,5 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def split(data: Path) -> AVSBench:
-    """Its test split in seen styles."""
+    """Open the test split in seen styles."""
     return AVSBench(data, "ms3", "test_seen", sample_rate=8000)

@@ -20,7 +20,7 @@ CATEGORIES = ("wolf", "pig", "pig_wolf", "off-the-screen_pig")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Tables of twelve clips of each component in each split."""
+    """Write metadata of twelve clips of each component in each split."""
     clips = [
         ClipEntry(f"{split}-{component}-{i}_0_5000", split, CATEGORIES[i % 4], component)
         for split in SPLITS

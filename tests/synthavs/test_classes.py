@@ -17,7 +17,7 @@ from avseg.synthavs.writer import CLASS_NAMES, OPTIONS_FILE, write_synthavs
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One clip of each split of each subset."""
+    """Write one clip of each split of each subset."""
     folder = tmp_path_factory.mktemp("classes")
     for subset in ("s4", "ms3", "avss"):
         options = SynthavsOptions(subset=subset, clips=1, evaluation_clips=1, side=64)
@@ -61,7 +61,7 @@ def test_some_frames_of_a_clip_can_be_read_with_their_labels(
 ) -> None:
     split = SemanticSplit.open(AVSBench(data, subset, name))
     whole, labels = split.read(0)
-    for _ in range(2):  # drawn, and as it was drawn
+    for _ in range(2):  # rendered, then from memory
         clip, some = split.read(0, [1, 3])
         np.testing.assert_array_equal(some, labels[[1, 3]])
         np.testing.assert_array_equal(clip.clip.frames, whole.clip.frames[[1, 3]])
@@ -74,7 +74,7 @@ def test_clips_of_some_classes_are_selected_by_the_metadata(data: Path) -> None:
     single = SemanticSplit.open(AVSBench(data, "s4", "val"))
     assert single.within({str(entry.category)}) == [0]
     assert single.within({"unicorn"}) == []
-    several = SemanticSplit.open(AVSBench(data, "ms3", "val"))  # its table names no classes
+    several = SemanticSplit.open(AVSBench(data, "ms3", "val"))  # its metadata has no classes
     assert several.within({"unicorn"}) == [0]
 
 

@@ -28,7 +28,7 @@ DOMAIN = SplitDomain(SEEN, TRAIN_STYLES, "train")
 
 @pytest.fixture(scope="module")
 def multi_clips() -> list[SyntheticClip]:
-    """Clips with their scenes and sound events; without audio, for speed."""
+    """Draw clips with their scenes and sound events; without audio, for speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clips, "mix", lambda *_: np.zeros(5 * SAMPLE_RATE, np.float32))
         return [make_clip(np.random.default_rng(i), DOMAIN, "multi", side=48) for i in range(400)]
@@ -45,7 +45,7 @@ def rms_by_second(audio: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def silhouettes(styles: tuple[str, ...]) -> set[bytes]:
-    """Alpha channels of all drawings of some styles, as they are and mirrored."""
+    """Return the alpha channels of all drawings of some styles, and their mirror images."""
     drawings = [
         sprite.pixels[..., 3]
         for style in styles

@@ -44,7 +44,7 @@ def test_contents_of_synthavs_are_its_visible_and_audible_categories(split: AVSB
 
 
 def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
-    """Copy the data set, with other facts about how it was made."""
+    """Copy the data set with other options in its file."""
     shutil.copytree(data, folder)
     path = folder / "Multi-sources" / OPTIONS_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
@@ -68,14 +68,14 @@ def test_ms3_alone_has_no_contents(data: Path, tmp_path: Path) -> None:
 
 @dataclass
 class Table:
-    """As much of a split of S4 as its contents need."""
+    """Stand-in for a split of S4 with its metadata only."""
 
     categories: list[str]
     subset: Subset = "s4"
 
     @property
     def entries(self) -> list[ClipEntry]:
-        """Rows of the table."""
+        """Metadata of the clips."""
         return [ClipEntry(name, "test", name, "v1s") for name in self.categories]
 
 

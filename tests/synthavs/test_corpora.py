@@ -98,7 +98,7 @@ def test_captions_name_one_or_several_categories_and_absent_ones() -> None:
 
 
 def bank(level: float) -> dict[str, np.ndarray]:
-    """Recordings in which each category is a tone of its own."""
+    """Return recordings in which each category is one tone."""
     time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     return {
         category: (np.sin(2 * np.pi * 100 * (i + 1) * time) * level * 32767).astype(np.int16)[None]
@@ -145,7 +145,7 @@ def test_the_banks_of_training_and_test_parameters_differ(tmp_path: Path) -> Non
 
 
 def together(seed: int = 0) -> AudioImageTextCorpus:
-    """Images, and audio whose samples are the category's index, to recognize mixtures."""
+    """Return images, and audio whose samples are the category's index, to recognize mixtures."""
     sounds = {c: np.full((1, SAMPLE_RATE), 300 * n, np.int16) for n, c in enumerate(CATEGORIES, 1)}
     return AudioImageTextCorpus(80, SEEN_STYLES, SIDE, sounds, seed)
 

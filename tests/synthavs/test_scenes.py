@@ -31,7 +31,7 @@ def square(
     velocity: tuple[float, float] = (0.0, 0.0),
     growth: float = 0.0,
 ) -> MovingObject:
-    """A square of one colour that neither turns nor is slanted."""
+    """Return a square of one colour without rotation and shear."""
     pixels = np.full((40, 40, 4), 255, np.uint8)
     pixels[..., :3] = colour
     return MovingObject("square", pixels, size, growth, position, velocity, 0.0, 0.0, 0.0)

@@ -20,7 +20,7 @@ PARAMETER_SPLITS: tuple[ParameterSplit, ...] = ("train", "test")
 
 
 def loudest_frequency(signal: np.ndarray) -> float:
-    """In Hz, for a signal of one second."""
+    """Return the loudest frequency of a signal of one second, in Hz."""
     return float(np.abs(np.fft.rfft(signal[:SAMPLE_RATE])).argmax())
 
 
@@ -29,7 +29,7 @@ def test_there_are_36_categories() -> None:
 
 
 def quietest_second_db(sound: np.ndarray) -> float:
-    """Of a sound of whole seconds, relative to all of it."""
+    """Return the level of the quietest second, in dB relative to the whole sound."""
     rms = np.sqrt(np.mean(sound.reshape(-1, SAMPLE_RATE) ** 2, axis=1))
     return float(20 * np.log10(rms.min() / np.sqrt(np.mean(sound**2))))
 

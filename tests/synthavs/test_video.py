@@ -13,7 +13,7 @@ from avseg.synthavs.video import write_video
 
 
 def clip_of(seconds: int) -> SyntheticClip:
-    """A white square that crosses a black frame, and a tone in the second second."""
+    """Return a white square that crosses a black frame, and a tone in the second second."""
     pixels = np.full((20, 20, 4), 255, np.uint8)
     thing = MovingObject("dog", pixels, 0.3, 0.0, (0.2, 0.5), (0.2, 0.0), 0.0, 0.0, 0.0)
     active = np.arange(seconds) == 1

@@ -33,7 +33,7 @@ RECIPES: dict[Release, SynthavsOptions] = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All three subsets, side by side."""
+    """Write all three subsets to one folder."""
     root = tmp_path_factory.mktemp("synthavs")
     for options in RECIPES.values():
         write_synthavs(root, options, workers=1)
@@ -49,7 +49,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def brightness_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Mean difference in [0, 255]; JPEG and h264 are coarse in colour, so that does not count."""
+    """Return the mean difference of brightness in [0, 255], since JPEG and h264 blur colours."""
     return float(np.abs((a - b.astype(float)) @ (0.299, 0.587, 0.114)).mean())
 
 

@@ -46,7 +46,7 @@ def save(image: Image.Image, path: Path) -> None:
 
 
 def save_sound(path: Path, seconds: float, level: int) -> None:
-    """Save a sound of one level."""
+    """Write audio of a constant level."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -56,7 +56,7 @@ def save_sound(path: Path, seconds: float, level: int) -> None:
 
 
 def lay_out(root: Path, release: Release) -> None:
-    """Write all files of a release; no two clips are alike."""
+    """Write all files of a release, with different clips."""
     layout = LAYOUTS[release]
     folder = root / layout.folders[0]
     size = (32, 18) if release == "avss" else (224, 224)
@@ -81,7 +81,7 @@ def lay_out(root: Path, release: Release) -> None:
 
 
 def lay_out_v3(folder: Path) -> None:
-    """Write tables of AVS-V3 beside AVSS's own."""
+    """Write metadata of AVS-V3 beside that of AVSS."""
     (folder / "v3_1_shot").mkdir()
     (folder / "meta_v3_seen_train.csv").write_text(f"{COLUMNS}a,b_0,0,0,axe_horse,seen_train,v1m\n")
     (folder / "meta_v3_unseen.csv").write_text(f"{COLUMNS}c,c_0_10000,0,0,woman,unseen,v2\n")
@@ -89,7 +89,7 @@ def lay_out_v3(folder: Path) -> None:
 
 
 def lay_out_negatives(root: Path) -> None:
-    """Write the negative sounds of the test splits of S4 and MS3."""
+    """Write the negative audio of the test splits of S4 and MS3."""
     subsets: tuple[Subset, ...] = ("s4_noise", "s4_misaligned", "ms3_noise", "ms3_misaligned")
     for subset in subsets:
         layout = LAYOUTS[subset]
@@ -101,7 +101,7 @@ def lay_out_negatives(root: Path) -> None:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set without a fault."""
+    """Return an intact data set."""
     root = tmp_path_factory.mktemp("whole")
     for release in TABLES:
         lay_out(root, release)
@@ -115,11 +115,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(whole: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be broken."""
+    """Return a copy of the intact data set that a test may damage."""
     return Path(shutil.copytree(whole, tmp_path / "data"))
 
 
 @pytest.fixture
 def check(data: Path) -> Callable[[], CheckReport]:
-    """Checks that copy."""
+    """Return a function that checks the copy."""
     return lambda: check_data(data, workers=1)

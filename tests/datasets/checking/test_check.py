@@ -98,7 +98,7 @@ def one_bit_of_grey(image: Image.Image) -> Image.Image:
 
 
 def indexed(image: Image.Image) -> Image.Image:
-    """Indices 0 and 1 of a palette."""
+    """Return a palette image with the indices 0 and 1."""
     image = image.point(lambda value: value // 255)
     image.putpalette([0, 0, 0, 255, 255, 255])
     return image
@@ -383,7 +383,7 @@ def test_progress_is_reported_after_each_clip(whole: Path) -> None:
     told: list[tuple[int, int]] = []
     check_data(whole / "Multi-sources", workers=1, on_clip=lambda *count: told.append(count))
     assert told[-1] == (len(told), len(told))
-    assert len(told) == 2 + 3  # clips, and the negative sounds of one
+    assert len(told) == 2 + 3  # clips, and the negative audio of one
 
 
 def test_all_findings_are_written_as_json(

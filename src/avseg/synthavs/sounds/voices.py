@@ -67,6 +67,7 @@ def cat(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(length * sampler.jitter(0.15))
         bend = glide([0.8, 1.15, 1.1, 0.75], num) * vibrato(tremor, 0.012, num)
         excitation = harmonics(pitch * bend * sampler.drift(num, 0.01, 8), rolloff(13, 1.05))
+        # The mouth opens and closes: a mixture of two vowels.
         openness = swell(num, 0.7)
         closed = formants(excitation, [(900 * mouth, 200, 1.0), (2700 * mouth, 300, 0.5)])
         opened = formants(excitation, [(1600 * mouth, 250, 1.0), (3200 * mouth, 300, 0.7)])
@@ -185,6 +186,7 @@ def cow(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(length * sampler.jitter(0.15))
         frequency = pitch * glide([0.85, 1.1, 1.08, 0.8], num) * sampler.drift(num, 0.012, 8)
         excitation = harmonics(frequency, rolloff(22, 0.8))
+        # The mouth opens gradually: a mixture of two vowels.
         openness = np.linspace(0, 1, num) ** 0.5
         closed = formants(excitation, [(vowel * 0.6, 80, 1.0), (900, 200, 0.15)])
         opened = formants(
