@@ -24,6 +24,7 @@ from avseg.evaluation.prediction import (
     ModelLike,
     Prediction,
     Predictor,
+    check_threshold,
     load_predictor,
     open_split,
 )
@@ -117,8 +118,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         TypeError: If the model is of another type.
         ValueError: If an argument is out of its range, or your function returns no probabilities.
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
+    check_threshold(threshold)
     predictor = load_predictor(
         model, data, vocabulary=vocabulary, device=device, dtype=dtype, offline=offline
     )

@@ -284,7 +284,7 @@ class FunctionPredictor(Predictor):
         audio: Waveform,
         class_names: Sequence[str] | None = None,  # noqa: ARG002 - it predicts no classes
     ) -> Prediction:
-        """Call the function, and convert its probabilities to logits.
+        """Run the function, and convert its probabilities to logits.
 
         Some published protocols compute F on logits, so that probabilities alone are not enough.
         """
@@ -394,6 +394,19 @@ def open_split(
     if subset is None:
         raise ValueError(f"a folder needs a subset; choose from {', '.join(get_args(Subset))}.")
     return AVSBench(data, subset, split, sample_rate)
+
+
+def check_threshold(threshold: float) -> None:
+    """Validate the probability above which a pixel is marked.
+
+    Args:
+        threshold: The probability.
+
+    Raises:
+        ValueError: If it is not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
 
 
 def require_audio(segmenter: Segmenter) -> None:

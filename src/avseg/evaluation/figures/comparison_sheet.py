@@ -33,6 +33,7 @@ from avseg.evaluation.prediction import (
     ModelLike,
     Prediction,
     Predictor,
+    check_threshold,
     load_predictor,
     open_split,
 )
@@ -153,6 +154,7 @@ def draw_comparison(  # noqa: PLR0913 - one argument for each option of the comm
         OutputError: If the picture cannot be written.
         ValueError: If an argument is out of its range.
     """
+    check_threshold(threshold)
     opened = open_split(data, subset, split)
     semantic = SemanticSplit.open(opened) if by_name else None
     class_names = None if semantic is None else semantic.names
