@@ -1,8 +1,8 @@
 """BEiT-3, the image-text encoder of EVF-SAM (Wang et al., CVPR 2023, arXiv:2208.10442).
 
-A multiway transformer: image and text tokens attend to each other, but every linear layer and
-every norm exists twice, `A` for image and `B` for text tokens. Modules have the names of the
-published files, which therefore load under the same keys.
+BEiT-3 is a multiway transformer. Image and text tokens attend to each other, but every linear layer
+and every norm exists twice: `A` for image tokens and `B` for text tokens. The modules have the
+names of the published files, so these files load without renaming.
 
 N images, V = 1 + (S / P)^2 image tokens with the class token first, T text tokens, L = V + T,
 D width, H heads.
@@ -20,8 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.stem import patch_convolution
 
-#: First used row of both position tables. The published code is based on fairseq, whose tables
-#: reserve the rows before it for padding.
+#: First used row of both position tables. The published code is based on fairseq, which reserves
+#: the rows 0 and 1. Text positions start here too, not after those of the image.
 _FIRST_POSITION = 2
 
 
@@ -95,7 +95,7 @@ class Multiway(nn.Module):
 
     def forward(self, tokens: Tensor, split: int) -> Tensor:
         """Apply `A` to the first `split` tokens and `B` to the others, (N, L, D)."""
-        # Without text tokens, as for the class token alone in the last layer, `B` is not run.
+        # There are no text tokens if the last layer computes the class token only.
         if tokens.shape[1] <= split:
             image_only: Tensor = self.A(tokens)
             return image_only
@@ -231,7 +231,7 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, split: int, bias: Tensor | None, cls_only: bool) -> Tensor:
         """Encode tokens; with `cls_only` the last layer computes the class token only."""
         for i, layer in enumerate(self.layers):
-            # The class token needs all tokens of the layer before, but no other output of the last.
+            # The last layer still needs all tokens as keys and values, but only one as query.
             is_last = i == len(self.layers) - 1
             queries = 1 if cls_only and is_last else tokens.shape[1]
             if self.gradient_checkpointing and tokens.requires_grad:
@@ -261,6 +261,7 @@ class Beit3Model(nn.Module):
     @property
     def patch_positions(self) -> Tensor:
         """Position embeddings of the patches, without the class token, (V - 1, D); a view."""
+        # The first used row belongs to the class token.
         table = self.encoder.embed_positions.get_submodule("A").weight
         rows: Tensor = table[_FIRST_POSITION + 1 :]  # type: ignore[index]
         return rows
@@ -319,7 +320,8 @@ class Beit3Model(nn.Module):
         text = self.encoder.with_positions(text_embeddings, "B")
         bias = None
         if padding_mask is not None:
-            # As in the published code. The bias already hides padding from the other tokens.
+            # The published code sets padding to 0. This does not change the other tokens, because
+            # the bias excludes padding from the attention.
             text = text * ~padding_mask.unsqueeze(-1)
             bias = _attention_bias(padding_mask, image_tokens)
         tokens = torch.cat([image_tokens, text], dim=1)

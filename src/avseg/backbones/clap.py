@@ -1,7 +1,8 @@
 """MS-CLAP 2023's audio tower (Elizalde et al. 2023, arXiv:2309.05767): audio to an embedding.
 
-HTSAT (Chen et al. 2022, arXiv:2202.00874) is `transformers`' `ClapAudioModel`. The log-mel front
-end and the projection differ from that library's CLAP and are written here.
+The transformer HTSAT (Chen et al. 2022, arXiv:2202.00874) is `ClapAudioModel` of `transformers`.
+The log-mel front end and the projection of MS-CLAP differ from CLAP in `transformers`, so this
+module implements them.
 
 N waveforms, S samples, T spectrogram columns, M mel bands, D embedding width.
 """
@@ -27,12 +28,12 @@ class ClapAudioTowerConfig(StrictConfig):
         n_fft: Length of the spectrogram's window and transform, in samples.
         hop: Distance between two columns, in samples.
         num_mel_bins: Mel bands M.
-        mel_sample_rate: Sample rate that the mel filters are computed for, in Hz. The published
-            model applies filters for 32 kHz to 44.1 kHz audio, and was trained that way.
+        mel_sample_rate: Sample rate for which the mel filters are computed, in Hz. The published
+            model was trained with the filters for 32 kHz on audio at 44.1 kHz.
         fmin: Lower edge of the first mel band, in Hz.
         fmax: Upper edge of the last mel band, in Hz.
         spec_size: Side of the square that the spectrogram is folded to. The spectrogram is
-            stretched to spec_size ** 2 / num_mel_bins columns, and may not have more.
+            stretched to spec_size ** 2 / num_mel_bins columns; a longer one is an error.
         patch_size: Side and stride of a patch of that square.
         window_size: Side of the attention windows, in patches.
         depths: Blocks of each stage.
@@ -67,6 +68,8 @@ class ClapAudioTowerConfig(StrictConfig):
                 f"depths and num_heads need one entry for each stage, got {self.depths} and "
                 f"{self.num_heads}."
             )
+        # HTSAT cuts the spectrogram into spec_size / num_mel_bins segments along the time axis and
+        # stacks them along the frequency axis.
         if self.spec_size % self.num_mel_bins:
             raise ValueError(
                 f"spec_size must be a multiple of num_mel_bins {self.num_mel_bins}, "
@@ -81,8 +84,8 @@ class ClapAudioTowerConfig(StrictConfig):
     @property
     def max_samples(self) -> int:
         """Samples of the longest audio that fits into the square."""
-        # S samples have S // hop + 1 columns, since the first and the last column are centred on
-        # the ends.
+        # S samples give S // hop + 1 columns, because the first column is centred on sample 0. This
+        # is the largest S for spec_size ** 2 / num_mel_bins columns.
         return (self.spec_size**2 // self.num_mel_bins - 1) * self.hop + self.hop - 1
 
     def check_window(self, window_s: float) -> None:
@@ -136,6 +139,7 @@ class ClapProjection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Project features (N, in_dim) to embeddings (N, out_dim)."""
+        # The skip connection starts after the first layer, as in the published code.
         first = self.linear1(features)
         out: Tensor = self.layer_norm(first + self.dropout(self.linear2(F.gelu(first))))
         return out
@@ -148,7 +152,8 @@ class ClapAudioTower(nn.Module):
         config: Sizes and front end.
     """
 
-    mel_bank: Tensor  # a buffer, so that the published file's filters are loaded with the weights
+    # A buffer of the state dict: loading a published file loads its filters too.
+    mel_bank: Tensor
 
     def __init__(self, config: ClapAudioTowerConfig) -> None:
         super().__init__()
@@ -191,7 +196,8 @@ class ClapAudioTower(nn.Module):
                 f"the audio has {audio_values.shape[-1]} samples, the model holds "
                 f"{self.config.max_samples}; cut it, or raise hop or spec_size."
             )
-        # (N, 1, T, M): one channel. transformers stretches it to the square by itself.
+        # HTSAT expects a channel axis, (N, 1, T, M); `ClapAudioModel` stretches and folds the
+        # spectrogram to the square.
         features = self.htsat(input_features=self.log_mel(audio_values).unsqueeze(1)).pooler_output
         embeddings: Tensor = self.projection(features)
         return embeddings

@@ -1,8 +1,9 @@
 """MS-CLAP 2023's text tower (Elizalde et al. 2023, arXiv:2309.05767): text to an embedding.
 
-GPT-2 is `transformers`' `GPT2Model`. The state of the end token is projected in the same way as the
-audio. Both embeddings are in one space: their cosine, times exp of the model's logit scale, is the
-logit of "this text describes this audio".
+The transformer is GPT-2, `GPT2Model` of `transformers`. A projection like that of the audio tower
+maps the state of the end token to the embedding. Text and audio embeddings have one space: the
+cosine of the two, times exp(logit scale of the model), is the logit of "this text describes this
+audio".
 
 N texts, L tokens, D embedding width.
 """
@@ -64,6 +65,7 @@ class ClapTextTowerConfig(StrictConfig):
             resid_pdrop=self.dropout,
             embd_pdrop=self.dropout,
             attn_pdrop=self.dropout,
+            # GPT-2 has one special token, which is both the start and the end of a text.
             bos_token_id=self.end_token_id,
             eos_token_id=self.end_token_id,
         )
@@ -72,9 +74,10 @@ class ClapTextTowerConfig(StrictConfig):
 class ClapTextTower(nn.Module):
     """Text tower: computes embeddings in the audio tower's space.
 
-    The published code finds the end token by counting the tokens that are not padding, and "!" is
-    its padding. So a "!" by itself in a text makes it use the state of an earlier token. Here it is
-    always the end token's.
+    The embedding is computed from the state of the end token. The published code finds the end
+    token by the number of tokens that are not padding, and its padding is the token "!". If a text
+    contains the token "!", the published code therefore uses the state of an earlier token. This
+    class always uses the end token.
 
     Args:
         config: Sizes.
@@ -118,9 +121,9 @@ class ClapTextTower(nn.Module):
 
 @dataclass(frozen=True)
 class ClapTokenizer(JsonTokenizer):
-    """Tokenizer of a text tower; the end token closes every text.
+    """Tokenizer of a text tower, which appends the end token to every text.
 
-    As in the published model's code, a space precedes the end token.
+    A space precedes the end token, as in the published code.
 
     Args:
         content: The JSON text of GPT-2's `tokenizer.json`, or of a small model's words.
@@ -156,7 +159,7 @@ class ClapTokenizer(JsonTokenizer):
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read, or is no such tokenizer.
+            CheckpointError: If the file cannot be read, or is not such a tokenizer.
         """
         try:
             return cls(path.read_text(encoding="utf-8"))
@@ -181,7 +184,7 @@ class ClapTokenizer(JsonTokenizer):
         rows = []
         for text in texts:
             ids = self.tokenizer.encode(f"{text.strip()} {self.END}").ids
-            # A second end token stands for a word outside the vocabulary.
+            # A tokenizer of whole words encodes a word outside the vocabulary as the end token.
             if ids.count(self.end_id) != 1 or not text.strip():
                 raise PromptError(
                     f"{text!r} cannot be encoded: it is blank, or a word of it is not in this "

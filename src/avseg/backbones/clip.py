@@ -1,6 +1,6 @@
 """CLIP's image and text towers (Radford et al. 2021, arXiv:2103.00020), from `transformers`.
 
-AV2T-SAM uses the image tower; the text tower is only used to pre-train it.
+AV2T-SAM uses the image tower. The text tower is only used in the pre-training of the image tower.
 
 N images or texts, S image side, T tokens, D embedding width.
 """
@@ -86,7 +86,9 @@ class ClipTextTowerConfig(StrictConfig):
     projection_dim: int = 512
 
     def validate_eos_token_id(self) -> None:
-        """Validate that the end token is not 2, for which `transformers` keeps an old mistake."""
+        """Validate that the id of the end token is not 2, which `transformers` ignores."""
+        # With the id 2, that of old CLIP configurations, `transformers` takes the token with the
+        # highest id as the end of a text.
         if self.eos_token_id == 2:
             raise ValueError(
                 "eos_token_id must not be 2, which transformers reads as 'the largest id ends the "
@@ -104,7 +106,7 @@ class ClipTextTowerConfig(StrictConfig):
             intermediate_size=self.ffn_dim,
             projection_dim=self.projection_dim,
             eos_token_id=self.eos_token_id,
-            # The defaults are ids that a small vocabulary does not have, which gives a warning.
+            # The default ids are outside of a small vocabulary, which causes a warning.
             bos_token_id=None,
             pad_token_id=None,
         )
@@ -122,7 +124,7 @@ class ClipImageTower(nn.Module):
         self.config = config
         self.clip = CLIPVisionModelWithProjection(config.to_transformers())
         if config.stem_channels:
-            # Only the patch convolution is replaced: positions and class token stay transformers'.
+            # Only the patch convolution is replaced; positions and class token are unchanged.
             stem = ConvStem(config.stem_channels, config.dim, config.patch_size)
             self.clip.vision_model.embeddings.patch_embedding = stem
 

@@ -32,7 +32,8 @@ class StrictConfig(PreTrainedConfig):
                 f"{self._group_hint(unknown)}; "
                 f"it has {', '.join(sorted(own_options(type(self))))}."
             )
-        kwargs.pop("model_type", None)  # a class attribute, which the JSON file has for its readers
+        # A class attribute; a JSON file contains it so that a reader finds the class.
+        kwargs.pop("model_type", None)
         super().__post_init__(**kwargs)
 
     def _group_hint(self, unknown: set[str]) -> str:
@@ -56,7 +57,8 @@ class StrictConfig(PreTrainedConfig):
         """
         options = self.to_dict()
         for name, value in changes.items():
-            # A dictionary with another model_type is of another class, so it has to be complete.
+            # A dictionary with another `model_type` describes another class, so its options cannot
+            # be merged with the present ones.
             is_partial = (
                 name in self.sub_configs_defaults
                 and isinstance(value, dict)
@@ -75,8 +77,8 @@ def config_of(
     """Build a configuration from options, if several classes are possible.
 
     Args:
-        options: A configuration, or its options; without a `model_type` these are of the first
-            class. None for the first class's defaults.
+        options: A configuration, or a dictionary of its options. Without a `model_type` they are
+            options of the first class. None for the defaults of the first class.
         classes: The possible classes.
         what: Name of the configured model, for the error message.
 
@@ -107,7 +109,7 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
         Names of the options, those of base classes first.
     """
     names: list[str] = []
-    # Annotations of each class alone: the fields of PreTrainedConfig must not be among them.
+    # The annotations of each class by itself, without those of `PreTrainedConfig`.
     for cls in reversed(config_class.__mro__):
         if issubclass(cls, StrictConfig):
             own = [name for name, kind in get_annotations(cls).items() if not _is_shared(kind)]
@@ -116,7 +118,7 @@ def own_options(config_class: type[StrictConfig]) -> list[str]:
 
 
 def _is_shared(kind: Any) -> bool:
-    """Return whether an annotation is that of a class attribute."""
+    """Return whether an annotation belongs to a class attribute (`ClassVar`)."""
     return get_origin(kind) is ClassVar
 
 
@@ -127,6 +129,6 @@ def options_of(config: StrictConfig) -> dict[str, Any]:
         config: The configuration.
 
     Returns:
-        Option to value.
+        The values by the names of the options.
     """
     return {name: getattr(config, name) for name in own_options(type(config))}

@@ -1,6 +1,6 @@
 """EVF-SAM: SAM prompted by BEiT-3's joint encoding of a text and an image (arXiv:2406.20076).
 
-AV2T-SAM uses the same model with pseudo text tokens instead of a text.
+AV2T-SAM uses the same model, but with pseudo text tokens instead of a text.
 
 N prompts, T text tokens, D width of BEiT-3, E prompt width of SAM.
 """
@@ -24,28 +24,28 @@ def as_sam_config(options: SamConfig | Mapping[str, Any] | None) -> SamConfig:
     """Build the configuration of SAM 1 or SAM 2 from options.
 
     Args:
-        options: A configuration, or its options; without a `model_type` these are SAM 2's. None
-            for SAM 2's defaults.
+        options: A configuration, or a dictionary of its options. Without a `model_type` they are
+            options of SAM 2. None for the defaults of SAM 2.
 
     Returns:
         The configuration.
 
     Raises:
-        ValueError: If `model_type` is neither SAM's.
+        ValueError: If `model_type` is neither that of SAM 1 nor that of SAM 2.
     """
     config: SamConfig = config_of(options, (PromptedSam2Config, PromptedSam1Config), "a SAM")
     return config
 
 
 def check_suppress_absent(config: SamConfig, suppress_absent: bool) -> None:
-    """Validate that a model which suppresses absent objects has an object score.
+    """Validate that the model has an object score if it suppresses the masks of absent objects.
 
     Args:
         config: Configuration of SAM 1 or SAM 2.
         suppress_absent: Whether masks of absent objects are suppressed.
 
     Raises:
-        ValueError: If they are, and the model is SAM 1, which has no object score.
+        ValueError: If they are suppressed and the model is SAM 1, which has no object score.
     """
     if suppress_absent and isinstance(config, PromptedSam1Config):
         raise ValueError(
@@ -54,7 +54,7 @@ def check_suppress_absent(config: SamConfig, suppress_absent: bool) -> None:
 
 
 def check_object_score(config: SamConfig, presence_weight: float, suppress_absent: bool) -> None:
-    """Validate that a model which trains or uses the object score has one.
+    """Validate that the model has an object score if an option trains or uses it.
 
     Args:
         config: Configuration of SAM 1 or SAM 2.
@@ -62,7 +62,7 @@ def check_object_score(config: SamConfig, presence_weight: float, suppress_absen
         suppress_absent: Whether masks of absent objects are suppressed.
 
     Raises:
-        ValueError: If one of the two needs an object score, and the model is SAM 1.
+        ValueError: If one of the two options needs an object score and the model is SAM 1.
     """
     if isinstance(config, PromptedSam1Config) and (presence_weight or suppress_absent):
         raise ValueError(
@@ -88,7 +88,7 @@ class TextPromptedSam(nn.Module):
         super().__init__()
         self.sam = build_sam(sam_config)
         self.beit3 = Beit3Model(beit3_config)
-        # The published name of the projection from BEiT-3's class token to a prompt.
+        # Projection of BEiT-3's class token to a prompt of SAM; the name is the published one.
         self.text_hidden_fcs = nn.Sequential(
             nn.Linear(beit3_config.dim, beit3_config.dim),
             nn.ReLU(),
@@ -111,6 +111,7 @@ class TextPromptedSam(nn.Module):
         Returns:
             Sparse prompt embeddings, one token for each text, (N, 1, E).
         """
+        # Only the class token becomes the prompt, so the last layer computes nothing else.
         cls = self.beit3(image_tokens, text_embeddings, padding_mask, cls_only=True)  # (N, 1, D)
         prompts: Tensor = self.text_hidden_fcs(cls)
         return prompts

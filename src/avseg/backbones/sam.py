@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-#: Mask logit of every pixel if the object is absent, as in SAM 2.
+#: Mask logit of every pixel if the object is absent, as in SAM 2. It is finite: resizing -inf would
+#: give NaN.
 NO_OBJECT_LOGIT = -1024.0
 
 
@@ -27,7 +28,7 @@ class ImageFeatures:
         image_index: Index of each prompt's image, (M,) int64; None for one prompt for each image,
             in order.
         conditioned: Image embedding of each prompt, conditioned on its memory, (M, E, h, h). It is
-            used instead of the image's. None without a memory.
+            used instead of the embedding of the image. None without a memory.
     """
 
     levels: tuple[Tensor, ...]
@@ -48,6 +49,7 @@ class ImageFeatures:
         Returns:
             The same features for M prompts.
         """
+        # Indices are composed: features that were repeated before may be repeated again.
         before = self.image_index
         return ImageFeatures(
             self.levels,
@@ -74,8 +76,8 @@ class MaskPrediction:
         iou_predictions: Predicted IoU of each mask, (M, K) in [0, 1].
         object_score_logits: Presence of the object, before the sigmoid, (M, 1); None for SAM 1,
             which does not predict it.
-        resized_to: Side that masks are resized to before any other use, in pixels; None for masks
-            that are not resized.
+        resized_to: Side to which `best` resizes the masks, in pixels; None for masks that are not
+            resized.
         mask_tokens: The decoder's output token of each mask, (M, K, E); None for SAM 1, whose
             decoder does not return them.
     """
@@ -217,7 +219,8 @@ def run_block(
     """
     if prompt is not None:
         hidden = hidden + prompt[:, None, None, :]
-    # Without a gradient (the blocks before the first prompt that trains) nothing is stored anyway.
+    # The input of the first blocks needs no gradient if no earlier block has a trainable prompt;
+    # then autograd stores no activations, and recomputing would only cost time.
     if recompute and hidden.requires_grad:
         out: Tensor = checkpoint(block, hidden, use_reentrant=False)
     else:

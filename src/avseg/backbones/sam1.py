@@ -39,8 +39,8 @@ from avseg.backbones.sam import (
 class PromptedSam1Config(StrictConfig):
     """Sizes of a SAM image encoder and mask decoder; the defaults are SAM ViT-H.
 
-    The position tables have a row for each patch of `image_size`. So weights fit one size only,
-    1024 for the published ones.
+    The position tables have a row for each patch of `image_size`. So weights fit one image size
+    only; for the published weights it is 1024.
 
     Args:
         image_size: Side of the square input, in pixels.
@@ -125,8 +125,8 @@ class PromptedSam1Config(StrictConfig):
             num_hidden_layers=self.decoder_layers,
             num_attention_heads=self.decoder_heads,
             iou_head_hidden_dim=self.iou_head_dim,
-            # The published weights were trained with this value. With transformers' default, 1e-6,
-            # mask logits change by a tenth of their range.
+            # The published weights were trained with 1e-5. With the default of transformers, 1e-6,
+            # the mask logits change by a tenth of their range.
             layer_norm_eps=1e-5,
         )
         return SamConfig(
@@ -151,14 +151,15 @@ class PromptedSam1(nn.Module):
             self.sam1.shared_image_embedding,
             self.sam1.prompt_encoder.shared_embedding,
         ):
-            # Random frequencies that never train. transformers shares one parameter between both;
-            # here each is a buffer, as in SAM 2.
+            # Random frequencies of the position encoding, which are never trained. In transformers
+            # both modules share one parameter; here each module has a buffer, as in SAM 2.
             frequencies = embedding.positional_embedding.detach().clone()
             del embedding.positional_embedding
             embedding.register_buffer("positional_embedding", frequencies)
         #: Whether activations of blocks are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
-        #: Number of recomputed blocks, from the first on; None for all. Each saves the same memory.
+        #: Number of recomputed blocks, from the first on; None for all. Every block has the same
+        #: width and saves the same memory.
         self.recomputed_blocks: int | None = None
 
     @property
@@ -195,7 +196,7 @@ class PromptedSam1(nn.Module):
             prompt = block_prompts[i] if block_prompts else None
             run = partial(_global_block, block) if i in self.config.global_blocks else block
             hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
-        # The neck overflows in float16; SAM's own code leaves float16 here too.
+        # The neck overflows in float16, so it runs in the dtype of its weights.
         with torch.autocast(hidden.device.type, enabled=False):
             return ImageFeatures((encoder.neck(hidden.to(encoder.neck.conv1.weight.dtype)),))
 
@@ -204,8 +205,9 @@ class PromptedSam1(nn.Module):
     ) -> MaskPrediction:
         """Decode the masks of each prompt.
 
-        SAM first resizes its masks to the side of its input, and AV2T-SAM and EVF-SAM are trained
-        and evaluated on the result. Resizing to the video's size in one step gives other masks.
+        SAM first resizes its masks to the side of its input images. AV2T-SAM and EVF-SAM are
+        trained and evaluated on the resized masks. One resize to the size of the video would give
+        other masks.
 
         Args:
             features: Features of the images, with the index of each prompt's image.
@@ -213,11 +215,13 @@ class PromptedSam1(nn.Module):
             multimask: Whether three masks are predicted for an ambiguous prompt, or one.
 
         Returns:
-            The masks, of side 4h and to be resized to S, and their predicted quality.
+            The masks and their predicted IoU. The masks have the side 4h; `best` resizes them to S.
         """
         embeddings = features.per_prompt(features.embeddings)
         dense = self.sam1.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         positions = self.sam1.get_image_wide_positional_embeddings()  # (1, E, h, h)
+        # The decoder of transformers allows several prompts for an image, on axis 1. Here the image
+        # is repeated for each prompt instead, so axis 1 has the length 1.
         masks, iou = self.sam1.mask_decoder(
             image_embeddings=embeddings,
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
@@ -239,11 +243,12 @@ def _global_block(block: nn.Module, hidden: Tensor) -> Tensor:
 def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
     """Compute attention with relative positions, without a bias for every pair of positions.
 
-    The bias of query q and key k is the sum of two products: q with the embedding of k's row
-    offset, and q with that of k's column offset. Here both become a part of the product of q and
-    k: q is extended by its products with all rows and all columns, and k by a one-hot vector of its
-    row and one of its column. A bias tensor takes 1.07 GB for each image at 64 x 64 positions and
-    16 heads, in `transformers` and in the published code.
+    The bias of a query q and a key k is the sum of two dot products: q with the embedding of the
+    row offset of k, and q with the embedding of the column offset of k. This function includes both
+    in the dot product of q and k. It extends q by its dot products with all row and all column
+    offsets, and k by a one-hot vector of its row and a one-hot vector of its column. In
+    `transformers` and in the published code, the bias tensor takes 1.07 GB for each image with 64 x
+    64 positions and 16 heads.
 
     Args:
         attention: Layers of the attention, with G heads of width d.
@@ -255,6 +260,7 @@ def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
     images, side, _, width = hidden.shape
     qkv = attention.qkv(hidden).view(images, side, side, 3, attention.num_attention_heads, -1)
     query, key, value = qkv.permute(3, 0, 4, 1, 2, 5)  # (N, G, h, h, d)
+    # Entry (y, k) of each table is the embedding of the offset from position y to position k.
     rows = attention.get_rel_pos(side, side, attention.rel_pos_h)  # (h, h, d)
     columns = attention.get_rel_pos(side, side, attention.rel_pos_w)
     by_row = torch.einsum("ngyxd,ykd->ngyxk", query, rows)  # (N, G, h, h, h)
@@ -262,7 +268,8 @@ def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
     one_hot = torch.eye(side, dtype=key.dtype, device=key.device)
     own_row = one_hot[:, None].expand(*key.shape[:2], side, side, side)
     own_column = one_hot[None].expand_as(own_row)
-    # Only the product with the key is scaled, not the position terms: hence scale=1 below.
+    # Only the dot product with the key is scaled, not the position terms. So the query is scaled
+    # here, and the attention below has scale=1.
     long_query = torch.cat([query * attention.scale, by_row, by_column], dim=-1).flatten(2, 3)
     long_key = torch.cat([key, own_row, own_column], dim=-1).flatten(2, 3)
     # The fused kernels need values as wide as keys; the added zeros are cut off below.

@@ -59,7 +59,8 @@ class HieraConfig(StrictConfig):
 
     def validate_image_size(self) -> None:
         """Validate that the stages and the first stage's windows divide the image."""
-        # Three stages halve the grid (8); the first stage's windows must tile its full grid.
+        # The three later stages halve the grid of patches, by 8 in total. Also, the windows of the
+        # first stage must tile the whole grid.
         unit = self.patch_stride * max(8, self.window_sizes[0])
         if self.image_size % unit:
             raise ValueError(
@@ -75,7 +76,7 @@ class HieraConfig(StrictConfig):
                 raise ValueError(f"{name} needs 4 entries, one for each stage, got {values}.")
 
     def validate_global_blocks(self) -> None:
-        """Validate that no first block of a stage is global, since it works in windows."""
+        """Validate that the first block of a later stage is not global; it pools inside windows."""
         firsts = [sum(self.blocks_per_stage[:stage]) for stage in (1, 2, 3)]
         wrong = sorted(set(firsts) & set(self.global_blocks))
         if wrong:
@@ -128,14 +129,14 @@ class Hiera(nn.Module):
 def use_lean_attention(hiera: Sam2HieraDetModel) -> None:
     """Replace the attention of each block by one that skips an unused matrix product.
 
-    Besides the attention, `transformers` computes at each position the softmax of the product of
-    all heads' queries and keys, and does not use the result.
+    `transformers` also computes, at each position, a softmax over the dot products of queries and
+    keys of all heads. It does not use the result.
 
     Args:
         hiera: The encoder; it is changed in place.
     """
     for block in hiera.blocks:
-        # The class is exchanged, not the module, so that weights and their names stay.
+        # Only the class of the module is replaced, so the weights and their names do not change.
         block.attn.__class__ = _LeanAttention
 
 
@@ -151,7 +152,7 @@ class _LeanAttention(Sam2MultiScaleAttention):
         qkv = self.qkv(hidden_states).view(count, height * width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.unbind(2)  # (N, h * w, heads, C_i / heads)
         if self.query_stride:
-            # As in Hiera, a stage halves its resolution by pooling the queries of its first block.
+            # In Hiera the first block of a stage halves the resolution by pooling its queries.
             grid = query.reshape(count, height, width, -1).permute(0, 3, 1, 2)
             grid = F.max_pool2d(grid, kernel_size=self.query_stride, stride=self.query_stride)
             height, width = grid.shape[2:]
@@ -163,7 +164,8 @@ class _LeanAttention(Sam2MultiScaleAttention):
         return out
 
 
-#: Feature levels that the top-down path of the neck reaches; finer levels are lateral only.
+#: Feature levels of the neck with a top-down path, counted from the finest level 0. The two finest
+#: levels have only the lateral convolution, as in SAM 2.
 _TOP_DOWN_LEVELS = (2, 3)
 
 
@@ -199,6 +201,7 @@ class PromptedSam2Config(HieraConfig):
         side = self.image_size // self.patch_stride
         vision = Sam2VisionConfig(
             backbone_config=self.to_hiera(),
+            # SAM 2 lists the channels of the neck from coarse to fine.
             backbone_channel_list=self.embed_dims[::-1],
             backbone_feature_sizes=[[side // 2**i] * 2 for i in range(3)],
             fpn_hidden_size=self.prompt_dim,
@@ -249,7 +252,8 @@ class PromptedSam2(nn.Module):
 
     @property
     def block_dims(self) -> list[int]:
-        """Input width C_i of every encoder block; a stage's first block has the previous width."""
+        """Input width C_i of every encoder block."""
+        # The first block of a stage still has the input width of the stage before.
         dims: list[int] = []
         width = self.config.embed_dims[0]
         for blocks, dim in zip(self.config.blocks_per_stage, self.config.embed_dims, strict=True):
@@ -284,6 +288,7 @@ class PromptedSam2(nn.Module):
         Returns:
             Features for decoding each frame by itself.
         """
+        # For a frame without memory SAM 2 skips the memory attention and adds this embedding.
         top, *fine = features.levels
         return ImageFeatures(
             (top + self.sam2.no_memory_embedding.view(1, -1, 1, 1), *fine), features.image_index
@@ -346,9 +351,11 @@ class PromptedSam2(nn.Module):
         if dense is None:
             dense = self.sam2.prompt_encoder.no_mask_embed.weight  # (1, E)
         positions = self.sam2.get_image_wide_positional_embeddings()  # (1, E, h, h)
-        # The two convolutions reduce the channels of the large levels 8 and 4 times. They run once
-        # for each image, and their smaller outputs are repeated for its prompts.
+        # The two convolutions reduce the channels of the large levels by 8 and by 4. They run once
+        # for each image; only their small outputs are repeated for the prompts of the image.
         fine = [decoder.conv_s0(stride4), decoder.conv_s1(stride8)]
+        # The decoder of transformers allows several prompts for an image, on axis 1. Here the image
+        # is repeated for each prompt instead, so axis 1 has the length 1.
         masks, iou, tokens, object_scores = decoder(
             image_embeddings=embeddings,
             image_positional_embeddings=positions.expand(len(embeddings), -1, -1, -1),
@@ -360,7 +367,7 @@ class PromptedSam2(nn.Module):
         return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0], mask_tokens=tokens[:, 0])
 
     def _neck(self, stages: list[Tensor]) -> list[Tensor]:
-        """Run the feature pyramid without its unused position encodings.
+        """Compute the feature pyramid, without the position encodings of `transformers` (unused).
 
         Args:
             stages: Output of each stage, from fine to coarse, (N, h_i, w_i, C_i).
@@ -376,4 +383,5 @@ class PromptedSam2(nn.Module):
             if levels and i in _TOP_DOWN_LEVELS:
                 level = level + F.interpolate(levels[-1], scale_factor=2.0, mode="nearest")
             levels.append(level)
+        # The coarsest level is only an input of the top-down path ("scalp" in the code of SAM 2).
         return levels[::-1][:3]

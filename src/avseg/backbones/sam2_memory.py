@@ -1,8 +1,9 @@
 """SAM 2's memory over the frames of a video (Ravi et al. 2024, arXiv:2408.00714, section 4).
 
 The modules are those of `transformers`. The memory bank is ours, because here every frame has a
-prompt, and many videos are processed in one batch. The bank has a fixed size for any length of the
-video: a memory map and an object pointer for each prompt, of the first frame and of the last few.
+prompt and a batch has many videos. The size of the bank does not depend on the length of the video.
+It has one memory map and one object pointer per prompt for the first frame and for each of the last
+frames.
 
 M prompts (each a tracked object), E prompt width, C = 64 width of the memory, h side of
 the image embedding's grid, S image side.
@@ -30,7 +31,8 @@ from avseg.backbones.sam2 import PromptedSam2Config
 #: Width C of the memory, a constant in `transformers`.
 MEMORY_DIM = 64
 
-#: Scale and bias of mask probabilities before they are encoded, as in SAM 2's configuration.
+#: Scale and bias of mask probabilities before the memory encoder, as in the configuration of SAM 2.
+#: They map [0, 1] to [-10, 10].
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 
 
@@ -44,8 +46,8 @@ class Sam2MemoryConfig(StrictConfig):
         layers: Layers of the memory attention.
         ffn_dim: Hidden width of these layers.
         dropout: Dropout rate in these layers.
-        presence_cut: Object score, before the sigmoid, above which the object's pointer is stored
-            instead of the pointer of "no object"; SAM 2 has 0.
+        presence_cut: Threshold on the object score, before the sigmoid. Above it the pointer of the
+            object is stored, otherwise the pointer of "no object". It is 0 in SAM 2.
     """
 
     model_type = "avseg-sam2-memory"
@@ -150,11 +152,13 @@ class FrameMemory(Sam2VideoPreTrainedModel):
             The conditioned image embedding, (M, E, h, h).
         """
         grid = embeddings.shape[-2:]
-        # Memory maps: the first frame with the last time embedding, then from old to new.
+        # Memory maps: the first frame with the last time embedding, then the others from old to
+        # new. The latest map is one frame before, so it has row 0.
         maps = [bank.first_map, *bank.maps]
         rows = [len(self.time_embeddings) - 1, *range(len(bank.maps) - 1, -1, -1)]
         positions = _as_tokens(self._positions(self.encoder.position_encoding, maps[0]))
-        # Object pointers are E wide; each is split into E / C memory tokens, without positions.
+        # An object pointer has E values and becomes E / C memory tokens. They have no time
+        # position, as in SAM 2.0.
         pointers = torch.stack((bank.first_pointer, *bank.pointers))  # (p, M, E)
         pointers = pointers.unflatten(-1, (-1, MEMORY_DIM)).transpose(1, 2).flatten(0, 1)
         memory = torch.cat([*map(_as_tokens, maps), pointers])  # (tokens, M, C)
@@ -167,10 +171,10 @@ class FrameMemory(Sam2VideoPreTrainedModel):
                 self._positions(self.positions, embeddings)
             ),
             memory=memory,
-            # The misspelled name is that of transformers.
+            # transformers misspells the name of this argument.
             memory_posision_embeddings=memory_positions,
             num_object_pointer_tokens=len(pointers),
-        )  # (1, M, h * h, E): its layers have the batch axis first, and add an axis
+        )  # (1, M, h * h, E); transformers adds the first axis
         return conditioned[0].transpose(1, 2).unflatten(-1, grid)
 
     def append_frame(
@@ -191,9 +195,10 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         mask_logits, _ = prediction.best()  # (M, m, m)
         mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
         side = (self.image_size, self.image_size)
-        # SAM 2's memory encoder takes masks at the resolution of the input images.
+        # The memory encoder of SAM 2 takes masks at the resolution of the input images.
         logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
         new_map, _ = self.encoder(embeddings, logits.sigmoid() * _MASK_SCALE + _MASK_BIAS)
+        # A pointer of "no object" replaces the pointer of an object that is not visible.
         is_present = torch.ones_like(mask_tokens[:, :1])
         if scores is not None:
             is_present = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
@@ -201,7 +206,8 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         pointer = is_present * pointer + (1 - is_present) * self.no_object_pointer
         if bank is None:
             return MemoryBank(new_map, pointer)
-        # The first frame stays for the whole video, as in SAM 2; only the others are dropped.
+        # The first frame stays in the bank for the whole video, as the prompted frame in SAM 2
+        # does.
         maps = (*bank.maps, new_map)[-(self.sizes.frames - 1) :]
         pointers = (*bank.pointers, pointer)[-(self.sizes.pointers - 1) :]
         return MemoryBank(bank.first_map, bank.first_pointer, maps, pointers)

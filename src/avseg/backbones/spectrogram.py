@@ -13,7 +13,8 @@ from transformers.audio_utils import mel_filter_bank
 #: Smallest power before the logarithm: -100 dB.
 _POWER_FLOOR = 1e-10
 
-#: Kaldi's constants: window and hop in seconds, lowest frequency in Hz, pre-emphasis, least power.
+#: Kaldi's constants: window and hop in seconds, lowest frequency in Hz, pre-emphasis coefficient,
+#: and smallest power before the logarithm.
 _KALDI_WINDOW_S, _KALDI_HOP_S = 0.025, 0.010
 _KALDI_FMIN = 20.0
 _KALDI_PREEMPHASIS = 0.97
@@ -85,10 +86,12 @@ def kaldi_fbank(waveforms: Tensor, sample_rate: int, num_mel_bins: int) -> Tenso
             f"the audio has {waveforms.shape[-1]} samples, a window has {length}; give "
             "longer audio."
         )
+    # Kaldi pads each window with zeros to the next power of two; `rfft` does so below.
     n_fft = 2 ** math.ceil(math.log2(length))
     frames = waveforms.unfold(-1, length, hop)  # (N, T, length)
     frames = frames - frames.mean(dim=-1, keepdim=True)
-    # Kaldi repeats a window's first sample for the pre-emphasis, and uses symmetric windows.
+    # Pre-emphasis needs the sample before each sample. For the first sample of a window Kaldi uses
+    # that sample itself. Kaldi's Hann window is symmetric, not periodic.
     before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]
     window = torch.hann_window(length, False, dtype=frames.dtype, device=frames.device)
     emphasised = (frames - _KALDI_PREEMPHASIS * before) * window
@@ -98,15 +101,17 @@ def kaldi_fbank(waveforms: Tensor, sample_rate: int, num_mel_bins: int) -> Tenso
 
 
 def _kaldi_mel_bank(n_fft: int, num_mel_bins: int, sample_rate: int) -> Tensor:
-    """Build triangular filters that are linear in mel, (F, M) float32.
+    """Build triangular filters whose sides are linear in mel, (F, M) float32.
 
-    Unlike Slaney's, their sides are straight over mel, not over Hz. The last frequency has weight 0
-    in every band, as in Kaldi.
+    The sides of Slaney's filters are linear in Hz instead. As in Kaldi, the highest frequency has
+    the weight 0 in every band.
     """
-    # Kaldi's mel scale is 1127 ln(1 + f / 700), as HTK's.
+    # The mel scale of Kaldi and HTK: 1127 ln(1 + f / 700).
     low, high = (1127 * math.log(1 + edge / 700) for edge in (_KALDI_FMIN, sample_rate / 2))
     edges = low + torch.arange(num_mel_bins + 2) * ((high - low) / (num_mel_bins + 1))
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     mel = 1127 * (1 + torch.arange(n_fft // 2)[:, None] * (sample_rate / n_fft) / 700).log()
     rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
+    # The smaller of the two lines is the triangle; it is negative outside of the band. The added
+    # row is the highest frequency.
     return F.pad(torch.minimum(rising, falling).clamp(min=0), (0, 0, 0, 1))

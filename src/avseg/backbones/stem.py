@@ -46,8 +46,8 @@ class ConvStem(nn.Module):
         self.stages = nn.Sequential(*stages)
         side = patch_size // stride
         self.projection = nn.Conv2d(in_channels, dim, kernel_size=side, stride=side)
-        # Otherwise transformers would initialise the stem again, with the rule of the model around
-        # it, instead of torch's own.
+        # Without this mark `transformers` would initialise the stem a second time, by the rule of
+        # the surrounding model; the default initialisation of torch is wanted here.
         for module in self.modules():
             module._is_hf_initialized = True  # type: ignore[assignment]
 

@@ -28,7 +28,7 @@ class TextTokenizer(Protocol):
     PAD_ID: ClassVar[int]
 
     def __len__(self) -> int:
-        """Number of rows that it needs in the model's text table."""
+        """Number of rows of the model's text table that the ids need."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -48,18 +48,20 @@ class SentencePieceTokenizer:
     hustvl/EVF-SAM): a text is `<s> pieces </s>` with <s> = 0, <pad> = 1, </s> = 2, <unk> = 3. The
     id of any other piece is its number in the file plus 1.
 
-    A repository may add tokens in a file beside the model. They are matched first: EVF-SAM's
-    multitask models have "[semantic]".
+    A repository may have a second file with added tokens, such as "[semantic]" of EVF-SAM's
+    multitask models. A text is split at the added tokens before it is encoded.
 
     Args:
         model: Content of the SentencePiece model file.
         added: Ids of added tokens, which are not in the model file.
 
     Raises:
-        ValueError: If the sentencepiece library cannot read it, or its special pieces are others.
+        ValueError: If the sentencepiece library cannot read the model, or its first pieces are not
+            <unk>, <s> and </s>.
     """
 
-    FILE: ClassVar[str] = "sentencepiece.bpe.model"  # as XLM-RoBERTa's is called in repositories
+    # The name that this file has in repositories of XLM-RoBERTa.
+    FILE: ClassVar[str] = "sentencepiece.bpe.model"
     PAD_ID: ClassVar[int] = 1
     _ADDED_FILE: ClassVar[str] = "added_tokens.json"
     _START, _END, _UNKNOWN_ID, _OFFSET = 0, 2, 3, 1
@@ -68,7 +70,7 @@ class SentencePieceTokenizer:
     added: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._processor  # noqa: B018 - parses the model, so that a damaged file is noticed at once
+        self._processor  # noqa: B018 - parses the model now, so that a damaged file fails here
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -81,7 +83,7 @@ class SentencePieceTokenizer:
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read, or is no such model.
+            CheckpointError: If the file cannot be read, or is not such a model.
         """
         beside = path.with_name(cls._ADDED_FILE)
         try:
@@ -94,6 +96,7 @@ class SentencePieceTokenizer:
             ) from error
 
     def __len__(self) -> int:
+        # The highest id counts, not the number of tokens: ids of added tokens may leave gaps.
         highest = self._processor.get_piece_size() - 1 + self._OFFSET
         return max([highest, *self.added.values()]) + 1
 
@@ -104,7 +107,8 @@ class SentencePieceTokenizer:
             text: The text.
 
         Returns:
-            Ids with those of the start and the end; unknown characters have id 3.
+            Ids, with the start token first and the end token last; an unknown character has the id
+            3.
         """
         ids = [self._START]
         for part in self._split(text):
@@ -112,7 +116,7 @@ class SentencePieceTokenizer:
                 ids.append(self.added[part])
                 continue
             numbers = self._processor.encode(part)
-            # The library's id of an unknown piece is 0.
+            # The library encodes an unknown piece as 0, fairseq as 3; other ids are shifted by one.
             ids += [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
         return [*ids, self._END]
 
@@ -127,16 +131,17 @@ class SentencePieceTokenizer:
             (folder / self._ADDED_FILE).write_text(json.dumps(dict(self.added)), encoding="utf-8")
 
     def _split(self, text: str) -> list[str]:
-        """Split a text at its added tokens, which become parts of their own."""
+        """Split a text at its added tokens; each added token becomes an own item of the list."""
         if not self.added:
             return [text]
+        # Because of the group in parentheses `re.split` keeps the separators.
         return re.split(f"({'|'.join(map(re.escape, self.added))})", text)
 
     @cached_property
     def _processor(self) -> SentencePieceProcessor:
         processor = SentencePieceProcessor()
         try:
-            # Not through the constructor: it accepts empty content, and fails at the first text.
+            # The constructor would accept empty content and fail later, at the first text.
             processor.LoadFromSerializedProto(self.model)
         except RuntimeError as error:
             raise ValueError(str(error)) from error
@@ -217,15 +222,16 @@ class WordTokenizer:
 
 @dataclass(frozen=True)
 class JsonTokenizer:
-    """A tokenizer of the `tokenizers` library, kept as the JSON text that the library saves.
+    """A tokenizer of the `tokenizers` library, stored as the JSON text that the library writes.
 
-    The end token "<|endoftext|>" closes every text. A subclass sets `FILE` and adds `encode`.
+    Every encoded text ends with the token "<|endoftext|>". A subclass sets `FILE` and adds
+    `encode`.
 
     Args:
         content: The JSON text, such as the content of GPT-2's `tokenizer.json`.
 
     Raises:
-        ValueError: If the content is no tokenizer, or has no end token.
+        ValueError: If the content is not a tokenizer, or has no end token.
     """
 
     FILE: ClassVar[str]
@@ -234,7 +240,7 @@ class JsonTokenizer:
     content: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        self.end_id  # noqa: B018 - parses the content, so that a wrong file is noticed at once
+        self.end_id  # noqa: B018 - parses the content now, so that a wrong file fails here
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer to `FILE`.
@@ -254,7 +260,7 @@ class JsonTokenizer:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer as the library has it."""
+        """The tokenizer as an object of the `tokenizers` library."""
         try:
             return Tokenizer.from_str(self.content)
         except Exception as error:  # the library raises no narrower class
@@ -268,7 +274,7 @@ def build_word_level(words: Sequence[str]) -> Tokenizer:
         words: Every word by its id; the end token of `JsonTokenizer` is appended.
 
     Returns:
-        The tokenizer. An unknown word becomes the end token, which no other word of a text is.
+        The tokenizer. It encodes an unknown word as the end token, which no known word has.
     """
     numbers = {word: number for number, word in enumerate([*words, JsonTokenizer.END])}
     tokenizer = Tokenizer(WordLevel(numbers, unk_token=JsonTokenizer.END))
@@ -286,7 +292,7 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
         The tokenizer.
 
     Raises:
-        CheckpointError: If the folder has none, or it is damaged.
+        CheckpointError: If the folder has no tokenizer, or the tokenizer is damaged.
     """
     kinds = (SentencePieceTokenizer, WordTokenizer)
     for kind in kinds:

@@ -15,9 +15,10 @@ _MEAN, _STD = -4.268, 9.138
 
 
 def clip_starts(samples: int, count: int, config: ImageBindAudioConfig) -> list[int]:
-    """Compute the start of each audio clip: evenly spaced, but never at the end.
+    """Compute the start of each audio clip by the rule of the published code.
 
-    This follows the published code. In 5 s, five clips of 2 s begin at 0, 0.6, 1.2, 1.8 and 2.4 s.
+    The starts are evenly spaced, but the last clip ends before the audio does. In 5 s, five clips
+    of 2 s begin at 0, 0.6, 1.2, 1.8 and 2.4 s.
 
     Args:
         samples: Length of the audio, in samples.
@@ -25,7 +26,8 @@ def clip_starts(samples: int, count: int, config: ImageBindAudioConfig) -> list[
         config: Configuration with the length of a clip.
 
     Returns:
-        First sample of each clip; all 0 for audio that is no longer than a clip.
+        Index of the first sample of each clip; 0 for all clips if the audio is not longer than a
+        clip.
     """
     free = max(samples - config.clip_samples, 0)
     return [number * free // count for number in range(count)]
@@ -40,7 +42,8 @@ def cut_clips(audio: Tensor, count: int, config: ImageBindAudioConfig) -> Tensor
         config: Configuration with the length of a clip.
 
     Returns:
-        The clips, (count, samples of a clip); shorter audio is repeated as a whole.
+        The clips, (count, samples of a clip). If the audio is shorter than a clip, each clip is the
+        whole audio.
     """
     starts = clip_starts(len(audio), count, config)
     return torch.stack([audio[start : start + config.clip_samples] for start in starts])
@@ -49,7 +52,7 @@ def cut_clips(audio: Tensor, count: int, config: ImageBindAudioConfig) -> Tensor
 def spectrograms(clips: Tensor, config: ImageBindAudioConfig) -> Tensor:
     """Compute normalised log-mel spectrograms.
 
-    Missing columns of a short clip are 0 before the normalisation, as in the published code.
+    A short clip is padded with columns of 0 before the normalisation, as in the published code.
 
     Args:
         clips: Mono audio in [-1, 1] at the configuration's sample rate, (N, S).
@@ -66,9 +69,9 @@ def spectrograms(clips: Tensor, config: ImageBindAudioConfig) -> Tensor:
         raise ValueError(
             f"clips have {samples} samples, a clip of the model has {longest}; cut them."
         )
-    # The published code subtracts the mean of the clip, before that of each window.
+    # The published code subtracts the mean of the clip; Kaldi then subtracts that of each window.
     clips = clips - clips.mean(dim=-1, keepdim=True)
-    # 2 s have 198 columns of the published 204: the last ones are always padding.
+    # 2 s give 198 columns, and the published spectrogram has 204: the last six are always padding.
     columns = kaldi_fbank(clips, config.sample_rate, config.mel_bins)[:, : config.target_length]
     padded = F.pad(columns, (0, 0, 0, config.target_length - columns.shape[1]))
     return ((padded - _MEAN) / _STD).transpose(1, 2).unsqueeze(1)

@@ -13,10 +13,11 @@ class ImageBindVisionConfig(StrictConfig):
     """Sizes of the image tower; the defaults are ImageBind-Huge's, a ViT-H/14.
 
     Args:
-        image_size: Image side of the position table, in pixels; for others it is interpolated.
+        image_size: Side of the images for which the position table is stored, in pixels; for
+            another side the table is interpolated.
         patch_size: Side of a patch, in pixels.
-        stem_channels: Stages of a convolutional stem; empty for the published convolution over two
-            frames.
+        stem_channels: Output channels of the stages of a convolutional stem; empty for the
+            published convolution over two frames.
         width: Width of the transformer.
         blocks: Number of blocks of the transformer.
         heads: Attention heads of a block.
@@ -94,7 +95,8 @@ class ImageBindAudioConfig(StrictConfig):
     def grid(self) -> tuple[int, int]:
         """Number of patches over frequency and over time."""
         sides = (self.mel_bins, self.target_length)
-        if self.stem_channels:  # each stage halves the spectrogram, rounding up
+        # Each stage of a stem halves the spectrogram and rounds up; -(-a // b) is the ceiling.
+        if self.stem_channels:
             halvings = 2 ** len(self.stem_channels)
             high, long = (-(-side // halvings) // (self.kernel // halvings) for side in sides)
         else:
@@ -173,12 +175,8 @@ _TINY = ImageBindConfig(
     vision=ImageBindVisionConfig(
         image_size=128,
         patch_size=16,
-        stem_channels=[
-            24,
-            48,
-            96,
-            160,
-        ],  # as in the small CLIP, whose stem may be loaded
+        # As in the small CLIP, so that its trained stem can be loaded.
+        stem_channels=[24, 48, 96, 160],
         width=160,
         blocks=3,
         heads=5,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from avseg.backbones.imagebind.configuration import ImageBindConfig
 from avseg.backbones.imagebind.towers import AudioTower, TextTower, TowerFeatures, VisionTower
 
-#: Largest scale of text and audio embeddings, as in the published code.
+#: Upper bound of the scale of text and audio embeddings, as in the published code.
 _MAX_SCALE = 100.0
 
 
@@ -57,7 +57,8 @@ class ImageBind(nn.Module):
         self.vision_head = Head(config.vision.width, config.dim)
         self.audio_head = Head(config.audio.width, config.dim)
         self.text_head = Head(config.text.width, config.dim)
-        # As in the published model, the scale of texts was trained and that of audio was fixed.
+        # In the published model the scale of texts is trained, and the scale of audio is fixed. A
+        # buffer is loaded from a file, but not trained.
         self.text_log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.register_buffer("audio_log_scale", torch.tensor(math.log(20.0)))
         if frozen:
@@ -92,13 +93,14 @@ class ImageBind(nn.Module):
         return features
 
     def encode_words(self, word_embeddings: Tensor) -> Tensor:
-        """Encode word embeddings, which may be outside the vocabulary, without start or end token.
+        """Encode word embeddings without start or end token; they may be outside the vocabulary.
 
         Args:
             word_embeddings: Embeddings of the words, (N, n, W).
 
         Returns:
-            State of each word, (N, n, W). Attention is causal: it depends on the words before it.
+            State of each word, (N, n, W). Attention is causal, so a state depends only on this word
+            and the words before.
         """
         states: Tensor = self.text_tower(word_embeddings)
         return states
@@ -112,8 +114,9 @@ class ImageBind(nn.Module):
         Returns:
             State of each text's end token, before the head, (P, W).
         """
+        # The end token has the highest id of the vocabulary, so argmax finds its position.
         ends = input_ids.argmax(dim=-1)
-        # Columns after the last end token are padding for every text.
+        # Columns after the end of the longest text are padding in every text, so they are cut.
         words = self.text_tower.token_embedding(input_ids[:, : int(ends.max()) + 1])
         states: Tensor = self.text_tower(words)
         return states[torch.arange(len(states), device=states.device), ends]

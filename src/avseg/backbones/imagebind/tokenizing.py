@@ -18,10 +18,11 @@ from avseg.errors import CheckpointError, PromptError
 _START = "<|startoftext|>"
 _END_OF_WORD = "</w>"
 
-#: Number of CLIP's merges; its file has more lines, which CLIP does not use.
+#: Number of merges that CLIP uses; its file has more lines. With 2 x 256 bytes and two special
+#: tokens the vocabulary has 49408 tokens.
 _MERGES = 49152 - 256 - 2
 
-#: CLIP's definition of a word: an English ending, letters, one digit, or other characters.
+#: CLIP's definition of a word: an English suffix, letters, one digit, or other characters.
 _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
 #: Words that a small model ignores.
@@ -30,10 +31,10 @@ _IGNORED = r"\b(a|an|and|the)\b"
 
 @dataclass(frozen=True)
 class ImageBindTokenizer(JsonTokenizer):
-    """Tokenizer of a text tower; the end token, which has the highest id, closes every text.
+    """Tokenizer of a text tower; it appends the end token, which has the highest id, to every text.
 
-    The published code also repairs wrongly decoded text (ftfy) and HTML entities; here a text is
-    encoded unchanged.
+    The published code first repairs wrongly decoded characters (with ftfy) and HTML entities. This
+    tokenizer does not.
 
     Args:
         content: The JSON text of CLIP's `tokenizer.json`, or of a small model's words. If it has
@@ -97,9 +98,11 @@ class ImageBindTokenizer(JsonTokenizer):
                 end_of_word_suffix=_END_OF_WORD,
             )
         )
+        # NFC is the part of ftfy's repair that also concerns text without errors.
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
+                # Inverted: the matches are the words, and the characters between them are removed.
                 pre_tokenizers.Split(Regex(_CLIP_WORDS), "removed", invert=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
             ]
@@ -117,7 +120,7 @@ class ImageBindTokenizer(JsonTokenizer):
             The tokenizer.
 
         Raises:
-            CheckpointError: If it cannot be read, or is no such tokenizer.
+            CheckpointError: If the file cannot be read, or is not such a tokenizer.
         """
         try:
             if path.suffix == ".json":
@@ -152,13 +155,14 @@ class ImageBindTokenizer(JsonTokenizer):
         rows = []
         for text in texts:
             ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-            # A small model's tokenizer encodes an unknown word as the end token.
+            # The tokenizer of a small model encodes an unknown word as the end token.
             if not ids or self.end_id in ids:
                 raise PromptError(
                     f"{text!r} cannot be encoded: it is blank, or a word of it is not in this "
                     "model's vocabulary; use words that it was trained with."
                 )
-            # A small model's tokenizer has no start token.
+            # The tokenizer of a small model has no start token.
             ids = ids if start is None else [start, *ids]
             rows.append(torch.tensor([*ids[: context - 1], self.end_id]))
+        # Padding with 0 as in CLIP. 0 is the id of a real token, but it follows the end token.
         return pad_sequence(rows, batch_first=True)

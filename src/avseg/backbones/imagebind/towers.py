@@ -1,7 +1,8 @@
 """ImageBind's three towers: transformers for images, spectrograms and words.
 
-Each is a stem, a position table and a pre-norm transformer. They differ in details that Girdhar et
-al. (CVPR 2023, arXiv:2305.05665) adopted from OpenCLIP's ViT-H (image, text) and from AST (audio).
+Each tower has a stem, a position table and a pre-norm transformer. The towers differ in details,
+which Girdhar et al. (CVPR 2023, arXiv:2305.05665) adopted from OpenCLIP's ViT-H (image and text)
+and from AST (audio).
 
 N items, S image side, L tokens without the class token, W width, D width of the joint space.
 """
@@ -60,10 +61,10 @@ class Attention(nn.Module):
                 nn.init.xavier_normal_(bias)
 
     def forward(self, tokens: Tensor, causal: bool) -> Tensor:
-        """Compute self-attention of tokens (N, L, W); with `causal` without later tokens."""
+        """Compute self-attention of tokens (N, L, W); `causal` excludes later tokens as keys."""
         query, key, value = self.in_proj(tokens).chunk(3, dim=-1)
         if self.bias_k is not None and self.bias_v is not None:
-            # One more key for every query, as in torch's MultiheadAttention(add_bias_kv=True).
+            # One more key and value for every query, as `add_bias_kv=True` in MultiheadAttention.
             key = torch.cat([key, self.bias_k.expand(len(key), -1, -1)], dim=1)
             value = torch.cat([value, self.bias_v.expand(len(value), -1, -1)], dim=1)
         gathered = F.scaled_dot_product_attention(
@@ -132,10 +133,10 @@ class Trunk(nn.Module):
 
 
 class TwoFramePatchConvolution(nn.Module):
-    """Published patch convolution over two frames, applied to an image as two equal frames.
+    """Published patch convolution over two frames; an image is used as two equal frames.
 
-    The weight is stored as published, and summed over time before the convolution: the same result
-    at half the cost.
+    The weight is stored as published. The forward pass sums it over the two frames and applies it
+    to one image: the same result at half the cost.
 
     Args:
         width: Output channels.
@@ -145,6 +146,7 @@ class TwoFramePatchConvolution(nn.Module):
     def __init__(self, width: int, patch_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width, 3, _FRAMES, patch_size, patch_size))
+        # The default initialisation of a convolution in torch.
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -200,7 +202,7 @@ class VisionTower(nn.Module):
             return self.positions
         of_class, of_patches = self.positions.split([1, self.side**2], dim=1)
         grid = of_patches.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)
-        # The class token has no place in the grid, so its position is kept.
+        # The class token has no place in the grid, so its position embedding is not interpolated.
         resized = F.interpolate(grid, (side, side), mode="bicubic")
         return torch.cat([of_class, resized.flatten(2).transpose(1, 2)], dim=1)
 
@@ -219,7 +221,8 @@ class AudioTower(nn.Module):
         self.stem: nn.Module = nn.Conv2d(1, width, config.kernel, stride=config.stride, bias=False)
         if config.stem_channels:
             self.stem = ConvStem(config.stem_channels, width, config.kernel, in_channels=1)
-        # Only the audio stem has a norm, and only the image tower has one before its trunk.
+        # Unlike the image tower, the audio tower has a norm after the stem and none before the
+        # trunk.
         self.stem_norm = nn.LayerNorm(width)
         high, long = config.grid
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
@@ -263,7 +266,7 @@ class TextTower(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
     def forward(self, word_embeddings: Tensor) -> Tensor:
-        """Encode word tokens. No padding is needed: with causal attention it has no effect.
+        """Encode words. Texts need no padding, since it has no effect with causal attention.
 
         Args:
             word_embeddings: Rows of the token table or other embeddings, without position
