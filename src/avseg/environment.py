@@ -72,7 +72,7 @@ def _git(*arguments: str) -> str | None:
             timeout=20,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return None  # no git, or no repository
     return done.stdout.strip() or None
 
 

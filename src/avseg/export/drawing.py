@@ -190,11 +190,14 @@ def _layers(labels: Plane, unit: float) -> list[tuple[FloatPlane, Colour]]:
     tints = [tint_of(number) for number in numbers.tolist()]
     insides = [_blurred(solid, 0.9 * unit) for solid in solids]
     outside = 1 - np.maximum.reduce(insides)
+    # Glows below all outlines, so that the glow of one source does not cover the outline of
+    # another.
     layers = [(SHADE_OPACITY * outside, SHADE)]
     for solid, tint in zip(solids, tints, strict=True):
         layers.append((GLOW_OPACITY * (_blurred(solid, GLOW_RADIUS * unit) * outside), tint.light))
     for solid, inside, tint in zip(solids, insides, tints, strict=True):
         layers.append((LIGHT_OPACITY * inside, tint.light))
+        # A dark edge around the bright line keeps it visible on bright frames.
         layers.append((0.5 * _contour(_blurred(solid, 2.2 * unit)), EDGE))
         layers.append((_contour(inside), tint.line))
     return layers

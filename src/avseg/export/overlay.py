@@ -88,6 +88,7 @@ def open_overlay(video: VideoInfo, path: Path) -> Iterator["OverlayWriter"]:
         # Video and audio are read through a file handle of their own, as in `media.clip`.
         video_input, audio_input = (stack.enter_context(open_media(video.path)) for _ in range(2))
         with _explained(path):
+            # The index at the start of the file, so that browsers play it before it is complete.
             options = {"movflags": "faststart"}
             output = stack.enter_context(av.open(str(partial), "w", format="mp4", options=options))
             writer = OverlayWriter(video_input, audio_input, output, video)
@@ -235,11 +236,12 @@ def _add_h264(
     output: OutputContainer, original: VideoStream, canvas: Canvas, video: VideoInfo
 ) -> VideoStream:
     """Add an h264 stream with the aspect ratio and colour description of the original."""
+    # Only a hint for the encoder; the timestamps of the frames decide when they are shown.
     rate = original.average_rate or Fraction(video.average_rate).limit_denominator(1001)
     stream = output.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
     encoder, decoder = stream.codec_context, original.codec_context
     encoder.height, encoder.width = canvas.luma.shape
-    encoder.pix_fmt = "yuv420p"
+    encoder.pix_fmt = "yuv420p"  # the format that all players and browsers support
     aspect = original.sample_aspect_ratio  # width / height of one stored pixel
     if aspect:
         encoder.sample_aspect_ratio = 1 / aspect if video.rotation % 180 else aspect

@@ -69,6 +69,7 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
         # a title in an old text encoding is no reason to refuse a video.
         container = av.open(f"file:{origin}", metadata_errors="replace")
     except FFmpegError as error:
+        # FFmpeg reports a file without any frame as end of file.
         if isinstance(error, EOFError):
             raise TruncatedVideoError(
                 origin, "the file ends before its first frame. Copy or download it again."
@@ -108,6 +109,7 @@ def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
         NoVideoStreamError: If the file has no video stream except cover art, or no decoder for it.
     """
     streams = [s for s in container.streams.video if not s.disposition & COVER_ART]
+    # FFmpeg's choice among several streams (default flag, bit rate), much like that of players.
     best = container.streams.best("video")
     # Streams that this build of FFmpeg cannot decode have no codec context.
     decodable = [s for s in streams if s.codec_context is not None]
@@ -118,6 +120,7 @@ def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
     stream = next(
         (s for s in decodable if best is not None and s.index == best.index), decodable[0]
     )
+    # Frame threads too; by default FFmpeg uses threads only within a frame, which is slower.
     stream.thread_type = "AUTO"
     return stream
 
@@ -217,6 +220,7 @@ def packet_end_s(packet: Packet[Stream]) -> float | None:
     Returns:
         Time in seconds, or None if the packet has no timestamp.
     """
+    # Presentation time first: it is what a player shows. Some containers store decoding times only.
     begin = packet.dts if packet.pts is None else packet.pts
     if begin is None or packet.time_base is None:
         return None

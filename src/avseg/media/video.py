@@ -275,6 +275,7 @@ class Orientation:
         if matrix is None:
             return cls(1, 1, transposed=False)
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        # 16.16 fixed-point numbers; only their signs and which pair is nonzero matter here.
         transposed = abs(c) > abs(a)
         across, down = (c, b) if transposed else (a, d)
         return cls(-1 if across < 0 else 1, -1 if down < 0 else 1, transposed)
@@ -324,4 +325,5 @@ def to_rgb(frame: VideoFrame, size: tuple[int, int] | None = None) -> npt.NDArra
         "npt.NDArray[np.uint8]",
         frame.to_ndarray(format="rgb24", width=stored_width, height=stored_height),
     )
+    # A copy, because `upright` returns a view with negative strides, which torch does not accept.
     return np.ascontiguousarray(orientation.upright(rgb))

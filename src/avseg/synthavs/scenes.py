@@ -260,6 +260,7 @@ def make_background(rng: np.random.Generator, side: int) -> Rgb:
     canvas = np.broadcast_to(base, (side, side, 3)).astype(np.float32)
     canvas = canvas + _PATTERNS[rng.integers(len(_PATTERNS))](rng, side, base)
     canvas += _soft_noise(rng, side, max(4, side // 10), rng.uniform(4, 22))
+    # The same noise in all channels, like the noise of a camera's brightness.
     canvas += rng.standard_normal((side, side, 1), np.float32) * rng.uniform(2, 10)
     for _ in range(rng.integers(0, 7)):
         _add_clutter(rng, canvas)

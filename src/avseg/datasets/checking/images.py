@@ -115,6 +115,7 @@ def _check_classes(
     by_name = {path.name: labels for path, labels in numbers.items()}
     for path, labels in numbers.items():
         yield from _check_listed(path, labels, class_count)
+    # With 255 colours, so that a class beyond the list is found as unlisted, not as unknown colour.
     for path, image in colours.items():
         labels = colours_to_labels(image, 255)
         unknown = labels == UNKNOWN

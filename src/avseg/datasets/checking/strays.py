@@ -30,6 +30,7 @@ def check_strays(layout: Layout, folder: Path, entries: list[ClipEntry]) -> Iter
             for entry in entries
             for second in _seconds(layout, pattern, entry)
         }
+        # A folder without any known file is one finding; else thousands of files would be listed.
         known_folders = {path.parent for path in expected}
         strays: Counter[Path] = Counter()
         for path in _files(layout, pattern, folder):
