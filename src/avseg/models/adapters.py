@@ -1,6 +1,6 @@
 """Adapters: add audio features to the input of every block of a frozen image encoder.
 
-B frames, D width of the features, C_i width of block i.
+B frames, D width of the features, C_i input width of block i.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,8 @@ class BlockAdapters(nn.Module):
 def _zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
     """Build a last layer with output 0, so that training starts from the pretrained encoder."""
     linear = nn.Linear(in_dim, out_dim)
-    # The gradient of the layers before is zero only in the first step: these weights move at once.
+    # With weights of 0 the earlier layers get no gradient in the first step, but this layer does.
+    # So they get one from the second step on.
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear

@@ -23,7 +23,7 @@ class Family(NamedTuple):
     processor: type[ClipProcessor]
 
 
-#: All model families by the `model_type` in their configuration files: the one list of them.
+#: All model families, by the `model_type` in their configuration files.
 FAMILIES: dict[str, Family] = {
     family.config.model_type: family
     for family in (
@@ -36,7 +36,7 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-# `exist_ok`: a reload of this module, as in a notebook, registers the same names again.
+# `exist_ok` because a reload of this module, as in a notebook, registers the same names again.
 for _name, _family in FAMILIES.items():
     AutoConfig.register(_name, _family.config, exist_ok=True)
     AutoModel.register(_family.config, _family.model, exist_ok=True)

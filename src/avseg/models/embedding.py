@@ -15,19 +15,19 @@ Modality = Literal["sound", "picture", "both"]
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingSpace:
-    """Embeddings of one space, comparable by their cosine.
+    """Embeddings of one space, in which two embeddings are compared by their cosine.
 
     Attributes:
         title: Name of the space in the terms of the paper.
-        points: Embeddings by their input, (B, T, D) each.
+        points: Embeddings, (B, T, D) each, by the input that they were computed from.
     """
 
     title: str
     points: Mapping[Modality, Tensor]
 
 
+# A protocol: a family with an `embed` method is an `Embedder` without a base class.
 @runtime_checkable
-# Found by its method, so that a family needs no base class for it.
 class Embedder(Protocol):
     """Interface of a model that returns its embeddings; not every family has it."""
 

@@ -1,4 +1,4 @@
-"""Base of the models that take one image and one audio window for each frame: SAMA and TPAVI.
+"""Base classes of SAMA and TPAVI, whose inputs are one image and one audio window for each frame.
 
 B clips, T frames, H x W size of the video, S side of the images, A width of an audio embedding.
 """
@@ -19,12 +19,12 @@ from avseg.models.pixels import SAM_STATISTICS, as_pixels, normalise, resize
 from avseg.models.processor import BaseProcessor, audio_of_frames
 from avseg.types import Clip
 
-#: Ground-truth masks (B, T, H, W), and the frames that count, (B, T) bool; None if not given.
-Truth = tuple[Tensor | None, Tensor | None]
+#: `targets` and `annotated` of `FrameAudioModel.forward`; each is None if it is not given.
+GroundTruth = tuple[Tensor | None, Tensor | None]
 
 
 class FrameAudioConfig(AvsegConfig):
-    """Options that these models share.
+    """Options that SAMA and TPAVI share.
 
     Args:
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
@@ -39,7 +39,7 @@ class FrameAudioConfig(AvsegConfig):
     clap_config: Any = None  # a configuration, or its options in a dictionary
     window_s: float = 1.0
 
-    # Families name this option by their encoder, so it is looked up.
+    # The two families have image encoders of different classes, each with an option of its own.
     @property
     def image_size(self) -> int:
         """Side of the images for the image encoder, in pixels."""
@@ -59,7 +59,7 @@ class FrameAudioConfig(AvsegConfig):
 
 
 class FrameAudioSizes(Protocol):
-    """The sizes that the processor reads from a configuration."""
+    """Interface of the configurations from which a `FrameAudioProcessor` can be built."""
 
     window_s: float
 
@@ -133,9 +133,9 @@ class FrameAudioProcessor(BaseProcessor):
 
 
 class FrameAudioModel(AvsegModel, ABC):
-    """Base of these models: embeds the audio of each frame, unless the embeddings are given.
+    """Base of SAMA and TPAVI: embeds the audio of each frame, unless the embeddings are given.
 
-    A subclass builds `clap`, in the order of its own modules, and implements `segment`.
+    A subclass builds `clap` in its constructor and implements `segment`.
 
     Attributes:
         clap: The frozen audio tower.
@@ -159,19 +159,21 @@ class FrameAudioModel(AvsegModel, ABC):
             audio_values: Audio of each frame, (B, T, samples); not needed with `clap_embeddings`.
             clap_embeddings: CLAP embeddings computed before, (B, T, A).
             targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
-            annotated: True for frames whose target counts, (B, T) bool; None counts all.
+            annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
 
         Returns:
             The masks, and the loss if there are targets.
 
         Raises:
-            ValueError: If there is neither audio nor its embeddings.
+            ValueError: If neither the audio nor its embeddings are given.
         """
         audio_embeddings = embed_audio(self.clap, audio_values, clap_embeddings)  # (B, T, A)
         return self.segment(pixel_values, audio_embeddings, (targets, annotated))
 
     @abstractmethod
-    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
+    def segment(
+        self, pixel_values: Tensor, audio_embeddings: Tensor, truth: GroundTruth
+    ) -> AvsegOutput:
         """Segment frames with the embeddings of their audio.
 
         Args:
@@ -198,12 +200,13 @@ def embed_audio(
         Embeddings, (B, T, A).
 
     Raises:
-        ValueError: If there is neither.
+        ValueError: If neither the audio nor its embeddings are given.
     """
-    # Training caches the embeddings of the frozen tower on disk.
+    # Training computes the embeddings of the frozen tower once and caches them on disk.
     if clap_embeddings is not None:
         return clap_embeddings
     if audio_values is None:
         raise ValueError("audio_values is missing; give it, or clap_embeddings.")
+    # The tower takes single windows, (B * T, samples).
     embeddings: Tensor = clap(audio_values.flatten(0, 1))
     return embeddings.unflatten(0, audio_values.shape[:2])

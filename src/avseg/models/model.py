@@ -19,7 +19,7 @@ class AvsegModel(PreTrainedModel):
             torch.bfloat16; None for the dtype of the weights. The weights keep their dtype, and so
             do the operations that need its precision: norms, residual sums, spectrograms.
         checkpoint_image_size: Side of SAM 2's square input in the checkpoint, in pixels, if the
-            user chose an image size at loading; else None.
+            user chose another image size at loading; else None.
     """
 
     trainable_prefixes: ClassVar[tuple[str, ...] | None] = None
@@ -58,7 +58,7 @@ class AvsegModel(PreTrainedModel):
             The model, in evaluation mode.
 
         Raises:
-            CheckpointError: If keys are missing, unknown or of another shape.
+            CheckpointError: If weights are missing, unknown or of another shape.
         """
         folder = None if "state_dict" in kwargs else path
         loaded: Any = super().from_pretrained(folder, *args, output_loading_info=True, **kwargs)
@@ -74,30 +74,34 @@ class AvsegModel(PreTrainedModel):
                 f"{path}: the weights do not fit {cls.__name__}: {summary}. "
                 "Load a folder that its save_pretrained wrote."
             )
-        model._freeze()  # loading creates new parameters, all of them trainable
+        # Loading creates new parameters, which are all trainable.
+        model._freeze()
         return model
 
     def _freeze(self) -> None:
-        """Set `requires_grad` on the trainable parameters only; change nothing without prefixes."""
+        """Freeze the parameters outside of `trainable_prefixes`; without prefixes, freeze none."""
         if self.trainable_prefixes is None:
             return
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name.startswith(self.trainable_prefixes))
+        # A family overrides `train` so that its frozen backbones stay in evaluation mode.
         self.train(self.training)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Preserve the initialisation by constructors; `transformers`' own models differ."""
+        """Preserve the initialisation by the constructors: this hook of `transformers` is empty."""
 
 
 class AvsegConfig(StrictConfig):
     """Base of the configurations of all families; an unknown option is an error.
 
-    A family lists the configuration classes of its backbones in `sub_configs_defaults`. If a field
-    has a dictionary, as after loading from JSON, `transformers` builds the class from it.
+    A family lists the configuration classes of its backbones in `sub_configs_defaults`. If the
+    value of such a field is a dictionary, for example from a JSON file, `transformers` builds the
+    configuration of the backbone from it.
 
     Attributes:
-        tiny_options: Options of the family's small model, for 128-pixel frames and 16 kHz audio.
+        tiny_options: Options of the small model of the family, for frames of 128 x 128 pixels and
+            audio at 16 kHz.
     """
 
     tiny_options: ClassVar[dict[str, Any]]
@@ -107,8 +111,8 @@ class AvsegConfig(StrictConfig):
         """Return the configuration of the small model.
 
         Args:
-            **changes: Options that differ from the small model; those of a backbone may be given as
-                a dictionary of the options that change.
+            **changes: Options that differ from those of the small model. For a backbone, a
+                dictionary with only the changed options is enough.
 
         Returns:
             The configuration.
@@ -120,13 +124,13 @@ class AvsegConfig(StrictConfig):
 class OptionGroup(StrictConfig):
     """A named group of options inside a model configuration, such as the weights of its losses.
 
-    It is not the configuration of a network, so its dictionary has no dtype and no other option of
+    It does not configure a network. So its dictionary contains neither a dtype nor other options of
     `transformers`.
     """
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options of this group, its `model_type` and the version of `transformers`."""
-        # The dictionary of the whole model removes the version again, and fails without it.
-        # Otherwise a `config.json` would list a dtype and label names for a group of weights.
+        # `to_dict` of the model deletes the version from this dictionary, and fails if it is
+        # missing. All other options of `transformers`, such as dtype and label names, are left out.
         kept = {*own_options(type(self)), "model_type", "transformers_version"}
         return {name: value for name, value in super().to_dict().items() if name in kept}

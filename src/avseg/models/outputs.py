@@ -1,8 +1,10 @@
 """Outputs of the models, and the losses on masks that the families share.
 
 First the output classes, then the conversion of a mask decoder's prediction to an output, then the
-losses. B clips, T frames, N = B * T, K masks of a frame, h x w size of the mask logits, H x W size
-of the ground truth. A model with text prompts has P prompts instead of (B, T).
+losses.
+
+B clips, T frames, N = B * T, K masks of a frame, h x w size of the mask logits, H x W size of the
+ground truth. The outputs of a model with text prompts have an axis of P prompts instead of (B, T).
 """
 
 from dataclasses import dataclass
@@ -27,8 +29,8 @@ class AvsegOutput(ModelOutput):
         iou_predictions: Predicted IoU of each mask, (B, T) in [0, 1].
         object_score_logits: Presence of an object before the sigmoid, (B, T); None if the model has
             no object score.
-        memory: Memory bank after these frames, an input for the frames that follow; None if the
-            model has no memory.
+        memory: Memory bank after these frames, an input of the model for the next frames; None if
+            the model has no memory.
     """
 
     loss: Tensor | None = None
@@ -40,17 +42,17 @@ class AvsegOutput(ModelOutput):
 
 @dataclass
 class NamedOutput(AvsegOutput):
-    """Masks of the sounding objects by name, and of all of them together.
+    """A mask for each name in each frame, and one mask of all sounding objects.
 
-    A prompt is a pair of a frame and a name that fits its audio; there are P prompts.
+    A prompt is a pair of a frame and a name that fits the audio of the frame. There are P prompts.
 
     Args:
-        mask_logits: Maximum of the logits of all prompts of a frame, (B, T, h, w); far below 0
-            without a prompt.
-        iou_predictions: Maximum of the scores of all prompts of a frame, (B, T) in [0, 1]; 0
-            without a prompt.
+        mask_logits: Maximum of the logits of all prompts of a frame, (B, T, h, w); far below 0 in a
+            frame without a prompt.
+        iou_predictions: Maximum of the scores of all prompts of a frame, (B, T) in [0, 1]; 0 in a
+            frame without a prompt.
         similarities: Cosine of the audio of each frame with each of C names, (B, T, C).
-        frame_index: Index of the frame of each prompt, (P,) int64, counted over all clips.
+        frame_index: Index of the frame of each prompt among all B * T frames, (P,) int64.
         name_index: Index of the name of each prompt, (P,) int64.
         named_logits: Mask of each prompt before the sigmoid, (P, h, w).
         named_scores: Predicted IoU of the mask of each prompt, times the presence probability if
@@ -97,7 +99,7 @@ class TextPromptOutput(ModelOutput):
     Args:
         loss: Training loss, a scalar.
         mask_loss: Loss of the masks, a scalar.
-        helper_loss: Loss of the auxiliary heads, a scalar.
+        helper_loss: Loss of the auxiliary heads, which exist in pre-training only, a scalar.
         mask_logits: Best mask of each prompt, before the sigmoid, (N, P, h, w).
     """
 
@@ -119,7 +121,7 @@ def resize_logits(mask_logits: Tensor, size: tuple[int, ...] | torch.Size) -> Te
     """
     if mask_logits.shape[-2:] == torch.Size(size):
         return mask_logits
-    # `interpolate` needs a channel dimension.
+    # Bilinear `interpolate` takes four dimensions, one of them for channels.
     maps = mask_logits if mask_logits.dim() == 4 else mask_logits.unsqueeze(1)
     resized = F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
     return resized if mask_logits.dim() == 4 else resized.squeeze(1)
@@ -158,7 +160,7 @@ def build_output(
         options: Configuration of the model.
         shape: B and T.
         targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
-        annotated: True for frames whose target counts, (B, T) bool; None counts all.
+        annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
 
     Returns:
         The masks, and the loss if there are targets.
@@ -201,9 +203,9 @@ def bce_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
 def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     """Compute one minus the IoU of probabilities and ground truth (SAMA-AVS, arXiv:2305.11019).
 
-    The intersection is the sum of products, the union the sum of both minus the intersection. In a
-    silent frame this IoU is 0 for every prediction and has no gradient. There the loss uses the
-    IoU of the background instead, as AVSBench evaluates such frames.
+    The intersection is the sum of the products. The union is the sum of both minus the
+    intersection. In a silent frame this IoU is 0 for every prediction and has no gradient. So the
+    loss of a silent frame uses the IoU of the background, as the evaluation of AVSBench does.
 
     Args:
         mask_logits: Before the sigmoid, (N, H, W).
@@ -216,10 +218,12 @@ def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     truth = targets.to(probs)
     intersection = (probs * truth).sum(dim=(-2, -1))
     union = (probs + truth - probs * truth).sum(dim=(-2, -1))
-    # Both branches are computed for all frames, and `where` selects: no loop over the batch.
+    # Both cases are computed for all frames and `where` selects one, which needs no loop over
+    # frames.
     is_empty = truth.sum(dim=(-2, -1)) == 0
-    # The smallest normal number instead of an epsilon: it does not bias small masks.
+    # The smallest normal number instead of an epsilon, because it does not bias small masks.
     iou = intersection / union.clamp(min=torch.finfo(probs.dtype).tiny)
+    # With an empty ground truth the loss is one minus the IoU of the background, mean(probs).
     return torch.where(is_empty, probs.mean(dim=(-2, -1)), 1 - iou)
 
 
@@ -241,7 +245,7 @@ def iou_prediction_loss(mask_logits: Tensor, iou_predictions: Tensor, targets: T
     """Compute the squared error of the predicted IoU (SAM, arXiv:2304.02643, appendix A).
 
     Args:
-        mask_logits: Before the sigmoid, (N, K, h, w); they get no gradient.
+        mask_logits: Before the sigmoid, (N, K, h, w); the loss has no gradient for them.
         iou_predictions: In [0, 1], (N, K).
         targets: Ground-truth masks, (N, H, W) of 0 and 1.
 
@@ -286,20 +290,22 @@ def prediction_loss(
     """Compute the loss of a mask decoder's prediction with one prompt per frame.
 
     Args:
-        prediction: Prediction for N frames; the mask with the highest predicted IoU is trained.
+        prediction: Prediction for N frames; the mask loss trains the mask with the highest
+            predicted IoU.
         targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
-        annotated: True for frames whose target counts, (B, T) bool; None counts all.
+        annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
         iou_head_weight: Weight of the loss that trains the predicted IoU.
         presence_weight: Weight of the loss that trains the object score, if there is one.
 
     Returns:
-        Mean over the frames that count, a scalar.
+        Mean over the annotated frames, a scalar.
     """
     truth = targets.flatten(0, 1)  # (N, H, W)
-    # The selection by predicted IoU is the one of inference, so exactly that mask is trained.
+    # Training and inference select the mask in the same way, so exactly the used mask is trained.
     losses = mask_loss(prediction.best()[0], truth)  # (N,)
     if iou_head_weight:
-        # All K masks have a target here: each has its own IoU.
+        # The IoU head is trained on all K masks, because each mask has an IoU with the ground
+        # truth.
         losses = losses + iou_head_weight * iou_prediction_loss(
             prediction.mask_logits, prediction.iou_predictions, truth
         )
@@ -314,13 +320,14 @@ def mean_of_annotated(losses: Tensor, annotated: Tensor | None) -> Tensor:
 
     Args:
         losses: Loss of each frame, (N,).
-        annotated: True for frames that count, (B, T) bool; None counts all.
+        annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
 
     Returns:
-        The mean, a scalar; 0 if no frame counts.
+        The mean, a scalar; 0 if no frame is annotated.
     """
     if annotated is None:
         return losses.mean()
-    # A weighted mean instead of indexing keeps the graph: without annotated frames it is 0.
-    counts = annotated.flatten().to(losses)
-    return (losses * counts).sum() / counts.sum().clamp(min=1)
+    # Weights instead of indexing: without any annotated frame the loss is 0 and still has a
+    # gradient.
+    weights = annotated.flatten().to(losses)
+    return (losses * weights).sum() / weights.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-"""Frames to the pixel tensors of image encoders: resizing and normalisation.
+"""Conversion of frames to the inputs of image encoders: resizing and normalisation.
 
-T frames of H x W pixels, S side of the square that an encoder takes.
+T frames of H x W pixels, S side of the square input of an encoder.
 """
 
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Mean and standard deviation of red, green and blue over 0..255, as each backbone was trained.
+#: Mean and standard deviation of red, green and blue over 0..255, from the training of each
+#: backbone.
 SAM_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 BEIT3_STATISTICS = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 CLIP_STATISTICS = (
@@ -25,7 +26,7 @@ def as_pixels(frames: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def resize(pixels: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """Resize frames with antialiasing; pixels equal those of Pillow up to one grey level.
+    """Resize frames with antialiasing; the result differs from Pillow's by at most one grey level.
 
     Args:
         pixels: (T, 3, H, W) uint8.
@@ -76,8 +77,8 @@ def for_sam(pixels: Tensor, side: int, keep_proportions: bool) -> Tensor:
     Args:
         pixels: (T, 3, H, W) uint8.
         side: S.
-        keep_proportions: Whether to keep the proportions of a frame and pad it to the square, to
-            the right or below; otherwise it is stretched to the square.
+        keep_proportions: Whether to keep the proportions of a frame and pad it on the right or at
+            the bottom; otherwise the frame is stretched to the square.
 
     Returns:
         Normalised pixels, (T, 3, S, S) float32.
@@ -86,5 +87,5 @@ def for_sam(pixels: Tensor, side: int, keep_proportions: bool) -> Tensor:
     if keep_proportions:
         size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
     resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
-    # Padding follows the normalisation, so it has the value of the mean colour.
+    # The padding is added after the normalisation, so its 0 stands for the mean colour, as in SAM.
     return F.pad(resized, (0, side - size[1], 0, side - size[0]))

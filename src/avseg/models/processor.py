@@ -1,7 +1,9 @@
-"""Processors: clips to the inputs of a model, and its outputs to masks, scores and named sources.
+"""Processors: convert clips to model inputs, and model outputs to masks, scores and named sources.
 
 First the interfaces that a segmenter uses, then the base classes of the families' processors, then
-the functions that they share. T frames of H x W pixels, h x w size of the mask logits.
+the functions that they share.
+
+B clips, T frames of H x W pixels, h x w size of the mask logits.
 """
 
 import json
@@ -21,7 +23,7 @@ from avseg.models.outputs import AvsegOutput, NamedOutput, resize_logits
 from avseg.models.vocabulary import load_vocabulary, save_vocabulary
 from avseg.types import Clip, NamedSource
 
-#: Name of the options' file beside a saved model.
+#: Name of the file with the options, in the folder of a model.
 PROCESSOR_FILE = "processor_config.json"
 
 
@@ -73,7 +75,7 @@ class TextProcessor(ClipProcessor, Protocol):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The text prompts; there are masks and a score for each."""
+        """The text prompts; the outputs have masks and scores for each of them."""
         ...
 
     def with_texts(self, texts: Sequence[str]) -> Self:
@@ -103,14 +105,15 @@ class NamingProcessor(ClipProcessor, Protocol):
 
 @runtime_checkable
 class SegmentProcessor(ClipProcessor, Protocol):
-    """Interface of a processor that also accepts audio as the published code of its model reads it.
+    """Interface of a processor that also accepts the audio segments of the published code.
 
-    See `avseg.models.av2t_sam.audio_segments`.
+    The segments are for comparing with published results; see
+    `avseg.models.av2t_sam.audio_segments`.
     """
 
     @property
     def inputs(self) -> Literal["whole_picture", "published"]:
-        """Whether frames and audio are prepared as in the published code."""
+        """Preprocessing of the frames, see `Av2tSamConfig.inputs`."""
         ...
 
     def __call__(
@@ -132,8 +135,9 @@ class SavedTokenizer(Protocol):
 class BaseProcessor:
     """Base of the families' processors: loading and saving, masks and their scores.
 
-    A family's processor is a frozen dataclass. Its options are the fields that count when two
-    processors are compared; tokenizers and vocabulary have `compare=False` and files of their own.
+    The processor of a family is a frozen dataclass. Its options are the fields that `==` compares;
+    they are saved as JSON. Tokenizers and vocabulary are fields with `compare=False`, and each is
+    saved in a file of its own.
     """
 
     @classmethod
@@ -147,8 +151,8 @@ class BaseProcessor:
             The processor.
 
         Raises:
-            CheckpointError: If a file is missing or damaged, or has other options than this
-                processor.
+            CheckpointError: If a file is missing, a tokenizer is damaged, or the options are not
+                those of this class.
         """
         options = read_options(folder, cls.option_names())
         return cls(**options, **cls._load_tokenizers(Path(folder)))
@@ -162,7 +166,8 @@ class BaseProcessor:
         Raises:
             ValueError: If a tokenizer is missing, so that the saved processor could not be loaded.
         """
-        tokenizers = self._tokenizers_to_save()  # before any file is written: it may raise
+        # This may raise an error, so it comes before any file is written.
+        tokenizers = self._tokenizers_to_save()
         write_options(folder, {name: getattr(self, name) for name in self.option_names()})
         for tokenizer in tokenizers:
             tokenizer.save(Path(folder))
@@ -186,7 +191,8 @@ class BaseProcessor:
             Masks of each clip, (T, H, W) bool.
 
         Raises:
-            ValueError: If the threshold is not between 0 and 1, or there is not one size per clip.
+            ValueError: If the threshold is not between 0 and 1, or the number of sizes is not that
+                of clips.
         """
         logits = required(outputs.mask_logits, "mask_logits")
         if len(sizes) != len(logits):
@@ -203,12 +209,12 @@ class BaseProcessor:
             outputs: Outputs of the model.
 
         Returns:
-            Scores in [0, 1], of the shape of the predicted IoU; the predicted IoU alone if the
-            model has no object score.
+            Scores in [0, 1], in the shape of the predicted IoU. If the model has no object score,
+            they are the predicted IoU.
         """
-        # NumPy has no bfloat16, so scores leave torch as float32.
+        # NumPy has no bfloat16, so the scores are converted to float32 first.
         scores = required(outputs.iou_predictions, "iou_predictions").float()
-        # Without an object score a silent frame keeps the IoU that the decoder predicts for it.
+        # Without an object score, the score of a silent frame is the IoU that the decoder predicts.
         if outputs.object_score_logits is not None:
             scores = scores * outputs.object_score_logits.float().sigmoid()
         array: npt.NDArray[np.float32] = scores.detach().cpu().numpy()
@@ -216,12 +222,12 @@ class BaseProcessor:
 
     @classmethod
     def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
-        """Load the tokenizers by the name of their field; none here."""
+        """Load the tokenizers, by the names of their fields; the base class has none."""
         del folder
         return {}
 
     def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
-        """Return the tokenizers, or raise an error if one is missing; none here."""
+        """Return the tokenizers, or raise an error if one is missing; the base class has none."""
         return ()
 
 
@@ -246,8 +252,8 @@ class VocabularyProcessor(BaseProcessor, ABC):
             The processor.
 
         Raises:
-            CheckpointError: If a file is missing or damaged, or has other options than this
-                processor.
+            CheckpointError: If a file is missing, a tokenizer is damaged, or the options are not
+                those of this class.
             PromptError: If the vocabulary is missing, or a tokenizer cannot encode a name in it.
         """
         return super().from_pretrained(folder).with_vocabulary(load_vocabulary(Path(folder)))
@@ -279,7 +285,8 @@ class VocabularyProcessor(BaseProcessor, ABC):
         """
         check_vocabulary(names)
         changed = replace(self, vocabulary=tuple(names))
-        changed._encode_vocabulary()  # a name that cannot be encoded is reported here
+        # Encode the names now, so that a wrong name is an error here and not at the first clip.
+        changed._encode_vocabulary()
         return changed
 
     def sources(
@@ -311,13 +318,13 @@ def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
 
     Args:
         folder: Folder that `write_options` wrote.
-        names: The options that the file must have, and no others.
+        names: Names of exactly the options that the file must have.
 
     Returns:
         The options by name.
 
     Raises:
-        CheckpointError: If the file is missing or has other options.
+        CheckpointError: If the file is missing, or has fewer, more or other options.
     """
     path = Path(folder) / PROCESSOR_FILE
     try:
@@ -326,7 +333,8 @@ def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not exist; give a folder that save_pretrained wrote."
         ) from error
-    # Missing options have no default: an old file could silently change the preprocessing.
+    # A missing option does not get a default value, because it could change the preprocessing of a
+    # trained model without an error.
     wanted = sorted(names)
     if sorted(options) != wanted:
         raise CheckpointError(
@@ -356,7 +364,7 @@ def check_sample_rate(clip: Clip, sample_rate: int) -> None:
         sample_rate: Sample rate that the model needs, in Hz.
 
     Raises:
-        ClipError: If the clip has another.
+        ClipError: If the clip has another sample rate.
     """
     if clip.sample_rate != sample_rate:
         raise ClipError(
@@ -384,7 +392,8 @@ def audio_of_frames(
         Audio of each frame, (T, samples).
 
     Raises:
-        ClipError: If the clip has another sample rate, or there is not one segment for each frame.
+        ClipError: If the clip has another sample rate, or the number of segments is not that of
+            frames.
     """
     if segments is not None and len(segments) != len(clip.frames):
         raise ClipError(
@@ -413,10 +422,11 @@ def threshold_masks(
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}.")
-    # The logit of the threshold saves a sigmoid of every pixel.
+    # Logits are compared with the logit of the threshold, so no pixel needs a sigmoid.
     cut = float(np.log(threshold / (1 - threshold)))
     logits = mask_logits.detach().float()
-    # A frame at a time: at the size of the video the logits of a whole clip are large.
+    # One frame at a time, because the logits of a whole clip at the size of the video need much
+    # memory.
     masks = torch.stack([resize_logits(frame[None], size)[0] > cut for frame in logits])
     return masks.cpu().numpy()
 
@@ -424,16 +434,16 @@ def threshold_masks(
 def sources_of_clip(
     outputs: NamedOutput, names: Sequence[str], size: tuple[int, int], threshold: float
 ) -> list[NamedSource]:
-    """Convert the mask logits of a clip's named masks to one source for each name.
+    """Convert the named masks of a clip to one source for each name.
 
     Args:
         outputs: Outputs of the model for one clip; a frame has each name at most once.
-        names: The names by index.
+        names: The vocabulary, to which the `name_index` of the outputs refers.
         size: Height and width of the video, in pixels.
         threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
     Returns:
-        A source for each name that any frame has, with T frames, in the order of the names.
+        A source with T frames for each name that occurs in any frame, in the order of the names.
 
     Raises:
         ValueError: If the threshold is not between 0 and 1.
@@ -445,14 +455,14 @@ def sources_of_clip(
     count = required(outputs.mask_logits, "mask_logits").shape[1]
     sources = []
     # `np.unique` sorts, so sources are in the order of the vocabulary.
-    for number in np.unique(name_index):
-        of_name = np.flatnonzero(name_index == number)
+    for index in np.unique(name_index):
+        prompts = np.flatnonzero(name_index == index)
         # Frames without this name keep an empty mask and the score 0.
         masks = np.zeros((count, *size), np.bool_)
-        masks[frame_index[of_name]] = threshold_masks(logits[of_name], size, threshold)
+        masks[frame_index[prompts]] = threshold_masks(logits[prompts], size, threshold)
         all_scores = np.zeros(count, np.float32)
-        all_scores[frame_index[of_name]] = scores[of_name]
-        sources.append(NamedSource(names[number], masks, all_scores))
+        all_scores[frame_index[prompts]] = scores[prompts]
+        sources.append(NamedSource(names[index], masks, all_scores))
     return sources
 
 

@@ -18,7 +18,7 @@ _HIERA: dict[str, Any] = {
     "window_sizes": [8, 4, 8, 4],
     "global_blocks": [],
 }
-# TPAVI uses the image encoder alone, the other families SAM 2 with its mask decoder.
+# TPAVI uses only the image encoder; the other families use SAM 2 with its mask decoder.
 TINY_HIERA = HieraConfig(**_HIERA)
 TINY_SAM = PromptedSam2Config(**_HIERA, prompt_dim=128, decoder_mlp_dim=256, iou_head_dim=128)
 TINY_BEIT3 = Beit3Config(
@@ -31,7 +31,7 @@ TINY_BEIT3 = Beit3Config(
     vocab_size=256,
     max_text_positions=34,
 )
-# A spectrogram of one second: 16000 / 64 columns of 64 mel bands.
+# One second of audio gives 16000 / 64 + 1 = 251 columns; the square has 128^2 / 64 = 256 columns.
 TINY_CLAP = ClapAudioTowerConfig(
     sample_rate=16000,
     n_fft=512,

@@ -1,4 +1,4 @@
-"""Vocabularies: the names among which a model that names sources chooses."""
+"""Vocabularies: the lists of names from which a model chooses the name of a source."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def avsbench_names() -> tuple[str, ...]:
 
 
 def avsbench_categories() -> tuple[str, ...]:
-    """Return these names as AVSBench-semantic spells them, in the order of its class numbers."""
+    """Return the categories as AVSBench-semantic spells them, in the order of its class numbers."""
     return tuple(name.replace(" ", "-") for name in avsbench_names())
 
 
@@ -35,7 +35,7 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
         PromptError: If the file cannot be read, or has no name.
     """
     names = names_or_file.split(",")
-    # The suffix decides, so that a missing file is an error and not a name.
+    # The suffix decides, so that the path of a missing file is an error and not a name.
     if names_or_file.endswith(".txt"):
         try:
             names = Path(names_or_file).read_text(encoding="utf-8").splitlines()

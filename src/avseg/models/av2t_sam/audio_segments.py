@@ -1,7 +1,9 @@
 """Audio segments as the released code of AV2T-SAM prepares them for CLAP (arXiv:2502.16359).
 
-For comparing with published results only: unlike all other audio of the package, a segment ignores
-the timestamps of the container and is not mono. C channels, S samples, r sample rate.
+Use it only to compare with published results. All other code of the package reads audio as mono and
+aligns it by the timestamps of the file; a segment is neither mono nor aligned.
+
+C channels, S samples, r sample rate.
 """
 
 from __future__ import annotations
@@ -20,18 +22,18 @@ from av.error import FFmpegError
 from avseg.errors import CorruptVideoError, NoAudioStreamError
 from avseg.media.container import PathLike, open_media
 
-#: Zero crossings of the resampling filter on each side, and the fraction of the lower rate's band
-#: that it passes.
+#: Zero crossings of the resampling filter on each side, and the fraction of the lower Nyquist
+#: frequency that the filter passes: the defaults of torchaudio, which the released code uses.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 
 def read_segments(
     path: PathLike, sample_rate: int = 44100, count: int = 5
 ) -> npt.NDArray[np.float32]:
-    """Read the first seconds of an audio track; each segment has its channels end to end.
+    """Read the first seconds of an audio track as segments of one second.
 
-    The samples are taken in the order of the file and their timestamps are ignored. A shorter track
-    is padded with zeros, a longer one is cut.
+    The samples are used in the order of the file; their timestamps are ignored. A shorter track is
+    padded with zeros, and a longer one is cut.
 
     Args:
         path: An audio file, or a video with audio.
@@ -39,7 +41,8 @@ def read_segments(
         count: Number of seconds.
 
     Returns:
-        For each second its left channel, then its right one: (count, C * r) float32, about [-1, 1].
+        Segments, (count, C * r) float32, about [-1, 1]: in each row one channel after the other,
+        for stereo the left one first.
 
     Raises:
         ClipError: If the file cannot be opened or decoded, or has no audio.
@@ -65,7 +68,7 @@ def read_seconds(
     """
     origin = os.fspath(path)
     with open_media(path) as container:
-        # A file may have data or unsupported audio streams; the first decodable one counts.
+        # A file may contain audio streams without a decoder, so the first decodable one is used.
         stream = next((s for s in container.streams.audio if s.codec_context is not None), None)
         if stream is None:
             raise NoAudioStreamError(origin, "has no audio track that can be decoded.")
@@ -87,7 +90,7 @@ def cut_segments(channels: npt.NDArray[np.float32], sample_rate: int) -> npt.NDA
         sample_rate: r, in Hz.
 
     Returns:
-        For each second its left channel, then its right one: (count, C * r) float32.
+        Segments, (count, C * r) float32: in each row one channel after the other.
     """
     seconds = channels.reshape(len(channels), -1, sample_rate)  # (C, count, r)
     return np.concatenate(list(seconds), axis=1)
@@ -114,16 +117,16 @@ def resample(
     # The cutoff is below the Nyquist frequency of the lower rate, which prevents aliasing.
     cutoff = _ROLLOFF * min(old, new)
     reach = math.ceil(_ZERO_CROSSINGS * old / cutoff)
-    # Polyphase filter: the positions of output samples relative to input samples repeat after
-    # `new` of them, so `new` kernels are enough.
+    # Polyphase filter: the position of an output sample between two input samples repeats after
+    # `new` output samples. So `new` kernels are enough.
     times = np.arange(-reach, reach + old) / old - np.arange(new)[:, None] / new
     crossings = (times * cutoff).clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     # The squared cosine is the Hann window over the kernel's width.
     window = np.cos(crossings * np.pi / _ZERO_CROSSINGS / 2) ** 2
     kernels = (np.sinc(crossings) * window * cutoff / old).astype(np.float32)  # (new, K)
-    # Zeros before the start and after the end, where the filter reaches beyond the signal.
+    # The filter reaches beyond both ends of the signal, where it gets zeros.
     padded = np.pad(channels, ((0, 0), (reach, reach + old)))
-    # Views of the input, one per output period, without copying it.
+    # One view of the input, without a copy, for each period of `new` output samples.
     views = np.lib.stride_tricks.sliding_window_view(padded, kernels.shape[1], axis=1)[:, ::old]
     resampled: npt.NDArray[np.float32] = (views @ kernels.T).reshape(len(channels), -1)
     # The last period may have outputs beyond the end of the signal.
@@ -135,7 +138,7 @@ def _read_channels(
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Decode all channels, (C, S), of one second more than needed; return them and their rate.
 
-    The resampling filter needs samples after the last one that is kept.
+    The resampling filter needs input samples beyond the last output sample.
     """
     # Planar float keeps the channels separate; layout and rate stay those of the file.
     resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)

@@ -24,19 +24,20 @@ class Av2tSamConfig(AvsegConfig):
         beit3_config: Image-text encoder, a `Beit3Config`.
         clip_config: Image tower, a `ClipImageTowerConfig`.
         clap_config: Audio tower, a `ClapAudioTowerConfig`.
-        features: Features of the prompt: CLIP of the frame ("clip"), CLAP of its audio ("clap"), or
-            the product of both ("mul").
+        features: Features of the prompt: the CLIP embedding of the frame ("clip"), the CLAP
+            embedding of its audio ("clap"), or the product of both ("mul").
         adapters: Whether adapters add the same features to every block of the image encoder.
         num_text_tokens: Number of pseudo text tokens.
         fused_dim: Width of the space in which image and audio embeddings are multiplied.
         adapter_dim: Hidden width of an adapter.
         window_s: Length of the audio window of a frame, in seconds.
         inputs: Preprocessing of the frames. "whole_picture" stretches the whole frame to a square
-            for every backbone. "published" does as the paper's code: CLIP gets the central square
-            only, and the frame for BEiT-3 is resized without antialiasing. For AVSBench's frames of
-            224 x 224 both are the same. (For the audio of the paper's code see `read_segments`.)
-        iou_head_weight: Weight of a loss that trains the predicted IoU. The paper's code does not
-            have it, so the IoU head keeps its pretrained weights.
+            for every backbone. "published" is that of the paper's code: CLIP gets only the central
+            square, and the frame for BEiT-3 is resized without antialiasing. For AVSBench's frames
+            of 224 x 224 pixels the two are equal. (For the audio of the paper's code see
+            `read_segments`.)
+        iou_head_weight: Weight of a loss that trains the predicted IoU. The paper's code has no
+            such loss, so there the IoU head keeps its pretrained weights.
         presence_weight: Weight of a loss that trains the object score; not in the paper's code.
         suppress_absent: Whether the mask of a frame is emptied if the object score predicts no
             object, as in SAM 2 (arXiv:2408.00714, appendix D); not in the paper's code. It needs a
@@ -85,7 +86,7 @@ class Av2tSamConfig(AvsegConfig):
     presence_weight: float = 0.0
     suppress_absent: bool = False
 
-    # The union of SAM 1 and SAM 2 is resolved before `transformers` builds the other backbones.
+    # `transformers` builds the other backbones, but cannot choose between SAM 1 and SAM 2.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
@@ -101,7 +102,7 @@ class Av2tSamConfig(AvsegConfig):
         return self.features != "clip"
 
     def validate_object_score(self) -> None:
-        """Raise an error if an option needs an object score and SAM 1 has none."""
+        """Raise an error if an option needs an object score, which SAM 1 does not have."""
         check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)
 
     def validate_window(self) -> None:

@@ -68,7 +68,7 @@ class Av2tSamModel(AvsegModel):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
-        # Otherwise dropout would change the frozen features in training.
+        # In training mode dropout would change the features of the frozen backbones.
         for frozen in (self.segmenter.beit3, self.segmenter.sam.image_encoder):
             frozen.eval()
         for tower in (self.clip, self.clap):
@@ -102,8 +102,8 @@ class Av2tSamModel(AvsegModel):
             image_features: Levels of `ImageFeatures` computed before, each with the leading
                 dimensions (B, T); only without adapters.
             targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
-            annotated: True for frames whose target counts, (B, T) bool; None counts all. AVSBench's
-                S4 has ground truth for the first frame of a training clip only.
+            annotated: True for frames with a ground truth, (B, T) bool; None if all have one. In
+                AVSBench's S4 only the first frame of a training clip has one.
 
         Returns:
             The masks, and the loss if there are targets.
@@ -118,7 +118,7 @@ class Av2tSamModel(AvsegModel):
             self._embed(self.clap, "audio_values", audio_values, clap_embeddings),
         )  # (N, D)
         features = self._image_features(pixel_values_sam, image_features, fused)
-        # BEiT-3 reads the image tokens and the pseudo text together, as it reads a real text.
+        # BEiT-3 encodes image tokens and pseudo text together, as it does with a real text.
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
         prediction = self.segmenter(features, image_tokens, self.projector(fused))
         return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
@@ -131,8 +131,8 @@ class Av2tSamModel(AvsegModel):
             inputs: Output of the processor for a batch of clips.
 
         Returns:
-            The spaces of CLIP and CLAP, if they are used, and that of the pseudo text, which is
-            num_text_tokens times the text width wide.
+            The spaces of CLIP and of CLAP, if they are used, and the space of the pseudo text, in
+            which an embedding is the concatenation of all pseudo text tokens.
         """
         frames = inputs["pixel_values_clip"]
         visual = self._embed(self.clip, "pixel_values_clip", frames, None)
@@ -154,7 +154,7 @@ class Av2tSamModel(AvsegModel):
     def _embed(
         self, tower: nn.Module | None, name: str, inputs: Tensor | None, embeddings: Tensor | None
     ) -> Tensor | None:
-        """Embed frames or audio, or return given embeddings; None if the prompt has none."""
+        """Embed frames or audio, or return given embeddings; None if the tower is not used."""
         if tower is None:
             return None
         if embeddings is not None:

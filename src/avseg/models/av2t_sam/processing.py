@@ -1,4 +1,4 @@
-"""Processor of AV2T-SAM: a clip to tensors, mask logits to masks at the size of the video.
+"""Processor of AV2T-SAM: converts a clip to tensors, and mask logits to masks of the video's size.
 
 T frames, H x W size of the video, S / s / c side of the images for SAM / BEiT-3 / CLIP.
 """
@@ -40,7 +40,9 @@ def _bicubic(pixels: Tensor, side: int) -> Tensor:
 
 
 def _sharp_bicubic(pixels: Tensor, side: int) -> Tensor:
-    """Stretch frames to a square without antialiasing, float32: values may leave 0 to 255."""
+    """Stretch frames to a square without antialiasing, float32."""
+    # Not converted back to uint8: bicubic overshoot below 0 and above 255 is kept, as in the
+    # published code.
     return F.interpolate(pixels.float(), size=(side, side), mode="bicubic")
 
 
@@ -48,10 +50,10 @@ def _central_square(pixels: Tensor, side: int) -> Tensor:
     """Resize the shorter side of frames (T, 3, H, W) and crop the central square, with Pillow."""
     height, width = pixels.shape[-2:]
     shorter = min(height, width)
-    # Integer division and rounding of the offsets as in CLIP's preprocessing.
+    # Integer division of the sizes and rounding of the offsets, as in CLIP's preprocessing.
     height, width = side * height // shorter, side * width // shorter
     top, left = round((height - side) / 2), round((width - side) / 2)
-    # With Pillow, because its bicubic filter is part of the published preprocessing.
+    # CLIP's preprocessing uses the bicubic filter of Pillow, so this function does too.
     squares = [
         np.asarray(
             Image.fromarray(frame)
@@ -65,7 +67,7 @@ def _central_square(pixels: Tensor, side: int) -> Tensor:
 
 #: Resizing for each backbone, by the value of `inputs`.
 _RESIZE = {
-    # Bilinear or bicubic as in the training of each backbone.
+    # Each backbone has the interpolation of its own training.
     "whole_picture": {"sam": _bilinear, "beit3": _bicubic, "clip": _bicubic},
     "published": {"sam": _bilinear, "beit3": _sharp_bicubic, "clip": _central_square},
 }
@@ -117,8 +119,8 @@ class Av2tSamProcessor(BaseProcessor):
 
         Args:
             clip: Frames and audio, the audio at `sample_rate`.
-            segments: Audio of each frame, (T, samples), instead of the clip's own windows; for
-                comparing with published results, from `audio_segments.read_segments`.
+            segments: Audio of each frame, (T, samples), instead of windows of the clip's audio;
+                from `audio_segments.read_segments`, for comparing with published results.
 
         Returns:
             The inputs, each with a batch dimension of one.

@@ -1,6 +1,7 @@
 """AV2T-SAM prompting: pseudo text tokens from the image and audio embeddings of a frame.
 
-B frames, A audio dim, V visual dim, D fused dim, K text tokens, E text dim.
+B frames, A / V width of CLAP's / CLIP's embeddings, D fused width, K pseudo text tokens, E width of
+BEiT-3.
 """
 
 import torch
@@ -22,11 +23,11 @@ class Projector(nn.Module):
         self.num_text_tokens = config.num_text_tokens
         dim = config.fused_dim
         if config.uses_clap:
-            # A projection exists only if its embedding is used: the key map depends on it.
+            # A projection exists only if its embedding is used; the key map expects this.
             self.audio_proj = _unit_variance_linear(config.clap_config.projection_dim, dim)
         if config.uses_clip:
             self.visual_proj = _unit_variance_linear(config.clip_config.projection_dim, dim)
-        # Only a product needs it: a single projection starts with variance 1.
+        # Only a product needs this; the output of a single projection has the variance 1 already.
         if config.features == "mul":
             self._start_from_audio()
         self.to_text_space = nn.Sequential(
@@ -39,12 +40,13 @@ class Projector(nn.Module):
     def _start_from_audio(self) -> None:
         """Initialise the product as the audio projection, scaled moderately by the image.
 
-        A product of two random projections has little information about either factor; training it
-        needs more clips than the data sets have. From this start, training is as fast as with audio
-        alone.
+        A product of two random projections has little information about either factor. To train it
+        would need more clips than the data sets have. With this start, training is as fast as with
+        audio alone.
         """
-        # Visual factor 1 + 0.5 x with x of variance 1: mean 1, variance 0.25. The product then has
-        # variance 1.25, as the audio projection alone has variance 1.
+        # The visual factor is 1 + 0.5 x, where x has the variance 1. So the factor has the mean 1
+        # and the variance 0.25, and the product has the variance 1.25 (the audio projection alone:
+        # 1).
         self.visual_proj.weight.mul_(0.5)
         nn.init.ones_(self.visual_proj.bias)
 
@@ -63,7 +65,7 @@ class Projector(nn.Module):
         """
         visual = audio = None
         if visual_embeddings is not None:
-            # Lengths differ between towers and have no meaning for cosine-trained embeddings.
+            # Both towers were trained with cosines, so the length of an embedding has no meaning.
             visual = self.visual_proj(F.normalize(visual_embeddings, dim=-1))
         if audio_embeddings is not None:
             audio = self.audio_proj(F.normalize(audio_embeddings, dim=-1))

@@ -1,4 +1,4 @@
-"""Configuration of a cascade: sizes, and the rule that selects the names in the audio."""
+"""Configuration of a cascade: sizes, and the rule that selects the names of a frame."""
 
 from typing import Any, ClassVar
 
@@ -22,11 +22,14 @@ NAME = "{name}"
 class CascadeConfig(AvsegConfig):
     """Sizes and rule of a cascade; the defaults are MS-CLAP 2023 and EVF-SAM2 multitask.
 
-    A name becomes a prompt in a frame under three conditions. The cosine of its embedding with that
-    of the audio exceeds `min_similarity`: audio that matches no name gives no prompt. Its
-    probability, a softmax over the vocabulary with CLAP's trained scale, exceeds `min_probability`.
-    It is one of the `max_names` most similar names. In the softmax names compete: it separates
-    similar sounds but also suppresses the quieter of two, so a low threshold is best.
+    A name becomes a prompt in a frame under three conditions:
+
+    1. The cosine of the embeddings of the name and of the audio exceeds `min_similarity`. So audio
+       that matches no name gives no prompt.
+    2. The probability of the name, by a softmax over the vocabulary with CLAP's trained scale,
+       exceeds `min_probability`. The softmax separates similar sounds, but it also suppresses the
+       quieter one of two sounds. So a low threshold is best.
+    3. The name is one of the `max_names` most similar names.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config` or a
@@ -43,12 +46,12 @@ class CascadeConfig(AvsegConfig):
         min_similarity: Cosine that a name must exceed to become a prompt, in [-1, 1].
         min_probability: Softmax probability that a name must exceed, in [0, 1].
         max_names: Maximum number of names for a frame.
-        keep_proportions: Whether a frame for SAM keeps its proportions and is padded to a square,
-            to the right or below, as in the training of EVF-SAM on SAM 1; otherwise it is stretched
-            to the square.
+        keep_proportions: Whether a frame for SAM keeps its proportions and is padded on the right
+            or at the bottom, as in the training of EVF-SAM on SAM 1; otherwise it is stretched to
+            the square.
         multimask: Whether the output is the best of three masks instead of EVF-SAM's single mask.
         suppress_absent: Whether a mask is emptied if SAM 2's object score predicts that the object
-            is absent; published EVF-SAM models do not do so. SAM 1 has no object score.
+            is absent; published EVF-SAM models never empty a mask. SAM 1 has no object score.
     """
 
     model_type = "avseg-cascade"
@@ -58,7 +61,7 @@ class CascadeConfig(AvsegConfig):
         "clap_config": ClapAudioTowerConfig,
         "text_config": ClapTextTowerConfig,
     }
-    # The thresholds are those with the best result on SynthAVS's val split.
+    # These thresholds had the best result on the val split of SynthAVS; see README.md.
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
         "beit3_config": TINY_BEIT3,
@@ -84,7 +87,7 @@ class CascadeConfig(AvsegConfig):
     multimask: bool = True
     suppress_absent: bool = False
 
-    # Both fields allow several classes, which `transformers` cannot choose between.
+    # Each of the two fields allows two classes, between which `transformers` cannot choose.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         self.text_config = config_of(
@@ -108,7 +111,7 @@ class CascadeConfig(AvsegConfig):
 
     def validate_rule(self) -> None:
         """Raise an error if no value can exceed a threshold, or no name is allowed."""
-        # The comparison is strict, so the upper bound itself would reject every name.
+        # The comparison with a threshold is strict, so the upper bound would reject every name.
         bounds = {"min_similarity": (-1.0, 1.0), "min_probability": (0.0, 1.0)}
         for option, (low, high) in bounds.items():
             value = getattr(self, option)
@@ -123,5 +126,5 @@ class CascadeConfig(AvsegConfig):
             self.clap_config.check_window(self.window_s)
 
     def validate_object_score(self) -> None:
-        """Raise an error if an option needs an object score and SAM 1 has none."""
+        """Raise an error if an option needs an object score, which SAM 1 does not have."""
         check_suppress_absent(self.sam_config, self.suppress_absent)

@@ -1,4 +1,4 @@
-"""Cascade model: frames, their audio and a vocabulary to named masks.
+"""Cascade model: computes named masks from frames, audio and a vocabulary.
 
 B clips, T frames, N = B x T, C names, P prompts (pairs of a frame and a name), D width of CLAP's
 embeddings, L tokens of a text, h x w size of the mask logits.
@@ -24,8 +24,8 @@ class CascadeModel(AvsegModel):
     """Segments the sounding objects without any training for this task.
 
     CLAP (Elizalde et al. 2023, arXiv:2309.05767) compares the audio of each frame with the names of
-    a vocabulary. The names that fit become text prompts of EVF-SAM (Zhang et al. 2024,
-    arXiv:2406.20076) in that frame, with one mask each. EVF-SAM does not encode a frame without a
+    a vocabulary. Each name that fits becomes a text prompt of EVF-SAM (Zhang et al. 2024,
+    arXiv:2406.20076) in this frame and gets one mask. EVF-SAM does not encode frames without a
     fitting name.
 
     Args:
@@ -44,9 +44,10 @@ class CascadeModel(AvsegModel):
         super().__init__(config)
         self.clap = ClapAudioTower(config.clap_config)
         text = config.text_config
-        of_clap = isinstance(text, ClapTextTowerConfig)
-        self.clap_text = ClapTextTower(text) if of_clap else ClipTextTower(text)
-        # CLIP's and CLAP's initial temperature, 0.07; a checkpoint has the trained value.
+        # MS-CLAP has GPT-2 as its text tower; the small CLAP has a tower with CLIP's architecture.
+        is_gpt2 = isinstance(text, ClapTextTowerConfig)
+        self.clap_text = ClapTextTower(text) if is_gpt2 else ClipTextTower(text)
+        # The initial temperature of CLIP and CLAP, 0.07; loading replaces it by the trained value.
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
         self._names: tuple[Tensor, tuple[object, ...], Tensor] | None = None
@@ -71,8 +72,9 @@ class CascadeModel(AvsegModel):
             sound_ids: Token ids of the names for CLAP, (C, L) int64.
             prompt_ids: Token ids of the names for BEiT-3, (C, L) int64.
             prompt_mask: True, or 1, for tokens, False for padding, (C, L).
-            frame_size: Height and width of a frame in SAM's square without its padding, in pixels
-                of the square, (2,) int64; None without padding. The masks do not have the padding.
+            frame_size: Height and width of the frames inside SAM's square, without the padding, in
+                pixels of the square, (2,) int64; None if the frames have no padding. The padding is
+                cropped from the masks.
 
         Returns:
             The mask of each prompt, and the union of the masks in each frame.
@@ -81,7 +83,7 @@ class CascadeModel(AvsegModel):
         # 1. Compare audio with names, and select the prompts.
         similarities = self.compare_audio(audio_values.flatten(0, 1), sound_ids)  # (N, C)
         frames, names = self.select_prompts(similarities)  # (P,), (P,)
-        # Only frames with a prompt are encoded, each once for all its prompts.
+        # Encode only frames with a prompt, and each of them once for all its prompts.
         prompted, image_index = frames.unique(return_inverse=True)
         logits, scores = self._segment(
             pixel_values_sam.flatten(0, 1)[prompted],
@@ -90,7 +92,7 @@ class CascadeModel(AvsegModel):
             prompt_ids[names],
             prompt_mask[names],
         )  # (P, h, w), (P,)
-        # Padding is cropped at SAM's full resolution, where its border is a whole pixel.
+        # Only at SAM's full resolution the padding begins at a whole pixel.
         if frame_size is not None:
             side = self.config.sam_config.image_size
             height, width = frame_size.tolist()
@@ -117,7 +119,7 @@ class CascadeModel(AvsegModel):
         Returns:
             Cosines, (N, C).
         """
-        # Float32 under autocast: thresholds on cosines need more than three digits.
+        # Float32, because half precision is too inexact for thresholds on cosines.
         audio = F.normalize(self.clap(audio_values).float(), dim=-1)
         return audio @ self._embed_names(sound_ids).T
 
@@ -132,7 +134,7 @@ class CascadeModel(AvsegModel):
             frame and then by similarity, highest first.
         """
         probabilities = (self.log_scale.exp() * similarities).softmax(dim=-1)
-        # Similarities and probabilities have the same order, so one top-k serves both thresholds.
+        # Similarities and probabilities order the names in the same way, so one top-k is enough.
         best, names = similarities.topk(min(self.config.max_names, similarities.shape[-1]))
         fits = (best > self.config.min_similarity) & (
             probabilities.gather(-1, names) > self.config.min_probability
@@ -142,7 +144,8 @@ class CascadeModel(AvsegModel):
 
     def _embed_names(self, sound_ids: Tensor) -> Tensor:
         """Embed names (C, L) as unit vectors (C, D); cached for the next clips of a video."""
-        # The key has the version counters of the weights, so training invalidates the cache.
+        # A training step increments the version counters of the weights, so the cache entry of
+        # older weights does not match any more.
         weights = self.clap_text.parameters()
         state = (self.product_dtype, sound_ids.device, *(values._version for values in weights))
         if self._names is not None and not torch.is_grad_enabled():
@@ -163,7 +166,7 @@ class CascadeModel(AvsegModel):
     ) -> tuple[Tensor, Tensor]:
         """Segment the object that each text describes: mask logits (P, h, w) and scores (P,)."""
         if not len(image_index):  # no frame has a fitting name
-            # The decoder cannot run on zero prompts.
+            # The mask decoder fails with zero prompts, so the result is built without it.
             side = self.config.sam_config.image_size // 4
             return pixel_values_sam.new_zeros(0, side, side), pixel_values_sam.new_zeros(0)
         multimask = self.config.multimask
@@ -178,8 +181,9 @@ class CascadeModel(AvsegModel):
         return logits, scores
 
 
-def _best_of_frames(values: Tensor, frames: Tensor, count: int, nothing: float) -> Tensor:
+def _best_of_frames(values: Tensor, frames: Tensor, count: int, empty: float) -> Tensor:
     """Compute the elementwise maximum over the prompts of each frame, (P, ...) to (N, ...)."""
-    best = values.new_full((count, *values.shape[1:]), nothing)
+    # A frame without a prompt keeps the value `empty`, which is below the values of all prompts.
+    best = values.new_full((count, *values.shape[1:]), empty)
     index = frames.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
     return best.scatter_reduce(0, index, values, "amax")

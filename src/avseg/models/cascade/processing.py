@@ -1,4 +1,4 @@
-"""Processor of the cascade: clip and vocabulary to tensors, mask logits to named sources.
+"""Processor of the cascade: converts a clip and names to tensors, and mask logits to sources.
 
 T frames, H x W size of the video, C names, P prompts, L tokens of the longest name, S / s side of
 the images for SAM / BEiT-3.
@@ -34,7 +34,7 @@ from avseg.types import Clip
 class CascadeProcessor(VocabularyProcessor):
     """Converts clips to the inputs of the model, and its outputs to named sources.
 
-    Two processors are equal if their options are; tokenizers and vocabulary do not count.
+    Two processors are equal if their options are equal; tokenizers and vocabulary are not compared.
 
     Args:
         sam_size: Side of the images for SAM, in pixels.
@@ -111,13 +111,13 @@ class CascadeProcessor(VocabularyProcessor):
         windows = audio_of_frames(clip, self.sample_rate, self.window_s)
         pixels = as_pixels(clip.frames)
         beit3 = (self.beit3_size, self.beit3_size)
-        of_frames = {
+        frame_inputs = {
             "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
             "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
             "audio_values": torch.from_numpy(windows),
         }
-        inputs = {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
-        # All frames of a clip have the same size, so one size serves the whole batch.
+        inputs = {name: values.unsqueeze(0) for name, values in frame_inputs.items()} | self._tokens
+        # All frames of a clip have the same size, so the batch of one clip needs one size only.
         if self.keep_proportions:
             height, width = clip.frames.shape[1:3]
             inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
@@ -151,12 +151,12 @@ class CascadeProcessor(VocabularyProcessor):
         sound, picture = self._tokenizers
         sound_texts = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
         picture_texts = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
-        # CLAP's tokenizer pads by itself; BEiT-3's gives lists, which are padded below.
+        # CLAP's tokenizer pads its ids; the lists of BEiT-3's tokenizer are padded below.
         sound_ids = sound.encode(sound_texts)
         ids = [torch.tensor(picture.encode(text)) for text in picture_texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         if sound_ids.shape[1] > self.max_sound_tokens:
-            # Only in the error case: texts are encoded one by one to find the longest.
+            # Padded rows do not show which text is the longest, so each is encoded again.
             longest = max(sound_texts, key=lambda text: sound.encode([text]).shape[1])
             raise _too_long(longest, sound_ids.shape[1], "CLAP", self.max_sound_tokens)
         if lengths.max() > self.max_picture_tokens:
@@ -172,8 +172,8 @@ class CascadeProcessor(VocabularyProcessor):
         }
 
 
-def _too_long(text: str, tokens: int, reader: str, limit: int) -> PromptError:
+def _too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:
     """Build the error for a text that is too long for a model."""
     return PromptError(
-        f"{text!r} has {tokens} tokens for {reader}, which takes {limit}; shorten the name."
+        f"{text!r} has {tokens} tokens for {model}, which takes {limit}; shorten the name."
     )

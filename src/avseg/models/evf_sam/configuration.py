@@ -15,9 +15,9 @@ from avseg.models.tiny import TINY_BEIT3, TINY_SAM
 class EvfSamConfig(AvsegConfig):
     """Configuration of EVF-SAM (Zhang et al. 2024, arXiv:2406.20076); defaults: EVF-SAM2 multitask.
 
-    The published models (hustvl/EVF-SAM) differ in more than sizes. Those on SAM 1 were trained on
-    the single mask and on frames with their own proportions (`multimask=False,
-    keep_proportions=True`); the first one on SAM 2 was trained on the single mask
+    The published models (hustvl/EVF-SAM) differ in sizes and in two options. The models on SAM 1
+    were trained with the single mask and with padded frames (`multimask=False,
+    keep_proportions=True`). The older model on SAM 2 was trained with the single mask
     (`multimask=False`).
 
     Args:
@@ -27,10 +27,10 @@ class EvfSamConfig(AvsegConfig):
         beit3_config: Image-text encoder, a `Beit3Config`.
         max_text_tokens: Maximum length of a text, in tokens.
         multimask: Whether the output is the best of three masks instead of the single mask.
-        keep_proportions: Whether a frame for SAM keeps its proportions and is padded to a square,
-            to the right or below; otherwise it is stretched to the square.
+        keep_proportions: Whether a frame for SAM keeps its proportions and is padded on the right
+            or at the bottom; otherwise it is stretched to the square.
         suppress_absent: Whether a mask is emptied if the object score predicts that the object is
-            absent, as in SAM 2; published models do not do so. SAM 1 has no object score.
+            absent, as in SAM 2; the published models never empty a mask. SAM 1 has no object score.
     """
 
     model_type = "avseg-evf-sam"
@@ -38,7 +38,7 @@ class EvfSamConfig(AvsegConfig):
         "sam_config": PromptedSam2Config,
         "beit3_config": Beit3Config,
     }
-    # For captions of three words.
+    # The small model is trained with captions of at most three words.
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
         "beit3_config": TINY_BEIT3,
@@ -53,13 +53,13 @@ class EvfSamConfig(AvsegConfig):
     keep_proportions: bool = False
     suppress_absent: bool = False
 
-    # The union of SAM 1 and SAM 2 is resolved before `transformers` builds the other backbones.
+    # `transformers` builds the other backbones, but cannot choose between SAM 1 and SAM 2.
     def __post_init__(self, **kwargs: Any) -> None:
         self.sam_config = as_sam_config(self.sam_config)
         super().__post_init__(**kwargs)
 
     def validate_text(self) -> None:
-        """Raise an error if texts may be longer than BEiT-3's position table."""
+        """Raise an error if `max_text_tokens` is larger than the position table of BEiT-3."""
         beit3 = self.beit3_config
         if isinstance(beit3, Beit3Config) and not 0 < self.max_text_tokens <= beit3.max_text_tokens:
             raise ValueError(
@@ -68,5 +68,5 @@ class EvfSamConfig(AvsegConfig):
             )
 
     def validate_object_score(self) -> None:
-        """Raise an error if an option needs an object score and SAM 1 has none."""
+        """Raise an error if an option needs an object score, which SAM 1 does not have."""
         check_suppress_absent(self.sam_config, self.suppress_absent)

@@ -1,4 +1,4 @@
-"""EVF-SAM model: images and texts to one mask for each text.
+"""EVF-SAM model: computes one mask for each text.
 
 N images, P prompts, L tokens of the longest text, S / s side of the images for SAM / BEiT-3, h x w
 size of the mask logits.

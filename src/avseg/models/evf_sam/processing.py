@@ -1,4 +1,4 @@
-"""Processor of EVF-SAM: clip and texts to tensors, mask logits to masks at the size of the video.
+"""Processor of EVF-SAM: converts a clip and texts to tensors, and mask logits to masks.
 
 T frames, H x W size of the video, K texts, P = K * T prompts, L tokens of the longest text, S / s
 side of the images for SAM / BEiT-3.
@@ -35,7 +35,7 @@ from avseg.types import Clip
 class EvfSamProcessor(BaseProcessor):
     """Converts clips and texts to the inputs of the model, and its outputs to masks.
 
-    Two processors are equal if their options are; tokenizer and texts do not count.
+    Two processors are equal if their options are equal; tokenizer and texts are not compared.
 
     Args:
         sam_size: Side of the images for SAM, in pixels.
@@ -50,7 +50,7 @@ class EvfSamProcessor(BaseProcessor):
         ValueError: If the tokenizer has more tokens than the model.
     """
 
-    # The model uses no audio; clips are read with some rate all the same.
+    # The model uses no audio, but reading a clip needs a sample rate.
     sample_rate: ClassVar[int] = 16000
     window_s: ClassVar[None] = None
 
@@ -63,7 +63,7 @@ class EvfSamProcessor(BaseProcessor):
     texts: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        # Ids beyond the table would fail later, as an index error inside the model.
+        # Otherwise an id outside of the embedding table would be an index error inside the model.
         if self.tokenizer is not None and len(self.tokenizer) > self.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(self.tokenizer)} tokens, the model {self.vocab_size}; "
@@ -93,11 +93,12 @@ class EvfSamProcessor(BaseProcessor):
     def with_texts(self, texts: Sequence[str]) -> Self:
         """Return a copy with other text prompts.
 
-        For a multitask model (hustvl/EVF-SAM), a text after "[semantic] " means all pixels of that
-        class, background classes and parts of objects included; without it, one object.
+        Multitask models (hustvl/EVF-SAM) segment one object for a text. For a text that begins with
+        "[semantic] " they segment all pixels of the class, which may be a background class or a
+        part of an object.
 
         Args:
-            texts: The text prompts, each different.
+            texts: At least one text prompt, each different.
 
         Returns:
             The processor.
@@ -110,7 +111,7 @@ class EvfSamProcessor(BaseProcessor):
             raise PromptError("there is no text; give at least one text prompt.")
         if len(set(texts)) < len(texts):
             raise PromptError(f"the texts are {', '.join(texts)}; give each once.")
-        # Errors are raised here, before any video is read.
+        # Encode the texts now, so that a wrong text is an error before a video is read.
         for text in texts:
             self._encode(text)
         return replace(self, texts=tuple(texts))
@@ -133,7 +134,7 @@ class EvfSamProcessor(BaseProcessor):
         ids = [torch.tensor(self._encode(text)) for text in self.texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         input_ids = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.PAD_ID)
-        # True where the position is below the length of the text.
+        # True for tokens, False for padding.
         attention_mask = torch.arange(input_ids.shape[1]) < lengths[:, None]  # (K, L)
         count = len(pixels)
         return {
@@ -160,8 +161,8 @@ class EvfSamProcessor(BaseProcessor):
             Masks of each text, (T, H, W) bool.
 
         Raises:
-            ValueError: If the threshold is not between 0 and 1, or the number of prompts is not a
-                multiple of the number of sizes.
+            ValueError: If the threshold is not between 0 and 1, there is no size, or the number of
+                prompts is not a multiple of the number of sizes.
         """
         logits = required(outputs.mask_logits, "mask_logits")  # (P, h, w)
         if not sizes or len(logits) % len(sizes):
@@ -170,9 +171,9 @@ class EvfSamProcessor(BaseProcessor):
                 "give the size once for each text."
             )
         return [
-            # The prompts of one text are contiguous: chunk i has the T frames of text i.
-            threshold_masks(self._without_padding(of_text, size), size, threshold)
-            for of_text, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
+            # The prompts are ordered by text, so chunk i has the T frames of text i.
+            threshold_masks(self._without_padding(text_logits, size), size, threshold)
+            for text_logits, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
 
     @classmethod
@@ -208,6 +209,6 @@ class EvfSamProcessor(BaseProcessor):
         """Crop the padding of SAM's square from mask logits (T, h, w)."""
         if not self.keep_proportions:
             return logits
-        # At SAM's full resolution, where the border of the padding is a whole pixel.
+        # Only at SAM's full resolution the padding begins at a whole pixel.
         height, width = fitted_size(size, self.sam_size)
         return resize_logits(logits, (self.sam_size, self.sam_size))[:, :height, :width]

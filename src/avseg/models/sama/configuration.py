@@ -50,7 +50,7 @@ class SamaConfig(FrameAudioConfig):
     suppress_absent: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        # The paper uses SAM ViT-H, where `as_sam_config` would choose SAM 2.
+        # The paper uses SAM ViT-H. For None `as_sam_config` would choose SAM 2.
         if self.sam_config is None:
             self.sam_config = PromptedSam1Config()
         self.sam_config = as_sam_config(self.sam_config)
@@ -60,12 +60,12 @@ class SamaConfig(FrameAudioConfig):
     def multimask(self) -> bool:
         """Whether the output is the best of the decoder's three masks instead of the single mask.
 
-        With SAM 1 it is the single mask, as in the paper's code. SAM 2 replaces an unstable single
-        mask by one of the three in evaluation but not in training, so it would output masks that
-        were never trained.
+        With SAM 1 the output is the single mask, as in the paper's code. In evaluation, but not in
+        training, SAM 2 replaces an unstable single mask by one of the three. So training on the
+        single mask would leave some masks of the evaluation untrained.
         """
         return isinstance(self.sam_config, PromptedSam2Config)
 
     def validate_object_score(self) -> None:
-        """Raise an error if an option needs an object score and SAM 1 has none."""
+        """Raise an error if an option needs an object score, which SAM 1 does not have."""
         check_object_score(self.sam_config, self.presence_weight, self.suppress_absent)

@@ -1,4 +1,4 @@
-"""SAMA-AVS model: frames and audio to masks of the sounding objects, without text.
+"""SAMA-AVS model: computes masks of the sounding objects without any text.
 
 B clips, T frames, N = B * T, S side of the images, A width of the audio embedding.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
 from avseg.models.adapters import BlockAdapters
-from avseg.models.frame_audio import FrameAudioModel, Truth
+from avseg.models.frame_audio import FrameAudioModel, GroundTruth
 from avseg.models.outputs import AvsegOutput, build_output
 from avseg.models.sama.configuration import SamaConfig
 
@@ -53,17 +53,19 @@ class SamaModel(FrameAudioModel):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen backbones stay in evaluation mode."""
         super().train(mode)
-        # Otherwise dropout would change the frozen features in training.
+        # In training mode dropout would change the features of the frozen backbones.
         self.sam.image_encoder.eval()
         self.clap.eval()
         return self
 
-    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
+    def segment(
+        self, pixel_values: Tensor, audio_embeddings: Tensor, truth: GroundTruth
+    ) -> AvsegOutput:
         """Decode one mask for each frame from image features that depend on its audio."""
         shape = pixel_values.shape[:2]
         audio = audio_embeddings.flatten(0, 1)  # (N, A)
         features = self.sam.encode_images(pixel_values.flatten(0, 1), self.adapters(audio))
-        # The decoder attends to no prompt token at all: zero tokens of the prompt width.
+        # The decoder gets no prompt: a tensor with zero tokens.
         no_prompts = features.embeddings.new_empty(len(audio), 0, self.config.sam_config.prompt_dim)
         prediction = self.sam.decode_masks(features, no_prompts, self.config.multimask)
         return build_output(prediction, self.config, (shape[0], shape[1]), *truth)

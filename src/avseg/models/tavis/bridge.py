@@ -1,7 +1,7 @@
-"""Text bridge of TAViS: audio, masked images and names compared in ImageBind's joint space.
+"""Text bridge of TAViS: compares audio, masked images and names in ImageBind's joint space.
 
-N frames, Q queries, C names with the background first, D width of ImageBind's joint space, W of its
-towers, S side of the frames, h x w size of the mask logits, L tokens of a text.
+N frames, Q queries, C names with the background first, D width of ImageBind's joint space, W width
+of its towers, S side of the frames, h x w size of the mask logits, L tokens of a text.
 """
 
 from contextlib import AbstractContextManager
@@ -19,7 +19,7 @@ from avseg.models.tavis.configuration import TavisConfig
 
 @dataclass(frozen=True)
 class Names:
-    """Text-tower encoding of C names.
+    """Encodings of C names by the text tower.
 
     Attributes:
         ids: Token ids of the texts, (C, L) int64.
@@ -70,7 +70,8 @@ class TextBridge:
         """
         with without_autocast(objects.device):
             objects = objects.to(names.embeddings)
-            # Normalised again: `a_scale` replaces ImageBind's own scale of audio.
+            # `project_audio` scales by 20; normalising removes this scale, and `a_scale` replaces
+            # it.
             audio = F.normalize(self.imagebind.project_audio(objects), dim=-1)
             return self.config.a_scale * audio @ names.embeddings.T
 
@@ -87,8 +88,9 @@ class TextBridge:
             Cosines times the logit scale of the texts, (N, Q, C).
         """
         highlighted = highlight(frames, mask_logits, self.config.blur_kernel)  # (N, Q, 3, S, S)
-        # All N * Q images in one batch; this is the largest part of the run time.
+        # One image for each query: encoding all N * Q images takes most of the run time.
         cls = self.encode_images(highlighted.flatten(0, 1))  # (N * Q, W)
+        # Image embeddings have length 1, so only the scale of the names remains in the product.
         with without_autocast(cls.device):
             images = self.imagebind.project_image(cls.to(names.embeddings))
             return images.unflatten(0, highlighted.shape[:2]) @ names.embeddings.T
@@ -96,7 +98,7 @@ class TextBridge:
     def compare_frames(
         self, audio_cls: Tensor, image_cls: Tensor, names: Names
     ) -> tuple[Tensor, Tensor]:
-        """Compute the cosines of whole frames and their audio with all names but the background.
+        """Compute the cosines of frames and of their audio with all names but the background.
 
         Args:
             audio_cls: Class token of the audio of each frame, (N, W).
@@ -107,7 +109,7 @@ class TextBridge:
             Cosines of the audio and cosines of the frames, (N, C - 1) each.
         """
         with without_autocast(audio_cls.device):
-            # The background is no name that a sound or an object could have.
+            # Row 0 is the background, which is not the name of a sounding object.
             unit = F.normalize(names.embeddings[1:], dim=-1)
             audio = self.imagebind.project_audio(audio_cls.to(unit))
             images = self.imagebind.project_image(image_cls.to(unit))
@@ -121,11 +123,12 @@ class TextBridge:
             image_cosines: Cosines of the frames with names, (N, C - 1).
 
         Returns:
-            True for frames whose audio matches a name and is not off-screen, (N,) bool.
+            True for frames that pass both thresholds, (N,) bool: their audio matches a name, and
+            its source is visible.
         """
         thresholds = self.config.thresholds
         is_similar = audio_cosines.amax(-1) >= thresholds.min_similarity
-        # One name must fit both: the mean is taken before the maximum.
+        # The mean comes before the maximum over names, because one name must fit audio and frame.
         agreement = (audio_cosines + image_cosines).amax(-1) / 2
         return is_similar & (agreement >= thresholds.min_agreement)
 
@@ -140,14 +143,15 @@ class TextBridge:
         """
         size = (self.config.imagebind_size, self.config.imagebind_size)
         images = F.interpolate(images, size, mode="bilinear")
-        # ImageBind was trained on CLIP's statistics; the released code omits the normalisation.
+        # ImageBind was trained on images normalised by CLIP's statistics. The released code of
+        # TAViS omits the normalisation, so the default does too.
         if self.config.imagebind_statistics == "clip":
             images = normalise(images, CLIP_STATISTICS)
         return self.imagebind.encode_images(images).cls
 
 
 def highlight(frames: Tensor, mask_logits: Tensor, blur_kernel: int) -> Tensor:
-    """Blur the background of each mask, so that the image encoder sees its object in context.
+    """Blur the background of each mask, so that the image shows the object with its surroundings.
 
     Args:
         frames: RGB in [0, 1], (N, 3, S, S).
@@ -160,8 +164,8 @@ def highlight(frames: Tensor, mask_logits: Tensor, blur_kernel: int) -> Tensor:
     masks = resize_logits(mask_logits, frames.shape[-2:]).sigmoid().unsqueeze(2)  # (N, Q, 1, S, S)
     frames = frames.unsqueeze(1)  # (N, 1, 3, S, S), broadcast over the queries
     background = (frames * (1 - masks)).flatten(0, 1)
-    # A box filter is separable: two products with band matrices of ones are many times as fast on
-    # a CPU as average pooling.
+    # The released code calls it a Gaussian blur but computes a box filter with zero padding. The
+    # filter is separable: on a CPU two products with band matrices are much faster than pooling.
     rows, columns = (_box_matrix(side, blur_kernel, background) for side in background.shape[-2:])
     with without_autocast(background.device):
         blurred = rows @ background @ columns / blur_kernel**2
@@ -169,13 +173,14 @@ def highlight(frames: Tensor, mask_logits: Tensor, blur_kernel: int) -> Tensor:
 
 
 def normalise(images: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Normalise images in [0, 1], (N, 3, S, S), by a mean and deviation that are over 0..255."""
+    """Normalise images in [0, 1], (N, 3, S, S), by statistics of values over 0..255."""
     mean, std = (images.new_tensor(values).view(3, 1, 1) / 255 for values in statistics)
     return (images - mean) / std
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context without autocast: cosines in bfloat16 err by tenths of a logit."""
+    """Return a context without autocast."""
+    # In bfloat16 the error of a cosine, times the logit scale, is some tenths of a logit.
     return torch.autocast(device.type, enabled=False)
 
 

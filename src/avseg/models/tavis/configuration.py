@@ -13,8 +13,8 @@ from avseg.models.tiny import TINY_SAM
 #: Placeholder for the name in a text.
 NAME = "{name}"
 
-#: Options of the released code that differ from the paper.
-#: An imported checkpoint gets them too: its file has no information about the code.
+#: Options that select the behaviour of the released code. An imported checkpoint gets them too,
+#: because its file does not state with which version of the code it was trained.
 RELEASED: dict[str, Any] = {
     "stage1_mode": "last_only",
     "stage2_pairing": "tile",
@@ -36,8 +36,8 @@ class TavisLosses(OptionGroup):
         separate_weight: Weight of the losses on the masks of single objects.
         binary_weight: Weight of the losses on the mask of all sounding objects.
         background_weight: Weight of the background among the classes.
-        divide_by_pairs: Whether the two alignment losses, which are means already, are divided by
-            the number of matched pairs, as in the released code.
+        divide_by_pairs: Whether the losses of audio and of masked images with text are divided by
+            the number of matched pairs, as in the released code. They are means already.
         match_points: Number of pixels at which masks are compared for matching.
     """
 
@@ -57,16 +57,17 @@ class TavisLosses(OptionGroup):
 class TavisThresholds(OptionGroup):
     """Thresholds that are applied after training; the defaults switch all of them off.
 
-    Training ignores them: the losses need the masks of every frame.
+    Training ignores the thresholds, because the losses need the masks of every frame.
 
     Args:
         min_score: Score in [0, 1) that a query must exceed to become a named source.
-        min_similarity: Lowest cosine in [-1, 1] between the audio of a frame and the name nearest
-            to it. A frame below it gets no mask: its audio, for instance noise, matches no name.
-            -1 accepts any audio, as the released code does.
-        min_agreement: Lowest mean of two cosines, audio with a name and the whole frame with the
-            same name, for the name with the highest mean. A frame below it gets no mask: its audio
-            comes from off-screen. -1 accepts every frame, as the released code does.
+        min_similarity: Lowest accepted cosine, in [-1, 1], of the audio of a frame with its most
+            similar name. A frame with a lower cosine gets no mask, because its audio, for example
+            noise, matches no name. -1 accepts any audio, as the released code does.
+        min_agreement: Lowest accepted mean of two cosines: of the audio with a name, and of the
+            whole frame with the same name. The name with the highest mean is used. A frame with a
+            lower mean gets no mask, because its audio is an off-screen sound. -1 accepts every
+            frame, as the released code does.
     """
 
     model_type = "avseg-tavis-thresholds"
@@ -107,8 +108,8 @@ class TavisConfig(AvsegConfig):
             "last_only" is the loop of the released code, where only the last layer has an effect.
         stage2_pairing: "interleave" pairs each query with the audio of its own frame; "tile" is the
             order of the released code, which pairs queries with the audio of other frames.
-        decomposition: Whether the audio is decomposed; otherwise every query is the class token of
-            the whole audio.
+        decomposition: Whether the audio is decomposed. Otherwise (an ablation of the paper) every
+            query is the class token of the whole audio.
         pseudo_text: Whether pseudo text is part of the sparse prompt.
         dense_prompt: Whether the ImageBind token of the frame is the dense prompt; otherwise it is
             SAM's "no mask" embedding.
@@ -118,8 +119,8 @@ class TavisConfig(AvsegConfig):
         adapters: Whether adapters add the audio to the input of every block of the image encoder.
         adapter_input_dim: Width of the audio features at the input of the adapters.
         adapter_dim: Hidden width of an adapter.
-        spare_adapters: Adapters beyond the blocks of the encoder. The released code has one, which
-            is never used; with it weights and parameter count are as published.
+        spare_adapters: Number of additional adapters, which no block uses. The released code has
+            one of them, so the published weights and parameter count include it.
         memory_at_test: Whether memory is used in evaluation. In training it is used for every clip
             of several frames. The released test code segments each frame independently.
         imagebind_size: Side of the images for ImageBind, in pixels.
@@ -131,8 +132,8 @@ class TavisConfig(AvsegConfig):
         sem_fusion: Rule for the class of a pixel. "max": the class of the query with the largest
             product of score and mask probability at that pixel. "soft": the class with the largest
             sum of these products over all queries.
-        a_scale: Factor of the cosines of audio with texts, in addition to the logit scale of the
-            texts. The released code has 20; 1 treats audio like images.
+        a_scale: Factor of the cosines of audio with texts, besides the logit scale of the texts. It
+            is 20 in the released code; with 1 audio has the same temperature as images.
         losses: Weights and options of the training losses, a `TavisLosses`.
         thresholds: Thresholds that are applied after training, a `TavisThresholds`.
     """
@@ -147,7 +148,7 @@ class TavisConfig(AvsegConfig):
     }
     tiny_options: ClassVar[dict[str, Any]] = {
         "sam_config": TINY_SAM,
-        # A clip of SynthAVS has five frames, so a longer memory could not be trained.
+        # Clips of SynthAVS have five frames, so training cannot use a longer memory.
         "memory_config": Sam2MemoryConfig(
             frames=4, pointers=5, layers=2, ffn_dim=256, presence_cut=-2.0
         ),
@@ -162,13 +163,14 @@ class TavisConfig(AvsegConfig):
         "a_scale": 1.0,
         "losses": TavisLosses(match_points=1024),
         "thresholds": TavisThresholds(
-            # The best of 0, 0.3, 0.4, 0.5, 0.55 and 0.6 on ms3/val: audio and image must agree.
+            # The best of 0, 0.3, 0.4, 0.5, 0.55 and 0.6 on ms3/val. A score is the mean of the
+            # probabilities by audio and by image, so above 0.5 both must agree.
             min_score=0.5,
             # On ms3/val the cosine of white noise with any name is at most 0.23, that of a sounding
             # object is rarely below 0.3.
             min_similarity=0.25,
-            # On ms3/val it reduces the frames with a mask under off-screen sound from 80 to 29 of
-            # 100, at no cost in frames with a sounding object (J 0.529 and 0.530).
+            # On ms3/val it reduces the share of off-screen frames with a mask from 80 to 29 %. J of
+            # frames with a sounding object does not change (0.529 and 0.530).
             min_agreement=0.175,
         ),
     }
@@ -204,10 +206,11 @@ class TavisConfig(AvsegConfig):
     thresholds: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        # SAM 2 at its own 1024 pixels is the default of `PromptedSam2Config`; the paper uses 224.
+        # The paper uses images of 224 pixels; the default of `PromptedSam2Config` is SAM 2's 1024.
         if self.sam_config is None:
             self.sam_config = {"image_size": 224}
         if self.memory_config is None:
+            # The released code adds 2 to the object score before it compares the score with 0.
             self.memory_config = {"presence_cut": -2.0}
         super().__post_init__(**kwargs)
 

@@ -1,4 +1,4 @@
-"""Query decomposition in ImageBind's space (IBQD): the audio of a frame to one token per object.
+"""Query decomposition (IBQD): decomposes the audio of a frame into one token per object.
 
 N frames, Q queries, L tokens of the audio, W width of the audio tower.
 """
@@ -33,7 +33,8 @@ class CrossAttention(nn.Module):
         Args:
             queries: (N, Q, W).
             audio_tokens: (N, L, W).
-            positions: Added to the queries for the attention only, (Q, W); None adds nothing.
+            positions: Added to the queries for the attention, not for the residual connection, (Q,
+                W); None adds nothing.
 
         Returns:
             Queries, (N, Q, W).
@@ -47,9 +48,9 @@ class CrossAttention(nn.Module):
 class QueryDecomposition(nn.Module):
     """Decomposes the audio of a frame into one token per object (arXiv:2506.11436, IBQD).
 
-    Trainable queries gather parts of the audio (stage 1). Each of them becomes a bias that is added
-    to the class token of the whole audio (stage 2): so the result stays close to the inputs that
-    ImageBind's frozen heads were trained on.
+    In stage 1 trainable queries attend to the tokens of the audio. In stage 2 each query becomes a
+    bias that is added to the class token of the whole audio. So an object token stays close to the
+    class tokens with which the frozen heads of ImageBind were trained.
 
     Args:
         config: Sizes, and how the layers are connected.
@@ -77,15 +78,15 @@ class QueryDecomposition(nn.Module):
         Returns:
             The queries after stage 1 and the object tokens after stage 2, (N, Q, W) each.
         """
-        # The same trained queries for every frame; only the attention depends on the audio.
+        # Stage 1. Every frame starts with the same trained queries.
         start = self.queries.weight.expand(len(audio_tokens), -1, -1)
         gathered = start
         for layer in self.gather:
             # The released code passes the initial queries to every layer ("last_only").
             before = gathered if self.is_chained else start
             gathered = layer(before, audio_tokens, self.query_positions.weight)
+        # Stage 2. Object tokens (N, Q, W) attend to the audio tokens (N, L, W) of their own frame.
         tokens = audio_cls.unsqueeze(1) + self.bias(gathered)  # (N, Q, W)
-        # (N, Q, W) attends to (N, L, W): every query to the audio of its own frame.
         if self.is_interleaved:
             for layer in self.refine:
                 tokens = layer(tokens, audio_tokens)
@@ -93,7 +94,9 @@ class QueryDecomposition(nn.Module):
         return gathered, self._refine_tiled(tokens, audio_tokens)
 
     def _refine_tiled(self, tokens: Tensor, audio_tokens: Tensor) -> Tensor:
-        """Refine tokens in the order of the released code: token i with audio i modulo N."""
+        """Refine the tokens with the pairing of the released code."""
+        # Token i of all N * Q tokens attends to the audio of frame i modulo N. For N > 1 this is
+        # the audio of another frame for most tokens.
         count, queries = tokens.shape[:2]
         index = torch.arange(count * queries, device=tokens.device) % count
         tokens = tokens.flatten(0, 1).unsqueeze(1)  # (N * Q, 1, W)

@@ -12,7 +12,7 @@ from avseg.models.outputs import bce_loss, resize_logits
 from avseg.models.tavis.configuration import TavisLosses
 from avseg.models.tavis.matching import Matches, match
 
-#: Keeps the IoU of two empty masks finite, as in the released code.
+#: Avoids a division by zero for two empty masks; the value of the released code.
 _EPSILON = 1e-6
 
 
@@ -30,7 +30,7 @@ def compute_losses(
         mask_logits: Mask of each query, then of all sounding objects, (N, K, h, w).
         class_logits: Similarity of each query with each name, by its audio and by its masked
             image, (N, Q, C) each.
-        pseudo_text: Pseudo text of each query, (N, Q, W); None without.
+        pseudo_text: Pseudo text of each query, (N, Q, W); None if the model has no pseudo text.
         name_states: State of the text tower at the end of each name, (C, W).
         labels: Index of the name of every pixel, (N, H, W) integer.
         options: Number of points for matching, and weight of the background.
@@ -38,7 +38,7 @@ def compute_losses(
     Returns:
         The losses by name, as `total_loss` takes them, and the number of matched pairs.
     """
-    # Under autocast the logits have half precision; the losses have at least single precision.
+    # Under autocast the logits have half precision, in which sums over pixels are too inexact.
     exact = torch.promote_types(mask_logits.dtype, torch.float32)
     logits = resize_logits(mask_logits.to(exact), labels.shape[-2:])
     queries = logits[:, :-1]
@@ -49,7 +49,9 @@ def compute_losses(
     audio_logits, image_logits = class_logits
     matches = match(queries, audio_logits.softmax(-1), image_logits.softmax(-1), labels, points)
     losses = {"binary": binary_loss(logits[:, -1], labels)}
-    if not len(matches):  # only silent frames
+    # Without matched pairs (all frames are silent) the losses on single queries are skipped, as in
+    # the released code.
+    if not len(matches):
         return losses, 0
     classes = matches.class_of_each_query(queries.shape[:2])
     losses["a2t"] = alignment_loss(audio_logits, classes, options.background_weight)
@@ -64,15 +66,15 @@ def total_loss(losses: dict[str, Tensor], pairs: int, options: TavisLosses) -> T
     """Compute the weighted sum of the losses.
 
     Args:
-        losses: "binary" always; "a2t", "i2t" and "separate" if there are pairs, and "a2pt" if there
-            is pseudo text too.
+        losses: "binary"; if there are matched pairs also "a2t", "i2t" and "separate", and with
+            pseudo text also "a2pt".
         pairs: Number of matched pairs.
         options: The weights.
 
     Returns:
         The loss, a scalar.
     """
-    # A division of a mean by the number of pairs is a quirk of the released code, kept on purpose.
+    # The released code divides these means by the number of pairs once more; this reproduces it.
     divisor = max(pairs, 1) if options.divide_by_pairs else 1
     weights = {
         "a2t": options.a2t_weight / divisor,
@@ -114,7 +116,7 @@ def alignment_loss(class_logits: Tensor, classes: Tensor, background_weight: flo
     Returns:
         Weighted mean, a scalar.
     """
-    # Most queries are background; at full weight they would dominate the loss.
+    # Most queries have the background as their class and would dominate an unweighted loss.
     weight = torch.ones_like(class_logits[0, 0])
     weight[0] = background_weight
     return F.cross_entropy(class_logits.flatten(0, 1), classes.flatten(), weight)

@@ -11,8 +11,8 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Weights of the matching costs: class by audio and by image, cross-entropy, Dice.
-#: As in the released code; the weights of the losses are different.
+#: Weights of the matching costs, as in the released code: class (by audio and by image),
+#: cross-entropy and Dice. The weights of the losses are different.
 _CLASS_COST, _BCE_COST, _DICE_COST = 5.0, 5.0, 5.0
 
 
@@ -66,10 +66,10 @@ def match(
     labels: Tensor,
     points: Tensor,
 ) -> Matches:
-    """Match the queries of each frame with the classes in it, at the lowest total cost.
+    """Match the queries of each frame with the classes in the frame, at the lowest total cost.
 
-    All objects of one class form one mask. With more classes than queries the classes with the
-    highest cost stay unmatched.
+    All objects of one class form one mask. If a frame has more classes than queries, some classes
+    are not matched.
 
     Args:
         mask_logits: Mask of each query before the sigmoid, (N, Q, h, w).
@@ -86,8 +86,10 @@ def match(
     frames, queries, classes = [], [], []
     for number, frame_labels in enumerate(labels):
         present = frame_labels.unique()
+        # The released code removes the first class instead, which is an object if no pixel of the
+        # frame is background.
         present = present[present > 0].long()  # (G,)
-        # A silent frame: all of its queries get the background.
+        # A silent frame has no pairs, so all its queries have the background as their class.
         if not len(present):
             continue
         truth = (frame_labels == present[:, None, None]).to(sampled)  # (G, H, W)
@@ -104,10 +106,11 @@ def match(
 
 def _mask_cost(logits: Tensor, truth: Tensor) -> Tensor:
     """Compute the cross-entropy plus Dice cost of masks (Q, P) and ground truth (G, P), (Q, G)."""
-    # softplus(-x) is the cross-entropy of a pixel with target 1, softplus(x) of one with target 0;
-    # two matrix products then give the costs of all Q x G pairs at once.
+    # The cross-entropy of a pixel is softplus(-x) for the target 1 and softplus(x) for the target
+    # 0. So two matrix products give the costs of all Q x G pairs.
     missed, false = F.softplus(-logits), F.softplus(logits)
     bce = (missed @ truth.T + false @ (1 - truth).T) / logits.shape[-1]
+    # Dice with 1 added to numerator and denominator, which makes two empty masks equal.
     probs = logits.sigmoid()
     total = probs.sum(dim=-1)[:, None] + truth.sum(dim=-1)
     dice = 1 - (2 * probs @ truth.T + 1) / (total + 1)
@@ -116,5 +119,6 @@ def _mask_cost(logits: Tensor, truth: Tensor) -> Tensor:
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
     """Sample maps (N, K, h, w) bilinearly at points (N, P, 2), (N, K, P)."""
+    # `grid_sample` takes coordinates in [-1, 1].
     grid = (2 * points - 1).to(maps).unsqueeze(1)  # (N, 1, P, 2)
     return F.grid_sample(maps, grid, mode="bilinear", align_corners=False).squeeze(2)

@@ -1,8 +1,8 @@
-"""TAViS model: frames, their audio and names to masks of the sounding objects and their names.
+"""TAViS model: computes masks and names of the sounding objects from frames, audio and names.
 
 B clips, T frames, N = B * T, Q queries, K = Q + 1 masks, C names with the background first, D width
-of ImageBind's joint space, W of its towers, E prompt width, S side of the frames, h x w size of the
-mask logits, H x W size of the ground truth, L tokens of a text.
+of ImageBind's joint space, W width of its towers, E prompt width, S side of the frames, h x w size
+of the mask logits, H x W size of the ground truth, L tokens of a text.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,11 @@ from avseg.models.tavis.losses import compute_losses, total_loss
 from avseg.models.tavis.naming import TavisOutput, name_masks
 from avseg.models.tavis.prompting import AudioAdapters, HybridPrompts, Prompts, PseudoText
 
-#: Parameter-name prefixes that stay as pretrained; everything else trains, as in the paper's code.
+#: Prefixes of the names of frozen parameters; all others are trained, as in the paper's code.
 FROZEN = ("imagebind.", "sam.sam2.vision_encoder.", "sam.sam2.prompt_encoder.")
 
-#: The only part of SAM's prompt encoder that is used, and trains, without a dense prompt.
+#: Prefix of SAM's "no mask" embedding. It replaces the dense prompt in the ablation without one,
+#: and only then it is trained.
 _NO_MASK = "sam.sam2.prompt_encoder.no_mask_embed."
 
 
@@ -49,10 +50,10 @@ class Masks:
     memory: MemoryBank | None
 
     def keep_frames(self, kept: Tensor) -> "Masks":
-        """Return the masks with those of all other frames emptied; the memory is not changed.
+        """Return a copy in which the masks of some frames are emptied; the memory is not changed.
 
         Args:
-            kept: True for frames whose masks are kept, (N,) bool.
+            kept: True for frames whose masks are kept, False for those that are emptied, (N,) bool.
 
         Returns:
             The masks.
@@ -64,9 +65,10 @@ class Masks:
     def query_logits(self) -> Tensor:
         """Mask of each query inside the mask of all sounding objects, (N, Q, h, w).
 
-        Only matched queries have a mask loss, so the area outside of the common mask was
-        never trained. The minimum of two logits is the intersection of their masks.
+        Only matched queries have a mask loss. So the mask of another query was not trained outside
+        of the mask of all sounding objects.
         """
+        # The minimum of two logits is the intersection of the two masks.
         return torch.minimum(self.logits[:, :-1], self.logits[:, -1:])
 
 
@@ -101,7 +103,7 @@ class TavisModel(AvsegModel):
     @property
     def bridge(self) -> TextBridge:
         """The comparison of audio and images with names, by the towers of this model."""
-        # Built at each use: an attribute would keep the towers of another copy of the model.
+        # Not stored: after a copy of the model the attribute would still have the other's towers.
         return TextBridge(self.imagebind, self.config)
 
     def train(self, mode: bool = True) -> Self:
@@ -123,39 +125,39 @@ class TavisModel(AvsegModel):
     ) -> TavisOutput:
         """Segment and name the sounding objects in every frame.
 
-        In training mode no mask is named, and for frames that do not count only the masks are
-        computed.
+        In training mode the masks get no names. For frames without a ground truth only the masks
+        are computed then.
 
         Args:
             pixel_values: Frames in [0, 1], (B, T, 3, S, S).
             audio_values: Spectrogram of the audio of each frame, (B, T, 1, bands, columns).
             name_ids: Token ids of the names for the text tower, the background first, (C, L)
                 int64.
-            memory: Memory bank in the outputs for the preceding frames; None for the first frames
-                of a video.
+            memory: Memory bank from the outputs for the preceding frames; None at the start of a
+                video.
             targets: Index of the name of every pixel, 0 for the background, (B, T, H, W) integer.
-            annotated: True for frames whose target counts, (B, T) bool; None counts all.
-            named: Whether to name the masks if there are no targets; without names the model
-                takes less than half of the time.
+            annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
+            named: Whether to name the masks if there are no targets; without names the model needs
+                less than half of the time.
 
         Returns:
             The masks and their names, and the loss if there are targets.
         """
         shape = pixel_values.shape[:2]
         frames = pixel_values.flatten(0, 1)
-        # 1. Encode names, audio and frames with ImageBind, then predict six masks with SAM 2.
+        # 1. Encode names, audio and frames with ImageBind, then predict K masks with SAM 2.
         names = self.encode_names(name_ids)
         audio, image_cls = self.encode_inputs(frames, audio_values.flatten(0, 1))
         prompts = self.build_prompts(audio, image_cls)
         masks = self.decode_masks(frames, audio, prompts, (shape[0], shape[1]), memory)
-        # 2. Empty the masks of frames whose audio matches no name or is off-screen.
-        similarities, shown = None, masks
+        # 2. Empty the masks of frames whose audio matches no name or is an off-screen sound.
+        similarities, filtered = None, masks
         if not self.training:
             cosines = self.bridge.compare_frames(audio.cls, image_cls, names)
-            shown = masks.keep_frames(self.bridge.passes_thresholds(*cosines))
+            filtered = masks.keep_frames(self.bridge.passes_thresholds(*cosines))
             similarities = cosines[0].unflatten(0, shape)
         output = TavisOutput(
-            mask_logits=shown.logits[:, -1].unflatten(0, shape),
+            mask_logits=filtered.logits[:, -1].unflatten(0, shape),
             iou_predictions=masks.ious[:, -1].unflatten(0, shape),
             similarities=similarities,
             memory=masks.memory,
@@ -163,30 +165,31 @@ class TavisModel(AvsegModel):
         if targets is None and not named:
             return output
         # 3. Compare every query with the names, by its audio and by its masked image.
-        counts = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
+        has_target = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
         if annotated is not None:
-            counts = annotated.flatten()
-        # Evaluation names the masks of every frame, training compares the frames that count.
-        compared = counts if self.training else torch.ones_like(counts)
+            has_target = annotated.flatten()
+        # Evaluation names the masks of every frame. Training needs only frames with a target.
+        compared = has_target if self.training else torch.ones_like(has_target)
         audio_logits = self.bridge.compare_audio(prompts.objects[compared], names)
         image_logits = self.bridge.compare_images(
             frames[compared], masks.logits[compared, :-1], names
         )
         # 4. Compute the loss, then name the masks.
         if targets is not None:
-            within = counts[compared]
-            # The loss uses the masks as predicted, also where the thresholds empty them.
+            # Selects the frames with a target among the compared frames.
+            selected = has_target[compared]
+            # The loss uses all predicted masks, also those that the thresholds have emptied.
             losses, pairs = compute_losses(
-                masks.logits[counts],
-                (audio_logits[within], image_logits[within]),
-                None if prompts.pseudo_text is None else prompts.pseudo_text[counts, :-1],
+                masks.logits[has_target],
+                (audio_logits[selected], image_logits[selected]),
+                None if prompts.pseudo_text is None else prompts.pseudo_text[has_target, :-1],
                 names.states,
-                targets.flatten(0, 1)[counts],
+                targets.flatten(0, 1)[has_target],
                 self.config.losses,
             )
             output.loss = total_loss(losses, pairs, self.config.losses)
         if not self.training:
-            self._add_names(output, shown, (audio_logits, image_logits), shape)
+            self._add_names(output, filtered, (audio_logits, image_logits), shape)
         return output
 
     def predict_masks(self, **inputs: Any) -> TavisOutput:
@@ -205,9 +208,9 @@ class TavisModel(AvsegModel):
     def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
         """Embed audio and frames in ImageBind's joint space, without and with the text bridge.
 
-        Without: ImageBind's embeddings of a whole frame and of its audio. With: those of one query,
-        its part of the audio and its masked image. The query is the one with the highest
-        probability of a name among the queries whose mask is not empty.
+        The first space has the ImageBind embeddings of each whole frame and of its audio. The
+        second space has the embeddings of one query per frame: of its audio token and of its masked
+        image. This is the query with the highest probability of any name, among those with a mask.
 
         Args:
             inputs: Output of the processor for a batch of clips.
@@ -220,41 +223,42 @@ class TavisModel(AvsegModel):
         names = self.encode_names(inputs["name_ids"])
         audio, image_cls = self.encode_inputs(frames, inputs["audio_values"].flatten(0, 1))
         prompts = self.build_prompts(audio, image_cls)
-        # The embeddings of a query depend on its mask, so the whole path is needed once more.
+        # The masked image of a query needs its mask, so the masks are decoded too.
         masks = self.decode_masks(frames, audio, prompts, (shape[0], shape[1]), None)
         queries = masks.query_logits
         audio_logits = self.bridge.compare_audio(prompts.objects, names)
         image_logits = self.bridge.compare_images(frames, masks.logits[:, :-1], names)
         probs = audio_logits.softmax(-1) + image_logits.softmax(-1)  # (N, Q, C), at most 2
         has_mask = (queries > 0).flatten(2).any(-1)
-        # Adding 2 puts every query with a mask before every query without one.
+        # The sum of two probabilities is at most 2, so adding 2 ranks every query with a mask above
+        # all queries without one.
         best = (probs[..., 1:].amax(-1) + 2 * has_mask).argmax(-1)  # (N,)
-        # One (frame, query) pair per frame.
+        # One pair of a frame and a query for each frame.
         index = torch.arange(len(best), device=best.device)
-        shown = highlight(frames, queries[index, best].unsqueeze(1), self.config.blur_kernel)
+        highlighted = highlight(frames, queries[index, best].unsqueeze(1), self.config.blur_kernel)
         spaces = {
             "without text bridge (ImageBind)": (audio.cls, image_cls),
             "with text bridge (TAViS)": (
                 prompts.objects[index, best],
-                self.bridge.encode_images(shown[:, 0]),
+                self.bridge.encode_images(highlighted[:, 0]),
             ),
         }
         return tuple(
             EmbeddingSpace(
                 title,
                 {
-                    "sound": self.imagebind.project_audio(of_audio).unflatten(0, shape),
-                    "picture": self.imagebind.project_image(of_image).unflatten(0, shape),
+                    "sound": self.imagebind.project_audio(audio_token).unflatten(0, shape),
+                    "picture": self.imagebind.project_image(image_token).unflatten(0, shape),
                 },
             )
-            for title, (of_audio, of_image) in spaces.items()
+            for title, (audio_token, image_token) in spaces.items()
         )
 
     def encode_names(self, name_ids: Tensor) -> Names:
         """Encode names with the text tower.
 
-        The last names are cached: the tower is frozen, and all clips of a data set have the same
-        names.
+        The encodings of the last names are cached, because the tower is frozen and all clips of a
+        data set have the same names.
 
         Args:
             name_ids: Token ids of the texts, (C, L) int64.
@@ -291,7 +295,7 @@ class TavisModel(AvsegModel):
         Returns:
             The prompts.
         """
-        # The ablation without IBQD: every query is the whole audio.
+        # In the ablation without IBQD every query is the class token of the whole audio.
         if self.decomposition is None:
             queries = objects = audio.cls.unsqueeze(1).repeat(1, self.config.num_queries, 1)
         else:
@@ -299,7 +303,7 @@ class TavisModel(AvsegModel):
         pseudo_text = None
         if self.pseudo_text is not None:
             tokens = torch.cat([objects, audio.cls.unsqueeze(1)], dim=1)  # (N, K, W)
-            # Queries and the whole audio in one pass of the text tower.
+            # One pass of the text tower for the queries and the whole audio.
             pseudo_text = self.pseudo_text(tokens, self.imagebind)
             if self.config.detach_pseudo_text:
                 pseudo_text = pseudo_text.detach()
@@ -332,7 +336,7 @@ class TavisModel(AvsegModel):
         """
         block_prompts = None if self.adapters is None else self.adapters(audio.tokens)
         features = self.sam.encode_frames(normalise(frames, SAM_STATISTICS), block_prompts)
-        # A training clip of one frame has no past frames to remember.
+        # A training clip with one frame has no past frames, so it needs no memory.
         uses_memory = shape[1] > 1 if self.training else self.config.memory_at_test
         if uses_memory:
             return self._decode_in_order(features, prompts, shape, memory)
@@ -352,17 +356,19 @@ class TavisModel(AvsegModel):
         shape: tuple[int, int],
         memory: MemoryBank | None,
     ) -> Masks:
-        """Decode frame after frame, all clips at once, each frame with memory of the earlier."""
+        """Decode the frames of all clips in temporal order; each frame uses the memory bank."""
         index = torch.arange(shape[0], device=prompts.sparse.device)
-        # Each of the K masks has a memory of its own, so a clip is repeated K times.
+        # Each of the K masks has a memory of its own, so a clip takes K entries of the batch.
         index = index.repeat_interleave(self.config.num_masks)  # (B * K,)
         all_logits, all_ious = [], []
         for t in range(shape[1]):
-            # Frames are ordered clip after clip: every T-th, from t on, is frame t of a clip.
+            # The N frames are ordered by clip, so frame t of every clip is at t, t + T, t + 2 T,
+            # ...
             frame = ImageFeatures(tuple(level[t :: shape[1]] for level in features.levels))
             embeddings = frame.embeddings[index]  # (B * K, E, h, h)
             conditioned = self.sam.without_memory(frame).repeat(index)
             if memory is not None:
+                # The memory replaces the embedding of "no memory", as in SAM 2.
                 conditioned = replace(
                     conditioned, conditioned=self.memory.condition(embeddings, memory)
                 )
@@ -372,7 +378,7 @@ class TavisModel(AvsegModel):
             memory = self.memory.append_frame(memory, embeddings, prediction)
             all_logits.append(logits.unflatten(0, (shape[0], -1)))
             all_ious.append(ious.unflatten(0, (shape[0], -1)))
-        # Back to the order of the frames: clip after clip.
+        # Restore the order by clip.
         logits, ious = torch.stack(all_logits, dim=1), torch.stack(all_ious, dim=1)  # (B, T, K, ..)
         return Masks(logits.flatten(0, 1), ious.flatten(0, 1), memory)
 
@@ -410,7 +416,7 @@ class TavisModel(AvsegModel):
         output.min_score = min_score
 
     def _freeze(self) -> None:
-        """Set `requires_grad` on everything but the towers and the image encoder."""
+        """Freeze the towers, the image encoder and the prompt encoder; train all others."""
         for name, parameter in self.named_parameters():
             uses_no_mask = not self.config.dense_prompt and name.startswith(_NO_MASK)
             parameter.requires_grad_(not name.startswith(FROZEN) or uses_no_mask)

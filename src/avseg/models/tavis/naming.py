@@ -1,4 +1,4 @@
-"""Names of the masks of queries: named masks of each frame, and a class for every pixel.
+"""Naming of the query masks: named masks of each frame, and a class for every pixel.
 
 B clips, T frames, N = B * T, Q queries, C names with the background first, P named masks, h x w
 size of the mask logits, S = 4h side of the frames.
@@ -13,16 +13,18 @@ from torch.nn import functional as F
 
 from avseg.models.outputs import NamedOutput
 
-#: Score of the background at every pixel for the rule "max": below the score of any class.
+#: Score of the background at every pixel with the rule "max". Any class in a mask has a higher
+#: score.
 _LEAST = 1e-6
 
 
 @dataclass
 class TavisOutput(NamedOutput):
-    """Masks of all sounding objects together and of each name in a frame.
+    """One mask of all sounding objects and a mask for each name in each frame.
 
-    There are P named masks, each of a frame and a name that a query of this frame has; queries of
-    one frame with the same name have one mask. `name_index` does not count the background.
+    There are P named masks, one for each frame and each name of its queries. Queries of a frame
+    with the same name share one named mask. `name_index` is an index of the vocabulary, which does
+    not contain the background.
 
     Args:
         mask_logits: Mask of all sounding objects, from the prompt of the whole audio, (B, T, h, w).
@@ -64,9 +66,10 @@ class NamedMasks:
 
 
 def name_masks(query_logits: Tensor, class_probs: Tensor, min_score: float) -> NamedMasks:
-    """Merge the masks of each frame whose queries have the same most probable name.
+    """Name each query, and merge the masks of a frame with the same name.
 
-    A query whose name is the background, or whose mask is empty, is omitted.
+    The name of a query is its most probable one. Queries that are background, and queries with an
+    empty mask, are omitted.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (N, Q, h, w).
@@ -80,11 +83,13 @@ def name_masks(query_logits: Tensor, class_probs: Tensor, min_score: float) -> N
     has_mask = query_logits.flatten(2).amax(dim=-1) > 0
     frames, queries = (has_mask & (classes > 0) & (scores > min_score)).nonzero(as_tuple=True)
     number = class_probs.shape[-1]
-    # Frame and class as one integer: equal keys have one mask, and sorting keeps the frame order.
+    # A key is the frame and the class in one integer. Masks with equal keys are merged, and the
+    # sorted keys of `unique` are ordered by frame.
     keys, group = (frames * number + classes[frames, queries]).unique(return_inverse=True)
     return NamedMasks(
         frame_index=keys // number,
-        name_index=keys % number - 1,  # the vocabulary does not have the background
+        # Class 0 is the background, which is not in the vocabulary.
+        name_index=keys % number - 1,
         named_logits=_largest(query_logits[frames, queries], group, len(keys)),
         named_scores=_largest(scores[frames, queries], group, len(keys)),
     )
@@ -99,11 +104,15 @@ def fuse_classes(
 ) -> Tensor:
     """Compute the score of each class at every pixel.
 
-    The paper does not define this step; both rules are ours. With "max" each query whose class is
-    not the background has, inside its mask, its score times its mask probability, if the score
-    exceeds `min_score`; the largest value of a class counts. With "soft" the products of all
-    queries and classes are summed, as in MaskFormer (arXiv:2107.06278), and the background is
-    outside the mask of all sounding objects.
+    The paper does not define this step; both rules are ours.
+
+    "max": each query has one class, its most probable one, with the probability p. Inside the mask
+    of the query, the score of this class is p times the mask probability. Queries with p of at most
+    `min_score` are ignored. If several queries have one class, the largest score is used.
+
+    "soft": the score of a class is the sum, over all queries, of the class probability times the
+    mask probability, as in MaskFormer (arXiv:2107.06278). Pixels outside of the mask of all
+    sounding objects are background.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (..., Q, h, w).
@@ -122,15 +131,17 @@ def fuse_classes(
     if rule == "soft":
         is_foreground = _enlarge(binary_logits.flatten(0, -3).unsqueeze(1)) > 0
         scores = torch.einsum("nqc,nqhw->nchw", class_probs, probs)
-        # With more names than queries no sum reaches C, so the background wins outside the mask.
+        # A sum is at most the number of queries. With more names than queries the score C of the
+        # background is therefore the highest outside of the mask.
         background = torch.where(
             is_foreground, 0.0, scores.shape[1] * torch.ones_like(scores[:, :1])
         )
     else:
         best, classes = class_probs.max(dim=-1)  # (N, Q)
-        counts = (probs > 0.5) & (best > min_score)[..., None, None]
-        products = torch.where(counts, probs * best[..., None, None], 0.0)
-        # Scatter the product of each query to its class; the maximum counts if queries share one.
+        is_scored = (probs > 0.5) & (best > min_score)[..., None, None]
+        products = torch.where(is_scored, probs * best[..., None, None], 0.0)
+        # Move the product of each query to the map of its class, and use the maximum if several
+        # queries have one class.
         index = classes[..., None, None].expand_as(products)
         scores = products.new_zeros(len(products), class_probs.shape[-1], *products.shape[2:])
         scores = scores.scatter_reduce(1, index, products, "amax")
@@ -146,6 +157,6 @@ def _enlarge(logits: Tensor) -> Tensor:
 def _largest(values: Tensor, group: Tensor, count: int) -> Tensor:
     """Compute the elementwise maximum of each group of values, (R, ...) to (count, ...)."""
     index = group.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-    # The smallest number of the dtype is neutral for the maximum.
+    # The start value does not change a maximum, since it is the smallest number of the dtype.
     least = values.new_full((count, *values.shape[1:]), torch.finfo(values.dtype).min)
     return least.scatter_reduce(0, index, values, "amax")

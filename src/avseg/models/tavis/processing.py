@@ -1,4 +1,4 @@
-"""Processor of TAViS: a clip and names to tensors, mask logits to named sources.
+"""Processor of TAViS: converts a clip and names to tensors, and mask logits to named sources.
 
 T frames of H x W pixels, S side of the frames, C names with the background first, L tokens of a
 text.
@@ -31,7 +31,7 @@ from avseg.types import Clip, NamedSource
 class TavisProcessor(VocabularyProcessor):
     """Converts clips to the inputs of the model, and its outputs to named sources.
 
-    Two processors are equal if their options are; tokenizer and vocabulary do not count.
+    Two processors are equal if their options are equal; tokenizer and vocabulary are not compared.
 
     Args:
         sam_size: Side of the frames, in pixels.
@@ -110,8 +110,9 @@ class TavisProcessor(VocabularyProcessor):
 
         Args:
             clip: Frames and audio, the audio at `sample_rate`.
-            segments: Audio of each frame, (T, samples), instead of the clip's own windows; for
-                comparing with published results, from `avseg.backbones.imagebind.audio.cut_clips`.
+            segments: Audio of each frame, (T, samples), instead of windows of the clip's audio;
+                from `avseg.backbones.imagebind.audio.cut_clips`, for comparing with published
+                results.
 
         Returns:
             The inputs; frames and audio have a batch dimension of one.
@@ -155,7 +156,7 @@ class TavisProcessor(VocabularyProcessor):
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
     ) -> list[NamedSource]:
-        """Convert mask logits to a named source for each name of a query.
+        """Convert the named masks of a clip to one source for each name.
 
         Args:
             outputs: Outputs of the model for one clip.
@@ -163,13 +164,13 @@ class TavisProcessor(VocabularyProcessor):
             threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
         Returns:
-            A source for each name with a mask that is not empty, with T frames, in the order of the
-            vocabulary.
+            A source with T frames for each name whose mask is not empty in any frame, in the order
+            of the vocabulary.
 
         Raises:
             ValueError: If the threshold is not between 0 and 1.
         """
-        # A query may have a name and still an empty mask at this threshold.
+        # Naming uses the threshold 0.5, so with a higher one a named mask may be empty.
         named = super().sources(outputs, size, threshold)
         return [source for source in named if source.masks.any()]
 

@@ -1,4 +1,4 @@
-"""Text-bridged hybrid prompting: the prompts of K masks from the audio and the image of a frame.
+"""Text-bridged hybrid prompting: computes the prompts of K masks from the audio and the image.
 
 N frames, Q queries, K = Q + 1 masks, n pseudo words, L audio tokens, W_a / W_v / W_t width of
 ImageBind's audio / image / text tower, E prompt width, D width of the adapter input, C_i width of
@@ -16,11 +16,12 @@ from avseg.models.tavis.configuration import TavisConfig
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts of N frames, from their audio and their images.
+    """Prompts of N frames, computed from their audio and their images.
 
     Attributes:
         objects: Audio token of each query, (N, Q, W_a).
-        pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None without.
+        pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None if the
+            model has no pseudo text.
         sparse: Prompt token of each mask, (N, K, E).
         dense: Vector that is added at every position of the image features, (N, E); None for SAM's
             "no mask" embedding.
@@ -33,13 +34,13 @@ class Prompts:
 
 
 class PseudoText(nn.Module):
-    """Pseudo words of audio tokens, encoded with ImageBind's frozen text tower.
+    """Conversion of audio tokens to pseudo words, which ImageBind's frozen text tower encodes.
 
-    The tower is causal: words after the one that is read out have no effect. So the 71 padding
-    words of the released code are omitted, with the same result.
+    The tower is causal, so a word has no effect on the states of the words before it. The released
+    code appends 71 padding words; here they are omitted, with the same result.
 
     Args:
-        config: Sizes, and which word is read out.
+        config: Sizes, and the rule that selects the state of one word.
     """
 
     def __init__(self, config: TavisConfig) -> None:
@@ -59,7 +60,7 @@ class PseudoText(nn.Module):
             imagebind: The towers.
 
         Returns:
-            State of the text tower at the word that is read out, (N, K, W_t).
+            State of the text tower at the selected word, (N, K, W_t).
         """
         shape = audio.shape[:2]
         audio = audio.flatten(0, 1)
@@ -67,7 +68,8 @@ class PseudoText(nn.Module):
         states = imagebind.encode_words(words)
         if self.choose is None:
             return states[:, -1].unflatten(0, shape)
-        # As in the released code; argmax has no gradient, so this layer is never trained.
+        # The released code selects the word by argmax. This has no gradient, so the layer keeps its
+        # random initialisation.
         chosen = self.choose(audio).argmax(dim=-1)
         index = torch.arange(len(states), device=states.device)
         return states[index, chosen].unflatten(0, shape)
@@ -97,16 +99,16 @@ class HybridPrompts(nn.Module):
         Args:
             queries: Queries after the first stage of the decomposition, (N, Q, W_a).
             audio_cls: Class token of the whole audio, (N, W_a).
-            pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None
-                without.
+            pseudo_text: Pseudo text of each query, then of the whole audio, (N, K, W_t); None if
+                the model has no pseudo text.
 
         Returns:
-            Prompt tokens, the one of the whole audio last, (N, K, E).
+            Prompt tokens, that of the whole audio last, (N, K, E).
         """
-        # The whole audio has a projection of its own and no perceptron, as in the released code.
-        of_queries = self.query_mlp(self.query_proj(queries))
-        of_whole = self.whole_proj(audio_cls).unsqueeze(1)
-        prompts = torch.cat([of_queries, of_whole], dim=1)  # (N, K, E)
+        # As in the released code, the whole audio has its own projection and no perceptron.
+        query_prompts = self.query_mlp(self.query_proj(queries))
+        whole_prompt = self.whole_proj(audio_cls).unsqueeze(1)
+        prompts = torch.cat([query_prompts, whole_prompt], dim=1)  # (N, K, E)
         if self.text_proj is not None and pseudo_text is not None:
             prompts = torch.cat([prompts, self.text_proj(pseudo_text)], dim=-1)  # (N, K, 2 * E)
         fused: Tensor = self.fuse(prompts)
@@ -135,7 +137,8 @@ class AudioAdapters(nn.Module):
     def __init__(self, config: TavisConfig, block_dims: list[int]) -> None:
         super().__init__()
         self.count = len(block_dims)
-        # The released code builds one adapter more than there are blocks; its weights are kept.
+        # The released code builds one adapter more than the encoder has blocks. It is never used,
+        # but published weights contain it.
         dims = block_dims + config.sam_config.embed_dims[-1:] * config.spare_adapters
         self.heard = nn.Linear(config.imagebind_config.audio.width, config.adapter_input_dim)
         self.blocks = nn.ModuleList(
@@ -160,6 +163,8 @@ class AudioAdapters(nn.Module):
         Returns:
             One (N, C_i) tensor for each block i.
         """
+        # The mean over all tokens of the projected audio; a block gets one vector for all
+        # positions.
         audio = self.heard(audio_tokens).mean(dim=1)  # (N, D)
         return [block(audio) for block in self.blocks[: self.count]]
 

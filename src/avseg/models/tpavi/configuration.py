@@ -23,8 +23,9 @@ class TpaviConfig(FrameAudioConfig):
         dim: Width of the decoder, a multiple of 8.
         window_s: Length of the audio window of a frame, in seconds.
         matching_weight: Weight of the loss that aligns masked image features with the audio. The
-            paper uses it for MS3 and 0 for S4. Its code sums over a batch of 4 clips of 5 frames
-            with the weight 0.5; the loss here is a mean over frames, so its weight is 10.
+            paper uses this loss for MS3 only. In its code the loss is a sum over 4 clips of 5
+            frames with the weight 0.5. Here the loss is a mean over frames, so the same weight is
+            20 * 0.5 = 10.
     """
 
     model_type = "avseg-tpavi"
@@ -49,6 +50,6 @@ class TpaviConfig(FrameAudioConfig):
         super().__post_init__(**kwargs)
 
     def validate_dim(self) -> None:
-        """Raise an error if the width is not a multiple of 8, which the head divides it by."""
+        """Raise an error if the width is not a multiple of 8, by which the head divides it."""
         if self.dim <= 0 or self.dim % 8:
             raise ValueError(f"dim must be a multiple of 8, got {self.dim}.")

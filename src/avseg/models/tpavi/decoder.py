@@ -1,4 +1,6 @@
-"""Decoder of AVSBench's model: a feature pyramid to one mask per frame (arXiv:2207.05042, 3.2, 4).
+"""Decoder of AVSBench's model: computes one mask per frame from a feature pyramid.
+
+See arXiv:2207.05042, sections 3.2 and 4.
 
 N frames, C channels, C_i width of encoder stage i, h_i x w_i size of its feature maps.
 """
@@ -49,7 +51,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Refine feature maps, (N, C, h, w)."""
-        # The released code applies ReLU in place, so the skip connection is rectified too.
+        # The released code applies ReLU in place. So its skip connection adds the rectified
+        # features, not the input.
         features = features.relu()
         return features + self.conv2(self.conv1(features).relu())
 
@@ -64,7 +67,8 @@ class PyramidDecoder(nn.Module):
 
     def __init__(self, dim: int, num_stages: int) -> None:
         super().__init__()
-        # The coarsest stage has no coarser one to be added to, so it has no lateral unit.
+        # A lateral unit prepares a stage for the sum with the coarser stages. The coarsest stage
+        # has no coarser ones, so it has no lateral unit.
         self.lateral = nn.ModuleList(ResidualUnit(dim) for _ in range(num_stages - 1))
         self.refine = nn.ModuleList(ResidualUnit(dim) for _ in range(num_stages))
         self.head = nn.ModuleList(
@@ -90,7 +94,8 @@ class PyramidDecoder(nn.Module):
             if i < len(self.lateral):
                 maps = maps + self.lateral[i](stages[i])
             maps = self.refine[i](maps)
-            # Corner alignment differs between the two upsamplings, as in the released code.
+            # As in the released code, this upsampling aligns the corners, and that of the head does
+            # not.
             maps = F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
         maps = F.interpolate(self.head[0](maps), scale_factor=2, mode="bilinear")
         logits: Tensor = self.head[2](self.head[1](maps).relu())

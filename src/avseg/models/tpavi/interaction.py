@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 
 class AudioVisualInteraction(nn.Module):
-    """Attention of every pixel to all pixels of all frames, with the audio of a frame as key.
+    """Attention of every pixel to all pixels of all frames, with the audio of a frame as the key.
 
-    The attention of pixel p to pixel q is theta(p) . phi(audio of q's frame) / (T h w), without a
-    softmax. So the attended values are a product of three matrices; multiplying the last two first
-    needs a D x D matrix per clip instead of one with (T h w)^2 entries. All pixels of a frame share
-    its audio, so their values are averaged before.
+    The attention of a pixel p to a pixel q is theta(p) . phi(audio of the frame of q) / (T h w).
+    There is no softmax, so the result is a product of three matrices: theta, phi and the values.
+    The product of the last two is computed first. It needs a D x D matrix per clip; the attention
+    itself has (T h w)^2 entries. All pixels of a frame have the same key, so the mean of their
+    values is enough.
 
     Args:
         dim: Channels C of the feature maps.
@@ -30,7 +31,8 @@ class AudioVisualInteraction(nn.Module):
         self.out_proj = nn.Linear(dim // 2, dim)
         self.batch_norm = nn.BatchNorm1d(dim)
         self.layer_norm = nn.LayerNorm(dim)
-        # Weight 0: training starts from the unchanged feature maps, as in the paper's code.
+        # With the weight 0 the update is 0, so training starts from the unchanged feature maps, as
+        # in the paper's code.
         nn.init.zeros_(self.batch_norm.weight)
 
     def forward(self, features: Tensor, audio_embeddings: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""AVSBench's model (TPAVI) with Hiera and CLAP: frames and audio to masks of sounding objects.
+"""AVSBench's model (TPAVI) with Hiera and CLAP: computes masks of the sounding objects.
 
 B clips, T frames, N = B * T, S side of the images, A width of the audio embedding, C channels of
 the decoder, h x w size of the feature maps of a stage.
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.sam2 import Hiera
-from avseg.models.frame_audio import FrameAudioModel, Truth
+from avseg.models.frame_audio import FrameAudioModel, GroundTruth
 from avseg.models.outputs import AvsegOutput, bce_loss, mean_of_annotated, resize_logits
 from avseg.models.tpavi.configuration import TpaviConfig
 from avseg.models.tpavi.decoder import PyramidDecoder, WideView
@@ -22,7 +22,8 @@ from avseg.models.tpavi.interaction import AudioVisualInteraction
 class TpaviModel(FrameAudioModel):
     """Segments the sounding objects (Zhou et al., ECCV 2022, arXiv:2207.05042).
 
-    The frames of a clip are processed together: a mask depends on the other frames and their audio.
+    The frames of a clip are processed together, so a mask also depends on the other frames of the
+    clip and on their audio.
     Everything is trained except the audio tower.
 
     Args:
@@ -52,7 +53,9 @@ class TpaviModel(FrameAudioModel):
         self.clap.eval()
         return self
 
-    def segment(self, pixel_values: Tensor, audio_embeddings: Tensor, truth: Truth) -> AvsegOutput:
+    def segment(
+        self, pixel_values: Tensor, audio_embeddings: Tensor, truth: GroundTruth
+    ) -> AvsegOutput:
         """Condition the features of all frames on the audio and decode one mask for each frame."""
         shape = pixel_values.shape[:2]
         # 1. Condition each stage of the feature pyramid on the audio.
@@ -81,8 +84,8 @@ class TpaviModel(FrameAudioModel):
         )
 
     def _freeze(self) -> None:
-        """Set `requires_grad` on everything but the audio tower."""
-        # The image encoder is trained too, unlike in the families that build on SAM.
+        """Freeze the audio tower and train all other parameters."""
+        # Unlike the families on SAM, this one also trains its image encoder.
         self.requires_grad_(requires_grad=True)
         self.clap.requires_grad_(requires_grad=False)
         self.train(self.training)
@@ -91,9 +94,10 @@ class TpaviModel(FrameAudioModel):
 def matching_loss(logits: Tensor, stages: list[Tensor], projected_audio: list[Tensor]) -> Tensor:
     """Compute L_AVM, which aligns masked image features with the audio (arXiv:2207.05042, 3.3).
 
-    At each stage the feature maps are averaged under the mask. The loss is the Kullback-Leibler
-    divergence between this average and the audio, both L2-normalised and followed by a softmax. The
-    feature maps are rectified, because the decoder of the released code applies ReLU in place.
+    At each stage the feature maps are averaged inside the mask. Average and audio are
+    L2-normalised, and a softmax makes each a distribution. The loss is the Kullback-Leibler
+    divergence of the two. The feature maps are rectified first: in the released code, the decoder
+    changes them in place by ReLU.
 
     Args:
         logits: Mask logits, (N, S, S).
@@ -108,7 +112,8 @@ def matching_loss(logits: Tensor, stages: list[Tensor], projected_audio: list[Te
         # The released code resizes the logits, not the probabilities.
         height, width = maps.shape[-2:]
         mask = F.adaptive_avg_pool2d(logits.unsqueeze(1), (height, width)).sigmoid()
-        # The area of the mask has no effect, because the average is normalised.
+        # The sum is divided by the area of the map instead of the area of the mask. This has no
+        # effect, because the result is normalised.
         image = F.normalize((maps.relu() * mask).mean(dim=(-2, -1)), dim=-1)  # (N, C)
         target = F.normalize(audio, dim=-1).softmax(dim=-1)
         divergence = F.kl_div(image.log_softmax(dim=-1), target, reduction="none")
@@ -117,11 +122,11 @@ def matching_loss(logits: Tensor, stages: list[Tensor], projected_audio: list[Te
 
 
 def expected_iou(logits: Tensor) -> Tensor:
-    """Estimate the IoU of each mask from its own probabilities; the model has no IoU head.
+    """Estimate the IoU of each mask from its probabilities, because the model has no IoU head.
 
-    The probability of a pixel is taken as the probability that it belongs to the object. Then the
-    expected intersection is the sum of probabilities inside the mask, and the expected union is the
-    mask area plus the sum of probabilities outside.
+    The estimate assumes that the probability of each pixel is correct. Then the expected
+    intersection is the sum of the probabilities inside the mask. The expected union is the area of
+    the mask plus the sum of the probabilities outside of it.
 
     Args:
         logits: Mask logits, (N, S, S).
