@@ -316,7 +316,7 @@ def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArr
 
 
 def _cut_out(rng: np.random.Generator, scene: LabelledScene) -> LabelledScene:
-    """Keep one visible category, rarely several, and set everything else to black."""
+    """Set all pixels to black except those of one visible category, or rarely of several."""
     visible = scene.visible()
     kept = _draw_some(rng, sorted(visible))[: None if rng.random() < 0.3 else 1]
     nothing = np.zeros(scene.labels.shape, bool)

@@ -23,6 +23,7 @@ from avseg.training.validation import Plan, validate
 
 if TYPE_CHECKING:
     import torch
+    from transformers import TrainingArguments
 
     from avseg.training.tasks.task import Task
     from avseg.training.trainer import AvsegTrainer
@@ -142,28 +143,12 @@ def run_plan(
         TrainingError: If options of the trainer contradict each other, or the task cannot be built.
         OutputError: If the feature cache cannot be written.
     """
-    from transformers import set_seed
-
-    from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
-    from avseg.training.memory import recompute_blocks
-    from avseg.training.tasks.task import TaskInputs
     from avseg.training.trainer import AvsegTrainer, training_arguments
 
-    # First the options of the trainer, which it validates itself; nothing is built before.
+    # transformers validates the options of the trainer; a wrong one is reported before the task
+    # is built, which can take minutes.
     arguments = training_arguments(plan, output)
-    set_seed(arguments.seed)
-    inputs = TaskInputs(
-        config=plan.config,
-        parts=plan.parts,
-        data=data,
-        sounds=output.parent / _SOUNDS,
-        features=FeaturesInMemory() if feature_cache is None else FeatureCache(feature_cache),
-        device=arguments.device,
-    )
-    with arguments.main_process_first():  # the other processes then read what the first computed
-        task = plan.task.build(inputs)
-    if plan.memory.recomputed_blocks:
-        recompute_blocks(task.model, plan.memory.recomputed_blocks)
+    task = _build_task(plan, arguments, output.parent / _SOUNDS, data, feature_cache)
     trainer = AvsegTrainer(
         model=task.model,
         args=arguments,
@@ -191,6 +176,38 @@ def run_plan(
         # Last, since this file means that the run is complete.
         _write_json(output / METRICS_FILE, metrics)
     return metrics
+
+
+def _build_task(
+    plan: Plan,
+    arguments: "TrainingArguments",
+    sounds: Path,
+    data: Path | None,
+    feature_cache: Path | None,
+) -> "Task":
+    """Build the model and the data sets of a validated recipe, with the seed of the recipe."""
+    from transformers import set_seed
+
+    from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
+    from avseg.training.memory import recompute_blocks
+    from avseg.training.tasks.task import TaskInputs
+
+    # Before the model is built: the random initial weights depend on the seed.
+    set_seed(arguments.seed)
+    inputs = TaskInputs(
+        config=plan.config,
+        parts=plan.parts,
+        data=data,
+        sounds=sounds,
+        features=FeaturesInMemory() if feature_cache is None else FeatureCache(feature_cache),
+        device=arguments.device,
+    )
+    # The first process computes features and writes them to the cache; the others read them.
+    with arguments.main_process_first():
+        task = plan.task.build(inputs)
+    if plan.memory.recomputed_blocks:
+        recompute_blocks(task.model, plan.memory.recomputed_blocks)
+    return task
 
 
 def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
