@@ -1,10 +1,12 @@
 """Configurations of model families."""
 
 import pytest
+import torch
 
 from avseg.backbones.config import options_of, own_options
 from avseg.models.auto import FAMILIES, Family
 from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.model import BlockAdapters
 from avseg.models.tavis import TavisConfig
 from tests.models.factories import CONFIG
 
@@ -47,3 +49,26 @@ def test_a_group_of_options_has_no_options_of_transformers() -> None:
     }
     changed = TavisConfig().replace(thresholds={"min_score": 0.5})
     assert changed.to_dict()["thresholds"] == group
+
+
+def test_every_block_gets_a_vector_of_its_width() -> None:
+    vectors = BlockAdapters(16, 8, [4, 4, 6])(torch.randn(5, 16))
+    assert [tuple(vector.shape) for vector in vectors] == [(5, 4), (5, 4), (5, 6)]
+
+
+def test_blocks_of_one_width_share_the_last_layer() -> None:
+    adapters = BlockAdapters(16, 8, [4, 4])
+    assert {name for name, _ in adapters.named_parameters()} == {
+        f"{layer}.{kind}"
+        for layer in ("blocks.0.0", "blocks.1.0", "shared")
+        for kind in ("weight", "bias")
+    }
+    torch.nn.init.ones_(adapters.shared.weight)  # type: ignore[union-attr]
+    features = torch.randn(5, 16)
+    for block, vector in zip(adapters.blocks, adapters(features), strict=True):
+        torch.testing.assert_close(vector, block(features).sum(1, keepdim=True).expand(5, 4))
+
+
+@pytest.mark.parametrize("block_dims", [[4, 6], [4, 4]])
+def test_adapters_start_at_zero(block_dims: list[int]) -> None:
+    assert not any(vector.any() for vector in BlockAdapters(16, 8, block_dims)(torch.randn(5, 16)))

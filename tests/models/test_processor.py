@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from avseg.errors import CheckpointError, ClipError
 from avseg.models.processor import (
     PROCESSOR_FILE,
     BaseProcessor,
     SavedTokenizer,
+    as_pixels,
     audio_of_frames,
     check_sample_rate,
+    fitted_size,
+    normalise,
+    resize,
 )
 from avseg.types import Clip
 
@@ -92,3 +98,27 @@ def test_given_segments_replace_the_windows() -> None:
 def test_another_sample_rate_raises_an_error() -> None:
     with pytest.raises(ClipError, match="audio is at 8000 Hz, the model needs 16000 Hz"):
         check_sample_rate(clip(), 16000)
+
+
+def test_normalising_is_subtracting_and_dividing() -> None:
+    pixels = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    normalised = normalise(pixels, ((1.0, 1.0, 1.0), (1.0, 2.0, 4.0)))
+    assert normalised.flatten().tolist() == [0.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("size", [(7, 30), (64, 20)])
+def test_a_frame_is_resized_as_pillow_does_to_one_grey_level(size: tuple[int, int]) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (1, 20, 50, 3), dtype=np.uint8)
+    resized = resize(as_pixels(frames), size, "bilinear")[0].permute(1, 2, 0).numpy()
+    pillow = Image.fromarray(frames[0]).resize(size[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(resized, np.asarray(pillow, np.float64), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [((480, 640), (768, 1024)), ((640, 481), (1024, 770)), ((9, 9), (1024, 1024))],
+)
+def test_a_fitted_frame_has_its_longer_side_at_that_of_the_square(
+    size: tuple[int, int], fitted: tuple[int, int]
+) -> None:
+    assert fitted_size(size, 1024) == fitted

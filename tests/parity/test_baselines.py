@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from avseg.backbones.sam2 import HieraConfig
-from avseg.models.adapters import BlockAdapters
+from avseg.models.model import BlockAdapters
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.models.factories import CLAP
 from tests.parity.reference import make_weight

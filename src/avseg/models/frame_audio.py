@@ -15,8 +15,14 @@ from torch import Tensor
 from avseg.backbones.clap import ClapAudioTower, ClapAudioTowerConfig
 from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.outputs import AvsegOutput
-from avseg.models.pixels import SAM_STATISTICS, as_pixels, normalise, resize
-from avseg.models.processor import BaseProcessor, audio_of_frames
+from avseg.models.processor import (
+    SAM_STATISTICS,
+    BaseProcessor,
+    as_pixels,
+    audio_of_frames,
+    normalise,
+    resize,
+)
 from avseg.types import Clip
 
 #: `targets` and `annotated` of `FrameAudioModel.forward`; each is None if it is not given.

@@ -1,15 +1,15 @@
 """Processors: convert clips to model inputs, and model outputs to masks, scores and named sources.
 
-First the interfaces that a segmenter uses, then the base classes of the families' processors, then
-the functions that they share.
+First the interfaces that a segmenter uses, then the base class of the families' processors, then
+the functions that they share: options, audio, masks, and the pixels of the image encoders.
 
-B clips, T frames of H x W pixels, h x w size of the mask logits.
+B clips, T frames of H x W pixels, S side of an encoder's square input, h x w size of the mask
+logits.
 """
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from avseg.errors import CheckpointError, ClipError, PromptError
+from avseg.errors import CheckpointError, ClipError
 from avseg.models.outputs import AvsegOutput, NamedOutput, resize_logits
-from avseg.models.vocabulary import load_vocabulary, save_vocabulary
 from avseg.types import Clip, NamedSource
 
 #: Name of the file with the options, in the folder of a model.
@@ -231,88 +231,6 @@ class BaseProcessor:
         return ()
 
 
-@dataclass(frozen=True)
-class VocabularyProcessor(BaseProcessor, ABC):
-    """Base of the processors with a vocabulary, which is saved and encoded with the tokenizers.
-
-    Args:
-        vocabulary: The names among which the model chooses.
-    """
-
-    vocabulary: tuple[str, ...] = field(compare=False, kw_only=True)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a processor, its tokenizers and its vocabulary from the folder of its model.
-
-        Args:
-            folder: Folder that `save_pretrained` wrote.
-
-        Returns:
-            The processor.
-
-        Raises:
-            CheckpointError: If a file is missing, a tokenizer is damaged, or the options are not
-                those of this class.
-            PromptError: If the vocabulary is missing, or a tokenizer cannot encode a name in it.
-        """
-        return super().from_pretrained(folder).with_vocabulary(load_vocabulary(Path(folder)))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write options, tokenizers and vocabulary.
-
-        Args:
-            folder: Folder of the model, created if it is missing.
-
-        Raises:
-            PromptError: If a tokenizer is missing, so that the saved processor could not be loaded.
-        """
-        super().save_pretrained(folder)
-        save_vocabulary(self.vocabulary, Path(folder))
-
-    def with_vocabulary(self, names: Sequence[str]) -> Self:
-        """Return a copy with another vocabulary.
-
-        Args:
-            names: At least one name, each different.
-
-        Returns:
-            The processor.
-
-        Raises:
-            PromptError: If there is no name, or a name is blank, repeated, too long or unknown to
-                a tokenizer.
-        """
-        check_vocabulary(names)
-        changed = replace(self, vocabulary=tuple(names))
-        # Encode the names now, so that a wrong name is an error here and not at the first clip.
-        changed._encode_vocabulary()
-        return changed
-
-    def sources(
-        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
-    ) -> list[NamedSource]:
-        """Convert mask logits to a named source for each predicted name.
-
-        Args:
-            outputs: Outputs of the model for one clip.
-            size: Height and width of the video, in pixels.
-            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
-
-        Returns:
-            A source for each name that is predicted in any frame, with T frames, in the order of
-            the vocabulary.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1.
-        """
-        return sources_of_clip(outputs, self.vocabulary, size, threshold)
-
-    @abstractmethod
-    def _encode_vocabulary(self) -> object:
-        """Encode the names with the tokenizers, or raise a PromptError."""
-
-
 def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
     """Read the options of a processor.
 
@@ -431,59 +349,90 @@ def threshold_masks(
     return masks.cpu().numpy()
 
 
-def sources_of_clip(
-    outputs: NamedOutput, names: Sequence[str], size: tuple[int, int], threshold: float
-) -> list[NamedSource]:
-    """Convert the named masks of a clip to one source for each name.
-
-    Args:
-        outputs: Outputs of the model for one clip; a frame has each name at most once.
-        names: The vocabulary, to which the `name_index` of the outputs refers.
-        size: Height and width of the video, in pixels.
-        threshold: Probability above which a pixel belongs to the mask, in (0, 1).
-
-    Returns:
-        A source with T frames for each name that occurs in any frame, in the order of the names.
-
-    Raises:
-        ValueError: If the threshold is not between 0 and 1.
-    """
-    logits = required(outputs.named_logits, "named_logits")
-    scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
-    frame_index = required(outputs.frame_index, "frame_index").cpu().numpy()
-    name_index = required(outputs.name_index, "name_index").cpu().numpy()
-    count = required(outputs.mask_logits, "mask_logits").shape[1]
-    sources = []
-    # `np.unique` sorts, so sources are in the order of the vocabulary.
-    for index in np.unique(name_index):
-        prompts = np.flatnonzero(name_index == index)
-        # Frames without this name keep an empty mask and the score 0.
-        masks = np.zeros((count, *size), np.bool_)
-        masks[frame_index[prompts]] = threshold_masks(logits[prompts], size, threshold)
-        all_scores = np.zeros(count, np.float32)
-        all_scores[frame_index[prompts]] = scores[prompts]
-        sources.append(NamedSource(names[index], masks, all_scores))
-    return sources
-
-
-def check_vocabulary(names: Sequence[str]) -> None:
-    """Raise an error if a vocabulary is empty or has a name twice.
-
-    Args:
-        names: The names.
-
-    Raises:
-        PromptError: If it is empty or has a name twice.
-    """
-    if not names or len(set(names)) < len(names):
-        raise PromptError(
-            f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and each "
-            "once."
-        )
-
-
 def required(values: Any, name: str) -> Tensor:
     """Return a tensor of the outputs, or raise a TypeError with its name if it is missing."""
     if not isinstance(values, Tensor):
         raise TypeError(f"the outputs have no {name}; give the outputs of the model.")
     return values
+
+
+#: Mean and standard deviation of red, green and blue over 0..255, from the training of each
+#: backbone.
+SAM_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+BEIT3_STATISTICS = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+CLIP_STATISTICS = (
+    (122.7709383, 116.7460125, 104.09373615),
+    (68.5005327, 66.6321579, 70.32316305),
+)
+
+
+def as_pixels(frames: npt.NDArray[np.uint8]) -> Tensor:
+    """Convert frames (T, H, W, 3) to a tensor (T, 3, H, W) of the same uint8 values."""
+    # A mirrored video has negative strides, which torch does not support.
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+
+
+def resize(pixels: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Resize frames with antialiasing; the result differs from Pillow's by at most one grey level.
+
+    Args:
+        pixels: (T, 3, H, W) uint8.
+        size: New height and width, in pixels.
+        mode: "bilinear" or "bicubic".
+
+    Returns:
+        Frames of the new size, uint8.
+    """
+    if pixels.shape[-2:] == size:
+        return pixels
+    return F.interpolate(pixels, size=size, mode=mode, antialias=True)
+
+
+def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Compute the size of a frame that is scaled so that its longer side is S, as SAM does.
+
+    Args:
+        size: Height and width of the frame, in pixels.
+        side: S.
+
+    Returns:
+        Height and width; the longer of them is S.
+    """
+    scale = side / max(size)
+    # SAM rounds half up; Python's round() would round half to even.
+    height, width = (int(length * scale + 0.5) for length in size)
+    return height, width
+
+
+def normalise(pixels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
+    """Subtract the mean of a backbone's training images and divide by their standard deviation.
+
+    Args:
+        pixels: RGB in [0, 255], (T, 3, H, W), of any dtype and on any device.
+        statistics: Mean and standard deviation of red, green and blue, over 0..255.
+
+    Returns:
+        Normalised pixels, (T, 3, H, W) float32.
+    """
+    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in statistics)
+    return (pixels.float() - mean) / std
+
+
+def for_sam(pixels: Tensor, side: int, keep_proportions: bool) -> Tensor:
+    """Resize and normalise frames for SAM.
+
+    Args:
+        pixels: (T, 3, H, W) uint8.
+        side: S.
+        keep_proportions: Whether to keep the proportions of a frame and pad it on the right or at
+            the bottom; otherwise the frame is stretched to the square.
+
+    Returns:
+        Normalised pixels, (T, 3, S, S) float32.
+    """
+    size = (side, side)
+    if keep_proportions:
+        size = fitted_size((pixels.shape[-2], pixels.shape[-1]), side)
+    resized = normalise(resize(pixels, size, "bilinear"), SAM_STATISTICS)
+    # The padding is added after the normalisation, so its 0 stands for the mean colour, as in SAM.
+    return F.pad(resized, (0, side - size[1], 0, side - size[0]))

@@ -1,9 +1,17 @@
-"""Vocabularies: the lists of names from which a model chooses the name of a source."""
+"""Vocabularies, the lists of names from which a model chooses, and the processors that have one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
+
+import numpy as np
 
 from avseg.errors import PromptError
+from avseg.models.outputs import NamedOutput
+from avseg.models.processor import BaseProcessor, required, threshold_masks
+from avseg.types import NamedSource
 
 #: Name of the vocabulary's file in the folder of a model.
 VOCABULARY_FILE = "vocabulary.txt"
@@ -73,3 +81,136 @@ def save_vocabulary(names: Sequence[str], folder: Path) -> None:
         folder: An existing folder.
     """
     (folder / VOCABULARY_FILE).write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class VocabularyProcessor(BaseProcessor, ABC):
+    """Base of the processors with a vocabulary, which is saved and encoded with the tokenizers.
+
+    Args:
+        vocabulary: The names among which the model chooses.
+    """
+
+    vocabulary: tuple[str, ...] = field(compare=False, kw_only=True)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, its tokenizers and its vocabulary from the folder of its model.
+
+        Args:
+            folder: Folder that `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing, a tokenizer is damaged, or the options are not
+                those of this class.
+            PromptError: If the vocabulary is missing, or a tokenizer cannot encode a name in it.
+        """
+        return super().from_pretrained(folder).with_vocabulary(load_vocabulary(Path(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write options, tokenizers and vocabulary.
+
+        Args:
+            folder: Folder of the model, created if it is missing.
+
+        Raises:
+            PromptError: If a tokenizer is missing, so that the saved processor could not be loaded.
+        """
+        super().save_pretrained(folder)
+        save_vocabulary(self.vocabulary, Path(folder))
+
+    def with_vocabulary(self, names: Sequence[str]) -> Self:
+        """Return a copy with another vocabulary.
+
+        Args:
+            names: At least one name, each different.
+
+        Returns:
+            The processor.
+
+        Raises:
+            PromptError: If there is no name, or a name is blank, repeated, too long or unknown to
+                a tokenizer.
+        """
+        check_vocabulary(names)
+        changed = replace(self, vocabulary=tuple(names))
+        # Encode the names now, so that a wrong name is an error here and not at the first clip.
+        changed._encode_vocabulary()
+        return changed
+
+    def sources(
+        self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
+    ) -> list[NamedSource]:
+        """Convert mask logits to a named source for each predicted name.
+
+        Args:
+            outputs: Outputs of the model for one clip.
+            size: Height and width of the video, in pixels.
+            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
+
+        Returns:
+            A source for each name that is predicted in any frame, with T frames, in the order of
+            the vocabulary.
+
+        Raises:
+            ValueError: If the threshold is not between 0 and 1.
+        """
+        return sources_of_clip(outputs, self.vocabulary, size, threshold)
+
+    @abstractmethod
+    def _encode_vocabulary(self) -> object:
+        """Encode the names with the tokenizers, or raise a PromptError."""
+
+
+def sources_of_clip(
+    outputs: NamedOutput, names: Sequence[str], size: tuple[int, int], threshold: float
+) -> list[NamedSource]:
+    """Convert the named masks of a clip to one source for each name.
+
+    Args:
+        outputs: Outputs of the model for one clip; a frame has each name at most once.
+        names: The vocabulary, to which the `name_index` of the outputs refers.
+        size: Height and width of the video, in pixels.
+        threshold: Probability above which a pixel belongs to the mask, in (0, 1).
+
+    Returns:
+        A source with T frames for each name that occurs in any frame, in the order of the names.
+
+    Raises:
+        ValueError: If the threshold is not between 0 and 1.
+    """
+    logits = required(outputs.named_logits, "named_logits")
+    scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
+    frame_index = required(outputs.frame_index, "frame_index").cpu().numpy()
+    name_index = required(outputs.name_index, "name_index").cpu().numpy()
+    count = required(outputs.mask_logits, "mask_logits").shape[1]
+    sources = []
+    # `np.unique` sorts, so sources are in the order of the vocabulary.
+    for index in np.unique(name_index):
+        prompts = np.flatnonzero(name_index == index)
+        # Frames without this name keep an empty mask and the score 0.
+        masks = np.zeros((count, *size), np.bool_)
+        masks[frame_index[prompts]] = threshold_masks(logits[prompts], size, threshold)
+        all_scores = np.zeros(count, np.float32)
+        all_scores[frame_index[prompts]] = scores[prompts]
+        sources.append(NamedSource(names[index], masks, all_scores))
+    return sources
+
+
+def check_vocabulary(names: Sequence[str]) -> None:
+    """Raise an error if a vocabulary is empty or has a name twice.
+
+    Args:
+        names: The names.
+
+    Raises:
+        PromptError: If it is empty or has a name twice.
+    """
+    if not names or len(set(names)) < len(names):
+        raise PromptError(
+            f"the vocabulary is {', '.join(names) or 'empty'}; give at least one name, and each "
+            "once."
+        )

@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessorPil
 from avseg.errors import CheckpointError, ClipError
 from avseg.models.av2t_sam import Av2tSamProcessor
 from avseg.models.outputs import AvsegOutput
-from avseg.models.pixels import CLIP_STATISTICS
+from avseg.models.processor import CLIP_STATISTICS
 from avseg.types import Clip
 from tests.models.factories import CONFIG
 

@@ -15,11 +15,10 @@ from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures
-from avseg.models.adapters import BlockAdapters
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.av2t_sam.prompting import Projector
 from avseg.models.embedding import EmbeddingSpace, Modality
-from avseg.models.model import AvsegModel
+from avseg.models.model import AvsegModel, BlockAdapters
 from avseg.models.outputs import AvsegOutput, build_output
 
 #: Prefixes of trainable parameters; all others keep pretrained weights, as in the paper's code.

@@ -15,15 +15,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.pixels import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
     SAM_STATISTICS,
+    BaseProcessor,
     as_pixels,
+    audio_of_frames,
     normalise,
     resize,
 )
-from avseg.models.processor import BaseProcessor, audio_of_frames
 from avseg.types import Clip
 
 _STATISTICS = {"sam": SAM_STATISTICS, "beit3": BEIT3_STATISTICS, "clip": CLIP_STATISTICS}

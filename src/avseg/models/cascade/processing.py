@@ -17,16 +17,17 @@ from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
-from avseg.models.pixels import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
+    SavedTokenizer,
     as_pixels,
+    audio_of_frames,
     fitted_size,
     for_sam,
     normalise,
     resize,
 )
-from avseg.models.processor import SavedTokenizer, VocabularyProcessor, audio_of_frames
-from avseg.models.vocabulary import avsbench_names
+from avseg.models.vocabulary import VocabularyProcessor, avsbench_names
 from avseg.types import Clip
 
 

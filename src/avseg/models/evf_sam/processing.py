@@ -19,15 +19,18 @@ from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.evf_sam.configuration import EvfSamConfig
 from avseg.models.outputs import AvsegOutput, resize_logits
-from avseg.models.pixels import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
+    BaseProcessor,
+    SavedTokenizer,
     as_pixels,
     fitted_size,
     for_sam,
     normalise,
+    required,
     resize,
+    threshold_masks,
 )
-from avseg.models.processor import BaseProcessor, SavedTokenizer, required, threshold_masks
 from avseg.types import Clip
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.evf_sam import build_sam
-from avseg.models.adapters import BlockAdapters
 from avseg.models.frame_audio import FrameAudioModel, GroundTruth
+from avseg.models.model import BlockAdapters
 from avseg.models.outputs import AvsegOutput, build_output
 from avseg.models.sama.configuration import SamaConfig
 

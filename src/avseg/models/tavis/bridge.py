@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from avseg.backbones.imagebind import ImageBind
 from avseg.models.outputs import resize_logits
-from avseg.models.pixels import CLIP_STATISTICS
+from avseg.models.processor import CLIP_STATISTICS
 from avseg.models.tavis.configuration import TavisConfig
 
 

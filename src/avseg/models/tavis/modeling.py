@@ -18,7 +18,7 @@ from avseg.backbones.sam2 import PromptedSam2
 from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.models.embedding import EmbeddingSpace
 from avseg.models.model import AvsegModel
-from avseg.models.pixels import SAM_STATISTICS
+from avseg.models.processor import SAM_STATISTICS
 from avseg.models.tavis.bridge import Names, TextBridge, highlight, normalise
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.decomposition import QueryDecomposition

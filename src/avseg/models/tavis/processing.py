@@ -20,10 +20,9 @@ from avseg.backbones.imagebind.audio import spectrograms
 from avseg.backbones.imagebind.tokenizing import ImageBindTokenizer
 from avseg.errors import PromptError
 from avseg.models.outputs import NamedOutput
-from avseg.models.pixels import as_pixels, resize
-from avseg.models.processor import SavedTokenizer, VocabularyProcessor, audio_of_frames
+from avseg.models.processor import SavedTokenizer, as_pixels, audio_of_frames, resize
 from avseg.models.tavis.configuration import NAME, TavisConfig
-from avseg.models.vocabulary import avsbench_categories
+from avseg.models.vocabulary import VocabularyProcessor, avsbench_categories
 from avseg.types import Clip, NamedSource
 
 

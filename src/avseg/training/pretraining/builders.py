@@ -18,7 +18,7 @@ from avseg.backbones.tokenizing import WordTokenizer
 from avseg.checkpoints.model_folder import weights_file
 from avseg.models.av2t_sam.configuration import Av2tSamConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
-from avseg.models.pixels import (
+from avseg.models.processor import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
     SAM_STATISTICS,
