@@ -1,4 +1,4 @@
-"""Running a recipe: validate it, build its task, train, save; continue where a run was stopped.
+"""Training runs: validate a recipe, build its task, train, save, and resume a stopped run.
 
 torch and transformers are imported inside the functions that need them, so that a wrong recipe is
 reported before they are loaded.
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: The recipe of a run, with the changes of the command line.
+#: File with the recipe of a run, changes from the command line included.
 RECIPE_FILE = "recipe.json"
-#: The measures at the end; a run that has this file is complete.
+#: File with the scores at the end of a run; a run that has this file is complete.
 METRICS_FILE = "metrics.json"
 
-#: Written last into a checkpoint: without it, the checkpoint is incomplete.
+#: File that `Trainer` writes last into a checkpoint; a checkpoint without it is incomplete.
 _STATE_FILE = "trainer_state.json"
-#: A pickle of the trainer's options. They are in `RECIPE_FILE` too, which can be read safely.
+#: Pickle of the trainer's options, which is deleted at the end: loading a pickle can run code, and
+#: `RECIPE_FILE` has the same options.
 _PICKLED_ARGUMENTS = "training_args.bin"
-#: Folder beside the runs that keeps synthesised recordings.
+#: Name of the folder beside the runs that stores synthesised recordings.
 _SOUNDS = "sounds"
 
 
@@ -52,23 +53,24 @@ def train(
     changes: Sequence[str] = (),
     feature_cache: str | Path | None = None,
 ) -> dict[str, float]:
-    """Train a model from a recipe; the same call continues a run that was stopped.
+    """Train a model from a recipe; the same call resumes a run that was stopped.
 
     Args:
         recipe: Name of a recipe in the package, or path of a YAML file.
-        output: Folder of the run; None for runs/NAME. Runs that the recipe starts from are looked
-            up beside it.
-        data: Folder of the data sets, for recipes that read some.
-        seed: Seed of the training, and of the data if the recipe draws them; None for the recipe's.
+        output: Folder of the run; None for runs/NAME. Runs named in the recipe's `start_from` are
+            searched in the same parent folder.
+        data: Folder of the data sets, for recipes that read data sets.
+        seed: Seed of the training, and of the training data that a recipe synthesises; None for
+            the seed in the recipe.
         changes: Options to change, each "section.option=value", such as "trainer.max_steps=10".
-        feature_cache: Folder that keeps the features of frozen parts for later runs; None for a
-            folder in avseg's cache, "none" to keep them in memory.
+        feature_cache: Folder that stores the features of frozen parts for later runs; None for a
+            folder in avseg's cache, "none" to keep the features in memory.
 
     Returns:
-        The measures at the end, the same in every process that trains.
+        The scores at the end by name, the same in every process of a distributed run.
 
     Raises:
-        TrainingError: If the recipe is wrong, or the folder has a run of another recipe.
+        TrainingError: If the recipe is wrong, or the folder contains a run of another recipe.
         OutputError: If the feature cache cannot be written.
     """
     if feature_cache is None:
@@ -84,13 +86,13 @@ def train(
 
 
 def default_output(recipe: str) -> Path:
-    """Return the folder of a recipe's run if none is chosen: runs/NAME."""
+    """Return the default folder of a recipe's run, runs/NAME."""
     return Path("runs") / Path(recipe).stem
 
 
 def is_first_process() -> bool:
-    """Return whether this is the only process that trains, or the first of several."""
-    return os.environ.get("RANK", "0") == "0"  # set by torchrun
+    """Return whether this process is the first, or the only one, of a training run."""
+    return os.environ.get("RANK", "0") == "0"  # torchrun sets RANK in each process
 
 
 def run_recipe(
@@ -102,22 +104,22 @@ def run_recipe(
 
     Args:
         recipe: The recipe.
-        output: Folder of the run. During the training it gets `checkpoint-*`; at the end
-            `model.safetensors` or `trained.safetensors` (`Recipe.save`), for a whole model also its
-            configuration and processor, and `metrics.json`. A text-prompted model that can be
-            loaded is in the folder `evf_sam`. `recipe.json` and `environment.json` record what was
-            run, and with which software. Runs that `start_from` names, and synthesised recordings,
-            are beside the folder.
-        data: Folder of the data sets, for tasks that read some.
-        feature_cache: Folder that keeps the features of frozen parts for later runs; None keeps
-            them in memory. Several runs may use it at the same time.
+        output: Folder of the run. `checkpoint-*` are written during the training. At the end
+            `model.safetensors` or `trained.safetensors` (`Recipe.save`) and `metrics.json` are
+            written, for a whole model also its configuration and processor. The task text-prompt
+            writes an EVF-SAM that can be loaded to the subfolder `evf_sam`. `recipe.json` and
+            `environment.json` record the recipe and the software. Runs named in `start_from`, and
+            synthesised recordings, are in the parent folder.
+        data: Folder of the data sets, for tasks that read data sets.
+        feature_cache: Folder that stores the features of frozen parts for later runs; None keeps
+            them in memory. Several runs may use the folder at the same time.
 
     Returns:
-        The measures at the end.
+        The scores at the end by name.
 
     Raises:
         TrainingError: If the recipe has an unknown or wrong option, names a run that is missing, or
-            the folder has a run of another recipe.
+            the folder contains a run of another recipe.
         OutputError: If the feature cache cannot be written.
     """
     plan = validate(recipe, output.parent, data)
@@ -137,7 +139,7 @@ def run_plan(
         feature_cache: As for `run_recipe`.
 
     Returns:
-        The measures at the end.
+        The scores at the end by name.
 
     Raises:
         TrainingError: If options of the trainer contradict each other, or the task cannot be built.
@@ -211,17 +213,17 @@ def _build_task(
 
 
 def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
-    """Read the measures of a run that is complete.
+    """Read the scores of a complete run.
 
     Args:
         output: Folder of the run.
-        recipe: Recipe of which it must be a run.
+        recipe: The recipe from which the run must have been trained.
 
     Returns:
-        The measures; None if there is no such run, or it is not complete.
+        The scores by name; None if there is no run in the folder, or it is not complete.
 
     Raises:
-        TrainingError: If it is a run of another recipe.
+        TrainingError: If the folder contains a run of another recipe.
     """
     _check_same_recipe(recipe, output)
     metrics: dict[str, float] | None = _read_json(output / METRICS_FILE)
@@ -242,11 +244,11 @@ def find_checkpoint(output: Path) -> Path | None:
 
 
 def _check_same_recipe(recipe: Recipe, output: Path) -> None:
-    """Raise an error if a folder has a run of another recipe, whose checkpoints would not fit."""
+    """Raise an error if a folder contains a run of another recipe, whose weights would not fit."""
     recorded = _read_json(output / RECIPE_FILE)
     if not recorded:
         return
-    now = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as in the file
+    now = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as in the JSON file
     differing = [
         f"{section}.{name} {old.get(name)!r}, now {new.get(name)!r}"
         # Not `memory`: the weights do not depend on it, and another machine may need it.
@@ -260,8 +262,8 @@ def _check_same_recipe(recipe: Recipe, output: Path) -> None:
             differing.insert(0, f"{name} {recorded.get(name)!r}, now {now[name]!r}")
     if differing:
         raise TrainingError(
-            f"{output}: holds a run of another recipe ({'; '.join(differing[:3])}); name another "
-            "folder, or remove that one."
+            f"{output}: contains a run of another recipe ({'; '.join(differing[:3])}); choose "
+            "another folder, or remove this one."
         )
 
 
@@ -272,7 +274,7 @@ def _record_start(
     checkpoint: Path | None,
     device: "torch.device",
 ) -> None:
-    """Write the recipe, and add this start to the list of the run's starts."""
+    """Write the recipe, and append this start to the record of the run's starts."""
     from avseg.environment import describe_environment
 
     output.mkdir(parents=True, exist_ok=True)
@@ -288,6 +290,7 @@ def _record_start(
     }
     if parts:
         _warn_of_licences(output, parts)
+    # Without a checkpoint the run starts again at step 0, and may start from other weights.
     if starts and checkpoint is not None:
         _check_same_parts(output, starts[0]["parts"], parts)
     start = {
@@ -304,7 +307,8 @@ def _warn_of_licences(output: Path, parts: dict[str, dict[str, Any]]) -> None:
     limits = restrictions(licence for part in parts.values() for licence in part["licences"])
     if limits:
         _log.warning(
-            "%s: starts from weights under %s, which allows no commercial use; the run records it.",
+            "%s: the run starts from weights under %s, which allows no commercial use; the run's "
+            "folder records the licence.",
             output,
             " and ".join(limits),
         )
@@ -315,19 +319,19 @@ def _check_same_parts(
 ) -> None:
     """Raise an error if frozen weights have changed since the run began.
 
-    Its checkpoints do not contain them, so it would continue as another model.
+    Checkpoints do not contain frozen weights, so the resumed run would train another model.
     """
     for name, part in now.items():
         if name in before and before[name]["sha256"] != part["sha256"]:
             raise TrainingError(
-                f"{output}: this run began with another {name} than {part['path']} holds now "
-                f"(SHA-256 {before[name]['sha256'][:12]}..., now {part['sha256'][:12]}...); bring "
-                "that one back, or name another folder for a new run."
+                f"{output}: this run began with another {name} than {part['path']} is now "
+                f"(SHA-256 {before[name]['sha256'][:12]}..., now {part['sha256'][:12]}...); "
+                "restore the earlier file, or choose another folder for a new run."
             )
 
 
 def _show_masks(trainer: "AvsegTrainer", task: "Task") -> None:
-    """Show example masks in TensorBoard, if the task predicts masks."""
+    """Add the callback that writes example masks to TensorBoard, if the task predicts masks."""
     from transformers.integrations.integration_utils import TensorBoardCallback
 
     from avseg.training.example_masks import ExampleMasks
@@ -352,8 +356,8 @@ def _write_json(path: Path, content: object) -> None:
 def _plain_attention_on_cpu(device: "torch.device") -> AbstractContextManager[None]:
     """Return a context in which a CPU computes attention by plain matrix products.
 
-    They are faster there than the fused kernel, whose backward pass in bf16 took a third of a
-    training step of the small model.
+    On a CPU, matrix products are faster than the fused kernel, whose backward pass in bf16 took a
+    third of a training step of the small model.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

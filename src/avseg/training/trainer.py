@@ -1,8 +1,8 @@
 """Hugging Face's Trainer with two changes.
 
-Evaluation computes the task's own measure, and several processes share the batches. A checkpoint
-during the training contains the trainable weights only; frozen weights are loaded again from the
-files that they came from.
+Evaluation computes the task's own measure, and the processes of a distributed run share the
+batches. A checkpoint during the training contains the trainable weights only; frozen weights are
+loaded again from their original files.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class AvsegTrainer(Trainer):
         Args:
             eval_dataset: Name -> data set, instead of the trainer's own.
             ignore_keys: No effect; an argument of `Trainer`.
-            metric_key_prefix: First part of the names of the scores.
+            metric_key_prefix: Prefix of the names of the scores.
 
         Returns:
             `<prefix>_<data set>_<score>` -> value, the same in every process.
@@ -74,7 +74,7 @@ class AvsegTrainer(Trainer):
         del ignore_keys
         datasets: dict[str, Dataset[Any]] = eval_dataset or self.measured
         self.core.eval()
-        # In training each process updates the statistics of its own batch norms.
+        # Each process has updated its own statistics of batch norms; all now use the first one's.
         for buffer in self.core.buffers():
             buffer.copy_(broadcast(buffer))
         metrics: dict[str, float] = {}
@@ -93,7 +93,7 @@ class AvsegTrainer(Trainer):
         return {name: values for name, values in state.items() if name not in self.frozen}
 
     def _measure(self, dataset: Dataset[Any]) -> dict[str, float]:
-        """Compute the measure of each batch in one of the processes, and merge them in order."""
+        """Compute the measure of a data set; each process evaluates its share of the batches."""
         size = self.args.per_device_eval_batch_size
         batched = BatchSampler(SequentialSampler(dataset), size, drop_last=False)  # type: ignore[arg-type]
         numbered = list(enumerate(batched))[self.args.process_index :: self.args.world_size]
@@ -108,7 +108,8 @@ class AvsegTrainer(Trainer):
             of_batch.update(out, batch)
             measures.append((number, of_batch))
         whole = self.measure()
-        # In the order of the data, so that rounding does not depend on the number of processes.
+        # Merged in the order of the data, so that the rounding of sums does not depend on the
+        # number of processes.
         for _, of_batch in sorted(gather_object(measures), key=lambda numbered: numbered[0]):
             whole.merge(of_batch)
         return whole.compute()
@@ -132,8 +133,8 @@ class AvsegTrainer(Trainer):
 
         Args:
             output: Folder of the run.
-            form: "trained" leaves out frozen weights that are unchanged in the file from which they
-                were loaded; if there are none, the model is saved whole.
+            form: "trained" omits frozen weights that still equal those in the file from which they
+                were loaded. If there are no such weights, the whole model is saved.
 
         Raises:
             OutputError: If the folder cannot be written.
@@ -148,7 +149,7 @@ class AvsegTrainer(Trainer):
             save_trained(model.state_dict(), parts, output)
             if isinstance(model, PreTrainedModel):
                 model.config.save_pretrained(output)
-        if self.args.should_save:  # an earlier start may have saved the other form
+        if self.args.should_save:  # an earlier start of this run may have saved the other form
             (output / (WEIGHTS_FILE if parts else TRAINED_FILE)).unlink(missing_ok=True)
 
     def _load_from_checkpoint(
@@ -157,12 +158,13 @@ class AvsegTrainer(Trainer):
         del model
         weights = Path(resume_from_checkpoint) / WEIGHTS_FILE
         state, trained = load_file(weights), self.trained_state()
-        # Only the trainable weights are there, so `strict` must be off below; check the keys here.
+        # The checkpoint has the trainable weights only, so `strict` must be off below; the keys are
+        # compared here instead.
         different = sorted(state.keys() ^ trained.keys())
         if different:
             raise TrainingError(
                 f"{weights}: {len(different)} keys are missing or unexpected, first "
-                f"{different[0]}; remove that checkpoint, the run continues from the one before."
+                f"{different[0]}; remove this checkpoint; the run then resumes from the one before."
             )
         self.core.load_state_dict(state, strict=False)
 
@@ -183,11 +185,13 @@ def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
     Raises:
         TrainingError: If options contradict each other, or one has a wrong value.
     """
+    # A step may use only some of the trainable weights (TAViS uses no memory for a clip of one
+    # frame). By default distributed training stops with an error then.
     options: dict[str, Any] = {"ddp_find_unused_parameters": True}
     try:
         return TrainingArguments(
             output_dir=str(output),
-            remove_unused_columns=False,  # the task builds the batches, and knows their columns
+            remove_unused_columns=False,  # it would drop keys of items before `collate` uses them
             use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
             **(options | dict(plan.trainer)),
         )
