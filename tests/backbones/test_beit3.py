@@ -119,7 +119,9 @@ def test_checkpointed_layers_give_the_same_gradient(
 def test_a_text_longer_than_the_position_table_is_rejected(
     model: Beit3Model, image_tokens: torch.Tensor
 ) -> None:
-    with pytest.raises(ValueError, match=r"the text has 9 tokens, the model holds 8; shorten it"):
+    with pytest.raises(
+        ValueError, match=r"the text has 9 tokens, the model takes at most 8; shorten it"
+    ):
         model(image_tokens, torch.zeros(2, 9, 32))
 
 

@@ -51,7 +51,9 @@ def test_the_longest_audio_is_accepted_and_one_sample_more_is_rejected(
 ) -> None:
     longest = CLAP.max_samples
     tower(torch.zeros(1, longest))
-    with pytest.raises(ValueError, match=rf"{longest + 1} samples, the model holds {longest}; cut"):
+    with pytest.raises(
+        ValueError, match=rf"{longest + 1} samples, the model takes at most {longest}; cut"
+    ):
         tower(torch.zeros(1, longest + 1))
 
 

@@ -106,7 +106,10 @@ def test_a_tokenizer_is_saved_and_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is no tokenizer"), (Tokenizer(BPE()).to_str(), "has no token '<.endoftext.>'")],
+    [
+        ("{", "is not a usable tokenizer"),
+        (Tokenizer(BPE()).to_str(), "has no token '<.endoftext.>'"),
+    ],
 )
 def test_a_file_that_is_no_such_tokenizer_is_rejected(
     content: str, message: str, tmp_path: Path

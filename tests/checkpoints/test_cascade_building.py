@@ -143,7 +143,7 @@ def test_another_model_than_an_evf_sam_is_rejected(
     _, clap, tokenizer = parts
     arguments = ["av2t-sam-small", clap, tokenizer, "-o", tmp_path / "cascade"]
     assert run(app, ["make-cascade", *map(str, arguments)]) == 1
-    assert "is no EVF-SAM" in capsys.readouterr().err
+    assert "is not an EVF-SAM" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_the_whole_of_clap_is_rejected(
@@ -156,6 +156,6 @@ def test_a_file_that_is_not_the_whole_of_clap_is_rejected(
     with pytest.raises(CheckpointError, match=r"clap.pth: does not fit .* missing: logit_scale"):
         make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     torch.save({"wte.weight": torch.zeros(2)}, clap)
-    with pytest.raises(CheckpointError, match="is of no format known here; give MS-CLAP"):
+    with pytest.raises(CheckpointError, match="is of an unknown format; give MS-CLAP"):
         make_cascade(evf_sam, clap, tokenizer, tmp_path / "cascade", config=SIZES)
     assert not (tmp_path / "cascade").exists()

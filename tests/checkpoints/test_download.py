@@ -239,7 +239,7 @@ def test_a_server_that_is_no_hub_is_an_error(
 ) -> None:
     hub.add(PART.repository, PART.file, CONTENT)
     monkeypatch.setattr("tests.checkpoints.hub.COMMIT", "")
-    with pytest.raises(CheckpointError, match=r"this is no Hub; check HF_ENDPOINT"):
+    with pytest.raises(CheckpointError, match=r"it is not from a Hub; check HF_ENDPOINT"):
         download(PART, endpoint=hub.endpoint)
 
 

@@ -71,7 +71,7 @@ def test_a_model_that_was_not_imported_is_exported_without_unused_tensors(
 
 
 def test_a_folder_that_is_no_model_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no complete model"):
+    with pytest.raises(CheckpointError, match="is not a complete model"):
         export_checkpoint(tmp_path, tmp_path / "back.pth")
 
 

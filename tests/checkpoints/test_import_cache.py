@@ -119,10 +119,10 @@ def test_an_import_that_fails_leaves_no_model(
     toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
-        raise CheckpointError(f"{output}: of no known format ({len(files)} files, {config}).")
+        raise CheckpointError(f"{output}: of an unknown format ({len(files)} files, {config}).")
 
     monkeypatch.setattr(importing, "import_checkpoint", fail)
-    with pytest.raises(CheckpointError, match="of no known format"):
+    with pytest.raises(CheckpointError, match="of an unknown format"):
         find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(RELEASE) is None
 

@@ -181,7 +181,7 @@ def test_published_sizes_are_the_default_without_a_configuration_file(
 
 def test_a_file_that_is_no_configuration_is_rejected(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"colour": "red"}')
-    with pytest.raises(CheckpointError, match=r"config\.json: is no configuration of AV2T-SAM"):
+    with pytest.raises(CheckpointError, match=r"config\.json: is not a configuration of AV2T-SAM"):
         import_checkpoint(files, tmp_path / "model", config=tmp_path / "config.json")
 
 
@@ -215,7 +215,7 @@ def test_a_superfluous_tower_is_rejected(files: list[Path], config: Path, tmp_pa
         ("beit3.encoder.layer_norm.A.bias", "is BEiT-3, which is a part"),
         (
             "model.diffusion_model.out.bias",
-            "of no format known here .AV2T-SAM, EVF-SAM, TAViS, MS-CLAP",
+            "of an unknown format; known formats are AV2T-SAM, EVF-SAM, TAViS, MS-CLAP",
         ),
     ],
 )
@@ -274,7 +274,7 @@ def test_nothing_is_written_to_a_disk_without_enough_space(
 def test_a_folder_with_other_content_is_not_replaced(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match="exists already and is no imported model"):
+    with pytest.raises(OutputError, match="exists already and is not an imported model"):
         import_checkpoint(files, tmp_path / "published", config=config)
     assert all(path.is_file() for path in files)
 
@@ -309,5 +309,7 @@ def test_a_tokenizer_is_rejected_for_a_model_without_text(
 ) -> None:
     tokenizer = tmp_path / "beit3.spm"
     tokenizer.touch()
-    with pytest.raises(CheckpointError, match=r"beit3\.spm: is of a tokenizer, and AV2T-SAM reads"):
+    with pytest.raises(
+        CheckpointError, match=r"beit3\.spm: belongs to a tokenizer, but AV2T-SAM takes"
+    ):
         import_checkpoint([*files, tokenizer], tmp_path / "model", config=config)

@@ -145,7 +145,7 @@ def spoil(name: str) -> Callable[[Path], None]:
     ("damage", "message"),
     [
         (cut_weights, "cannot be loaded.*copy it again"),
-        (spoil("config.json"), "is no model configuration"),
+        (spoil("config.json"), "is not a model configuration"),
         (spoil("processor_config.json"), "cannot be loaded"),
         (change("config.json", model_type="clip"), "model_type is 'clip', avseg has avseg-av2t"),
         (change("config.json", colour="red"), "has no option colour"),

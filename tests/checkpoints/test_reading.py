@@ -73,7 +73,7 @@ def test_objects_besides_tensors_are_rejected(tmp_path: Path) -> None:
 
 def test_values_that_are_no_tensors_are_rejected(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="is no checkpoint of named tensors"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of named tensors"):
         read_published(tmp_path / "w.pth")
 
 

@@ -142,7 +142,10 @@ def test_each_text_is_a_named_source(
     [
         ([], "there is no text; give at least one text prompt"),
         (["--text", ""], "text '' is empty"),
-        (["--text", "the zebra"], "does not know zebra; its words are nothing, dog, cat, bus"),
+        (
+            ["--text", "the zebra"],
+            "unknown words (zebra); the words of this model are nothing, dog, cat",
+        ),
         (["--text", "dog cat bus dog"], "has 4 tokens, the model takes 3; shorten it"),
     ],
 )

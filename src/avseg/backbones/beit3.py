@@ -314,8 +314,8 @@ class Beit3Model(nn.Module):
         longest = self.config.max_text_tokens
         if text_embeddings.shape[1] > longest:
             raise ValueError(
-                f"the text has {text_embeddings.shape[1]} tokens, the model holds {longest}; "
-                "shorten it or raise max_text_positions."
+                f"the text has {text_embeddings.shape[1]} tokens, the model takes at most "
+                f"{longest}; shorten it or raise max_text_positions."
             )
         text = self.encoder.with_positions(text_embeddings, "B")
         bias = None

@@ -100,8 +100,8 @@ class ClapAudioTowerConfig(StrictConfig):
         samples = round(window_s * self.sample_rate)
         if samples > self.max_samples:
             raise ValueError(
-                f"window_s of {window_s} s is {samples} samples, the audio tower holds "
-                f"{self.max_samples}; shorten it, or raise clap_config's hop or spec_size."
+                f"window_s of {window_s} s is {samples} samples, the audio tower takes "
+                f"at most {self.max_samples}; shorten it, or raise clap_config's hop or spec_size."
             )
 
     def to_transformers(self) -> ClapAudioConfig:
@@ -193,7 +193,7 @@ class ClapAudioTower(nn.Module):
         """
         if audio_values.shape[-1] > self.config.max_samples:
             raise ValueError(
-                f"the audio has {audio_values.shape[-1]} samples, the model holds "
+                f"the audio has {audio_values.shape[-1]} samples, the model takes at most "
                 f"{self.config.max_samples}; cut it, or raise hop or spec_size."
             )
         # HTSAT expects a channel axis, (N, 1, T, M); `ClapAudioModel` stretches and folds the

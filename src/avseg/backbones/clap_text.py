@@ -129,7 +129,7 @@ class ClapTokenizer(JsonTokenizer):
         content: The JSON text of GPT-2's `tokenizer.json`, or of a small model's words.
 
     Raises:
-        ValueError: If the content is no tokenizer, or has no end token.
+        ValueError: If the content is not a tokenizer, or has no end token.
     """
 
     FILE: ClassVar[str] = "clap_tokenizer.json"
@@ -165,7 +165,7 @@ class ClapTokenizer(JsonTokenizer):
             return cls(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: is no tokenizer that can be used ({error}); for MS-CLAP it is "
+                f"{path}: is not a usable tokenizer ({error}); for MS-CLAP it is "
                 "tokenizer.json of the repository openai-community/gpt2."
             ) from error
 

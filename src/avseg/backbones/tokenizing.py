@@ -91,7 +91,7 @@ class SentencePieceTokenizer:
             return cls(path.read_bytes(), {str(token): int(added[token]) for token in added})
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(
-                f"{path}: is no SentencePiece model that can be used ({error}); copy it again from "
+                f"{path}: is not a usable SentencePiece model ({error}); copy it again from "
                 f"where the model's weights come from, with {cls._ADDED_FILE} if there is one."
             ) from error
 
@@ -206,8 +206,8 @@ class WordTokenizer:
         if unknown or not words:
             known = ", ".join(word for word in self.words if word.isalpha())
             raise PromptError(
-                f"text {text!r}: this model does not know {', '.join(unknown) or 'a word of it'}; "
-                f"its words are {known}."
+                f"text {text!r} has unknown words ({', '.join(unknown) or 'only ignored ones'}); "
+                f"the words of this model are {known}."
             )
         return [self.words.index(word) for word in words]
 

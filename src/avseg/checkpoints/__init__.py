@@ -1,4 +1,6 @@
-"""Checkpoints: models by name, published weights and their import. `loading.py` needs torch."""
+"""Checkpoints: finding models by name, and downloading and importing published weights."""
+
+# `loading.py` is not imported here, because it loads torch, which takes seconds.
 
 from avseg.checkpoints.catalog import Listing, find_checkpoint, find_listing, list_models
 from avseg.checkpoints.known_models import DEFAULT_MODEL, PACKAGED_MODELS

@@ -1,4 +1,4 @@
-"""The cache folder for downloads, imported models and features, and its locks."""
+"""The cache folder for downloads, imported models and features, and locks for its files."""
 
 import os
 import sys
@@ -34,7 +34,8 @@ def locked(path: Path) -> Iterator[None]:
         path: The file or folder to write; its parent folder is created.
 
     Yields:
-        Nothing. After waiting, the caller should check whether the file exists by now.
+        Nothing. Another process may have written the file during the wait, so the caller should
+        check whether it exists.
 
     Raises:
         CheckpointError: If the cache cannot be written to.
@@ -42,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
     # Imported here since it is slow to import, and rarely needed.
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
-    # A stack, so that only errors of the lock are explained here, and not those of the caller.
+    # With a stack the `try` covers only the lock, so errors of the caller's block are not changed.
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Building of a cascade from an EVF-SAM and MS-CLAP's published file, without training."""
+"""Building of a cascade from an EVF-SAM model and the published file of MS-CLAP."""
 
 import json
 from pathlib import Path
@@ -40,21 +40,21 @@ def make_cascade(
 ) -> Checkpoint:
     """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments them by name.
 
-    Nothing is trained; tensors keep the dtype they are saved in.
+    Nothing is trained. The tensors keep the dtype of their files.
 
     Args:
-        evf_sam: Name of an EVF-SAM, or the folder of a saved one.
-        clap: MS-CLAP 2023's file, CLAP_weights_2023.pth.
+        evf_sam: Name of an EVF-SAM model, or the folder of a saved EVF-SAM model.
+        clap: The published file of MS-CLAP 2023, CLAP_weights_2023.pth.
         tokenizer: GPT-2's tokenizer.json.
         output: The folder to create; it appears when it is complete.
-        config: Sizes of CLAP and the rule that chooses names. The sizes of EVF-SAM in it are
-            replaced by those of `evf_sam`. None for the published ones.
+        config: Sizes of CLAP, and the rule that selects names. Its sizes of EVF-SAM are replaced by
+            those of `evf_sam`. None for the published sizes and the default rule.
 
     Returns:
         The cascade, with AVSBench's vocabulary.
 
     Raises:
-        CheckpointError: If a file is not the expected one, or damaged.
+        CheckpointError: If a file is missing, damaged or of another kind.
         OutputError: If the folder exists already, or cannot be written.
         PromptError: If a tokenizer cannot encode the vocabulary.
     """
@@ -66,8 +66,9 @@ def make_cascade(
     processor = CascadeProcessor.from_config(
         sizes, ClapTokenizer.from_file(tokenizer), load_tokenizer(segmenter.folder)
     )
-    # Raises an error now if a tokenizer cannot encode a word of the vocabulary.
+    # This encodes the vocabulary, so a tokenizer that cannot encode it is an error before writing.
     processor = processor.with_vocabulary(processor.vocabulary)
+    # On the device "meta" the model has names and shapes, but no memory for its weights.
     with torch.device("meta"):
         state = CascadeModel(sizes).state_dict()
     tensors = _clap_tensors(clap, state) | _evf_sam_tensors(segmenter, state)
@@ -93,9 +94,9 @@ def _sizes(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
     """Copy EVF-SAM's sizes and mask options into the cascade's configuration."""
     path = evf_sam.folder / CONFIG_FILE
     if json.loads(path.read_text(encoding="utf-8")).get("model_type") != EvfSamConfig.model_type:
-        raise CheckpointError(f"{evf_sam.folder}: is no EVF-SAM; give the folder of one.")
+        raise CheckpointError(f"{evf_sam.folder}: is not an EVF-SAM model; give its folder.")
     own: Any = EvfSamConfig.from_pretrained(evf_sam.folder)
-    # What the segmenter predicts depends on these options, so they are those of its training.
+    # The masks depend on these options, so they must be those of EVF-SAM's training.
     changed: Any = config.replace(
         sam_config=own.sam_config,
         beit3_config=own.beit3_config,
@@ -108,12 +109,12 @@ def _sizes(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
 
 
 def _clap_tensors(clap: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convert CLAP's file to the cascade's names."""
+    """Read CLAP's file and rename its tensors to those of the cascade."""
     published = read_published(clap)
     found = detect_format(published.tensors)
     if found is None or found.role != "clap":
         raise CheckpointError(
-            f"{clap}: is {found.title if found else 'of no format known here'}; give MS-CLAP "
+            f"{clap}: is {found.title if found else 'of an unknown format'}; give MS-CLAP "
             "2023's file, CLAP_weights_2023.pth."
         )
     expected = {name: values for name, values in state.items() if not name.startswith(_SEGMENTER)}

@@ -1,4 +1,4 @@
-"""Models by name: where a model is, and the list of all models that have a name."""
+"""Catalog of models: finds a model by its name or folder, and lists all named models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,18 +35,19 @@ class Listing:
         name: Name for `--model`.
         what: Description in a few words.
         details: Description in one sentence.
-        state: Whether the model is in the package, was imported before, is downloaded on first
-            use, or has to be downloaded by hand.
+        state: "packaged" for a model in the package, "imported" for one in the cache,
+            "downloadable" for one that is downloaded on first use, "by hand" for one that the user
+            has to download.
         folder: Folder of the model; None if it is not on this machine.
         licence: SPDX expression for the weights; None if their owners state no licence.
         known_bytes: Total size of the files of known size.
         size_is_known: Whether `known_bytes` is the size of all files.
         figures: Published figures, metric to value.
-        figures_from: Publication of the figures.
-        files: File to download, as repository/file@revision, to how its name is known. For a model
-            to download by hand: address to how its size is known.
+        figures_from: Publication that contains the figures.
+        files: For each file to download, as repository/file@revision, the origin of its name in
+            this list. For a model to download by hand, the address and the origin of its size.
         downloads: The files to download with their sizes and licences.
-        notice: Limits of the model that a user should know; None without any.
+        notice: Limits of the model, for the user; None if there are none.
     """
 
     name: str
@@ -72,14 +73,16 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
 
     Args:
         name_or_path: Name from `list_models`, or a folder that `save_pretrained` wrote. A text
-            that is no known name is taken for a folder.
+            that is not a known name is used as the path of a folder.
         offline: Whether to use no network, as with HF_HUB_OFFLINE=1.
 
     Returns:
-        The model with all its files; their content is only validated when it is loaded.
+        The model, with all its files. The content of the files is validated at loading.
 
     Raises:
-        CheckpointError: If it is neither, if files are missing, or if the download fails.
+        CheckpointError: If there is neither a model nor a folder of this name, if files are
+            missing, or if the download or the import fails.
+        OutputError: If the cache cannot be written to.
     """
     name = str(name_or_path)
     if name in PACKAGED_MODELS:
@@ -89,7 +92,7 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     if name in RELEASES:
         return find_or_import(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
-    # A folder may have the name of a backbone, since the import of one is often called so.
+    # A folder with the name of a backbone is probably an import of it, so the folder is used.
     if name in BACKBONES and not folder.is_dir():
         raise CheckpointError(
             f"{name}: segments nothing by itself, and is not downloaded; "
@@ -148,7 +151,7 @@ def _nearest(name: str) -> str:
 
 
 def _list_packaged(checkpoint: Checkpoint) -> Listing:
-    # A damaged installation should not break the list of the other models.
+    # In a damaged installation the file may be missing, but the list should still be complete.
     weights = checkpoint.folder / WEIGHTS_FILE
     return Listing(
         name=checkpoint.name,
@@ -212,5 +215,5 @@ def _check_files(folder: Path, next_step: str) -> None:
     missing = missing_files(folder)
     if missing:
         raise CheckpointError(
-            f"{folder}: is no complete model, {', '.join(missing)} is missing; {next_step}"
+            f"{folder}: is not a complete model, {', '.join(missing)} is missing; {next_step}"
         )

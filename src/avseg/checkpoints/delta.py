@@ -1,8 +1,9 @@
 """Checkpoints that store only trained weights and refer to the frozen ones by hash.
 
-A run may train a few megabytes of a model with gigabytes of weights. It can save only these, in
-`trained.safetensors`. The header of that file lists the files with the frozen weights and their
-SHA-256. Loading merges the two, and rejects a file with another hash.
+A run may train only a few megabytes of a model with gigabytes of weights. Then it can save only the
+trained weights, in `trained.safetensors`. The header of this file lists the files with the frozen
+weights and their SHA-256. Loading merges trained and frozen weights, and rejects a file with
+another hash.
 """
 
 import json
@@ -24,7 +25,7 @@ from avseg.checkpoints.saving import save_weights
 from avseg.checkpoints.tower_files import read_tower
 from avseg.errors import CheckpointError
 
-#: Environment variable with more files and folders in which to search for frozen parts.
+#: Environment variable with additional files and folders in which frozen parts are searched.
 PARTS_VARIABLE = "AVSEG_PARTS"
 
 #: Key of the header with the list of frozen parts, as JSON.
@@ -33,19 +34,20 @@ _FROZEN_PARTS = "frozen_parts"
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """Weights of a model that a run loaded from a file and did not train.
+    """Frozen weights of a model, and the file from which a run loaded them.
 
-    The attributes are the keys of the file's header.
+    The attributes are also the keys of an entry in the header of `trained.safetensors`.
 
     Attributes:
-        into: Prefix of their names in the model.
-        prefix: Prefix of their names in the file.
+        into: Prefix of the names of the weights in the model.
+        prefix: Prefix of the names of the weights in the file.
         path: Path of the file when the run started.
         size_bytes: Size of the file.
         sha256: SHA-256 of the file.
-        is_published: Whether it is a tower's file in its authors' format, with their names.
+        is_published: Whether the file is that of a tower in the format of its authors. Its tensors
+            then have the authors' names.
         source: Name under which the file is published; None for another file.
-        names: Names of the weights, without `into`.
+        names: Names of the weights in the model, without the prefix `into`.
     """
 
     into: str
@@ -61,36 +63,37 @@ class FrozenPart:
     def of_file(
         cls, file: Path, into: str, prefix: str, *, is_published: bool, source: str | None
     ) -> Self:
-        """Build the description of a file, without names of weights.
+        """Build the entry of a file, with an empty list of names.
 
         Args:
             file: The file.
             into: Prefix of the names of its weights in the model.
             prefix: Prefix of the names in the file.
             is_published: Whether it is a tower's file in its authors' format.
-            source: Name under which it is published.
+            source: Name under which it is published; None for another file.
 
         Returns:
-            The description.
+            The entry.
         """
         path = file.resolve()
         size, sha256 = path.stat().st_size, file_sha256(path)
         return cls(into, prefix, str(path), size, sha256, is_published, source)
 
     def within(self, prefix: str) -> Self | None:
-        """Restrict it to the weights of one part of the model.
+        """Return the entry restricted to the weights of one module of the model.
 
         Args:
-            prefix: Prefix of the names of that part in the model.
+            prefix: Prefix of the names of the module's weights in the model.
 
         Returns:
-            The weights inside that part, named as in that part; None if there are none.
+            The entry with names relative to the module; None if the module has none of the weights.
         """
         everything = [self.into + name for name in self.names]
         inside = [name.removeprefix(prefix) for name in everything if name.startswith(prefix)]
         if not inside:
             return None
-        # The model's part may begin above the file's weights ("a." and "a.b."), or inside of them.
+        # The module may contain all weights of the file (module "a.", weights "a.b."), or only some
+        # of them (module "a.b.", weights "a.").
         into = self.into.removeprefix(prefix) if self.into.startswith(prefix) else ""
         deeper = prefix.removeprefix(self.into) if prefix.startswith(self.into) else ""
         names = tuple(name.removeprefix(into) for name in inside)
@@ -114,7 +117,7 @@ class FileWeights:
     file: MappedWeights | None = None
 
     def release_after_use(self, model: nn.Module) -> None:
-        """Release the memory of large frozen layers after each forward or backward pass.
+        """Register hooks that release the memory of large frozen layers after each pass.
 
         Args:
             model: The model; its frozen weights must be the tensors in `tensors`, not copies.
@@ -127,15 +130,15 @@ class FileWeights:
 def open_weights(
     weights: Path, expected: Mapping[str, Tensor], prefix: str = ""
 ) -> list[FileWeights]:
-    """Open the weights of a model, or of a part of one; search for the files of frozen parts.
+    """Open the weights of a model or of a module of it, with the files of its frozen parts.
 
     Args:
         weights: `model.safetensors` with all weights, or `trained.safetensors`.
         expected: State dict of the model; only names and shapes are used.
-        prefix: Prefix of its names in the file.
+        prefix: Prefix of the names in the file; empty for a whole model.
 
     Returns:
-        The weights of each file; every name is in one of them.
+        The weights of each file.
 
     Raises:
         CheckpointError: If the file of a frozen part is missing, has changed, or does not fit.
@@ -189,17 +192,18 @@ def merge_tensors(files: Iterable[FileWeights]) -> dict[str, Tensor]:
 def find_part(part: FrozenPart, run: Path) -> Path:
     """Find the file of a frozen part, and verify its hash.
 
-    The search order is: its recorded path, beside the run, AVSEG_PARTS, the cache.
+    The places are searched in this order: the recorded path, beside the run, AVSEG_PARTS, the
+    cache.
 
     Args:
         part: The part.
         run: Folder of the run.
 
     Returns:
-        A file with exactly the content that the run started with.
+        A file with the recorded hash.
 
     Raises:
-        CheckpointError: If there is none.
+        CheckpointError: If there is no such file.
     """
     other = None
     for path in _candidates(part, run):
@@ -229,7 +233,7 @@ def find_stored_weights(
     frozen: Iterable[str],
     parts: Iterable[tuple[FrozenPart, Path]],
 ) -> list[FrozenPart]:
-    """Find the frozen weights of a model that need not be saved, since a file has equal ones.
+    """Find the frozen weights that need not be saved, because a file contains equal weights.
 
     Args:
         state: State dict of the model.
@@ -237,13 +241,13 @@ def find_stored_weights(
         parts: Files that were loaded into the model, and their paths.
 
     Returns:
-        The files with such weights, each with the names of these weights.
+        An entry for each file with such weights, with the names of these weights.
     """
     remaining = set(frozen) & state.keys()
     stored = []
     for part, file in parts:
         found = _open_part(part, file, state).tensors
-        # Values decide, not names: a frozen weight may have been changed before training.
+        # Names are not enough: a frozen weight may have been changed after it was loaded.
         same = [
             name
             for name, values in found.items()
@@ -257,30 +261,30 @@ def find_stored_weights(
 
 
 def save_trained(state: Mapping[str, Tensor], parts: Sequence[FrozenPart], folder: Path) -> None:
-    """Save the weights of a model that are in no other file.
+    """Save the weights of a model without those that other files contain.
 
     Args:
         state: State dict of the model.
-        parts: Weights that other files have, from `find_stored_weights`.
+        parts: Weights in other files, from `find_stored_weights`.
         folder: Folder of the run; the file appears when it is complete.
     """
-    elsewhere = {part.into + name for part in parts for name in part.names}
-    own = {name: values for name, values in state.items() if name not in elsewhere}
+    stored = {part.into + name for part in parts for name in part.names}
+    own = {name: values for name, values in state.items() if name not in stored}
     described = json.dumps([asdict(part) for part in parts])
     with replace_when_complete(folder / TRAINED_FILE) as partial:
         save_weights(own, partial, {_FROZEN_PARTS: described})
 
 
 def frozen_parts_of(weights: Path, into: str, prefix: str) -> list[tuple[FrozenPart, Path]]:
-    """List the files with the frozen weights of a run, for a model that starts from that run.
+    """List the frozen parts of a run, for a new model whose weights start from this run.
 
     Args:
         weights: The run's `trained.safetensors`.
-        into: Prefix of the names of the weights in the model.
-        prefix: Prefix of their names in the run.
+        into: Prefix of the names of the weights in the new model.
+        prefix: Prefix of the names of the weights in the run.
 
     Returns:
-        The frozen parts with their names in the model, and the paths of their files.
+        The frozen parts, with names of the new model, and the paths of their files.
     """
     parts = [part.within(prefix) for part in _frozen_parts(MappedWeights(weights))]
     return [
@@ -310,11 +314,12 @@ def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> 
 def _candidates(part: FrozenPart, run: Path) -> Iterator[Path]:
     path = Path(part.path)
     yield path
-    yield run.resolve().parent / path.parent.name / path.name  # both runs were moved together
+    # A part of another run is found if the folders of both runs were moved together.
+    yield run.resolve().parent / path.parent.name / path.name
     for name in filter(None, os.environ.get(PARTS_VARIABLE, "").split(os.pathsep)):
         place = Path(name).expanduser()
         for file in [place, *sorted(place.rglob("*"))]:
-            # Comparing sizes first saves the hashing of gigabytes of other files.
+            # Only files of the right size are hashed, since hashing gigabytes takes long.
             if file.is_file() and file.stat().st_size == part.size_bytes:
                 yield file
     if part.source in RELEASES:

@@ -1,9 +1,9 @@
-"""Download of published files from the Hugging Face Hub, each once.
+"""Download of published files from the Hugging Face Hub; each file is downloaded once.
 
-A complete file with the right hash is in `downloads/OWNER--NAME/REVISION/` of the cache. Until then
-it is a hidden `.incomplete` file beside that name, from which the next attempt continues, also in
-another process. `hf_hub_download` is not used, since from huggingface_hub 2.4 on it starts again in
-that case. Files that `hf download` stored in the Hub's own cache are used as well.
+A complete file with the right hash is in `downloads/OWNER--NAME/REVISION/` of the cache. An
+incomplete file is hidden and ends with `.incomplete`. The next attempt continues it, also in
+another process. `hf_hub_download` is not used, because from huggingface_hub 2.4 on it starts again
+after an interruption. Files that `hf download` stored in the Hub's own cache are also found.
 """
 
 import errno
@@ -36,7 +36,7 @@ _LIST_TIMEOUT_S = 10
 
 
 def download(file: HubFile, *, endpoint: str | None = None, offline: bool = False) -> Path:
-    """Download a published file, unless it is on this machine already.
+    """Return the path of a published file; download the file if it is not on this machine.
 
     The progress bar is huggingface_hub's own (HF_HUB_DISABLE_PROGRESS_BARS disables it).
 
@@ -73,10 +73,10 @@ def is_offline(wanted: bool) -> bool:
     """Return whether the network must not be used.
 
     Args:
-        wanted: Whether the caller asked for that.
+        wanted: Whether the caller wants to use no network.
 
     Returns:
-        True if the caller did, or HF_HUB_OFFLINE=1 is set.
+        True if the caller wants it, or HF_HUB_OFFLINE=1 is set.
     """
     return wanted or constants.HF_HUB_OFFLINE
 
@@ -93,6 +93,7 @@ def find_downloaded(file: HubFile) -> Path | None:
     hub = Path(constants.HF_HUB_CACHE) / repo_folder_name(
         repo_id=file.repository, repo_type="model"
     )
+    # The Hub's cache has a snapshot for each commit, and a file with the commit of each branch.
     ref = hub / "refs" / file.revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else file.revision
     for folder in (_folder(file), hub / "snapshots" / commit):
@@ -107,7 +108,7 @@ def _folder(file: HubFile) -> Path:
 
 
 def _find_name(file: HubFile, endpoint: str) -> str:
-    """Return the name of the one file in the repository that matches a pattern."""
+    """Return the file name; a pattern must match exactly one file of the repository."""
     if "*" not in file.file:
         return file.file
     names = _list_names(file, endpoint)
@@ -132,18 +133,19 @@ def _names_if_listed(file: HubFile, endpoint: str) -> list[str]:
 
 
 def _fetch(file: HubFile, url: str, destination: Path) -> Path:
-    """Download to a hidden file, from where an earlier attempt ended, verify it, and rename it."""
+    """Download to a hidden file, verify its hash, and rename it to its destination."""
     metadata = get_hf_file_metadata(url)
     if not metadata.etag or not metadata.commit_hash:
         raise CheckpointError(
-            f"{url}: the response has no ETag or no commit, so this is no Hub; check HF_ENDPOINT, "
-            "and whether there is a proxy in between."
+            f"{url}: the response has no ETag or no commit, so it is not from a Hub; check "
+            "HF_ENDPOINT, and whether a proxy changes the response."
         )
-    # The ETag of a large file is its SHA-256: a changed file is rejected before its download.
+    # The ETag of a large file is its SHA-256, so a file with another hash is not downloaded at all.
     published = metadata.etag if re.fullmatch("[0-9a-f]{64}", metadata.etag) else None
     _check_sha256(file, url, published, file.sha256)
     with locked(destination):
         if not destination.is_file():
+            # The ETag in the name: a changed file does not continue the download of the old one.
             partial = destination.with_name(f".{destination.name}.{metadata.etag[:16]}.incomplete")
             _get(url, metadata, partial)
             _check_sha256(file, partial, file_sha256(partial), file.sha256 or published)
@@ -155,7 +157,8 @@ def _get(url: str, metadata: HfFileMetadata, partial: Path) -> None:
     """Download the missing bytes of a file."""
     resume_size = partial.stat().st_size if partial.is_file() else 0
     if metadata.size is not None:
-        if resume_size > metadata.size:  # two processes wrote to it, on a disk without locks
+        # Too large if two processes wrote to it, on a file system without locks.
+        if resume_size > metadata.size:
             partial.unlink()
             resume_size = 0
         missing, free = metadata.size - resume_size, shutil.disk_usage(partial.parent).free
@@ -172,15 +175,17 @@ def _get(url: str, metadata: HfFileMetadata, partial: Path) -> None:
                 displayed_filename=url.rsplit("/", 1)[-1],
             )
     except OSError as error:
+        # The bytes of other errors are kept, but a full disk needs the space more.
         if error.errno == errno.ENOSPC:
-            partial.unlink()  # freeing the full disk is worth a download from the start
+            partial.unlink()
         raise
 
 
 def _check_sha256(file: HubFile, where: Path | str, found: str | None, known: str | None) -> None:
-    """Raise an error for another hash than the known one; delete the file in avseg's cache."""
+    """Raise an error if the hash is not the known one; delete the file if it is in the cache."""
     if found is None or known is None or found == known:
         return
+    # A file in the Hub's own cache belongs to other programs too, so it is not deleted.
     is_ours = isinstance(where, Path) and cache_folder() in where.parents
     if is_ours:
         Path(where).unlink()
@@ -214,6 +219,8 @@ def _explained(file: HubFile, endpoint: str) -> Iterator[None]:
 def _explain(error: Exception, file: HubFile, endpoint: str) -> str:
     page = f"{endpoint}/{file.repository}"
     log_in = "log in with `hf auth login` or set HF_TOKEN, and try again."
+    # From specific to general: a `GatedRepoError`, for example, is also a
+    # `RepositoryNotFoundError`.
     match error:
         case GatedRepoError():
             text = f"access needs its owners' permission; request it on {page}, then {log_in}"

@@ -1,4 +1,4 @@
-"""Export of a model's folder to the format of its authors, for use with their code."""
+"""Export of a model's folder to the file format of the model's authors, for use in their code."""
 
 import json
 from pathlib import Path
@@ -22,34 +22,33 @@ from avseg.checkpoints.saving import explain_write_errors
 def export_checkpoint(model: Path, output: Path) -> None:
     """Write the trained system of a model in its authors' format.
 
-    AV2T-SAM's files do not contain CLIP and CLAP; a .safetensors file records the hashes of those
-    that the model has. The unused tensors of an imported model are written too, so that the file
-    has the same keys and tensors as the one it was imported from. A model that was trained here
-    has no such tensors.
+    A file of AV2T-SAM does not contain CLIP and CLAP. In the format .safetensors, it records the
+    hashes of the CLIP and CLAP files of the model. If the model was imported, its unused tensors
+    are written too, so the file has the same keys and tensors as the imported file.
 
     Args:
         model: The model's folder.
         output: The file, .safetensors or .pth; it appears when it is complete.
 
     Raises:
-        CheckpointError: If there is no complete model in the folder, its tensors do not match its
+        CheckpointError: If the folder is not a complete model, the tensors do not match the
             configuration, or the file of a frozen part is missing or has changed.
         OutputError: If the file cannot be written.
     """
     folder = find_checkpoint(model).folder
     config: Any = AutoConfig.from_pretrained(folder)
     system = next(known for known in SYSTEMS.values() if known.model_type == config.model_type)
-    # Towers have published files of their own, which are not written again.
-    elsewhere = tuple(TOWER_PREFIXES[role] for role in system.towers(config))
+    # The towers have published files of their own, so they are left out.
+    tower_prefixes = tuple(TOWER_PREFIXES[role] for role in system.towers(config))
     tensors = {
         name: values
         for name, values in read_weights(weights_file(folder), shapes_of(config)).items()
-        if not name.startswith(elsewhere)
+        if not name.startswith(tower_prefixes)
     }
     published = system.key_map(config).to_published(tensors)
     if (folder / UNUSED_FILE).is_file():
         published |= load_file(folder / UNUSED_FILE)
-    # A split or transposed tensor is a view, which safetensors does not store.
+    # safetensors rejects tensors that are not contiguous, such as a transposed one.
     published = {name: values.contiguous() for name, values in published.items()}
     with explain_write_errors(output, published), replace_when_complete(output) as partial:
         if output.suffix == ".safetensors":
@@ -60,7 +59,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
 
 
 def _towers(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of the towers' files that a model was imported with, by their role."""
+    """Return the SHA-256 of each tower's file of an imported model, by the role of the file."""
     return {
         origin["role"]: origin["sha256"]
         for origin in recorded_origins(folder)

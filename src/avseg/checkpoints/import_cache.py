@@ -11,23 +11,23 @@ from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
 from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
 
-#: Incremented when `import_checkpoint` writes another folder from the same files than before.
+#: To be incremented if a change of `import_checkpoint` changes the folder that it writes.
 IMPORT_VERSION = 1
 
 _log = logging.getLogger(__name__)
 
 
 def find_imported(release: Release) -> Checkpoint | None:
-    """Find a published model that was imported before.
+    """Find the imported folder of a published model in the cache.
 
     Args:
         release: The published model.
 
     Returns:
-        The newest import of it by this version of the importer; None if there is none.
+        The newest import by this version of the importer; None if there is none.
     """
     folders = _home(release).glob(f"{_edition(release)}-*")
-    # An interrupted import leaves no folder of this name, but a user may have deleted files.
+    # An interrupted import leaves no such folder, but a user may have deleted files of one.
     complete = [folder for folder in folders if not missing_files(folder)]
     newest = max(complete, key=lambda folder: folder.stat().st_mtime_ns, default=None)
     return Checkpoint(release.name, newest, release.licence) if newest else None
@@ -50,13 +50,13 @@ def find_or_import(
         The imported model.
 
     Raises:
-        CheckpointError: If a download or the import fails, or a file has another hash than the
-            known one.
+        CheckpointError: If a download or the import fails, or the hash of a file is not the known
+            one.
         OutputError: If the cache cannot be written to.
     """
-    here = find_imported(release)
-    if here is not None:
-        return here
+    imported = find_imported(release)
+    if imported is not None:
+        return imported
     from avseg.checkpoints.download import download, find_downloaded, is_offline  # slow to import
 
     if not is_offline(offline) and any(find_downloaded(file) is None for file in release.files):
@@ -64,6 +64,7 @@ def find_or_import(
     files = [download(file, endpoint=endpoint, offline=offline) for file in release.files]
     folder = _home(release) / f"{_edition(release)}-{_digest(*map(file_sha256, files))}"
     with locked(folder):
+        # Another process may have imported the model while this one waited for the lock.
         if missing_files(folder):
             _import(release, files, folder)
     return Checkpoint(release.name, folder, release.licence)
@@ -72,7 +73,7 @@ def find_or_import(
 def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
     from avseg.checkpoints.importing import import_checkpoint  # loads torch
 
-    # Options that no file determines are passed as a configuration file.
+    # Options that the published files do not determine are given by a configuration file.
     with TemporaryDirectory() as temporary:
         config = Path(temporary) / CONFIG_FILE
         config.write_text(json.dumps(dict(release.options)), encoding="utf-8")
@@ -86,7 +87,8 @@ def _home(release: Release) -> Path:
 def _edition(release: Release) -> str:
     """Return a hash of the release's entry and of the importer's version.
 
-    It is the first half of the folder's name; a hash of the downloaded files is the second.
+    The name of the folder consists of this hash and a hash of the downloaded files. So a changed
+    entry or importer causes a new import.
     """
     files = ((file.repository, file.file, file.revision, file.sha256) for file in release.files)
     return _digest(str(IMPORT_VERSION), str(dict(release.options)), *map(repr, files))

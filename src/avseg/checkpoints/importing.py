@@ -1,8 +1,8 @@
-"""Import of published checkpoints: files in their authors' formats become a model's folder.
+"""Import of published checkpoints: converts files in their authors' formats to a model's folder.
 
-Besides the usual files, the folder gets `source.json`, which records the published files, and
-`unused.safetensors`: tensors of the trained system's file that no model here computes with. With
-them `exporting.py` can write the published file again as it was.
+The folder has the usual files of a model and two more. `source.json` records the published files.
+`unused.safetensors` has the tensors of the trained system's file that no model here uses; with them
+`exporting.py` can write the published file again without loss.
 """
 
 import json
@@ -48,12 +48,13 @@ UNUSED_FILE = "unused.safetensors"
 
 Features = Literal["clip", "clap", "mul"]
 
-#: Errors of reading a configuration from a file that is none.
+#: Errors of reading a file that is not a configuration.
 _CONFIG_ERRORS = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
 
 _SENTENCEPIECE = (".model", ".spm")
 _ADDED_TOKENS = "added_tokens.json"
-#: ImageBind's tokenizer is CLIP's: its file of merges, or the same as `tokenizers` saves it.
+#: Suffixes of the files of CLIP's tokenizer, which ImageBind uses: the published list of merges, or
+#: the JSON file of the `tokenizers` library.
 _CLIP_TOKENIZER = (".txt", ".gz", ".json")
 _CLIP_TOKENIZER_LICENCE = "MIT"
 
@@ -68,33 +69,38 @@ def import_checkpoint(
 ) -> Checkpoint:
     """Convert published checkpoint files to a model's folder.
 
-    Each file's format is detected from its keys. An AV2T-SAM file needs the files of its CLAP and
-    CLIP towers, an EVF-SAM file those of its tokenizer. A TAViS file contains its ImageBind, and
-    needs CLIP's tokenizer; it is read as one of the released code. ImageBind's file with that
-    tokenizer becomes a folder that segments nothing by itself, for training runs to start from. The
-    folder of a run that saved only its trained weights becomes a folder with all weights.
+    The format of each file is detected from its keys. These combinations are possible:
 
-    Tensors keep the dtype they were published in, and stay on disk until they are converted. No
-    code in a file is run: pickles are read as tensors only.
+    - A file of AV2T-SAM with the files of its CLAP and CLIP towers.
+    - A file of EVF-SAM with the files of its tokenizer.
+    - A file of TAViS, which contains ImageBind, with the file of CLIP's tokenizer. The model gets
+      the options of the released code.
+    - The file of ImageBind with the file of CLIP's tokenizer. The result segments nothing by
+      itself; training runs start from it.
+    - The folder of a run that saved only its trained weights. The result has all weights.
+
+    Tensors keep their published dtype, and stay on disk until they are converted. No code in a file
+    is run: pickles are read as tensors only.
 
     Args:
-        files: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, with
-            those of a tokenizer: the SentencePiece model and `added_tokens.json` beside it, if
-            there is one. Or the folder of one run.
-        output: The folder to write, or an imported one to replace; it appears when it is complete.
-        config: A config.json with the sizes, for a checkpoint without the published ones.
-        features: Features that prompt AV2T-SAM. None takes those that the checkpoint was trained
-            with: a projection whose bias is all zero was never trained.
-        trained_with: SHA-256 of the files of the "clap" and the "clip" tower that the adapters were
-            trained with; other files are rejected. None takes the hashes that the checkpoint
-            records, and accepts any file if it records none.
+        files: Published files (.pt, .pth, .bin, .safetensors) or folders of sharded files, and the
+            files of a tokenizer: for SentencePiece the model, and `added_tokens.json` if it exists.
+            Or the folder of one run.
+        output: The folder to write, or an imported folder to replace; it appears when it is
+            complete.
+        config: A config.json with the sizes, if they are not the published ones.
+        features: Features of the prompt of AV2T-SAM. None selects the features of the training: a
+            projection whose bias is all zero was never trained.
+        trained_with: SHA-256 of the files of the "clap" and the "clip" tower in the training of the
+            adapters; other files are rejected. None selects the hashes that the checkpoint records,
+            and accepts any file if it records none.
 
     Returns:
         The imported model.
 
     Raises:
         CheckpointError: If a file is damaged, of an unknown format, or has other tensors than its
-            format; if files are missing or superfluous; if a tower is not the one trained with.
+            format; if files are missing or superfluous; if a tower is not that of the training.
         OutputError: If the folder cannot be written, or has other content.
     """
     paths, output = [Path(file) for file in files], Path(output)
@@ -102,7 +108,8 @@ def import_checkpoint(
     run = next((path for path in paths if (path / TRAINED_FILE).is_file()), None)
     if run is not None:
         return _import_run(run, paths, output)
-    _check_output(output, paths)  # first, since reading and converting gigabytes takes minutes
+    # First, because reading and converting gigabytes takes minutes.
+    _check_output(output, paths)
     tokenizers = [path for path in paths if _is_tokenizer(path)]
     weights = [path for path in paths if not _is_tokenizer(path)]
     recognised = _by_role([read_published(path) for path in weights])
@@ -135,10 +142,11 @@ def _import_run(run: Path, paths: Sequence[Path], output: Path) -> Checkpoint:
 def _import_imagebind(
     imagebind: RecognisedFile, tokenizers: Sequence[Path], output: Path, config: Path | None
 ) -> Checkpoint:
-    """Convert ImageBind alone; its tensors are named as in models that are built on it."""
+    """Convert ImageBind alone, with the tensor names that it has in TAViS."""
     tokenizer = _clip_tokenizer(imagebind, tokenizers)
     sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, imagebind)
     role = imagebind.format.role
+    # The device "meta" gives names and shapes of the weights without allocating them.
     with torch.device("meta"):
         state = ImageBind(sizes).state_dict()
     expected = {TOWER_PREFIXES[role] + name: values for name, values in state.items()}
@@ -151,10 +159,10 @@ def _import_imagebind(
 
 
 def _check_output(output: Path, paths: Sequence[Path]) -> None:
-    """Raise an error if the folder is not one that an import wrote, or contains an input file."""
+    """Raise an error if the folder was not written by an import, or contains an input file."""
     if output.exists() and not (output / SOURCE_FILE).is_file() and not _is_empty(output):
         raise OutputError(
-            f"{output}: exists already and is no imported model, so it is not replaced; choose "
+            f"{output}: exists already and is not an imported model, so it is not replaced; choose "
             "another folder."
         )
     inside = [path for path in paths if output.resolve() in path.resolve().parents]
@@ -175,9 +183,10 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
         found = detect_format(file.tensors)
         if found is None:
             raise CheckpointError(
-                f"{file.path}: its keys ({', '.join(list(file.tensors)[:2])}, ...) are of no "
-                f"format known here ({', '.join(known.title for known in FORMATS.values())}); give "
-                "the file that the model's authors published."
+                f"{file.path}: its keys ({', '.join(list(file.tensors)[:2])}, ...) are of an "
+                "unknown format; known formats are "
+                f"{', '.join(known.title for known in FORMATS.values())}. Give the file that the "
+                "model's authors published."
             )
         if found.role == "part":
             raise CheckpointError(
@@ -202,7 +211,7 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
 def _configuration(
     system: System, trained: RecognisedFile, config: Path | None, features: Features | None
 ) -> AvsegConfig:
-    """Build the configuration: the checkpoint's options over those of `config` or the defaults."""
+    """Build the configuration from `config` or the defaults, and from the checkpoint's options."""
     options = system.options(trained.file.tensors)
     if features is not None:
         if "features" not in options:
@@ -216,7 +225,8 @@ def _configuration(
         return config_class(**options)
     given = _read_sizes(config, config_class, trained)
     if isinstance(given.sam_config, type(options["sam_config"])):
-        del options["sam_config"]  # the given one is of the same SAM, and has its own sizes
+        # `config` is for the SAM of the checkpoint, so its sizes are used.
+        del options["sam_config"]
     replaced: AvsegConfig = given.replace(**options)
     return replaced
 
@@ -226,8 +236,8 @@ def _read_sizes(config: Path, config_class: type[StrictConfig], recognised: Reco
         return config_class.from_json_file(config)
     except _CONFIG_ERRORS as error:
         raise CheckpointError(
-            f"{config}: is no configuration of {recognised.format.title} ({error}); give a "
-            "config.json as avseg writes it beside a model."
+            f"{config}: is not a configuration of {recognised.format.title} ({error}); give the "
+            "config.json of a model that avseg has saved."
         ) from error
 
 
@@ -265,8 +275,8 @@ def _processor(
     if system.tokenizer is None:
         if tokenizers:
             raise CheckpointError(
-                f"{tokenizers[0]}: is of a tokenizer, and {trained.format.title} reads no text; "
-                "leave it out."
+                f"{tokenizers[0]}: belongs to a tokenizer, but {trained.format.title} takes no "
+                "text; leave it out."
             )
         return processor.from_config(sizes)
     if len(models) != 1 or any(path.parent != models[0].parent for path in tokenizers):
@@ -280,7 +290,7 @@ def _processor(
 
 
 def _clip_tokenizer(recognised: RecognisedFile, tokenizers: Sequence[Path]) -> ImageBindTokenizer:
-    """Read the tokenizer of ImageBind, which models built on it use too."""
+    """Read CLIP's tokenizer, which ImageBind and TAViS use."""
     if len(tokenizers) != 1 or not _is_clip_tokenizer(tokenizers[0]):
         given = ", ".join(map(str, tokenizers)) or "none"
         raise CheckpointError(
@@ -300,6 +310,7 @@ def _check_trained_with(
     hashes: Mapping[str, Mapping[str, str]],
     recognised: Mapping[str, RecognisedFile],
 ) -> None:
+    # A tower that this model does not use has no file here, and needs no check.
     for role, sha256 in expected.items():
         if role in hashes and sha256 not in hashes[role].values():
             actual = ", ".join(hashes[role].values())
@@ -318,6 +329,8 @@ def _convert(
     with torch.device("meta"):
         state = FAMILIES[sizes.model_type].model(sizes).state_dict()
     tensors: dict[str, Tensor] = {}
+    # Each tower file fills its own part of the model; the system's file fills what remains of
+    # `state`.
     for role in system.towers(sizes):
         prefix = TOWER_PREFIXES[role]
         expected = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
@@ -328,7 +341,7 @@ def _convert(
 
 @contextmanager
 def _new_folder(converted: Converted, output: Path) -> Iterator[Path]:
-    """Save converted tensors to a folder that takes its name when the block ends without error."""
+    """Save tensors to a temporary folder, which is renamed to `output` if the block succeeds."""
     everything = converted.tensors | converted.unused
     with explain_write_errors(output, everything), replace_when_complete(output) as folder:
         folder.mkdir()

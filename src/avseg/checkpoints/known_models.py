@@ -1,7 +1,7 @@
 """Every model that has a name: repository, files, sizes, licence and published figures.
 
-The entries of published models were written without downloading their files. Each entry states how
-a file's name or size is known; what could not be looked up is None, never a guess.
+The entries of published models were written without downloading the files. Each entry states where
+the name or size of a file was found. A value that was not found is None, never a guess.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class HubFile:
     Attributes:
         repository: Repository, owner/name.
         file: File name in the repository; a pattern (`*`) if the name is only partly known.
-        name_from: How the name is known.
+        name_from: Where the name was found.
         licence: SPDX identifier; None if the owners state no licence.
         size_bytes: Size to three digits, as the Hub shows it; None if not known.
         sha256: SHA-256 of the file, 64 hexadecimal digits; None if not known.
@@ -102,7 +102,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A published model that the user downloads, and that only other models are built on.
+    """A published model that segments nothing itself; other models contain it or start from it.
 
     Attributes:
         name: Name for `start_from` in a recipe.
@@ -111,7 +111,7 @@ class Backbone:
         url: Address from which its authors' code downloads it.
         licence: SPDX identifier.
         size_bytes: Size to three digits.
-        size_from: How the size is known.
+        size_from: How the size was found.
     """
 
     name: str
@@ -124,7 +124,7 @@ class Backbone:
 
     @property
     def next_step(self) -> str:
-        """Commands that download and import it."""
+        """Instruction to download and import the model."""
         return (
             f"download {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not "
             "for commercial use) and import it with its tokenizer: avseg import-checkpoint "
@@ -151,20 +151,23 @@ _CLAP = HubFile(
     repository="microsoft/msclap",
     file="CLAP_weights_2023.pth",
     name_from="the Hub's page",
-    licence="MS-PL",  # stated on the Hub's page; the code is under MIT
+    # The licence on the Hub's page. The code of the project is under MIT.
+    licence="MS-PL",
     size_bytes=690_000_000,
 )
 _CLIP = HubFile(
     repository="openai/clip-vit-base-patch32",
     file="pytorch_model.bin",
     name_from="the Hub's pages of copies of the repository",
-    licence="MIT",  # the licence of the code that it was published with
+    # The licence of the code with which the weights were published.
+    licence="MIT",
     size_bytes=605_000_000,
     sha256="a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
     revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
 )
-#: The authors state no licence, neither in their code's repository nor in its README. Their
-#: training code names a file after the training run, so only the end of the name is known.
+#: Template for the files of AV2T-SAM. The authors state no licence, neither in their code's
+#: repository nor in its README. Their training code begins the name of a file with that of the
+#: training run, so only the end of the name is known.
 _AV2T = HubFile(
     repository="Kyungbok/AV2T-SAM",
     file="",
@@ -198,7 +201,8 @@ def _av2t_sam(sam: int, subset: str, miou: float, f_score: float) -> Release:
         1: ("SAM", "ViT-H", "evf_sam"),
         2: ("SAM 2", "Hiera-L", "evf_sam2"),
     }[sam]
-    data = {"s4": "s4", "ms3": "m*3"}[subset]  # the code takes "ms3", its README says "m3"
+    # The authors' code uses "ms3" and their README "m3"; the pattern matches both.
+    data = {"s4": "s4", "ms3": "m*3"}[subset]
     return Release(
         name=f"av2t-sam{sam}-{subset}",
         what=f"AV2T-SAM on {backbone}, trained on {subset.upper()}",
@@ -253,7 +257,8 @@ RELEASES: dict[str, Release] = {
         _av2t_sam(1, "s4", 85.78, 0.919),
         _av2t_sam(1, "ms3", 65.76, 0.738),
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
-        # Trained before the multitask models, on the single mask, which its file does not tell.
+        # Older than the multitask models and trained with the single mask. Its file does not
+        # contain this option.
         _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6, multimask=False),
         _evf_sam("evf-sam-multitask", "SAM ViT-H", _EVF_SAM_1, 84.2),
         _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7),

@@ -1,4 +1,4 @@
-"""Loading of models and processors from their folders, and saving in the package's layout."""
+"""Loading of models and processors from folders, and saving of models for the package."""
 
 import json
 import shutil
@@ -33,16 +33,17 @@ from avseg.models.auto import FAMILIES, Family
 from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.processor import ClipProcessor
 
-#: Largest weights that may go into the package, in bytes.
+#: Maximum size of the weights of a packaged model, in bytes.
 MAX_PACKAGED_BYTES = 30_000_000
 
-#: Whether a model's weights are in memory, or stay in their file until they are used.
+#: "normal" loads the weights to memory; "low" reads each weight from its file when it is used.
 Memory = Literal["normal", "low"]
 
 #: Options of transformers' `from_pretrained`.
 _LOADING_OPTIONS: dict[str, Any] = {
     "dtype": torch.float32,
-    "ignore_mismatched_sizes": True,  # the model raises an error itself, and lists them
+    # `AvsegModel.from_pretrained` raises an error for them, with a list of the keys.
+    "ignore_mismatched_sizes": True,
 }
 
 #: Errors of the libraries on damaged files and on unknown options.
@@ -64,18 +65,18 @@ def load_checkpoint(
     Args:
         checkpoint: The saved model, from `find_checkpoint`.
         memory: "low" reads float32 weights from their file when a layer needs them, and releases
-            the memory of frozen ones after each layer. The results are the same. Such a model has
-            to stay on the CPU.
+            the memory of frozen weights after each layer. The results are the same. Such a model
+            has to stay on the CPU.
         image_size: Side of SAM 2's input images, in pixels; a smaller one needs less computation.
             None for the one that the model was trained with.
 
     Returns:
-        The model in float32, whichever dtype the file has, on the CPU and in evaluation mode, and
-        its processor.
+        The model and its processor. The model is in float32 for any dtype of the file, on the CPU,
+        and in evaluation mode.
 
     Raises:
-        CheckpointError: If its family is unknown, it is damaged, its files do not match each other,
-            or the image size is not possible.
+        CheckpointError: If the family is unknown, the model is damaged, its files do not match each
+            other, or the image size is not possible.
     """
     folder = checkpoint.folder
     family = _family(folder)
@@ -84,7 +85,7 @@ def load_checkpoint(
         processor = family.processor.from_pretrained(folder)
     except _DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
-    # A processor with other sizes would compute wrong inputs without any error.
+    # A processor with other options than the model would compute wrong inputs without an error.
     expected = family.processor.from_config(config)
     if processor != expected:
         raise CheckpointError(
@@ -121,14 +122,14 @@ def save_packaged(
         folder: The folder to create or to replace, such as `packaged/<name>`; it appears when it
             is complete.
         card: The model card, Markdown.
-        dtype: Dtype of the weights in the file, torch.float16 or torch.float32; they are loaded as
-            float32 in any case.
+        dtype: Dtype of the weights in the file, torch.float16 or torch.float32. Loading converts
+            them to float32.
 
     Returns:
         The saved model.
 
     Raises:
-        CheckpointError: If the file would be too large for the package, or a value too large for
+        CheckpointError: If the file would be too large for the package, or a value is too large for
             the dtype.
         OutputError: If the folder cannot be written.
     """
@@ -161,7 +162,7 @@ def _family(folder: Path) -> Family:
         name = json.loads(path.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: is no model configuration ({error}); copy the model again."
+            f"{path}: is not a model configuration ({error}); copy the model again."
         ) from error
     if name not in FAMILIES:
         raise CheckpointError(
@@ -172,7 +173,7 @@ def _family(folder: Path) -> Family:
 
 
 def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
-    """Copy a run that saved only its trained weights to a folder with all weights in one file.
+    """Copy the folder of a run with trained weights only to a folder with all weights in one file.
 
     Args:
         run: Folder of the run.
@@ -182,7 +183,8 @@ def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
         The model.
 
     Raises:
-        CheckpointError: If it is no complete model, or a frozen part is missing or has changed.
+        CheckpointError: If the run is not a complete model, or the file of a frozen part is missing
+            or has changed.
         OutputError: If the folder exists already, or cannot be written.
     """
     if output.exists():
@@ -215,7 +217,7 @@ def _load(family: Family, folder: Path, config: Any) -> AvsegModel:
     weights = weights_file(folder)
     if weights.name == TRAINED_FILE:
         tensors = read_weights(weights, shapes_of(config))
-        # The tensors are mapped from disk; the copies are in memory.
+        # The tensors are memory-mapped; `clone` copies them to memory.
         state = {name: values.clone() for name, values in tensors.items()}
         return family.model.from_pretrained(
             folder, config=config, state_dict=state, **_LOADING_OPTIONS
@@ -231,7 +233,8 @@ def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
         folder, config=config, state_dict=merge_tensors(opened), **_LOADING_OPTIONS
     )
     if all(values.requires_grad for values in model.parameters()):
-        # A family without trainable parts, such as EVF-SAM: all its weights may be released.
+        # A family without a list of trainable parameters, such as EVF-SAM: for inference all its
+        # parameters are frozen, so that the memory of all of them can be released.
         model.requires_grad_(requires_grad=False)
     for weights in opened:
         weights.release_after_use(model)
@@ -239,7 +242,7 @@ def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
 
 
 def _refitted(processor: Any, fitting: Any) -> ClipProcessor:
-    """Copy a processor with the options of another; fields outside of comparisons are kept."""
+    """Copy a processor with the options of another; tokenizers and vocabulary are kept."""
     options = {each.name: getattr(fitting, each.name) for each in fields(fitting) if each.compare}
     refitted: ClipProcessor = replace(processor, **options)
     return refitted
@@ -275,7 +278,7 @@ def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Disable the progress bar of `transformers`, which would interrupt the one of a command."""
+    """Disable the progress bar of `transformers`, which would disturb that of a command."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

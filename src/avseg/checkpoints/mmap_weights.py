@@ -1,9 +1,9 @@
 """Memory-mapped weights, for models that are larger than memory.
 
-A model with gigabytes of weights uses a few megabytes of them at a time. So its file is
-memory-mapped: the operating system reads the pages of a layer's weights when the layer runs, and
-never reads unused ones. After each pass of a large frozen layer, forward or backward, its pages are
-released. The values are the same as after loading the file to memory.
+A model with gigabytes of weights uses only a few megabytes of them at a time. So its file is
+memory-mapped: the operating system reads the weights of a layer from disk when the layer runs, and
+never reads unused weights. After each forward or backward pass of a large frozen layer, the memory
+pages of its weights are released. The results are the same as with all weights in memory.
 """
 
 import json
@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Smallest weights that are released; for smaller ones the memory is not worth the system call.
+#: Minimum size of a released tensor; for a smaller one the memory is not worth the system call.
 RELEASED_FROM_BYTES = 2**20
 
-#: Advice to the operating system to drop pages from memory; None on systems without it. These drop
-#: pages by themselves if memory is short.
+#: Advice to the operating system to drop pages from memory. None on systems without it, which drop
+#: pages without advice if memory is short.
 _MADV_DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
 
+#: Dtypes of the file format that the models here use.
 _DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
@@ -40,8 +41,8 @@ class MappedWeights:
         metadata: Metadata of the file's header.
 
     Args:
-        path: The file. It must not be written to while a tensor is in use. Replacing it by another
-            file is safe.
+        path: The file. Nothing may write to it while its tensors are in use. It may be replaced by
+            another file of the same name, since the mapping keeps the old content.
 
     Raises:
         OSError: If the file cannot be read.
@@ -50,9 +51,11 @@ class MappedWeights:
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
-            # A private copy-on-write map: torch needs writable memory, and the file never changes.
+            # torch needs writable memory. The map is private (copy-on-write), so a write never
+            # changes the file.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        # The format: 8 bytes with the length of the header, the header as JSON, the tensors.
+        # The format of safetensors: the length of the header in 8 bytes, the header as JSON, the
+        # tensors.
         start = 8 + int.from_bytes(self._map[:8], "little")
         header: dict[str, Any] = json.loads(self._map[8:start])
         self.metadata: dict[str, str] = header.pop("__metadata__", {})
@@ -70,19 +73,21 @@ class MappedWeights:
     def release_after_use(self, model: nn.Module, prefix: str = "") -> None:
         """Register hooks that release the pages of large frozen layers after each pass.
 
-        Trainable weights are copied to memory first, since a released page loses the values written
-        to it. So frozen layers must stay frozen, and no other weights may be loaded into them.
+        A released page loses all values that were written to it. So this method first copies the
+        trainable weights to memory. Later, frozen layers must stay frozen, and no other weights may
+        be loaded into them.
 
         Args:
-            model: A model, or a part of one, whose parameters are these tensors, or some of them.
-            prefix: Prefix of its names in the file.
+            model: A model or a module of it, whose parameters are among these tensors.
+            prefix: Prefix of the names of the module's parameters in the file.
         """
         for values in model.parameters():
             if values.requires_grad:
                 values.data = values.data.clone()
         for path, module in model.named_modules():
+            # Only modules without children are layers with weights of their own.
             if any(True for _ in module.children()):
-                continue  # only layers have weights of their own
+                continue
             ranges = [
                 self._ranges[f"{prefix}{path}.{name}"]
                 for name, values in module.named_parameters(recurse=False)
@@ -96,17 +101,19 @@ class MappedWeights:
                 module.register_full_backward_hook(release)
 
     def _is_mapped(self, name: str, values: Tensor) -> bool:
+        # A parameter may have been copied since; then its memory is not that of the file.
         return name in self.tensors and values.data_ptr() == self.tensors[name].data_ptr()
 
-    def _view(self, place: tuple[int, int], dtype_name: str, shape: list[int]) -> Tensor:
+    def _view(self, span: tuple[int, int], dtype_name: str, shape: list[int]) -> Tensor:
         if dtype_name not in _DTYPES:
             raise ValueError(f"it has {dtype_name} values, expected {', '.join(_DTYPES)}")
         dtype, count = _DTYPES[dtype_name], math.prod(shape)
-        if place[1] - place[0] != count * dtype.itemsize:
-            raise ValueError(f"{shape} {dtype_name} values do not take {place[1] - place[0]} bytes")
+        if span[1] - span[0] != count * dtype.itemsize:
+            raise ValueError(f"{shape} {dtype_name} values do not take {span[1] - span[0]} bytes")
+        # `frombuffer` rejects an empty tensor.
         if count == 0:
             return torch.empty(shape, dtype=dtype)
-        return torch.frombuffer(self._map, dtype=dtype, count=count, offset=place[0]).view(shape)
+        return torch.frombuffer(self._map, dtype=dtype, count=count, offset=span[0]).view(shape)
 
 
 class _PageRelease:
@@ -119,7 +126,8 @@ class _PageRelease:
 
     def __init__(self, mapping: mmap.mmap, ranges: list[tuple[int, int]]) -> None:
         self._map = mapping
-        # Only whole pages can be released; values of a neighbouring tensor are read again on use.
+        # Only whole pages can be released. If a page also has values of another tensor, they are
+        # read from the file again when that tensor is used.
         self._pages = [(start - start % mmap.PAGESIZE, end) for start, end in ranges]
 
     def __call__(self, *_: object) -> None:

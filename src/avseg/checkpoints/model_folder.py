@@ -16,12 +16,12 @@ WEIGHTS_FILE = "model.safetensors"
 TRAINED_FILE = "trained.safetensors"
 PROCESSOR_FILE = "processor_config.json"
 CARD_FILE = "README.md"
-#: The published files that an imported model was made from.
+#: The published files from which an imported model was made.
 SOURCE_FILE = "source.json"
 #: Software, settings and starting weights of a training run.
 ENVIRONMENT_FILE = "environment.json"
 
-#: Occurs in the SPDX identifiers of the licences that forbid commercial use.
+#: Part of the SPDX identifiers of licences that forbid commercial use, such as CC-BY-NC-SA-4.0.
 _NON_COMMERCIAL = "-NC-"
 
 
@@ -30,13 +30,13 @@ class Checkpoint:
     """A saved model.
 
     Attributes:
-        name: Name in results.
-        folder: Folder with its files.
-        licence: SPDX identifier of the licence of its weights; None if not recorded.
-        world: Kind of videos that it was trained on, to be read after "this model was trained
-            on"; None if not recorded.
-        restrictions: Licences that forbid commercial use, of weights in it or that it was trained
-            from.
+        name: Name of the model in results.
+        folder: Folder with the files of the model.
+        licence: SPDX identifier of the licence of the weights; None if not recorded.
+        world: Kind of videos in the training, as a phrase that completes "this model was trained
+            on ..."; None if not recorded.
+        restrictions: Licences that forbid commercial use. They apply to weights in the model or to
+            weights from which its training started.
         what: Description in a few words; empty if not recorded.
     """
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
     @property
     def notice(self) -> str | None:
-        """Limits that a user should know before using the results; None if none are recorded."""
+        """Limits of the model, for the user; None if no limit is recorded."""
         notices = []
         if self.world is not None:
             notices.append(
@@ -66,42 +66,44 @@ class Checkpoint:
         return " ".join(notices) or None
 
     def sha256(self) -> str:
-        """Compute the hash of the weights, once for each version of the file.
+        """Compute the hash of the weights; it is cached until the file changes.
 
-        For a run that saved only its trained weights, this is the hash of that file; its header
-        contains the hashes of all other files.
+        If a run saved only its trained weights, this is the hash of the file with these weights.
+        The header of this file contains the hashes of the files with the frozen weights.
 
         Returns:
             64 hexadecimal digits.
 
         Raises:
-            CheckpointError: If the file of the weights does not exist (any more).
+            CheckpointError: If the file of the weights cannot be read.
         """
         return file_sha256(weights_file(self.folder))
 
 
 def recorded_origins(folder: Path) -> list[dict[str, Any]]:
-    """Read the published files that an imported model was made from.
+    """Read the list of published files from which an imported model was made.
 
     Args:
         folder: Folder of the model.
 
     Returns:
-        Role, name, format, SHA-256 and licence of each file; empty if none are recorded.
+        Entries of `source.json`: role, name, format, SHA-256 and licence of each file. Empty if
+        none are recorded.
     """
     origins: list[dict[str, Any]] = _read_json(folder / SOURCE_FILE, {}).get("sources", [])
     return origins
 
 
 def recorded_licences(folder: Path) -> list[str | None]:
-    """Read the licences of the weights that a model was made or trained from.
+    """Read the licences of the weights from which a model was made or its training started.
 
     Args:
         folder: Folder of an imported model or of a run.
 
     Returns:
-        SPDX identifiers, each once; None among them for weights whose owners state no licence.
+        SPDX identifiers, each once. None stands for weights whose owners state no licence.
     """
+    # A run that was resumed has one entry for each start.
     starts = _read_json(folder / ENVIRONMENT_FILE, [])
     parts = [part for start in starts for part in start["parts"].values()]
     found = [origin["licence"] for origin in recorded_origins(folder)]
@@ -133,17 +135,17 @@ def weights_file(folder: Path) -> Path:
         folder: Folder of the model.
 
     Returns:
-        The file with all weights, or the file with only the trained ones if it is the only one.
+        The file with all weights; if there is only a file with the trained weights, that file.
     """
     whole, trained = folder / WEIGHTS_FILE, folder / TRAINED_FILE
     return trained if trained.is_file() and not whole.is_file() else whole
 
 
 def missing_files(folder: Path) -> list[str]:
-    """List the files that a folder lacks to be a saved model.
+    """List the files of a saved model that are missing in a folder.
 
     Args:
-        folder: The folder; it need not exist.
+        folder: The folder, which may not exist.
 
     Returns:
         Names of the files; empty if the model is complete.
@@ -153,7 +155,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Compute the SHA-256 of a file, once for each version of the file.
+    """Compute the SHA-256 of a file; it is cached until the file changes.
 
     Args:
         path: The file.
@@ -162,12 +164,13 @@ def file_sha256(path: Path) -> str:
         64 hexadecimal digits.
 
     Raises:
-        CheckpointError: If the file does not exist (any more).
+        CheckpointError: If the file cannot be read.
     """
     try:
         status = path.stat()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
+    # Time and size are part of the cache key, so a changed file is hashed again.
     return _sha256(path, status.st_mtime_ns, status.st_size)
 
 

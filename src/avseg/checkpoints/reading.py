@@ -1,4 +1,4 @@
-"""Reading of published weight files as tensors; no code in a file is run."""
+"""Reading of published weight files as tensors, without running any code in them."""
 
 import json
 import pickle
@@ -19,7 +19,7 @@ from avseg.errors import CheckpointError
 #: Key of the safetensors header in which an exported checkpoint records its towers' files, as JSON.
 TRAINED_WITH = "trained_with"
 
-#: Keys under which the published formats nest a state dict.
+#: Keys of a published file under which its state dict may be nested.
 _WRAPPERS = ("model", "state_dict")
 
 _PICKLES = (".pt", ".pth", ".bin")
@@ -42,9 +42,9 @@ class PublishedFile:
     Attributes:
         path: The file, or the folder of a sharded checkpoint.
         files: The file itself, or the shards.
-        tensors: Its tensors by their published names, mapped from disk where the format allows.
-        trained_with: SHA-256 of the towers' files that it was trained with, by their role; empty
-            if not recorded.
+        tensors: Its tensors by their published names, memory-mapped if the format allows it.
+        trained_with: SHA-256 of the tower files with which it was trained, by the role of the
+            tower; empty if not recorded.
     """
 
     path: Path
@@ -57,14 +57,14 @@ def read_published(path: Path) -> PublishedFile:
     """Open a published checkpoint.
 
     Args:
-        path: A .safetensors file, a pickle (.pt, .pth, .bin), or a folder with shards and their
-            index, or with one such file.
+        path: A .safetensors file or a pickle (.pt, .pth, .bin); or a folder with one such file, or
+            with the shards of a checkpoint and their index.
 
     Returns:
         The checkpoint.
 
     Raises:
-        CheckpointError: If it does not exist, is damaged, or contains anything but tensors.
+        CheckpointError: If it does not exist, is damaged, or contains other objects than tensors.
     """
     files = _weight_files(path)
     tensors: dict[str, Tensor] = {}
@@ -96,8 +96,9 @@ def _shards(index: Path) -> tuple[Path, ...]:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"{index}: is no index of shards ({error}); download the folder again."
+            f"{index}: is not an index of shards ({error}); download the folder again."
         ) from error
+    # Only the file name is used, so that an index cannot refer to files outside of its folder.
     shards = tuple(index.parent / Path(name).name for name in names)
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
@@ -113,6 +114,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except _DAMAGE_ERRORS as error:
         raise CheckpointError(_explain(path, error)) from error
+    # Unwrap a nested state dict; a file may have both levels.
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -120,7 +122,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) for value in content.values()
     ):
         raise CheckpointError(
-            f"{path}: is no checkpoint of named tensors; give the file that the model's "
+            f"{path}: is not a checkpoint of named tensors; give the file that the model's "
             "authors published."
         )
     return {name: values.detach() for name, values in content.items()}
@@ -139,9 +141,11 @@ def _trained_with(path: Path) -> dict[str, str]:
 def _unpickle(path: Path) -> Any:
     """Load a pickle of tensors and plain containers; torch rejects any other object."""
     with path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"  # the format before PyTorch 1.6 cannot be memory-mapped
+        # The format since PyTorch 1.6 is a zip archive. Only this format can be memory-mapped.
+        is_zip = file.read(2) == b"PK"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about files that are rejected with an error below
+        # torch warns about files that are an error anyway.
+        warnings.simplefilter("ignore")
         return torch.load(path, weights_only=True, mmap=is_zip, map_location="cpu")
 
 
@@ -153,6 +157,7 @@ def _explain(path: Path, error: Exception) -> str:
             "safetensors (CLIP: model.safetensors of openai/clip-vit-base-patch32), or save its "
             "state_dict() with torch.save in an environment that you trust it in."
         )
+    # The messages of torch for a pickle with other objects contain the class of the object.
     named = re.search(r"(?:GLOBAL|class) `?([\w.]+)", text)
     if isinstance(error, pickle.UnpicklingError) and named:
         return (

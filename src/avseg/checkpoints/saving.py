@@ -1,4 +1,4 @@
-"""Writing of weight files: readable by all users, and with a clear error on a full disk."""
+"""Writing of weight files with usual file permissions and clear errors."""
 
 import errno
 import os
@@ -24,14 +24,16 @@ def save_weights(
         path: The file.
         metadata: Entries for the header, besides the format.
     """
-    # A split or transposed tensor is a view, which safetensors does not store.
+    # safetensors rejects tensors that are not contiguous, such as a transposed one.
     contiguous = {name: values.contiguous() for name, values in tensors.items()}
     save_file(contiguous, path, metadata={"format": "pt", **(metadata or {})})
     make_readable(path)
 
 
 def make_readable(path: Path) -> None:
-    """Set the usual permissions on a file that safetensors wrote, which only its owner can read.
+    """Set the permissions of a file so that all users can read it.
+
+    Without this, only the owner can read a file that safetensors has written.
 
     Args:
         path: The file.
@@ -43,7 +45,7 @@ def make_readable(path: Path) -> None:
 def explain_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """Raise an error with a next step if the disk is full or cannot be written to.
 
-    The free space is checked first, so that nothing is written to a disk without enough of it.
+    The free space is checked before the block runs, so that nothing is written to a full disk.
 
     Args:
         output: Path of the file or folder to write.
@@ -58,7 +60,8 @@ def explain_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> Iterato
     needed = sum(values.nbytes for values in tensors.values())
     try:
         if shutil.disk_usage(_existing_parent(output)).free < needed:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the system
+            # The same error as from a write to a full disk, which the handler below explains.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
         yield
     except (OSError, SafetensorError) as error:
         raise OutputError(

@@ -1,4 +1,4 @@
-"""Reading of published files with the key map of their format: towers, and SAM 2."""
+"""Reading of published files of towers and of SAM 2, with the key map of their format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,22 +46,25 @@ def read_tower(path: Path, tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The tensors under the names of `tower`.
 
     Raises:
-        CheckpointError: If it is damaged, of another format, or of other sizes.
+        CheckpointError: If the file is damaged, of another format, or has other keys, shapes or mel
+            filters than the tower.
     """
     file = read_published(path)
     found = detect_format(file.tensors)
     if found is not None and found.name == "sam2":
-        # Either SAM 2's image part or its memory starts from the file; the names tell which.
+        # The file contains the image model and the memory. The names of `tower` show which is
+        # needed.
         prefixes = [prefix for prefix in SAM2_KEY_MAPS if any(n.startswith(prefix) for n in tower)]
         if prefixes:
             key_map = SAM2_KEY_MAPS[prefixes[0]]
             return fit_file(RecognisedFile(file, found), key_map, tower).tensors
     if found is None or found.role not in TOWER_PREFIXES:
         raise CheckpointError(
-            f"{path}: is {found.title if found else 'of no format known here'}; give the file of "
+            f"{path}: is {found.title if found else 'of an unknown format'}; give the file of "
             f"{' or '.join(map(role_title, TOWER_PREFIXES))}."
         )
-    # The key maps have the names of a whole model, so the tower's prefix is added and removed.
+    # The key maps have the names of a whole model, so the prefix of the tower is added for the
+    # conversion and removed from the result.
     prefix = TOWER_PREFIXES[found.role]
     expected = {prefix + name: values for name, values in tower.items()}
     tensors = fit_tower(RecognisedFile(file, found), expected).tensors
@@ -80,7 +83,7 @@ def fit_tower(recognised: RecognisedFile, expected: Mapping[str, Tensor]) -> Con
         The converted tensors.
 
     Raises:
-        CheckpointError: If it has other keys, shapes or mel filters.
+        CheckpointError: If the file has other keys, shapes or mel filters than the tower.
     """
     converted = fit_file(recognised, TOWER_KEY_MAPS[recognised.format.name], expected)
     _check_mel_bank(recognised, converted.tensors, expected)
@@ -90,7 +93,7 @@ def fit_tower(recognised: RecognisedFile, expected: Mapping[str, Tensor]) -> Con
 def fit_file(
     recognised: RecognisedFile, key_map: KeyMap, expected: Mapping[str, Tensor]
 ) -> Converted:
-    """Convert a file for a model, and validate that it fits; errors name the file.
+    """Convert a file for a model, and validate that it fits; an error contains its path.
 
     Args:
         recognised: The file.
@@ -123,10 +126,10 @@ def _check_mel_bank(
 ) -> None:
     """Raise an error if the file's mel filters are not those of the configuration.
 
-    The file's filters are used, so that the published numbers are reproduced to the last bit.
+    The model uses the filters of the file, so that it reproduces published results exactly.
     """
     name = TOWER_PREFIXES["clap"] + "mel_bank"
-    # On the device "meta" the constants of a model still have values, the mel filters among them.
+    # A model on the device "meta" has no weights, but its mel filters, a constant, have values.
     if name not in expected:
         return
     difference = (tensors[name].float() - expected[name]).abs().max().item()

@@ -74,5 +74,5 @@ def test_a_saved_tokenizer_is_the_same(tokenizer: ImageBindTokenizer, tmp_path: 
 )
 def test_a_file_that_is_no_tokenizer_is_rejected(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"is no tokenizer that can be used.*bpe_simple_voca"):
+    with pytest.raises(CheckpointError, match=r"is not a usable tokenizer.*bpe_simple_voca"):
         ImageBindTokenizer.from_file(tmp_path / name)

@@ -62,7 +62,7 @@ def test_words_see_those_before_them_only() -> None:
 
 
 def test_more_words_than_positions_are_rejected() -> None:
-    with pytest.raises(ValueError, match="there are 6 words, the model holds 5"):
+    with pytest.raises(ValueError, match="there are 6 words, the model takes at most 5"):
         TextTower(TEXT)(torch.zeros(1, 6, 8))
 
 

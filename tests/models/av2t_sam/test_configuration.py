@@ -64,7 +64,9 @@ def test_an_unknown_option_in_a_file_raises_an_error(tmp_path: Path) -> None:
 
 
 def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
-    with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
+    with pytest.raises(
+        Exception, match=r"2.0 s is 32000 samples, the audio tower takes at most 16383"
+    ):
         Av2tSamConfig.tiny(window_s=2.0)
 
 

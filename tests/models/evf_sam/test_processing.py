@@ -80,7 +80,7 @@ def test_different_numbers_of_prompts_per_text_raise_an_error() -> None:
         ([], "there is no text; give at least one text prompt"),
         (["dog", " "], "text ' ' is empty"),
         (["dog", "dog"], "the texts are dog, dog; give each once"),
-        (["a zebra"], "does not know zebra; its words are nothing, dog, cat, bus"),
+        (["a zebra"], r"unknown words \(zebra\); the words of this model are nothing, dog, cat"),
         (["dog cat bus dog"], "'dog cat bus dog' has 4 tokens, the model takes 3; shorten it"),
     ],
 )

@@ -39,7 +39,9 @@ def test_options_of_the_object_score_raise_an_error_with_sam1(options: dict[str,
 
 
 def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
-    with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
+    with pytest.raises(
+        Exception, match=r"2.0 s is 32000 samples, the audio tower takes at most 16383"
+    ):
         SamaConfig.tiny(window_s=2.0)
 
 

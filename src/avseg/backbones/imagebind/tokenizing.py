@@ -41,7 +41,7 @@ class ImageBindTokenizer(JsonTokenizer):
             the token "<|startoftext|>", texts begin with it.
 
     Raises:
-        ValueError: If the content is no tokenizer, or its last token is not the end token.
+        ValueError: If the content is not a tokenizer, or its last token is not the end token.
     """
 
     FILE: ClassVar[str] = "imagebind_tokenizer.json"
@@ -130,7 +130,7 @@ class ImageBindTokenizer(JsonTokenizer):
             return cls.from_merges(text.splitlines())
         except (OSError, EOFError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: is no tokenizer that can be used ({error}); for ImageBind it is "
+                f"{path}: is not a usable tokenizer ({error}); for ImageBind it is "
                 "bpe_simple_vocab_16e6.txt.gz of its repository, or tokenizer.json of "
                 "openai/clip-vit-base-patch32."
             ) from error

@@ -280,7 +280,9 @@ class TextTower(nn.Module):
         """
         count, longest = word_embeddings.shape[1], self.positions.shape[1]
         if count > longest:
-            raise ValueError(f"there are {count} words, the model holds {longest}; shorten them.")
+            raise ValueError(
+                f"there are {count} words, the model takes at most {longest}; shorten them."
+            )
         states: Tensor = self.trunk(word_embeddings + self.positions[:, :count])
         return states
 

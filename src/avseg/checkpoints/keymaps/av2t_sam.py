@@ -1,6 +1,6 @@
 """Key map of AV2T-SAM (github.com/bok-bok/AV2T-SAM): an EVF-SAM with projector and adapters.
 
-A file always has the projections of both CLIP and CLAP, whichever it was trained with.
+A file always has a projection for CLIP and one for CLAP, also if only one of them was trained.
 """
 
 from avseg.checkpoints.keymaps.evf_sam import evf_sam
@@ -9,6 +9,8 @@ from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename, same
 #: For each tower, the published name of its projection and the name here.
 PROJECTIONS = {"clip": ("vision_proj", "visual_proj"), "clap": ("audio_proj", "audio_proj")}
 
+#: With SAM 2 an adapter has two linear layers, 0 and 2. With SAM it has layer 0, and all adapters
+#: share the second linear layer.
 _ADAPTERS = KeyMap(
     (
         rename("lightweight_mlp_{i}.{k}.{part}", "blocks.{i}.{k}.{part}"),

@@ -23,11 +23,14 @@ _HTSAT = KeyMap(
         rename(_BLOCK + ".attn.proj.{part}", _BLOCK + ".attention.output.dense.{part}"),
         rename(_BLOCK + ".mlp.fc1.{part}", _BLOCK + ".intermediate.dense.{part}"),
         rename(_BLOCK + ".mlp.fc2.{part}", _BLOCK + ".output.dense.{part}"),
-        drop(_BLOCK + ".attn_mask"),  # transformers computes the mask of shifted windows
+        # transformers computes the mask of shifted windows.
+        drop(_BLOCK + ".attn_mask"),
         same("layers.{i}.downsample.{name:reduction|norm}.{part}"),
         same("norm.{part}"),
-        drop("spectrogram_extractor.{rest}"),  # a Fourier transform as convolution weights
-        drop("{name:tscam_conv|head}.{part}"),  # classifier of AudioSet's classes
+        # The Fourier transform as weights of a convolution; here it is computed by `torch.stft`.
+        drop("spectrogram_extractor.{rest}"),
+        # The classifier for the classes of AudioSet.
+        drop("{name:tscam_conv|head}.{part}"),
     )
 )
 

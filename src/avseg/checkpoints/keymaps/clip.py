@@ -23,9 +23,11 @@ CLIP_OPENAI = KeyMap(
         rename("visual.class_embedding", "vision_model.embeddings.class_embedding"),
         rename("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
         rename("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"),
-        rename("visual.ln_pre.{part}", "vision_model.pre_layrnorm.{part}"),  # transformers' typo
+        # transformers misspells this name.
+        rename("visual.ln_pre.{part}", "vision_model.pre_layrnorm.{part}"),
         rename("visual.ln_post.{part}", "vision_model.post_layernorm.{part}"),
-        transpose("visual.proj", "visual_projection.weight"),  # a matrix, not a linear layer
+        # OpenAI multiplies x @ proj; the weight of a linear layer is the transposed matrix.
+        transpose("visual.proj", "visual_projection.weight"),
         split(
             f"visual.{_BLOCK}.attn.in_proj_{{part}}",
             _LAYER + ".self_attn.q_proj.{part}",
@@ -36,6 +38,7 @@ CLIP_OPENAI = KeyMap(
         rename(f"visual.{_BLOCK}.ln_{{k}}.{{part}}", _LAYER + ".layer_norm{k}.{part}"),
         rename(f"visual.{_BLOCK}.mlp.c_fc.{{part}}", _LAYER + ".mlp.fc1.{part}"),
         rename(f"visual.{_BLOCK}.mlp.c_proj.{{part}}", _LAYER + ".mlp.fc2.{part}"),
+        # The text tower, and constants.
         drop("transformer.{rest}"),
         drop("{name:token_embedding.weight|positional_embedding|text_projection|logit_scale}"),
         drop("ln_final.{part}"),

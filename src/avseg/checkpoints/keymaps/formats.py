@@ -1,4 +1,4 @@
-"""Published file formats: the keys that identify each, and the key map that converts it."""
+"""Published file formats: the keys that identify a format, and the key map that converts it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,25 +23,25 @@ from avseg.models.model import AvsegConfig
 from avseg.models.tavis import TavisConfig
 from avseg.models.tavis.configuration import RELEASED
 
-#: Prefix of a tower's tensors in a model, by the role of the tower's file. The files of the trained
-#: systems do not contain these towers, except for TAViS.
+#: Prefix of a tower's tensors in a model, by the role of the tower's file. The file of a trained
+#: system does not contain its towers; only that of TAViS contains ImageBind.
 TOWER_PREFIXES = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
 
-#: Key maps of SAM 2's own file, by the prefix of the tensors of the module that starts from it.
+#: Key maps of SAM 2's own file, by a prefix of the tensors of the module that is loaded from it.
 SAM2_KEY_MAPS = {"sam2.": SAM2.under("", "sam2."), "attention.": SAM2_MEMORY_ALONE}
 
 
 @dataclass(frozen=True)
 class System:
-    """How the file of a trained system becomes a model.
+    """Conversion of a trained system's file to a model.
 
     Attributes:
-        model_type: Model type of the family here.
-        options: Returns the options of the configuration that the file's tensors determine.
-        key_map: Returns the key map for a configuration.
-        towers: Returns the roles of the tower files that a configuration needs besides this file.
-        tokenizer: Tokenizer that it needs too, "sentencepiece" or "clip"; None for a model without
-            text input.
+        model_type: Model type of the family in this package.
+        options: Function that returns the options of the configuration that the file determines.
+        key_map: Function that returns the key map for a configuration.
+        towers: Function that returns the roles of the tower files that a configuration needs.
+        tokenizer: Tokenizer that the model needs, "sentencepiece" or "clip"; None for a model
+            without text input.
     """
 
     model_type: str
@@ -61,10 +61,10 @@ class Format:
         role: Role of the file in a model: the trained "system", a tower ("clap", "clip" or
             "imagebind"), or a "part" that the file of a system contains already.
         licence: SPDX identifier of the weights' licence; None if the project states none.
-        key_prefixes: Prefixes of keys that all occur in such a file, and together in no other.
+        key_prefixes: Prefixes that identify the format: in such a file each of them occurs.
         system: Conversion of a trained system's file; None for other roles.
-        tower_key_map: Key map of a tower's file, with the names of the whole model on our side;
-            None for other roles.
+        tower_key_map: Key map of a tower's file to the names of the whole model; None for other
+            roles.
     """
 
     name: str
@@ -97,15 +97,16 @@ def _evf_sam_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     sam_config = _sam_config(tensors, "visual_model.")
     if isinstance(sam_config, PromptedSam2Config):
         return {"sam_config": sam_config}
-    # Every published EVF-SAM on SAM 1 was trained with these two options.
+    # All published EVF-SAM models on SAM 1 were trained with these two options.
     return {"sam_config": sam_config, "multimask": False, "keep_proportions": True}
 
 
 def _trained_features(tensors: Mapping[str, Tensor]) -> str:
     """Return which projections were trained: "clip", "clap" or both, "mul".
 
-    The authors' model always has both projections, so the keys cannot tell. Biases start at zero
-    and change in the first training step, so a bias of zeros was never trained.
+    The authors' model always has both projections, so the keys do not show it. A bias starts at
+    zero and changes in the first training step, so a projection with a bias of zeros was never
+    trained.
     """
     trained = [
         tower
@@ -131,7 +132,8 @@ def _tavis_key_map(config: Any) -> KeyMap:
     return tavis(config.readout)
 
 
-#: Known formats, by name. The first format whose prefixes all occur is that of a file.
+#: Known formats, by name. The format of a file is the first one of which all prefixes occur, so a
+#: system comes before its parts.
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
@@ -167,12 +169,13 @@ FORMATS: dict[str, Format] = {
             "tavis",
             "TAViS",
             "system",
-            "CC-BY-NC-SA-4.0",  # the licence of ImageBind's weights, which the file contains
+            # The licence of ImageBind's weights, which the file contains.
+            "CC-BY-NC-SA-4.0",
             ("imagebind.modality_trunks.", "audio_to_texte."),
             system=System(
                 TavisConfig.model_type,
-                # The file does not tell which state of the code it was trained with; the released
-                # code is the best guess.
+                # The file does not record with which version of the code it was trained. The
+                # released code is the most probable one.
                 lambda _: RELEASED | {"sam_config": PromptedSam2Config(image_size=224)},
                 _tavis_key_map,
                 lambda _: (),

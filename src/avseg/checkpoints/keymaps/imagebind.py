@@ -25,7 +25,8 @@ _USED = KeyMap(
             "text_tower.token_embedding.weight",
         ),
         rename("modality_preprocessors.text.pos_embed", "text_tower.positions"),
-        drop("modality_preprocessors.text.mask"),  # the causal mask
+        # The causal mask, which attention computes here.
+        drop("modality_preprocessors.text.mask"),
         rename(
             "modality_trunks.vision.pre_transformer_layer.0.{part}", "vision_tower.pre_norm.{part}"
         ),
@@ -34,6 +35,7 @@ _USED = KeyMap(
         rename(_BLOCK + ".attn.bias_{name:k|v}", _OUR_BLOCK + ".attention.bias_{name}"),
         rename(_BLOCK + ".norm_{k}.{part}", _OUR_BLOCK + ".norm_{k}.{part}"),
         rename(_BLOCK + ".mlp.fc{k}.{part}", _OUR_BLOCK + ".fc{k}.{part}"),
+        # Module 1 of these heads selects the class token, and has no weights.
         rename("modality_heads.{tower:vision|audio}.0.{part}", "{tower}_head.norm.{part}"),
         rename("modality_heads.{tower:vision|audio}.2.weight", "{tower}_head.proj.weight"),
         rename("modality_heads.text.proj.0.{part}", "text_head.norm.{part}"),
@@ -44,6 +46,7 @@ _USED = KeyMap(
 
 _OTHERS = "{tower:depth|thermal|imu}"
 
+#: Every key is listed, so that an unknown key in a file is still an error.
 _UNUSED = KeyMap(
     (
         drop(f"modality_preprocessors.{_OTHERS}.{{name:cls_token|pos_embed}}"),

@@ -1,9 +1,9 @@
-"""Key maps: rules that convert published tensors to this package's names, and back.
+"""Key maps: rules that rename and convert published tensors to those of this package, and back.
 
-A key map has a rule for every kind of tensor in a published file. Names in a rule are templates:
-`{i}` (any one-letter field) stands for a number, `{rest}` (a longer one) for any text, and
-`{part:attn.qkv|proj}` for a match of the regular expression after the colon. The same rule is read
-in both directions.
+A key map has a rule for every kind of tensor in a published file. The names in a rule are templates
+with fields. A field with one letter, such as `{i}`, matches a number. A field with a longer name,
+such as `{rest}`, matches any text. `{part:attn.qkv|proj}` matches the regular expression after the
+colon. The same rule converts in both directions.
 """
 
 import re
@@ -21,7 +21,7 @@ Conversion = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
 
-#: Number of keys that an error message lists of each kind of mistake.
+#: Maximum number of keys that an error message lists for each kind of mistake.
 _LISTED_KEYS = 3
 
 
@@ -31,8 +31,8 @@ class KeyRule:
 
     Attributes:
         published: Templates of the published names.
-        ours: Templates of the names here; empty if the package does not use the tensors.
-        convert: Converts the published tensors, in that order, to ours.
+        ours: Templates of the names in this package; empty if no model here uses the tensors.
+        convert: Function that converts the published tensors, in the order of `published`, to ours.
         restore: Inverse of `convert`.
     """
 
@@ -43,32 +43,33 @@ class KeyRule:
 
 
 def rename(published: str, ours: str) -> KeyRule:
-    """Build a rule for a tensor with another name here."""
+    """Build a rule for a tensor that has another name in this package."""
     return KeyRule((published,), (ours,), _same, _same)
 
 
 def same(name: str) -> KeyRule:
-    """Build a rule for a tensor with the same name here."""
+    """Build a rule for a tensor that has the same name in this package."""
+    # The expressions of the fields are written once, on the published side.
     return KeyRule((name,), (_FIELD.sub(r"{\1}", name),), _same, _same)
 
 
 def drop(published: str) -> KeyRule:
-    """Build a rule for a tensor that no model here computes with."""
+    """Build a rule for a tensor that no model of this package uses."""
     return KeyRule((published,), (), _same, _same)
 
 
 def split(published: str, *ours: str) -> KeyRule:
-    """Build a rule for a tensor that is several here, equal parts of its first axis."""
+    """Build a rule for a tensor that is cut along its first axis into equal tensors here."""
     return KeyRule((published,), ours, partial(_cut, parts=len(ours)), _concatenate)
 
 
 def join(published: Sequence[str], ours: str) -> KeyRule:
-    """Build a rule for tensors that are one here, concatenated along the first axis."""
+    """Build a rule for tensors that are concatenated along the first axis here."""
     return KeyRule(tuple(published), (ours,), _concatenate, partial(_cut, parts=len(published)))
 
 
 def repeat(published: str, *ours: str) -> KeyRule:
-    """Build a rule for a constant that a model here has several copies of."""
+    """Build a rule for a constant of which a model here has several copies."""
     return KeyRule((published,), ours, partial(_copy, times=len(ours)), _first)
 
 
@@ -81,8 +82,8 @@ class Converted(NamedTuple):
     """Tensors of a published file after the conversion.
 
     Attributes:
-        tensors: Tensors that the model computes with, under its names.
-        unused: The other tensors, under their published names.
+        tensors: Tensors that the model uses, by their names in the model.
+        unused: The other tensors, by their published names.
     """
 
     tensors: dict[str, Tensor]
@@ -177,7 +178,8 @@ class KeyMap:
         Raises:
             CheckpointError: If keys are missing, unexpected or of another shape.
         """
-        # Read backwards, the rules give every key and shape that the file should have.
+        # Converting the tensors of the model backwards gives all keys and shapes that the file
+        # should have.
         expected = self.to_published(model)
         unexpected = [
             name for name in published if name not in expected and not self._is_unused(name)
@@ -210,9 +212,9 @@ class KeyMap:
     def _applications(
         self, names: Iterable[str], to_ours: bool
     ) -> list[tuple[KeyRule, list[str], list[str]]]:
-        """Group names by rule and field values; return each group's input and output names."""
+        """Group names by rule and field values; return rule, inputs and outputs of each group."""
         known = set(names)
-        # One rule applies once for each combination of field values, such as each layer number.
+        # A rule is applied once for each combination of field values, for example for each layer.
         found: dict[tuple[int, tuple[tuple[str, str], ...]], KeyRule] = {}
         unknown = []
         for name in names:
@@ -250,11 +252,12 @@ def _find_rule(
 
 @cache
 def _pattern(template: str, published: tuple[str, ...]) -> re.Pattern[str]:
-    """Compile a template; the published names define what each field may match."""
+    """Compile a template to a regular expression, with the fields of the published templates."""
     kinds: dict[str, str] = {}
     for field in _FIELD.finditer("".join(published)):
         kinds.setdefault(field[1], field[2] or (r"\d+" if len(field[1]) == 1 else ".+"))
-    # Only the published side defines the fields, so that both sides accept the same values.
+    # The expression of a field is that of the published side, so both directions match the same
+    # values.
     pattern, end = "", 0
     for field in _FIELD.finditer(template):
         pattern += re.escape(template[end : field.start()]) + f"(?P<{field[1]}>{kinds[field[1]]})"
@@ -283,7 +286,8 @@ def _copy(tensors: Sequence[Tensor], times: int) -> Sequence[Tensor]:
 
 
 def _first(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    return tensors[:1]  # the copies are equal, since constants never train
+    # Constants are never trained, so all copies are equal.
+    return tensors[:1]
 
 
 def _transpose(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -2,7 +2,7 @@
 
 from avseg.checkpoints.keymaps.key_map import KeyMap, rename, same
 
-#: Mask branch of the prompt encoder: not used by a text-prompted SAM, but a part of transformers'.
+#: Encoder of mask prompts. No model here uses it, but it is a part of the module in transformers.
 MASK_PROMPTS = KeyMap(
     (
         rename("mask_downscaling.0.{part}", "mask_embed.conv1.{part}"),
@@ -14,6 +14,8 @@ MASK_PROMPTS = KeyMap(
     )
 )
 
+#: The perceptrons of the decoder: the first and the last layer have names of their own in
+#: transformers.
 _HEAD = "{head:output_hypernetworks_mlps[.][0-9]+|iou_prediction_head|pred_obj_score_head}"
 
 #: The mask decoder without its attention layers, whose names differ.

@@ -29,6 +29,7 @@ SAM1 = (
     _IMAGE_ENCODER.under("image_encoder.", "vision_encoder.")
     + KeyMap(
         (
+            # transformers has the random frequencies of the position encoding in two modules.
             repeat(
                 "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
                 "shared_image_embedding.positional_embedding",
@@ -38,7 +39,8 @@ SAM1 = (
                 "prompt_encoder.point_embeddings.{i}.weight",
                 "prompt_encoder.point_embed.{i}.weight",
             ),
-            drop("{name:pixel_mean|pixel_std}"),  # constants of the processor here
+            # In this package the processor has these constants.
+            drop("{name:pixel_mean|pixel_std}"),
         )
     )
     + MASK_PROMPTS.under("prompt_encoder.", "prompt_encoder.")

@@ -16,6 +16,7 @@ _TRUNK = KeyMap(
     )
 )
 
+#: The embeddings of the four kinds of point prompts are one table in transformers.
 _PROMPT_ENCODER = KeyMap(
     (join([f"point_embeddings.{i}.weight" for i in range(4)], "point_embed.weight"),)
 )
@@ -62,6 +63,7 @@ SAM2_IMAGES = (
                 "image_encoder.neck.convs.{i}.conv.{part}", "vision_encoder.neck.convs.{i}.{part}"
             ),
             rename("no_mem_embed", "no_memory_embedding"),
+            # transformers has the random frequencies of the position encoding in two modules.
             repeat(
                 "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
                 "shared_image_embedding.positional_embedding",
@@ -94,6 +96,7 @@ SAM2_MEMORY = KeyMap(
             "attention.layers.{i}.layer_norm{k}.{part}",
         ),
         rename("memory_attention.norm.{part}", "attention.layer_norm.{part}"),
+        # Each stage of the published `Sequential` is a convolution, a norm and an activation.
         *(
             rename(
                 f"{_DOWNSAMPLER}.{3 * stage + place}.{{part}}",
@@ -123,8 +126,10 @@ SAM2_MEMORY = KeyMap(
         rename("obj_ptr_proj.layers.2.{part}", "pointer_projection.proj_out.{part}"),
         rename("maskmem_tpos_enc", "time_embeddings"),
         rename("no_obj_ptr", "no_object_pointer"),
-        drop("no_mem_pos_enc"),  # for a first frame that attends to a dummy memory
-        drop("mask_downsample.{part}"),  # for mask prompts
+        # For a first frame that attends to a dummy memory; here it skips the attention.
+        drop("no_mem_pos_enc"),
+        # For frames with a mask as their prompt.
+        drop("mask_downsample.{part}"),
     )
 )
 

@@ -7,7 +7,8 @@ from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from avseg.checkpoints.keymaps.key_map import KeyMap, drop, rename
 from avseg.checkpoints.keymaps.sam2 import SAM2_IMAGES, SAM2_MEMORY
 
-#: Published name of each linear layer, and its name here. The misspelling is the published one.
+#: Published name of each linear layer, and its name here. "seperate" is spelled as published. The
+#: index of a layer doubles, because a ReLU follows each layer in a `Sequential`.
 _LINEARS = {
     "seperate_audio": "decomposition.bias",
     "audio_to_texte": "pseudo_text.to_words",
@@ -83,7 +84,7 @@ def tavis(readout: str) -> KeyMap:
     )
 
 
-#: Layers that are declared and never used, and constants.
+#: Layers that the released code declares and never uses, and constants.
 _UNUSED = KeyMap(
     (
         drop("{name:query_fea_H|query_embed_H|text_prompt_all|no_mask_embed}.weight"),
