@@ -127,8 +127,10 @@ def _encode_picture(container: OutputContainer, stream: VideoStream, picture: Pi
 def _encode_track(container: OutputContainer, stream: AudioStream, track: Track) -> None:
     step = 1024
     for begin in range(0, track.samples.shape[1], step):
-        block = np.ascontiguousarray(track.samples[:, begin : begin + step])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=track.layout)
+        block = track.samples[:, begin : begin + step]
+        # Packed, because PyAV fills at most 8 planes.
+        packed = np.ascontiguousarray(block.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=track.layout)
         frame.sample_rate, frame.time_base = track.sample_rate, Fraction(1, track.sample_rate)
         late = track.gap[1] if begin >= track.gap[0] * track.sample_rate else 0.0
         frame.pts = begin + round((track.start_s + late) * track.sample_rate)

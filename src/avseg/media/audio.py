@@ -28,6 +28,9 @@ SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 #: and clocks drift, so smaller differences mean nothing. A larger one is a gap or an overlap.
 MAX_JITTER_S = 0.05
 
+#: Lowest sample rate of real audio, in Hz; the lowest of the standard rates is 8000.
+MIN_SAMPLE_RATE = 1000
+
 
 @dataclass(frozen=True)
 class _Block:
@@ -69,7 +72,7 @@ class AudioTrack:
         self._decoded_stop: int | None = None  # index after the last decoded sample
         self._finished = False
         self._refused_packets = 0
-        self._first_error: FFmpegError | None = None
+        self._first_error: str | None = None
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Decode a range of samples, and drop the samples before it from memory.
@@ -113,7 +116,7 @@ class AudioTrack:
             it has no samples and announces none.
         """
         announced_s = announced_end_s(self._stream) or 0.0
-        reason = "" if self._first_error is None else f" ({self._first_error.strerror})"
+        reason = "" if self._first_error is None else f" ({self._first_error})"
         if self._refused_packets or (announced_s and self._decoded_stop is None):
             return CorruptVideoError(
                 self._origin,
@@ -136,15 +139,32 @@ class AudioTrack:
         """Resample the frames and position each contiguous segment by its first timestamp."""
         segment: _Segment | None = None
         for frame in self._frames():
+            # Lower in damaged headers only. A frame would resample to hours of audio, or divide by
+            # zero.
+            if frame.sample_rate < MIN_SAMPLE_RATE:
+                self._refuse(f"its sample rate is {frame.sample_rate} Hz")
+                continue
             time_s = self._time_s(frame)
             if segment is not None and not segment.continues_with(frame, time_s):
-                yield from segment.resample(None)
+                yield from self._resample(segment, None)
                 segment = None
             if segment is None:
                 segment = _Segment(frame, time_s, self._sample_rate)
-            yield from segment.resample(frame)
+            yield from self._resample(segment, frame)
         if segment is not None:
-            yield from segment.resample(None)
+            yield from self._resample(segment, None)
+
+    def _resample(self, segment: _Segment, frame: AudioFrame | None) -> Iterator[_Block]:
+        """Resample a frame; count it as refused if FFmpeg does not support its format."""
+        try:
+            yield from segment.resample(frame)
+        except (FFmpegError, ValueError) as error:  # such as more than 64 channels
+            self._refuse(explain(error))
+
+    def _refuse(self, reason: str) -> None:
+        """Count a packet that gives no audio, and keep the first reason."""
+        self._refused_packets += 1
+        self._first_error = self._first_error or reason
 
     def _time_s(self, frame: AudioFrame) -> float | None:
         """Return the presentation time of a frame in seconds, or None if it has no timestamp."""
@@ -159,7 +179,7 @@ class AudioTrack:
                 yield from self._decode(cast("Packet[AudioStream]", packet))
         except FFmpegError as error:
             # The remaining packets cannot be read. `damage` reports how much audio is missing.
-            self._first_error = self._first_error or error
+            self._first_error = self._first_error or explain(error)
         yield from self._decode(None)
 
     def _decode(self, packet: Packet[AudioStream] | None) -> list[AudioFrame]:
@@ -169,8 +189,7 @@ class AudioTrack:
             # A recording cut out of a stream starts with packets that refer to earlier ones. No
             # decoder can use them, so errors before the first decoded frame are no damage.
             if self._decoded_stop is not None:
-                self._refused_packets += 1
-                self._first_error = self._first_error or error
+                self._refuse(explain(error))
             return []
 
 
@@ -193,7 +212,7 @@ class _Segment:
         self._start_s = start_s or 0.0
         self._samples_in = 0
         self._position = round(self._start_s * sample_rate)
-        self._resampler = AudioResampler(format="fltp", layout=first.layout, rate=sample_rate)
+        self._resampler = AudioResampler(format="flt", layout=first.layout, rate=sample_rate)
 
     def continues_with(self, frame: AudioFrame, time_s: float | None) -> bool:
         """Return whether a frame follows without a gap, an overlap or a change of format."""
@@ -208,11 +227,46 @@ class _Segment:
         for resampled in self._resampler.resample(frame):
             if resampled is None:  # a resampler with equal input and output rate buffers nothing
                 continue
-            mono = resampled.to_ndarray().mean(axis=0, dtype=np.float32)  # (S,)
+            mono = split_channels(resampled).mean(axis=0, dtype=np.float32)  # (S,)
             # Lossy codecs overshoot [-1, 1] slightly, and damaged float tracks contain NaN.
             block = _Block(self._position, np.nan_to_num(mono.clip(-1, 1)))
             self._position = block.stop
             yield block
+
+
+def explain(error: FFmpegError | ValueError) -> str:
+    """Return the reason of an error of FFmpeg or PyAV in a few words.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Text for a message, without a full stop.
+    """
+    return str(getattr(error, "strerror", None) or error).rstrip(".")
+
+
+def split_channels(frame: AudioFrame) -> npt.NDArray[np.float32]:
+    """Copy the samples of a packed float frame (format "flt") into one row for each channel.
+
+    Planar frames are not supported: PyAV reads past the end of their list of planes if there are 8
+    or more, and the process ends.
+
+    Args:
+        frame: Frame with interleaved float samples, from a resampler with the format "flt".
+
+    Returns:
+        Channels, (C, S) float32, C-contiguous.
+
+    Raises:
+        ValueError: If the frame has another format.
+    """
+    if frame.format.name != "flt":
+        raise ValueError(f"the format of the frame is {frame.format.name}; it must be flt.")
+    interleaved = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # (S, C)
+    # A copy, because numpy adds the values of a strided view in another order, so that the mean of
+    # the channels would differ in its last digit.
+    return np.ascontiguousarray(interleaved.T)
 
 
 def _format(frame: AudioFrame) -> tuple[str, str, int]:

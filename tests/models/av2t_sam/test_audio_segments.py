@@ -39,6 +39,14 @@ def test_read_seconds_returns_the_channels_before_concatenation(tmp_path: Path) 
     np.testing.assert_array_equal(cut_segments(channels, 8000), read_segments(path, 8000, 3))
 
 
+@pytest.mark.parametrize("channels", [8, 12])
+def test_eight_or_more_channels_are_read(tmp_path: Path, channels: int) -> None:
+    samples = np.concatenate([level(0.01 * (k + 1), 1, 8000) for k in range(channels)])
+    layout = {8: "7.1", 12: "7.1.4"}[channels]
+    path = write(tmp_path / "many.mkv", tracks=[Track(samples, 8000, layout)])
+    np.testing.assert_allclose(read_seconds(path, 8000, 1), samples, atol=1e-4)
+
+
 def test_a_short_track_is_padded_with_zeros(tmp_path: Path) -> None:
     path = write(tmp_path / "short.wav", (), [Track(level(0.5, 2.5, 8000), 8000)])
     segments = read_segments(path, 8000)

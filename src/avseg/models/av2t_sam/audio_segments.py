@@ -20,6 +20,7 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
+from avseg.media.audio import explain, split_channels
 from avseg.media.container import PathLike, open_media
 
 #: Zero crossings of the resampling filter on each side, and the fraction of the lower Nyquist
@@ -140,19 +141,19 @@ def _read_channels(
 
     The resampling filter needs input samples beyond the last output sample.
     """
-    # Planar float keeps the channels separate; layout and rate stay those of the file.
-    resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+    # Only the format changes; layout and rate stay those of the file.
+    resampler = AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
     blocks: list[npt.NDArray[np.float32]] = []
     read, needed = 0, (seconds + 1) * stream.rate
     try:
         while read < needed and (frame := next(frames, None)) is not None:
             for block in resampler.resample(frame):
-                blocks.append(block.to_ndarray().astype(np.float32, copy=False))
+                blocks.append(split_channels(block))
                 read += block.samples
-    except FFmpegError as error:
+    except (FFmpegError, ValueError) as error:  # ValueError: the format changes within the track
         raise CorruptVideoError(
             origin,
-            f"the audio cannot be decoded after {read / stream.rate:.2f} s ({error.strerror}); "
+            f"the audio cannot be decoded after {read / stream.rate:.2f} s ({explain(error)}); "
             "copy or download the file again.",
         ) from error
     if not blocks:
