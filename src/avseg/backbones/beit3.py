@@ -21,7 +21,7 @@ from avseg.backbones.config import StrictConfig
 from avseg.backbones.stem import patch_convolution
 
 #: First used row of both position tables. The published code is based on fairseq, which reserves
-#: the rows 0 and 1. Text positions start here too, not after those of the image.
+#: the rows 0 and 1. Text positions start here too, not after the positions of the image.
 _FIRST_POSITION = 2
 
 
@@ -129,6 +129,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: Beit3Config) -> None:
         super().__init__()
+        # Sub-LayerNorm (arXiv:2210.06423): a second norm inside each residual branch.
         self.fc1 = nn.Linear(config.dim, config.ffn_dim)
         self.ffn_layernorm = nn.LayerNorm(config.ffn_dim, eps=config.layer_norm_eps)
         self.fc2 = nn.Linear(config.ffn_dim, config.dim)
@@ -234,6 +235,7 @@ class Encoder(nn.Module):
             # The last layer still needs all tokens as keys and values, but only one as query.
             is_last = i == len(self.layers) - 1
             queries = 1 if cls_only and is_last else tokens.shape[1]
+            # Inputs without a gradient store no activations, so recomputing would only cost time.
             if self.gradient_checkpointing and tokens.requires_grad:
                 tokens = checkpoint(layer, tokens, queries, split, bias, use_reentrant=False)
             else:
@@ -286,6 +288,7 @@ class Beit3Model(nn.Module):
         Returns:
             Text embeddings without position embeddings, (N, T, D).
         """
+        # `forward` adds the positions, because pseudo text needs them too.
         embeddings: Tensor = self.text_embed(input_ids)
         return embeddings
 
@@ -331,6 +334,7 @@ class Beit3Model(nn.Module):
 
 def _attention_bias(padding_mask: Tensor, image_tokens: Tensor) -> Tensor:
     """Build an attention bias with -inf at the keys that are padding, (N, 1, 1, L)."""
+    # All images have the same number of tokens, so only texts have padding.
     shape = (len(padding_mask), image_tokens.shape[1])
     no_padding = torch.zeros(shape, dtype=torch.bool, device=padding_mask.device)
     mask = torch.cat([no_padding, padding_mask], dim=1)

@@ -48,6 +48,7 @@ class ClipImageTowerConfig(StrictConfig):
 
     def to_transformers(self) -> CLIPVisionConfig:
         """Convert this configuration to the matching `transformers` configuration."""
+        # The other defaults of transformers are those of OpenAI's CLIP, such as QuickGELU.
         return CLIPVisionConfig(
             image_size=self.image_size,
             patch_size=self.patch_size,

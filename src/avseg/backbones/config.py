@@ -25,6 +25,7 @@ class StrictConfig(PreTrainedConfig):
     """
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # Names with an underscore are internal entries of `transformers`, such as `_commit_hash`.
         unknown = {name for name in kwargs if not name.startswith("_")} - _SET_BY_TRANSFORMERS
         if unknown:
             raise TypeError(
@@ -65,6 +66,7 @@ class StrictConfig(PreTrainedConfig):
                 and value.get("model_type") in (None, options[name]["model_type"])
             )
             options[name] = options[name] | value if is_partial else value
+        # `to_dict` adds the version, which is not an option.
         options.pop("transformers_version", None)
         return type(self)(**options)
 

@@ -2,7 +2,8 @@
 
 As for SAM 2, the modules are those of `transformers`. The loop over the encoder's blocks is ours,
 because an adapter's vector has to be added to the input of each block (AV2T-SAM, arXiv:2502.16359,
-eq. 1). The attention over the whole image is ours, because that of `transformers` takes gigabytes.
+eq. 1). The attention over the whole image is ours, because the attention in `transformers` takes
+gigabytes.
 
 N images, M prompts, S image side, C width of the encoder, E prompt width, P prompt tokens,
 h = S / 16 with the published patches.
@@ -113,6 +114,7 @@ class PromptedSam1Config(StrictConfig):
             patch_size=self.patch_size,
             window_size=self.window_size,
             global_attn_indexes=self.global_blocks,
+            # Half of the width: each frequency gives a sine and a cosine.
             num_pos_feats=self.prompt_dim // 2,
             mlp_dim=self.ffn_dim,
         )
@@ -194,6 +196,7 @@ class PromptedSam1(nn.Module):
         hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
         for i, block in enumerate(encoder.layers):
             prompt = block_prompts[i] if block_prompts else None
+            # Blocks with windows need little memory, so only the global blocks are replaced.
             run = partial(_global_block, block) if i in self.config.global_blocks else block
             hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
         # The neck overflows in float16, so it runs in the dtype of its weights.
@@ -218,6 +221,7 @@ class PromptedSam1(nn.Module):
             The masks and their predicted IoU. The masks have the side 4h; `best` resizes them to S.
         """
         embeddings = features.per_prompt(features.embeddings)
+        # Without a mask prompt SAM adds this embedding at every position.
         dense = self.sam1.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         positions = self.sam1.get_image_wide_positional_embeddings()  # (1, E, h, h)
         # The decoder of transformers allows several prompts for an image, on axis 1. Here the image

@@ -313,7 +313,8 @@ class PromptedSam2(nn.Module):
         check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
         backbone = self.sam2.vision_encoder.backbone
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
-        # transformers has no public method for this, and its own loop takes no block prompts.
+        # The position embedding is interpolated to the size of the grid, so any image size is
+        # possible. The method is private, but transformers has no public loop with block prompts.
         hidden = hidden + backbone._get_pos_embed(hidden.shape[1:3])
         stages = []
         for i, block in enumerate(backbone.blocks):
@@ -336,8 +337,9 @@ class PromptedSam2(nn.Module):
         Args:
             features: Features of the images, with the index of each prompt's image.
             sparse_prompt_embeddings: Prompt tokens, (M, P, E).
-            multimask: Whether three masks are predicted for an ambiguous prompt, or one. If the one
-                is unstable, SAM 2 returns the best of the three instead, except in training.
+            multimask: Whether three masks are predicted for an ambiguous prompt, or a single one.
+                If the single mask is unstable, SAM 2 returns the best of three instead, except in
+                training.
             dense_prompt_embeddings: Vector added at every position of the image embedding, (M, E);
                 None adds SAM's embedding of "no mask".
 

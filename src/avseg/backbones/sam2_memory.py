@@ -84,6 +84,7 @@ class Sam2MemoryConfig(StrictConfig):
             memory_attention_feed_forward_hidden_size=self.ffn_dim,
             memory_attention_dropout=self.dropout,
             memory_attention_rope_dropout=self.dropout,
+            # transformers takes the grid of the rotary positions from the configuration.
             memory_attention_rope_feat_sizes=[side, side],
             memory_encoder_hidden_size=sam.prompt_dim,
             memory_encoder_output_channels=MEMORY_DIM,
@@ -134,10 +135,12 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         self.image_size = sam.image_size
         self.attention = Sam2VideoMemoryAttention(self.config)
         self.encoder = Sam2VideoMemoryEncoder(self.config)
+        # Half of the width is for the rows and half for the columns.
         self.positions = Sam2VideoPositionEmbeddingSine(dim // 2, normalize=True)
         self.time_embeddings = nn.Parameter(torch.empty(config.frames, 1, 1, MEMORY_DIM))
         self.no_object_pointer = nn.Parameter(torch.empty(1, dim))
         self.pointer_projection = Sam2VideoFeedForward(dim, dim, dim, 3)
+        # The initialisation of SAM 2.
         for parameter in (self.time_embeddings, self.no_object_pointer):
             nn.init.trunc_normal_(parameter, std=0.02)
 

@@ -108,6 +108,7 @@ def patch_convolution(channels: Sequence[int], dim: int, patch_size: int) -> nn.
 
 
 def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+    # The batch norm has a bias, so the convolution needs none.
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(out_channels),

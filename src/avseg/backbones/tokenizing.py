@@ -205,10 +205,8 @@ class WordTokenizer:
         unknown = [word for word in words if word not in self.words]
         if unknown or not words:
             known = ", ".join(word for word in self.words if word.isalpha())
-            raise PromptError(
-                f"text {text!r} has unknown words ({', '.join(unknown) or 'only ignored ones'}); "
-                f"the words of this model are {known}."
-            )
+            problem = f"unknown words ({', '.join(unknown)})" if unknown else "only ignored words"
+            raise PromptError(f"text {text!r} has {problem}; the words of this model are {known}.")
         return [self.words.index(word) for word in words]
 
     def save(self, folder: Path) -> None:

@@ -155,7 +155,7 @@ def open_weights(
         if unknown:
             raise CheckpointError(
                 f"{weights}: has {len(unknown)} weights that the model lacks, first "
-                f"{unknown[0]}; is its configuration that of the run?"
+                f"{unknown[0]}; does its config.json belong to this run?"
             )
         files.append(_open_part(inside, find_part(inside, weights.parent), expected))
     return files

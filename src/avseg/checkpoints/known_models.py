@@ -146,7 +146,7 @@ BACKBONES = {
     )
 }
 
-#: The towers of every AV2T-SAM; its own file does not contain them.
+#: Files of CLAP and CLIP, which every AV2T-SAM needs. The file of AV2T-SAM does not contain them.
 _CLAP = HubFile(
     repository="microsoft/msclap",
     file="CLAP_weights_2023.pth",

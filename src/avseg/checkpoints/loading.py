@@ -278,7 +278,7 @@ def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Disable the progress bar of `transformers`, which would disturb that of a command."""
+    """Disable the progress bar of `transformers`, which would disturb the command's own."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

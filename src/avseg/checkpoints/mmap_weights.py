@@ -101,7 +101,7 @@ class MappedWeights:
                 module.register_full_backward_hook(release)
 
     def _is_mapped(self, name: str, values: Tensor) -> bool:
-        # A parameter may have been copied since; then its memory is not that of the file.
+        # A parameter that was copied to memory has another address than the tensor of the file.
         return name in self.tensors and values.data_ptr() == self.tensors[name].data_ptr()
 
     def _view(self, span: tuple[int, int], dtype_name: str, shape: list[int]) -> Tensor:

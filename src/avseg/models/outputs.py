@@ -24,7 +24,7 @@ class AvsegOutput(ModelOutput):
     """Masks of the sounding objects, or of the objects that text prompts describe.
 
     Args:
-        loss: Training loss, a scalar; None without targets.
+        loss: Training loss, a scalar; None if there are no targets.
         mask_logits: Mask of each frame before the sigmoid, at the model's size, (B, T, h, w).
         iou_predictions: Predicted IoU of each mask, (B, T) in [0, 1].
         object_score_logits: Presence of an object before the sigmoid, (B, T); None if the model has

@@ -191,8 +191,8 @@ class BaseProcessor:
             Masks of each clip, (T, H, W) bool.
 
         Raises:
-            ValueError: If the threshold is not between 0 and 1, or the number of sizes is not that
-                of clips.
+            ValueError: If the threshold is not between 0 and 1, or the numbers of sizes and clips
+                differ.
         """
         logits = required(outputs.mask_logits, "mask_logits")
         if len(sizes) != len(logits):
@@ -310,8 +310,8 @@ def audio_of_frames(
         Audio of each frame, (T, samples).
 
     Raises:
-        ClipError: If the clip has another sample rate, or the number of segments is not that of
-            frames.
+        ClipError: If the clip has another sample rate, or the numbers of segments and frames
+            differ.
     """
     if segments is not None and len(segments) != len(clip.frames):
         raise ClipError(

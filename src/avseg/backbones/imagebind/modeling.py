@@ -152,5 +152,6 @@ class ImageBind(nn.Module):
 
     def project_image(self, cls: Tensor) -> Tensor:
         """Project image class tokens, (..., W), to the joint space and L2-normalise, (..., D)."""
+        # As published, only the embeddings of texts and audio are scaled.
         embeddings: Tensor = self.vision_head(cls)
         return embeddings

@@ -21,6 +21,7 @@ from avseg.backbones.imagebind.configuration import (
 )
 from avseg.backbones.stem import ConvStem
 
+#: Epsilon of the norms of ImageBind; OpenCLIP has 1e-5.
 _NORM_EPS = 1e-6
 
 #: Frames of the published patch convolution; an image counts as two equal frames.
@@ -222,7 +223,7 @@ class AudioTower(nn.Module):
         if config.stem_channels:
             self.stem = ConvStem(config.stem_channels, width, config.kernel, in_channels=1)
         # Unlike the image tower, the audio tower has a norm after the stem and none before the
-        # trunk.
+        # trunk. Only this norm has torch's default epsilon, 1e-5, as published.
         self.stem_norm = nn.LayerNorm(width)
         high, long = config.grid
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
@@ -261,6 +262,7 @@ class TextTower(nn.Module):
     def __init__(self, config: ImageBindTextConfig) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(config.vocab, config.width)
+        # The scales of the initialisation are those of CLIP, here and in the other towers.
         self.positions = nn.Parameter(torch.randn(1, config.context, config.width) * 0.01)
         self.trunk = Trunk(config.width, config.blocks, config.heads, causal=True)
         nn.init.normal_(self.token_embedding.weight, std=0.02)

@@ -24,7 +24,7 @@ from avseg.models.tavis import TavisConfig
 from avseg.models.tavis.configuration import RELEASED
 
 #: Prefix of a tower's tensors in a model, by the role of the tower's file. The file of a trained
-#: system does not contain its towers; only that of TAViS contains ImageBind.
+#: system does not contain its towers, except for TAViS, whose file contains ImageBind.
 TOWER_PREFIXES = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
 
 #: Key maps of SAM 2's own file, by a prefix of the tensors of the module that is loaded from it.

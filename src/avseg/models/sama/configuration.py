@@ -16,7 +16,7 @@ from avseg.models.tiny import TINY_CLAP, TINY_SAM
 class SamaConfig(FrameAudioConfig):
     """Configuration of SAMA-AVS (Liu et al., WACV 2024, arXiv:2305.11019).
 
-    The defaults are those of the paper, except for the audio tower: VGGish there, CLAP here.
+    The defaults are those of the paper, except for the audio tower: CLAP instead of VGGish.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam1Config` or a

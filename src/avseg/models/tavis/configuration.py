@@ -166,8 +166,8 @@ class TavisConfig(AvsegConfig):
             # The best of 0, 0.3, 0.4, 0.5, 0.55 and 0.6 on ms3/val. A score is the mean of the
             # probabilities by audio and by image, so above 0.5 both must agree.
             min_score=0.5,
-            # On ms3/val the cosine of white noise with any name is at most 0.23, that of a sounding
-            # object is rarely below 0.3.
+            # On ms3/val the highest cosine with a name is at most 0.23 for white noise, and rarely
+            # below 0.3 for a sounding object.
             min_similarity=0.25,
             # On ms3/val it reduces the share of off-screen frames with a mask from 80 to 29 %. J of
             # frames with a sounding object does not change (0.529 and 0.530).

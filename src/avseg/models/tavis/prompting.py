@@ -103,7 +103,7 @@ class HybridPrompts(nn.Module):
                 the model has no pseudo text.
 
         Returns:
-            Prompt tokens, that of the whole audio last, (N, K, E).
+            Prompt tokens, (N, K, E); the last one is the token of the whole audio.
         """
         # As in the released code, the whole audio has its own projection and no perceptron.
         query_prompts = self.query_mlp(self.query_proj(queries))

@@ -94,7 +94,7 @@ class PyramidDecoder(nn.Module):
             if i < len(self.lateral):
                 maps = maps + self.lateral[i](stages[i])
             maps = self.refine[i](maps)
-            # As in the released code, this upsampling aligns the corners, and that of the head does
+            # As in the released code, this upsampling aligns the corners, but the last one does
             # not.
             maps = F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True)
         maps = F.interpolate(self.head[0](maps), scale_factor=2, mode="bilinear")
