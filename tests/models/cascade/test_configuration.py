@@ -31,7 +31,10 @@ def test_model_type_selects_the_text_tower() -> None:
         ({"min_similarity": 1.0}, "min_similarity must be from -1.0 to below 1.0, got 1.0"),
         ({"min_probability": -0.1}, "min_probability must be from 0.0 to below 1.0, got -0.1"),
         ({"max_names": 0}, "max_names must be at least 1, got 0"),
-        ({"window_s": 9.0}, "window_s of 9.0 s is 72000 samples, the audio tower holds 4095"),
+        (
+            {"window_s": 9.0},
+            "window_s of 9.0 s is 72000 samples, the audio tower takes at most 4095",
+        ),
         ({"sam_config": SAM1, "suppress_absent": True}, "SAM 1 lacks"),
         ({"text_config": {"model_type": "bert"}}, "model_type of a text tower must be .* 'bert'"),
     ],

@@ -30,5 +30,7 @@ def test_a_width_that_is_no_multiple_of_8_raises_an_error() -> None:
 
 
 def test_a_window_too_long_for_the_audio_tower_raises_an_error() -> None:
-    with pytest.raises(Exception, match=r"2.0 s is 32000 samples, the audio tower holds 16383"):
+    with pytest.raises(
+        Exception, match=r"2.0 s is 32000 samples, the audio tower takes at most 16383"
+    ):
         TpaviConfig.tiny(window_s=2.0)
