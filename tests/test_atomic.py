@@ -1,13 +1,15 @@
 """Outputs appear under their final name only when complete."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, add_when_complete, has_marker, replace_when_complete
 from avseg.errors import OutputError
 
 
@@ -40,14 +42,151 @@ def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+OWN = OwnFolder("examples", has_marker("facts.json", ("version",), ("facts.json", "*.txt")))
+MARK = '{"version": 1}'
+
+
+def write_example(folder: Path, name: str = "new.txt") -> None:
+    """Write a folder with the mark of `OWN` and one more file."""
+    with replace_when_complete(folder, OWN) as partial:
+        partial.mkdir()
+        (partial / "facts.json").write_text(MARK)
+        (partial / name).touch()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_folder_of_the_same_writer_is_replaced_as_a_whole(tmp_path: Path) -> None:
     folder = tmp_path / "clip"
-    for name in ("old", "new"):
-        with replace_when_complete(folder) as partial:
-            partial.mkdir()
-            (partial / name).touch()
-    assert [path.name for path in folder.iterdir()] == ["new"]
+    write_example(folder, "old.txt")
+    write_example(folder)
+    assert contents(folder).keys() == {"facts.json", "new.txt"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.tex": "years"},
+        {"facts.json": '{"name": "app"}'},  # a file of another program with the same name
+        {"facts.json": MARK, "thesis.tex": "years"},
+        {"deep/thesis.tex": "years"},
+    ],
+)
+def test_a_folder_of_others_is_kept_as_it_is(tmp_path: Path, files: dict[str, str]) -> None:
+    folder = tmp_path / "home"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match=r"other files than examples \(.*\).*choose a new"):
+        write_example(folder)
+    with (
+        pytest.raises(OutputError, match=r"is a folder with files in it"),
+        replace_when_complete(folder) as partial,
+    ):
+        partial.touch()
+    assert contents(tmp_path) == before
+
+
+def test_files_that_appear_during_the_work_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    with (
+        pytest.raises(OutputError, match=r"thesis\.tex"),
+        replace_when_complete(folder, OWN) as partial,
+    ):
+        partial.mkdir()
+        (folder / "thesis.tex").write_text("years")
+    assert contents(tmp_path) == {"home/thesis.tex": b"years"}
+
+
+def test_an_empty_folder_is_replaced_by_a_folder_and_not_by_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with (
+        pytest.raises(OutputError, match="is a folder; choose a file"),
+        replace_when_complete(folder) as partial,
+    ):
+        partial.touch()
+    write_example(folder)
+    assert contents(folder).keys() == {"facts.json", "new.txt"}
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(OutputError, match="is a file; choose a folder"):
+        write_example(tmp_path / "notes")
+    with (
+        pytest.raises(OutputError, match="is a file; choose a folder"),
+        replace_when_complete(tmp_path / "notes") as partial,
+    ):
+        partial.mkdir()
+    assert contents(tmp_path) == {"notes": b"mine"}
+
+
+def test_the_working_directory_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    write_example(Path())
+    assert contents(tmp_path).keys() == {"work/facts.json", "work/new.txt"}
+
+
+def test_files_are_added_to_a_folder_as_one_set(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    with add_when_complete(folder, OWN) as partial:
+        (partial / "facts.json").write_text(MARK)
+    (folder / "more.txt").write_text("kept")
+    with pytest.raises(KeyError), add_when_complete(folder, OWN) as partial:
+        (partial / "more.txt").write_text("half")
+        raise KeyError
+    assert contents(folder) == {"facts.json": MARK.encode(), "more.txt": b"kept"}
+    with add_when_complete(folder, OWN) as partial:
+        (partial / "second.txt").write_text("2")
+    assert contents(folder).keys() == {"facts.json", "more.txt", "second.txt"}
+
+
+def test_files_are_not_added_to_a_folder_of_others(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years")
+    with (
+        pytest.raises(OutputError, match="other files than examples"),
+        add_when_complete(tmp_path, OWN) as partial,
+    ):
+        (partial / "thesis.tex").touch()
+    with add_when_complete(tmp_path, OWN, besides=[tmp_path / "thesis.tex"]) as partial:
+        (partial / "facts.json").write_text(MARK)
+    assert contents(tmp_path).keys() == {"facts.json", "thesis.tex"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path: Path, error: Exception) -> None:
+    with (
+        pytest.raises(OutputError, match=r"model: cannot be written .*free disk space"),
+        replace_when_complete(tmp_path / "model") as partial,
+    ):
+        partial.mkdir()
+        (partial / "half").touch()
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_reading_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replace_when_complete(tmp_path / "model"):
+        (tmp_path / "video.mp4").open()
 
 
 def test_a_block_that_writes_nothing_raises(tmp_path: Path) -> None:

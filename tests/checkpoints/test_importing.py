@@ -274,7 +274,7 @@ def test_nothing_is_written_to_a_disk_without_enough_space(
 def test_a_folder_with_other_content_is_not_replaced(
     files: list[Path], config: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match="exists already and is not an imported model"):
+    with pytest.raises(OutputError, match="other files than an imported model"):
         import_checkpoint(files, tmp_path / "published", config=config)
     assert all(path.is_file() for path in files)
 

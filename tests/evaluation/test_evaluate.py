@@ -4,6 +4,7 @@ import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,6 +251,39 @@ def test_a_report_can_be_written_again_and_without_a_contact_sheet(tmp_path: Pat
     save_report(replace(REPORT, model="other"), tmp_path)
     assert not (tmp_path / "clips.png").exists()
     assert (tmp_path / "report.md").read_text().startswith("# other on ms3/test")
+
+
+def test_a_report_is_not_written_among_other_files(tmp_path: Path) -> None:
+    (tmp_path / "report.md").write_text("my own")
+    with pytest.raises(OutputError, match=r"other files than an evaluation report \(report.md\)"):
+        save_report(REPORT, tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["my own"]
+
+
+def test_a_report_is_written_around_its_predictions(tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    save_report(REPORT, tmp_path, predictions=tmp_path / "predictions")
+    assert read_report(tmp_path) == REPORT
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"output": "thesis"},
+        {"save_predictions": "thesis"},
+        {"output": "new", "save_predictions": "new"},
+        {"output": "new/report", "save_predictions": "new"},
+    ],
+)
+def test_folders_are_checked_before_anything_is_loaded(
+    tmp_path: Path, folders: dict[str, str]
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years")
+    options: Any = {name: tmp_path / folder for name, folder in folders.items()}
+    with pytest.raises(OutputError, match="choose"):
+        evaluate("no such model", "no such data", **options)
+    assert [path.name for path in tmp_path.rglob("*")] == ["thesis", "thesis.tex"]
 
 
 def test_a_plot_that_cannot_be_drawn_is_not_linked(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avseg.errors import DatasetError
+from avseg.errors import DatasetError, OutputError
 from avseg.evaluation.prediction_files import (
     MANIFEST,
     PredictionFacts,
@@ -101,3 +101,24 @@ def test_a_file_that_does_not_match_the_manifest_raises_an_error(
     (tmp_path / "other" / "00000.safetensors").replace(folder / "00000.safetensors")
     with pytest.raises(DatasetError, match=r"are \(2, 2, 2\), the manifest says \(1, 2, 2\)"):
         read_predictions(folder).read(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("thesis.tex", "years"), ("manifest.json", '{"name": "web app"}'), ("0.safetensors", "")],
+)
+def test_a_folder_with_other_files_is_kept(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with (
+        pytest.raises(OutputError, match="other files than saved predictions"),
+        write_predictions(tmp_path, FACTS),
+    ):
+        pytest.fail("the work begins only after the folder was checked")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: text}
+
+
+def test_predictions_replace_earlier_ones(folder: Path) -> None:
+    with write_predictions(folder, FACTS) as writer:
+        writer.add("other", LOGITS)
+    assert [clip.clip_id for clip in read_predictions(folder).clips] == ["other"]
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, "00000.safetensors"}

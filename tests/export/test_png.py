@@ -90,14 +90,34 @@ def test_a_folder_with_other_files_is_not_replaced(
     segmentation: Segmentation, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(OutputError, match=r"contains files that are no masks \(thesis.tex\)"):
+    with pytest.raises(OutputError, match=r"other files than masks \(thesis.tex\)"):
         save_masks(segmentation, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_folder_of_photos_is_not_replaced(segmentation: Segmentation, tmp_path: Path) -> None:
     Image.new("RGB", (9, 6)).save(tmp_path / "000000.png")
-    with pytest.raises(OutputError, match=r"no masks \(000000.png\)"):
+    with pytest.raises(OutputError, match=r"other files than masks \(000000.png\)"):
+        save_masks(segmentation, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["000000.png", "000001.png"])
+def test_a_folder_with_annotations_of_another_palette_is_not_replaced(
+    segmentation: Segmentation, tmp_path: Path, name: str
+) -> None:
+    image = Image.new("P", (9, 6))
+    image.putpalette([9, 9, 9, 200, 0, 0])
+    image.save(tmp_path / name)
+    with pytest.raises(OutputError, match="other files than masks"):
+        save_masks(segmentation, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_with_a_damaged_image_is_not_replaced(
+    segmentation: Segmentation, tmp_path: Path
+) -> None:
+    (tmp_path / "000000.png").write_bytes(b"no image")
+    with pytest.raises(OutputError, match="other files than masks"):
         save_masks(segmentation, tmp_path)
 
 

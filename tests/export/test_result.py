@@ -314,7 +314,7 @@ def test_a_folder_that_is_no_result_is_not_replaced(
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
-    with pytest.raises(OutputError, match=r"is not a result folder \(it contains cat.jpg\)"):
+    with pytest.raises(OutputError, match=r"other files than the result of a video \(cat.jpg\)"):
         write_result([segmentation], tmp_path / "photos", key_of(video))
     assert names_in(tmp_path / "photos") == ["cat.jpg"]
 

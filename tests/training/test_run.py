@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import avseg
-from avseg.errors import TrainingError
+from avseg.errors import OutputError, TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
 from avseg.training.feature_cache import FeatureCache
@@ -255,6 +255,13 @@ def test_a_folder_with_a_run_of_another_recipe_is_an_error(runs: Path) -> None:
     other = change_recipe(tiny.CLIP, ["trainer.max_steps=9", "data.seed=2"])
     with pytest.raises(TrainingError, match=r"data.seed 1, now 2; trainer.max_steps 2, now 9"):
         run_recipe(other, runs / "clip")
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("mine")
+    with pytest.raises(OutputError, match="other files than a training run"):
+        run_recipe(tiny.CLIP, tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_the_last_checkpoint_is_the_complete_one_with_the_highest_number(tmp_path: Path) -> None:

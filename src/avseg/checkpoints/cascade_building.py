@@ -72,7 +72,7 @@ def make_cascade(
     with torch.device("meta"):
         state = CascadeModel(sizes).state_dict()
     tensors = _clap_tensors(clap, state) | _evf_sam_tensors(segmenter, state)
-    with explain_write_errors(output, tensors), replace_when_complete(output) as folder:
+    with replace_when_complete(output) as folder, explain_write_errors(output, tensors):
         folder.mkdir()
         save_weights(tensors, folder / WEIGHTS_FILE)
         sizes.save_pretrained(folder)

@@ -50,7 +50,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
         published |= load_file(folder / UNUSED_FILE)
     # safetensors rejects tensors that are not contiguous, such as a transposed one.
     published = {name: values.contiguous() for name, values in published.items()}
-    with explain_write_errors(output, published), replace_when_complete(output) as partial:
+    with replace_when_complete(output) as partial, explain_write_errors(output, published):
         if output.suffix == ".safetensors":
             metadata = {"format": "pt", TRAINED_WITH: json.dumps(_towers(folder))}
             save_file(published, partial, metadata=metadata)

@@ -16,7 +16,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
@@ -45,6 +45,8 @@ from avseg.models.auto import FAMILIES
 from avseg.models.model import AvsegConfig
 
 UNUSED_FILE = "unused.safetensors"
+
+_OWN_FOLDER = OwnFolder("an imported model", has_marker(SOURCE_FILE, ("imported", "sources")))
 
 Features = Literal["clip", "clap", "mul"]
 
@@ -160,20 +162,12 @@ def _import_imagebind(
 
 def _check_output(output: Path, paths: Sequence[Path]) -> None:
     """Raise an error if the folder was not written by an import, or contains an input file."""
-    if output.exists() and not (output / SOURCE_FILE).is_file() and not _is_empty(output):
-        raise OutputError(
-            f"{output}: exists already and is not an imported model, so it is not replaced; choose "
-            "another folder."
-        )
+    _OWN_FOLDER.check(output)
     inside = [path for path in paths if output.resolve() in path.resolve().parents]
     if inside:
         raise OutputError(
             f"{output}: will be replaced, and {inside[0]} is in it; choose another folder."
         )
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
 
 
 def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
@@ -343,7 +337,10 @@ def _convert(
 def _new_folder(converted: Converted, output: Path) -> Iterator[Path]:
     """Save tensors to a temporary folder, which is renamed to `output` if the block succeeds."""
     everything = converted.tensors | converted.unused
-    with explain_write_errors(output, everything), replace_when_complete(output) as folder:
+    with (
+        replace_when_complete(output, _OWN_FOLDER) as folder,
+        explain_write_errors(output, everything),
+    ):
         folder.mkdir()
         for name, tensors in ((WEIGHTS_FILE, converted.tensors), (UNUSED_FILE, converted.unused)):
             if tensors:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, replace_when_complete
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.delta import merge_tensors, open_weights, read_weights
@@ -131,7 +131,7 @@ def save_packaged(
     Raises:
         CheckpointError: If the file would be too large for the package, or a value is too large for
             the dtype.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder has other contents, or cannot be written.
     """
     weights = {name: _stored(values, dtype) for name, values in model.state_dict().items()}
     infinite = [name for name, values in weights.items() if not values.isfinite().all()]
@@ -140,7 +140,7 @@ def save_packaged(
             f"{len(infinite)} weights are not finite as {dtype}, first {infinite[0]}; "
             "save as torch.float32."
         )
-    with replace_when_complete(folder) as partial:
+    with replace_when_complete(folder, OwnFolder("a packaged model", _is_packaged)) as partial:
         with _without_progress_bar():
             model.save_pretrained(partial, state_dict=weights)
         processor.save_pretrained(partial)
@@ -154,6 +154,13 @@ def save_packaged(
                 "torch.float16, or make the model smaller."
             )
     return Checkpoint(name=folder.resolve().name, folder=folder)
+
+
+def _is_packaged(folder: Path) -> bool:
+    try:
+        return bool(_family(folder)) and (folder / CARD_FILE).is_file()
+    except CheckpointError:
+        return False
 
 
 def _family(folder: Path) -> Family:
@@ -190,7 +197,7 @@ def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another folder.")
     model, _ = load_checkpoint(find_checkpoint(run))
-    with explain_write_errors(output, model.state_dict()), replace_when_complete(output) as folder:
+    with replace_when_complete(output) as folder, explain_write_errors(output, model.state_dict()):
         with _without_progress_bar():
             model.save_pretrained(folder)
         for file in run.iterdir():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avseg.atomic import OwnFolder, has_marker
 from avseg.errors import ReportError
 from avseg.evaluation.figures.plots import DPI, plot_comparison
 from avseg.evaluation.report import Report, read_reports, write_files
@@ -27,6 +28,9 @@ from avseg.evaluation.tables import LISTENING, Cell, Table, protocol_groups
 
 #: Scores under conditions that are compared: attribute of `ConditionScores` -> heading.
 _CONDITION_COLUMNS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
+
+_JSON_FILE = "compare.json"
+_OWN_FOLDER = OwnFolder("a comparison", has_marker(_JSON_FILE, ("compared_with", "differences")))
 
 #: Properties that must be equal in all reports: name -> function that reads it.
 _MUST_BE_EQUAL: dict[str, Callable[[Report], object]] = {
@@ -136,10 +140,12 @@ def compare(
         The comparison.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If the folder has other contents, or a file cannot be written.
         ReportError: If there are fewer than two reports, one cannot be read, or they have different
             clips, splits, thresholds or protocols.
     """
+    if output is not None:
+        _OWN_FOLDER.check(Path(output))
     named = dict(reports) if isinstance(reports, Mapping) else read_reports(reports)
     if len(named) < 2:
         raise ReportError(f"there is {len(named)} report; give at least two to compare.")
@@ -170,11 +176,11 @@ def _save(comparison: Comparison, folder: Path) -> None:
     parts.append("![Scores and differences](compare.png)\n")
     figure = plot_comparison(comparison.reports, comparison.differences)
     files: dict[str, Callable[[Path], object] | str] = {
-        "compare.json": comparison.to_json(),
+        _JSON_FILE: comparison.to_json(),
         "compare.png": partial(figure.savefig, dpi=DPI),
         "compare.md": "\n".join(parts),
     }
-    write_files(files, folder)
+    write_files(files, folder, _OWN_FOLDER)
 
 
 def _score_table(title: str, scores: Mapping[str, Mapping[str, Interval]]) -> Table:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from avseg.datasets.avsbench import AnnotatedClip, AVSBench
 from avseg.datasets.layout import Subset
+from avseg.errors import OutputError
 from avseg.evaluation.figures.contact_sheet import draw_sheet, extreme_clips
 from avseg.evaluation.figures.plots import DPI, PLOTS
 from avseg.evaluation.prediction import (
@@ -28,8 +29,16 @@ from avseg.evaluation.prediction import (
     load_predictor,
     open_split,
 )
+from avseg.evaluation.prediction_files import OWN_FOLDER as PREDICTIONS_FOLDER
 from avseg.evaluation.prediction_files import PredictionFacts, PredictionWriter, write_predictions
-from avseg.evaluation.report import CLIPS_FILE, JSON_FILE, Report, SemanticScores, write_files
+from avseg.evaluation.report import (
+    CLIPS_FILE,
+    JSON_FILE,
+    OWN_FOLDER,
+    Report,
+    SemanticScores,
+    write_files,
+)
 from avseg.evaluation.robustness import Condition, Conditions, FollowingScores, measure_following
 from avseg.evaluation.scores import (
     ClipScores,
@@ -119,6 +128,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         ValueError: If an argument is out of its range, or your function returns no probabilities.
     """
     check_threshold(threshold)
+    _check_folders(output, save_predictions)
     predictor = load_predictor(
         model, data, vocabulary=vocabulary, device=device, dtype=dtype, offline=offline
     )
@@ -126,20 +136,27 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     with _open_writer(save_predictions, predictor, clips, threshold) as writer:
         report = _evaluate(predictor, clips, threshold, robustness, writer, on_clip)
     if output is not None:
-        save_report(report, Path(output), draw_sheet(extreme_clips(predictor, clips, report)))
+        sheet = draw_sheet(extreme_clips(predictor, clips, report))
+        save_report(report, Path(output), sheet, save_predictions)
     return report
 
 
-def save_report(report: Report, folder: Path, sheet: Image.Image | None = None) -> None:
+def save_report(
+    report: Report,
+    folder: Path,
+    sheet: Image.Image | None = None,
+    predictions: str | PathLike[str] | None = None,
+) -> None:
     """Write the files of a report: tables, scores as JSON and CSV, plots, contact sheet.
 
     Args:
         report: The report.
         folder: Folder for the files; it is created if it is missing.
         sheet: Contact sheet of clips; None for none.
+        predictions: Folder of the predictions, which may be in the folder of the report.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If the folder has other contents, or a file cannot be written.
     """
     files: dict[str, Callable[[Path], object] | str] = {
         JSON_FILE: report.to_json(),
@@ -155,7 +172,7 @@ def save_report(report: Report, folder: Path, sheet: Image.Image | None = None) 
         pictures["The worst and the best clips"] = SHEET_FILE
         files[SHEET_FILE] = sheet.save
     files[TABLE_FILE] = to_markdown(report, pictures)
-    write_files(files, folder)
+    write_files(files, folder, OWN_FOLDER, () if predictions is None else (Path(predictions),))
 
 
 def _evaluate(
@@ -312,6 +329,23 @@ def _draw_scenes(
     for index in range(count):
         yield generated.draw(index)
         on_clip(done + index + 1, done + count)
+
+
+def _check_folders(
+    output: str | PathLike[str] | None, predictions: str | PathLike[str] | None
+) -> None:
+    """Raise an error if a folder may not be written to, before hours of work and not after."""
+    if predictions is not None:
+        PREDICTIONS_FOLDER.check(Path(predictions))
+    if output is not None:
+        OWN_FOLDER.check(Path(output), () if predictions is None else (Path(predictions),))
+    if output is not None and predictions is not None:
+        inside, whole = Path(output).resolve(), Path(predictions).resolve()
+        if whole == inside or whole in inside.parents:
+            raise OutputError(
+                f"{output}: is in the folder of the predictions, {predictions}, which is replaced "
+                "as a whole; choose another folder for the report."
+            )
 
 
 def _open_writer(

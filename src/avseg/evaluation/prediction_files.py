@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
 
@@ -25,6 +25,14 @@ from avseg.errors import DatasetError
 SCHEMA_VERSION = 1
 
 MANIFEST = "manifest.json"
+
+#: The folder is replaced as a whole, so anything else in it would be lost.
+OWN_FOLDER = OwnFolder(
+    "saved predictions",
+    has_marker(
+        MANIFEST, ("schema_version", "model", "weights_sha256"), (MANIFEST, "[0-9]*.safetensors")
+    ),
+)
 
 _MASKS, _CLASSES = "mask_logits", "class_logits"
 _HOW_TO_WRITE = "write it with `avseg evaluate ... --save-predictions`"
@@ -122,16 +130,16 @@ def write_predictions(folder: Path, facts: PredictionFacts) -> Iterator[Predicti
     """Write predictions to a folder, which appears when all of them are written.
 
     Args:
-        folder: The folder; an existing one is replaced at the end.
+        folder: The folder; one that this function wrote before is replaced at the end.
         facts: Model, data and threshold of the predictions.
 
     Yields:
         A writer that takes the clips in the order of the split.
 
     Raises:
-        OutputError: If the folder cannot be created.
+        OutputError: If the folder has other contents, or cannot be written.
     """
-    with replace_when_complete(folder) as partial:
+    with replace_when_complete(folder, OWN_FOLDER) as partial:
         partial.mkdir()
         writer = PredictionWriter(partial, facts)
         yield writer

@@ -12,7 +12,7 @@ from avseg.datasets.avsbench import AVSBench
 from avseg.errors import DatasetError
 from avseg.evaluation.prediction import DataLike
 from avseg.evaluation.prediction_files import PredictionFacts, SavedPredictions, read_predictions
-from avseg.evaluation.report import write_files
+from avseg.evaluation.report import write_file
 from avseg.evaluation.tables import Table, semantic_table
 from avseg.metrics.binary import BinaryMetrics, BinaryScores
 from avseg.metrics.protocol_table import PROTOCOLS
@@ -159,7 +159,7 @@ def score(
         semantic={} if semantic is None else semantic.compute(),
     )
     if output is not None:
-        write_files({Path(output).name: scores.to_json()}, Path(output).parent)
+        write_file(Path(output), scores.to_json())
     return scores
 
 

@@ -6,15 +6,15 @@ The tables are in `tables.py`, the plots in `figures/plots.py`.
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from avseg.atomic import replace_when_complete
-from avseg.errors import OutputError, ReportError
+from avseg.atomic import OwnFolder, add_when_complete, has_marker, replace_when_complete
+from avseg.errors import ReportError
 from avseg.evaluation.robustness import NEGATIVES, FollowingScores
 from avseg.evaluation.scores import (
     ClipScores,
@@ -30,6 +30,10 @@ from avseg.metrics.protocols import global_false_positive_rate, global_score, vi
 SCHEMA_VERSION = 2
 
 JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
+
+OWN_FOLDER = OwnFolder(
+    "an evaluation report", has_marker(JSON_FILE, ("schema_version", "model", "weights_sha256"))
+)
 
 
 @dataclass(frozen=True)
@@ -210,27 +214,47 @@ def read_reports(paths: Sequence[str | PathLike[str]]) -> dict[str, Report]:
     }
 
 
-def write_files(files: Mapping[str, Callable[[Path], object] | str], folder: Path) -> None:
-    """Write several files to a folder; each appears under its name when it is complete.
+def write_files(
+    files: Mapping[str, Callable[[Path], object] | str],
+    folder: Path,
+    own: OwnFolder,
+    besides: Collection[Path] = (),
+) -> None:
+    """Write several files to a folder; they appear together when all of them are complete.
 
     Args:
         files: Name of each file -> its text, or a function that writes it to a path.
         folder: The folder; it is created if it is missing.
+        own: Mark of the folders that may get the files.
+        besides: Files and folders in it that the caller writes too.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If the folder has other contents, or a file cannot be written.
     """
-    for name, content in files.items():
-        try:
-            with replace_when_complete(folder / name) as path:
-                if isinstance(content, str):
-                    path.write_text(content, encoding="utf-8")
-                else:
-                    content(path)
-        except OSError as error:
-            raise OutputError(
-                f"{folder / name}: cannot be written ({error.strerror}); choose another output."
-            ) from error
+    with add_when_complete(folder, own, besides) as partial:
+        for name, content in files.items():
+            _write(partial / name, content)
+
+
+def write_file(path: Path, content: Callable[[Path], object] | str) -> None:
+    """Write one file, which appears when it is complete and replaces a file of its name.
+
+    Args:
+        path: The file; its folder is created if it is missing.
+        content: Its text, or a function that writes it to a path.
+
+    Raises:
+        OutputError: If the path is a folder, or cannot be written.
+    """
+    with replace_when_complete(path) as partial:
+        _write(partial, content)
+
+
+def _write(path: Path, content: Callable[[Path], object] | str) -> None:
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    else:
+        content(path)
 
 
 def _read_clip(facts: Mapping[str, Any]) -> ClipScores:

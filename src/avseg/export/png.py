@@ -1,13 +1,12 @@
 """Masks as indexed PNG files with the palette of DAVIS, a common form in video segmentation."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, replace_when_complete
 from avseg.errors import OutputError
 from avseg.export.labels import SourceNumbers
 from avseg.types import Segmentation
@@ -104,27 +103,25 @@ def save_masks(segmentation: Segmentation, folder: str | Path) -> None:
         OutputError: If the folder contains other files or cannot be written, or there are more than
             255 sources.
     """
-    folder = Path(folder)
-    if folder.exists():
-        _check_no_foreign_files(folder)
-    with replace_when_complete(folder) as partial:
+    with replace_when_complete(Path(folder), _OWN_FOLDER) as partial:
         MaskWriter(partial).write(segmentation)
 
 
-def _check_no_foreign_files(folder: Path) -> None:
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; choose a folder for the masks.")
-    foreign = sorted(path.name for path in folder.iterdir() if not _is_mask_file(path))
-    if foreign:
-        raise OutputError(
-            f"{folder} contains files that are no masks ({', '.join(foreign[:3])}), which would be "
-            "lost; choose a new or empty folder."
-        )
+def _has_only_masks(folder: Path) -> bool:
+    paths = sorted(folder.iterdir())
+    numbered = [path.name for path in paths] == [f"{k:06d}.png" for k in range(len(paths))]
+    return numbered and all(_is_mask_file(path) for path in paths)
 
 
 def _is_mask_file(path: Path) -> bool:
-    if not re.fullmatch(r"\d{6}\.png", path.name):
+    # Photos with names like 000000.png are RGB; only masks have this palette.
+    try:
+        with Image.open(path) as image:  # reads the header only
+            palette = bytes(image.getpalette() or ())
+    except (OSError, Image.DecompressionBombError):
         return False
-    # Photos with names like 000000.png are RGB; only masks have a palette.
-    with Image.open(path) as image:  # reads the header only
-        return image.mode == "P"
+    # Pillow omits the end of a palette that an image does not use.
+    return bool(palette) and _PALETTE.startswith(palette)
+
+
+_OWN_FOLDER = OwnFolder("masks", _has_only_masks)

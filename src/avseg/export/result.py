@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.errors import OutputError
 from avseg.export import rle
 from avseg.export.labels import SourceNumbers
@@ -44,6 +44,14 @@ SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"
 OVERLAY_NAME = "overlay.mp4"
 MASKS_NAME = "masks"
+
+#: The folder is replaced as a whole, so anything else in it would be lost.
+OWN_FOLDER = OwnFolder(
+    "the result of a video",
+    has_marker(
+        RESULT_NAME, ("schema_version", "fingerprint"), (RESULT_NAME, OVERLAY_NAME, MASKS_NAME)
+    ),
+)
 
 Setting = str | int | float | bool | list[str] | None
 
@@ -142,9 +150,9 @@ def write_result(
             written, or the video has no frames.
     """
     folder = Path(folder)
-    _check_no_foreign_files(folder)
+    OWN_FOLDER.check(folder)
     _check_same_video(folder, Path(key.video.path))
-    with replace_when_complete(folder) as partial:
+    with replace_when_complete(folder, OWN_FOLDER) as partial:
         masks = MaskWriter(partial / MASKS_NAME)
         with _ResultFile(partial / RESULT_NAME, key) as result_file, ExitStack() as stack:
             overlay = (
@@ -292,21 +300,6 @@ def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:
         "box": rle.bounding_box(mask),
         "rle": rle.encode_mask(mask),
     }
-
-
-def _check_no_foreign_files(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; choose a folder for the results.")
-    # The folder is replaced as a whole, so anything else in it would be deleted.
-    names = {path.name for path in folder.iterdir()}
-    foreign = sorted(names - {RESULT_NAME, OVERLAY_NAME, MASKS_NAME})
-    if foreign or (names and RESULT_NAME not in names):
-        raise OutputError(
-            f"{folder} is not a result folder (it contains {', '.join(foreign or sorted(names))}), "
-            "and a result would replace it; choose another output folder."
-        )
 
 
 def _check_same_video(folder: Path, video: Path) -> None:

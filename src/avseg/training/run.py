@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions
 from avseg.errors import TrainingError
@@ -43,6 +44,8 @@ _PICKLED_ARGUMENTS = "training_args.bin"
 #: Name of the folder beside the runs that stores synthesised recordings.
 _SOUNDS = "sounds"
 
+_OWN_FOLDER = OwnFolder("a training run", has_marker(RECIPE_FILE, ("name", "task")))
+
 
 def train(
     recipe: str,
@@ -71,7 +74,7 @@ def train(
 
     Raises:
         TrainingError: If the recipe is wrong, or the folder contains a run of another recipe.
-        OutputError: If the feature cache cannot be written.
+        OutputError: If the folder has other files, or it or the feature cache cannot be written.
     """
     if feature_cache is None:
         cache: Path | None = cache_folder() / "features"
@@ -120,9 +123,10 @@ def run_recipe(
     Raises:
         TrainingError: If the recipe has an unknown or wrong option, names a run that is missing, or
             the folder contains a run of another recipe.
-        OutputError: If the feature cache cannot be written.
+        OutputError: If the folder has other files, or it or the feature cache cannot be written.
     """
     plan = validate(recipe, output.parent, data)
+    _OWN_FOLDER.check(output)
     _check_same_recipe(recipe, output)
     return run_plan(plan, output, data, feature_cache)
 
@@ -143,7 +147,7 @@ def run_plan(
 
     Raises:
         TrainingError: If options of the trainer contradict each other, or the task cannot be built.
-        OutputError: If the feature cache cannot be written.
+        OutputError: If the folder has other files, or it or the feature cache cannot be written.
     """
     from avseg.training.trainer import AvsegTrainer, training_arguments
 
@@ -350,7 +354,8 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with replace_when_complete(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain_attention_on_cpu(device: "torch.device") -> AbstractContextManager[None]:

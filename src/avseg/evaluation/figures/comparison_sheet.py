@@ -37,7 +37,7 @@ from avseg.evaluation.prediction import (
     load_predictor,
     open_split,
 )
-from avseg.evaluation.report import write_files
+from avseg.evaluation.report import write_file
 from avseg.metrics.binary import mask_iou
 from avseg.models.outputs import resize_logits
 from avseg.synthavs.classes import SemanticSplit
@@ -182,7 +182,7 @@ def draw_comparison(  # noqa: PLR0913 - one argument for each option of the comm
     title = f"{opened.subset}/{opened.split}: {len(drawn)} clips"
     sheet = draw_comparison_sheet(drawn, title + (rule if not clip and len(models) > 1 else ""))
     if output is not None:
-        write_files({Path(output).name: sheet.save}, Path(output).parent)
+        write_file(Path(output), sheet.save)
     return sheet
 
 

@@ -28,7 +28,7 @@ from avseg.evaluation.prediction import (
     load_predictor,
     open_split,
 )
-from avseg.evaluation.report import write_files
+from avseg.evaluation.report import write_file
 from avseg.models.embedding import Embedder, Modality
 from avseg.segmenter import Segmenter
 from avseg.synthavs.contents import find_synthavs_split, read_contents
@@ -144,8 +144,7 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
     opened = open_split(data, subset, split, predictor.sample_rate)
     figure = plot_embeddings(embed_clips(predictor, opened, clips, categories, on_clip))
     if output is not None:
-        path = Path(output)
-        write_files({path.name: lambda partial: figure.savefig(partial, dpi=DPI)}, path.parent)
+        write_file(Path(output), lambda partial: figure.savefig(partial, dpi=DPI))
     return figure
 
 
