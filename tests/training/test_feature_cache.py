@@ -125,7 +125,7 @@ def test_a_file_renamed_from_another_key_counts_as_missing(cache: FeatureCache) 
 
 def test_an_error_names_a_file_that_is_removed_during_a_run(cache: FeatureCache) -> None:
     cache.path(KEY).unlink()
-    with pytest.raises(OutputError, match=r"000\.safetensors: was there when the run started"):
+    with pytest.raises(OutputError, match=r"000\.safetensors: existed when the run started"):
         cache.read(KEY, slice(None))
 
 
@@ -178,7 +178,7 @@ def test_the_error_of_a_full_disk_has_the_next_step(
 
 def test_the_error_of_a_folder_that_cannot_be_created_has_the_next_step(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"file: features cannot be kept there .*--feature-cache"):
+    with pytest.raises(OutputError, match=r"file: cannot write features .*--feature-cache"):
         FeatureCache(tmp_path / "file").write(KEY, FEATURES)
 
 

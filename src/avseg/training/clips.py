@@ -1,8 +1,10 @@
-"""Annotated clips with the features of frozen towers, and training examples made of them.
+"""Annotated clips with the features of frozen towers, and training examples made from them.
 
 Features that the store does not have yet are computed before the training. Frames, masks and
-features are read when they are needed, so that the data may be larger than the memory; the files
-must not change meanwhile. T frames of a clip that are read: the annotated ones, or all. H x W size
+features are read when a batch needs them, so that the data may be larger than the memory. The files
+must not change during a run.
+
+T is the number of frames that are read from a clip: its annotated frames, or all. H x W is the size
 of a frame.
 """
 
@@ -72,9 +74,9 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         self._keys: list[dict[str, str]] = [{} for _ in self._clips]
         computed = 0
         # All features are computed before the training starts, so that the worker processes of a
-        # data loader only read files.
-        # In a random order, so that several processes that fill one cache share the work.
-        # SystemRandom does not advance the generators that the training draws from.
+        # data loader only read files. The order is random, so that several processes that fill one
+        # cache share the work. `SystemRandom` leaves the seeded generators of the training as they
+        # are.
         order = random.SystemRandom().sample(range(len(self)), len(self))
         for count, index in enumerate(order, start=1):
             self._keys[index] = self._feature_keys(index, towers)
@@ -94,7 +96,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         return range(split.entries[number].annotated_seconds)
 
     def read_seconds(self, index: int) -> range:
-        """Return the numbers of a clip's frames that are read."""
+        """Return the numbers of the frames that `read` can return: all, or the annotated ones."""
         split, number = self._clips[index]
         return range(split.entries[number].seconds) if self._whole else self.seconds(index)
 
@@ -114,6 +116,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         split, number = self._clips[index]
         seconds = self.read_seconds(index)[frames]
         images, masks = split.read_frames(number, seconds)
+        # AVSBench's S4 training clips have a mask for the first of five frames only.
         annotated = np.array([second in self.seconds(index) for second in seconds])
         return EmbeddedClip(images, masks, annotated, self.read_features(index, frames))
 
@@ -132,7 +135,7 @@ class EmbeddedClips(Dataset[EmbeddedClip]):
         return {name: self._store.read(keys[name], frames) for name in self._audio_towers}
 
     def _feature_keys(self, index: int, towers: Sequence[FrozenTower]) -> dict[str, str]:
-        """Return the store's keys of a clip's features; files are hashed but not decoded."""
+        """Return the keys of a clip's features in the store; files are hashed but not decoded."""
         split, number = self._clips[index]
         seconds = self.read_seconds(index)
         contents: dict[str, str] = {}
@@ -203,7 +206,7 @@ Index = TypeVar("Index", FrameIndex, ClipIndex)
 
 
 class OffScreenPair(NamedTuple, Generic[Index]):
-    """Images of one frame or clip, with the audio of another whose sounding objects they lack.
+    """Images of one frame or clip, with audio of another whose sounding objects are not visible.
 
     The ground truth of such a pair is empty: every sound is off-screen.
 
@@ -279,7 +282,7 @@ class AnnotatedClips(Protocol):
 def draw_off_screen_frames(
     clips: AnnotatedClips, contents: Sequence[ClipContents], share: float
 ) -> list[OffScreenPair[FrameIndex]]:
-    """Draw frames, and for each the audio of another frame with an off-screen sound.
+    """Draw pairs of a frame and the audio of another frame, so that every sound is off-screen.
 
     The pairs depend on the data alone. A frame for which no audio can be found is left out.
 
@@ -297,7 +300,7 @@ def draw_off_screen_frames(
     frames = list_frames(clips)
     count = _pair_count(share, frames)
     has_mask = np.concatenate([clips.read_masks(c).any((1, 2)) for c in range(len(clips))])
-    # Only a frame with a mask certainly has a sound: a clip may be silent for some seconds.
+    # Audio is taken from frames with a mask only: a clip may be silent in its other seconds.
     sounding = [frame for frame, sounds in zip(frames, has_mask, strict=True) if sounds]
     return _draw_pairs(frames, sounding, contents, count)
 
@@ -305,7 +308,7 @@ def draw_off_screen_frames(
 def draw_off_screen_clips(
     contents: Sequence[ClipContents], share: float
 ) -> list[OffScreenPair[ClipIndex]]:
-    """Draw clips, and for each the audio of another clip with off-screen sounds alone.
+    """Draw pairs of a clip and the audio of another clip, so that every sound is off-screen.
 
     The pairs depend on the data alone. A clip for which no audio can be found is left out.
 
@@ -337,13 +340,13 @@ def _draw_pairs(
     count: int,
 ) -> list[OffScreenPair[Index]]:
     """Draw the visual side of each pair, then the first audio without a visible category."""
-    # A fixed seed: runs with other seeds differ in their training, not in their data.
+    # A fixed seed: runs with different seeds train on the same pairs.
     rng = np.random.default_rng(0)
     pairs = []
     for choice in rng.integers(len(indices), size=count):
         visual = indices[choice]
         visible = contents[visual.clip].visible
-        # A generator, since the first candidates usually suffice.
+        # A generator: usually one of the first candidates fits, and the others are not built.
         candidates = (sounding[i] for i in rng.permutation(len(sounding)))
         audio = next((c for c in candidates if not contents[c.clip].audible & visible), None)
         if audio is not None:

@@ -1,7 +1,7 @@
 """Options that a class declares, read from its source code instead of importing it.
 
-Importing torch and transformers takes seconds of CPU time. A misspelt option in a recipe is
-therefore looked up here first, in the annotated fields of the class. Only annotations of simple
+Importing torch and transformers takes seconds of CPU time. Options of a recipe are therefore first
+compared with the annotated fields in the source code of the class. Only annotations of simple
 types are checked; any other annotation accepts every value.
 """
 
@@ -26,7 +26,7 @@ _SIMPLE_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 class DeclaredClass:
-    """A class in its source code.
+    """A class as it is defined in its source code.
 
     Args:
         module: Module in which the class is defined.
@@ -64,9 +64,10 @@ class DeclaredClass:
 
     @cached_property
     def options(self) -> "dict[str, tuple[_Module, ast.expr]]":
-        """Name of each annotated field to its module and annotation, base classes' fields first.
+        """Module and annotation of each annotated field, by the name of the field.
 
-        Base classes from another package do not count: their options are not meant for recipes.
+        Fields of base classes come first. Base classes from another package are skipped: their
+        options are not meant for recipes.
         """
         found: dict[str, tuple[_Module, ast.expr]] = {}
         for base in self.node.bases:
@@ -82,10 +83,10 @@ class DeclaredClass:
         return found
 
     def expected(self, option: str, value: Any) -> str | None:
-        """Describe the values that an option accepts, unless it accepts a given one.
+        """Describe the values that an option accepts, if a given value is not one of them.
 
         Args:
-            option: Name of the option.
+            option: Name of the option, a key of `options`.
             value: Value from a recipe.
 
         Returns:
@@ -103,8 +104,8 @@ class DeclaredClass:
             elif name == "Literal" and isinstance(member, ast.Subscript):
                 choices += _constants([member.slice])
             else:
-                # What is neither simple nor an enumeration accepts every value here; the class
-                # itself validates it in the second stage.
+                # Any other type accepts every value here; the class itself validates the value in
+                # the second stage.
                 enum = module.find_class(member)
                 if enum is None or not enum._is_enum():
                     return None
@@ -116,19 +117,19 @@ class DeclaredClass:
             return None
         return " or ".join(dict.fromkeys(descriptions))
 
-    def class_of(self, option: str, tables: Iterable[str]) -> "DeclaredClass | None":
+    def class_of(self, option: str, mappings: Iterable[str]) -> "DeclaredClass | None":
         """Find the configuration class of an option that has options of its own.
 
         Args:
             option: Name of the option.
-            tables: Class attributes that map options to a configuration or its class, in the order
-                in which they are searched.
+            mappings: Names of class attributes, in the order in which they are searched. Each is a
+                dict from options to a configuration or its class.
 
         Returns:
-            The class; None if no table has the option.
+            The class; None if no mapping has the option.
         """
-        for table in tables:
-            entries = self._attribute(table)
+        for mapping in mappings:
+            entries = self._attribute(mapping)
             if isinstance(entries, ast.Dict):
                 for key, value in zip(entries.keys, entries.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == option:
@@ -202,7 +203,7 @@ class _Module:
         return None
 
     def find_class(self, expression: ast.expr) -> DeclaredClass | None:
-        """Find the class of which an expression is a reference, a call, or a method's call."""
+        """Find the class that an expression names, constructs, or calls a method of."""
         # `Config`, `Config(dim=8)` and `Config.tiny()` all lead to the name `Config`.
         while isinstance(expression, ast.Call | ast.Attribute):
             expression = expression.func if isinstance(expression, ast.Call) else expression.value
@@ -232,7 +233,7 @@ def _read_module(name: str) -> _Module:
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield statements, those below `if` included, such as imports for type checkers."""
+    """Yield statements and those inside `if` blocks, such as `if TYPE_CHECKING:` imports."""
     for node in body:
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
@@ -251,7 +252,8 @@ def _assigned_names(node: ast.stmt) -> list[str]:
 
 
 def _union_members(annotation: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """Yield name and expression of each member of `X | Y`; of `list[int]`, the name is `list`."""
+    """Yield name and expression of each member of `X | Y`; `list[int]` has the name `list`."""
+    # `A | B | C` is parsed as `(A | B) | C`, so the left side is a union too.
     if isinstance(annotation, ast.BinOp):
         yield from _union_members(annotation.left)
         yield from _union_members(annotation.right)

@@ -1,6 +1,6 @@
 """Example masks in TensorBoard, drawn after each evaluation during the training.
 
-T frames of H x W pixels.
+A clip has T frames of H x W pixels.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from avseg.models.outputs import resize_logits
 from avseg.training.trainer import to_device
 
-#: Clips shown of each data set.
+#: Number of clips shown from each data set.
 _SHOWN = 4
 
 #: RGB colour of masks, which are drawn half transparent.
@@ -64,6 +64,7 @@ class ExampleMasks(TensorBoardCallback):
             return
         for name, dataset in self.measured.items():
             count = len(dataset)  # type: ignore[arg-type]
+            # A set, since a data set with fewer clips gives the same index several times.
             for index in sorted({count * i // _SHOWN for i in range(_SHOWN)}):
                 image = self._draw(kwargs["model"], dataset[index], args.device)
                 self.tb_writer.add_image(
@@ -73,11 +74,13 @@ class ExampleMasks(TensorBoardCallback):
     @torch.no_grad()
     def _draw(self, model: nn.Module, item: Any, device: torch.device) -> NDArray[np.uint8]:
         """Segment one item and draw its masks."""
+        # The model is in evaluation mode: the evaluation that calls this callback has set it.
         batch = self.collate([item])
         targets: Tensor = batch["targets"][0].bool()  # (T, H, W)
         logits = model(**to_device(batch, device)).mask_logits[0].float().cpu()
         return draw_masks(
             self.frames_of(item),
+            # A logit of 0 is a probability of 0.5.
             (resize_logits(logits, targets.shape[-2:]) > 0).numpy(),
             targets.numpy(),
         )

@@ -8,11 +8,11 @@ depend:
 - the tower's configuration, its preprocessing and all its weights, with their dtype,
 - the versions of the libraries, the type of the device, and `FEATURES_VERSION`.
 
-When one of these changes, so does the name, and a file with an old name is never read again. A file
-appears when it is complete; a damaged file counts as missing. Any number of processes may read and
-write at the same time, since they write the same bytes to the same name.
+If one of these changes, the file name changes too, and the old file is never read again. A file
+gets its final name when it is complete; a damaged file counts as missing. Any number of processes
+may read and write at the same time, since they write the same bytes to the same name.
 
-T frames.
+T is the number of frames.
 """
 
 import hashlib
@@ -34,7 +34,8 @@ from torch import Tensor, nn
 from avseg.atomic import replace_when_complete
 from avseg.errors import DatasetError, OutputError
 
-#: Raise this when the code computes other features from the same bytes, settings and weights.
+#: Increase this if the code computes other features than before from the same bytes, settings and
+#: weights.
 FEATURES_VERSION = 1
 
 #: Libraries that decode and prepare the input and compute the features.
@@ -87,6 +88,7 @@ class FrozenTower:
         Returns:
             The tower's name and a hash.
         """
+        # One hash for the input and the tower: a change of either gives another file name.
         digest = hashlib.sha256(f"{self.fingerprint} {content}".encode()).hexdigest()
         return f"{self.name}/{digest}"
 
@@ -167,7 +169,7 @@ class FeatureCache:
         return self.folder / tower / digest[:2] / f"{digest}.safetensors"
 
     def contains(self, key: str) -> bool:
-        """Return whether there is a file of a key with the contents that were written.
+        """Return whether the cache has an intact file for a key.
 
         Args:
             key: From `FrozenTower.key`.
@@ -193,6 +195,7 @@ class FeatureCache:
         Raises:
             OutputError: If the folder cannot be written to, or the disk is full.
         """
+        # safetensors stores contiguous tensors only.
         kept = tuple(values.detach().cpu().contiguous() for values in features)
         named = {str(number): values for number, values in enumerate(kept)}
         try:
@@ -200,7 +203,7 @@ class FeatureCache:
                 save_file(named, partial, _metadata(key, kept))
         except (OSError, SafetensorError, OutputError) as error:
             raise OutputError(
-                f"{self.folder}: features cannot be kept there ({error}); name another folder with "
+                f"{self.folder}: cannot write features ({error}); choose another folder with "
                 "--feature-cache, or keep them in memory with --feature-cache none."
             ) from error
 
@@ -222,8 +225,9 @@ class FeatureCache:
                 return tuple(file.get_slice(name)[frames] for name in _names(file))
         except (OSError, SafetensorError) as error:
             raise OutputError(
-                f"{self.path(key)}: was there when the run started ({error}); start it again, it "
-                "computes the missing features and continues from its last checkpoint."
+                f"{self.path(key)}: existed when the run started, cannot be read now ({error}); "
+                "start the run again: it computes the missing features and resumes from its last "
+                "checkpoint."
             ) from error
 
 
@@ -233,7 +237,7 @@ def _names(file: Any) -> list[str]:
 
 
 def _metadata(key: str, features: Features) -> dict[str, str]:
-    """Return the metadata that is written with features, and that reveals a damaged file."""
+    """Return the metadata that is written with features; it reveals a damaged file."""
     # CRC-32 finds accidental damage, and is much faster than a cryptographic hash.
     checksum = 0
     for values in features:

@@ -1,7 +1,7 @@
-"""Measures: the scores of a task that are computed from a model's outputs in evaluation.
+"""Measures: scores of a task, accumulated over the batches of an evaluation.
 
 A measure adds batches one by one, keeps counts only, and can be merged with another measure, so
-that several processes can share an evaluation. They are merged in the order of the data, so the
+that several processes can share an evaluation. Measures are merged in the order of the data, so the
 scores do not depend on the number of processes.
 """
 
@@ -64,10 +64,11 @@ class MaskMeasure:
         """
         scores = self.metrics.compute()
         values = {name: getattr(scores, name) for name in _MASK_SCORES}
+        # `Trainer` logs numbers only, so an undefined score is left out instead of being None.
         known = {name: value for name, value in values.items() if value is not None}
         return {"loss": mean(self.losses), **known}
 
 
 def mean(values: list[float]) -> float:
-    """Return the mean, 0 of an empty list."""
+    """Return the mean of some values; 0 for an empty list."""
     return sum(values) / max(len(values), 1)

@@ -38,9 +38,9 @@ def recompute_blocks(model: "nn.Module", count: int) -> None:
     encoders = [module for module in model.modules() if hasattr(module, "recomputed_blocks")]
     if not encoders:
         raise TrainingError(
-            f"memory.recomputed_blocks: {type(model).__name__} has no image encoder of SAM; leave "
-            "it out."
+            f"memory.recomputed_blocks: {type(model).__name__} has no image encoder that "
+            "supports it; leave the option out."
         )
     for encoder in encoders:
-        # `vars`, since type checkers take attributes of a module for tensors.
+        # `vars`, because type checkers assume that attributes of a module are tensors or modules.
         vars(encoder).update(gradient_checkpointing=True, recomputed_blocks=count)

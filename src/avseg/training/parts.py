@@ -1,6 +1,6 @@
 """Parts of a model that start from trained weights: finding the weights, and loading them.
 
-The functions that find weights need no torch, so that a wrong `start_from` is reported at once.
+The functions that find weights import no torch, so that a wrong `start_from` is reported at once.
 """
 
 import logging
@@ -36,7 +36,7 @@ CLIP_STEM = TOWER + "clip.vision_model.embeddings.patch_embedding."
 #: Prefix of an EVF-SAM, in a run and in a saved model.
 SEGMENTER = "segmenter."
 
-#: Attribute of a module with the part that was loaded into it last.
+#: Attribute of a module that stores the `Part` loaded into it last.
 _LOADED = "loaded_part"
 
 
@@ -47,7 +47,8 @@ class Part:
     Attributes:
         weights: File with the weights.
         prefix: Prefix of the weights' names in that file.
-        is_published: Whether the file is a tower as its authors publish it, with their names.
+        is_published: Whether the file is a tower as its authors publish it, with their names of the
+            weights.
         in_file: Whether frozen weights stay in the memory-mapped file.
         published_name: Name under which avseg knows the published file; None for another file.
     """
@@ -105,7 +106,7 @@ def check_origin(origin: str, runs: Path) -> None:
 
 
 def _is_published_name(origin: str, runs: Path) -> bool:
-    """Return whether an origin names published weights; a run of the same name comes first."""
+    """Return whether an origin names published weights; a folder of that name takes precedence."""
     is_local = Path(origin).is_dir() or (runs / origin).is_dir()
     return not is_local and origin in {*RELEASES, *BACKBONES, *TOWER_FILES}
 
@@ -123,6 +124,7 @@ def find_weights(run: str, runs: Path) -> Path:
     Raises:
         TrainingError: If the run is missing, or did not finish.
     """
+    # A path is tried first, so that a run in any folder can be named.
     folder = Path(run) if Path(run).is_dir() else runs / run
     weights = weights_file(folder)
     if not folder.is_dir():
@@ -219,7 +221,7 @@ def load_part(module: "nn.Module", part: Part) -> None:
         for file in files:
             file.release_after_use(module)
     module.load_state_dict(state)
-    # Remembered for `loaded_parts`, when the run saves its trained weights only.
+    # `loaded_parts` reads this when the run saves its trained weights only.
     vars(module)[_LOADED] = part
 
 
@@ -230,8 +232,8 @@ def loaded_parts(model: "nn.Module") -> "list[tuple[FrozenPart, Path]]":
         model: A model after `load_parts`.
 
     Returns:
-        Description and path of each file. A run that saved its trained weights only is replaced by
-        the files of its frozen weights. A file that is missing now is left out.
+        Description and path of each file. For a run that saved its trained weights only, these are
+        the files with its frozen weights. A file that has been deleted since is left out.
     """
     found: list[tuple[FrozenPart, Path]] = []
     for path, module in model.named_modules():

@@ -12,12 +12,12 @@ import yaml
 
 from avseg.errors import TrainingError
 
-#: Sizes of the model before the `model` section changes them: those of the small model (`tiny()` of
-#: the task's configuration class), or those of the published model, the defaults of that class.
+#: Values of `Recipe.sizes`: "small" starts from `tiny()` of the task's configuration class, and
+#: "published" from the defaults of that class. The `model` section then changes single options.
 SIZES = ("small", "published")
 
-#: Weights that a run saves: the trained ones, with references to the files of the frozen ones, or
-#: all of them.
+#: Weights that a run saves: only the trained weights, with references to the files of the frozen
+#: weights; or all weights.
 SavedForm = Literal["trained", "whole"]
 
 #: Folder of the recipes in the package.
@@ -78,12 +78,12 @@ def recipe_names() -> list[str]:
 def load_recipe(recipe: str, *, changes: Sequence[str] = (), seed: int | None = None) -> Recipe:
     """Read a recipe, and change options of it.
 
-    A recipe that `extends` another one has the other's options, except those that it sets itself.
+    A recipe with `extends: OTHER` starts from the options of OTHER and overrides some of them.
 
     Args:
         recipe: Name of a recipe in the package, or path of a YAML file.
         changes: As for `change_recipe`.
-        seed: As for `seed_recipe`; None leaves the recipe's own.
+        seed: As for `seed_recipe`; None keeps the seed in the recipe.
 
     Returns:
         The recipe.
@@ -138,7 +138,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
-    """Change the seed of the training, and that of the data if the recipe draws them.
+    """Change the seed of the training, and of the training data if the recipe synthesises them.
 
     Args:
         recipe: The recipe; unchanged.
@@ -153,7 +153,7 @@ def seed_recipe(recipe: Recipe, seed: int) -> Recipe:
 
 def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
     """Read a file, merged with the recipe that it extends."""
-    # `extended_by` are the recipes on the way here, to find a circle.
+    # `extended_by` has the recipes that led to this one, to detect a cycle.
     if recipe in extended_by:
         raise TrainingError(
             f"recipe {recipe}: extends itself ({' < '.join((*extended_by, recipe))}); name another."
@@ -181,21 +181,21 @@ def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
 
 
 def _merge(options: Any, changes: Any) -> Any:
-    """Return options with changes merged in, mappings inside them included."""
+    """Return options with changes merged in; nested mappings are merged option by option."""
     if not isinstance(options, dict) or not isinstance(changes, dict):
         return changes
     return options | {name: _merge(options.get(name), value) for name, value in changes.items()}
 
 
 def _read_value(setting: str, text: str) -> Any:
-    """Parse the value of a setting as YAML, and a number in any notation as a number."""
+    """Parse the value of a setting as YAML; a number may be in any notation, such as 5e-4."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TrainingError(f"--set {setting}: the value is not YAML: {error}") from error
     if isinstance(value, str):
         try:
-            return float(value)  # YAML reads 5e-4 as a text
+            return float(value)  # YAML 1.1 reads 5e-4, without a dot, as a text
         except ValueError:
             return value
     return value

@@ -32,9 +32,10 @@ def save_cascade(
     model = CascadeModel(config)
     clap_weights = find_weights(clap, runs)
     load_part(model.clap, Part(clap_weights, TOWER))
+    # The text tower was trained together with the audio tower, so one file has both.
     load_part(model.clap_text, Part(clap_weights, "text_tower."))
     load_part(model.segmenter, Part(find_weights(evf_sam, runs), SEGMENTER))
-    with torch.no_grad():  # the temperature was trained with the two CLAP towers
+    with torch.no_grad():  # the scale of the cosines was trained with the two CLAP towers
         model.log_scale.copy_(load_file(clap_weights)["log_scale"])
     model.save_pretrained(folder)
     processor = CascadeProcessor.from_config(

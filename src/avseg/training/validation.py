@@ -1,8 +1,8 @@
 """Validation of a recipe: its sections become a `Plan`, which every later step of a run uses.
 
-There are two stages. The first needs neither torch nor transformers, so that a misspelt option is
-reported within a second: it checks names, types and whatever else can be known without them. The
-second builds the model's configuration, whose class checks its values.
+There are two stages. The first stage imports neither torch nor transformers, so that a misspelt
+option is reported within a second; it checks names and types. The second stage builds the model's
+configuration, whose class checks the values.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from avseg.training.parts import WHOLE, Part, check_origin, find_part
 from avseg.training.recipe import SIZES, Recipe, SavedForm
 from avseg.training.tasks.options import TASKS, DataSetOptions, TaskOptions
 
-#: Options of `TrainingArguments` that the run decides.
+#: Options of `TrainingArguments` that the run sets itself; a recipe must not have them.
 _RESERVED = ("output_dir", "remove_unused_columns", "use_cpu")
 
 #: Tool to which a run can be reported -> what to install for it.
@@ -55,11 +55,11 @@ class Plan:
         """Return a recipe with the same effect in which every default is written out."""
         return replace(
             self.recipe,
-            data=_as_yaml_has_it(asdict(self.task)),  # type: ignore[call-overload]  # a dataclass
-            model=_as_yaml_has_it(_model_options(self.config)),
+            data=_to_yaml_types(asdict(self.task)),  # type: ignore[call-overload]  # a dataclass
+            model=_to_yaml_types(_model_options(self.config)),
             memory=asdict(self.memory),
             save=self.save,
-            trainer=_as_yaml_has_it(self.trainer),
+            trainer=_to_yaml_types(self.trainer),
         )
 
 
@@ -148,7 +148,7 @@ def _check_trainer(recipe: Recipe) -> None:
     _check_names(recipe, "trainer", recipe.trainer, known)
     for name, value in recipe.trainer.items():
         _check_type(f"recipe {recipe.name}: trainer.{name}", declared, name, value)
-    _check_choice(recipe)
+    _check_checkpoint_choice(recipe)
     reports = recipe.trainer.get("report_to") or []
     for name in [reports] if isinstance(reports, str) else reports:
         if name in _REPORTS and find_spec(name) is None:
@@ -158,8 +158,8 @@ def _check_trainer(recipe: Recipe) -> None:
             )
 
 
-def _check_choice(recipe: Recipe) -> None:
-    """Raise an error if the best checkpoint is chosen on a test split, or on no data."""
+def _check_checkpoint_choice(recipe: Recipe) -> None:
+    """Raise an error if the best checkpoint is chosen on a test split, or without a metric."""
     metric = recipe.trainer.get("metric_for_best_model")
     if metric is None and recipe.trainer.get("load_best_model_at_end"):
         raise TrainingError(
@@ -185,7 +185,7 @@ def _check_data_sets(recipe: Recipe, task: DataSetOptions) -> None:
                 f"recipe {recipe.name}: data: {name!r} must be SUBSET/SPLIT with a subset of "
                 f"{', '.join(subsets)}, for instance ms3/train."
             )
-    # A misspelt metric would be noticed by `Trainer` after the first evaluation only.
+    # `Trainer` would report a misspelt metric only after the first evaluation.
     metric = recipe.trainer.get("metric_for_best_model")
     measured = [name.replace("/", "_") for name in task.measured]
     if metric is not None and not str(metric).removeprefix("eval_").startswith(tuple(measured)):
@@ -201,14 +201,14 @@ def _check_model(recipe: Recipe, task_class: type[TaskOptions]) -> None:
         raise TrainingError(
             f"recipe {recipe.name}: sizes must be {' or '.join(SIZES)}, got {recipe.sizes!r}."
         )
-    # The class is in the annotation of the method that imports it, for instance
-    # "type[Av2tSamConfig]", so that it can be found without the import.
+    # The return annotation of `config_class` names the class, for instance
+    # "type[Av2tSamConfig]", so the class is found without an import.
     annotation: str = task_class.config_class.__annotations__["return"]
     name = annotation.removeprefix("type[").removesuffix("]")
     declared = DeclaredClass.find(task_class.__module__, name)
     # Backbones of the small model may be of another class than those of the published one.
-    tables = ["tiny_options"] if recipe.sizes == "small" else []
-    _check_declared(recipe, "model", recipe.model, declared, (*tables, "sub_configs_defaults"))
+    mappings = ["tiny_options"] if recipe.sizes == "small" else []
+    _check_declared(recipe, "model", recipe.model, declared, (*mappings, "sub_configs_defaults"))
 
 
 def _check_declared(
@@ -216,30 +216,30 @@ def _check_declared(
     section: str,
     options: Mapping[str, Any],
     declared: DeclaredClass,
-    tables: Collection[str],
+    mappings: Collection[str],
 ) -> None:
     """Validate options of a configuration class, and of the backbones' classes inside it."""
     own = {name: value for name, value in options.items() if name not in _shared_options()}
-    _check_names(recipe, section, own, declared.options, _options_of_groups(declared, tables))
+    _check_names(recipe, section, own, declared.options, _options_of_groups(declared, mappings))
     for name, value in own.items():
         _check_type(f"recipe {recipe.name}: {section}.{name}", declared, name, value)
-        inner = declared.class_of(name, tables)
+        inner = declared.class_of(name, mappings)
         if inner is None or not isinstance(value, dict):
             continue
         # Another `model_type` chooses another class; the second stage validates its options.
         if value.get("model_type", inner.model_type) == inner.model_type:
-            _check_declared(recipe, f"{section}.{name}", value, inner, tables)
+            _check_declared(recipe, f"{section}.{name}", value, inner, mappings)
 
 
-def _options_of_groups(declared: DeclaredClass, tables: Collection[str]) -> list[str]:
+def _options_of_groups(declared: DeclaredClass, mappings: Collection[str]) -> list[str]:
     """List the options of nested configurations, such as "losses.a2t_weight"."""
-    groups = {group: declared.class_of(group, tables) for group in declared.options}
+    groups = {group: declared.class_of(group, mappings) for group in declared.options}
     return [f"{group}.{name}" for group, inner in groups.items() if inner for name in inner.options]
 
 
 @cache
 def _shared_options() -> set[str]:
-    """Return the options of every configuration, which a part of a `config.json` may have too."""
+    """Return the options of every configuration; a copied `config.json` section may have them."""
     declared = DeclaredClass.find("transformers.configuration_utils", "PreTrainedConfig")
     return {"_name_or_path", "model_type", "output_attentions", *declared.options}
 
@@ -259,7 +259,7 @@ def _check_names(
         near += difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
         if section == "trainer" and name in _RESERVED:
-            hint = "the run decides it; leave it out."
+            hint = "the run sets this option; leave it out."
         elif section == "trainer" and not near:
             hint = "it takes the options of Hugging Face's TrainingArguments."
         raise TrainingError(f"recipe {recipe.name}: {section} has no option {name!r}; {hint}")
@@ -305,7 +305,7 @@ def _read_value(option: str, value: Any, kind: Any) -> Any:
 
 
 def _default_trainer_options() -> dict[str, Any]:
-    """Return the defaults of `TrainingArguments` that YAML can have."""
+    """Return the defaults of `TrainingArguments` that can be written to YAML."""
     from transformers import TrainingArguments
 
     known = {f.name: f.default for f in fields(TrainingArguments) if f.init}
@@ -315,7 +315,7 @@ def _default_trainer_options() -> dict[str, Any]:
         if name not in _RESERVED and isinstance(value, bool | int | float | str)
     }
     # Without `report_to` a run would be reported to every tool that is installed.
-    plain: dict[str, Any] = _as_yaml_has_it(defaults | {"report_to": "none"})
+    plain: dict[str, Any] = _to_yaml_types(defaults | {"report_to": "none"})
     return plain
 
 
@@ -347,6 +347,6 @@ def _model_options(config: Any) -> dict[str, Any]:
     }
 
 
-def _as_yaml_has_it(options: Any) -> Any:
-    """Convert tuples to lists and enumerations to texts, as they are in YAML."""
+def _to_yaml_types(options: Any) -> Any:
+    """Convert tuples to lists and enumerations to texts, the types that YAML has."""
     return json.loads(json.dumps(options))

@@ -1,7 +1,7 @@
 """Models and corpora of the tasks that pre-train the small backbones on SynthAVS.
 
-Four tasks learn from pairs of one modality with words. `build_audio_image_text` makes the small
-ImageBind from images, audio and texts together.
+Four tasks train with images or audio and their captions. `build_audio_image_text` trains the small
+ImageBind with images, audio and texts together.
 """
 
 from pathlib import Path
@@ -63,17 +63,18 @@ from avseg.training.pretraining.options import (
 )
 from avseg.training.tasks.task import Task, TaskInputs
 
-#: Seed of every evaluation corpus. Those of training corpora, from recipes, are small numbers.
+#: Seed of every evaluation corpus. Recipes seed their training corpora with small numbers, so no
+#: training item is evaluated.
 _EVALUATION_SEED = 990_000
 
 #: Recordings of each category in the evaluation corpora.
 _EVALUATION_RECORDINGS = 12
 
-#: Folder in a text-prompted run for the EVF-SAM that can be loaded and used.
+#: Subfolder of a text-prompted run with the EVF-SAM as a model that can be loaded.
 EVF_SAM = "evf_sam"
 
-#: Name of an evaluation corpus -> art styles of its images. Its recordings are always of voices
-#: that the training corpus does not have.
+#: Name of an evaluation corpus -> art styles of its images. The recordings of every evaluation
+#: corpus are synthesised with parameters outside the training ranges.
 _EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
 
 
@@ -125,7 +126,7 @@ def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> T
         TrainingError: If weights to start from do not fit.
     """
     config = inputs.config.clap_config
-    # Synthesised once, then read from the folder beside the runs.
+    # Synthesised by the first run, then read from the folder beside the runs.
     train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
     test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
 
@@ -205,7 +206,7 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
         return batch
 
     model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), options.learn_encoders)
-    # "segmenter" contains "sam" and "stem": a recipe starts from the whole or from its parts.
+    # "segmenter" contains "sam" and "stem": a recipe names either the first or the other two.
     modules = {
         "segmenter": model.segmenter,
         "sam": model.segmenter.get_submodule("sam"),
@@ -277,7 +278,7 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
     Raises:
         TrainingError: If the weights are of a model with other sizes.
     """
-    # The run's model has the sizes of an AV2T-SAM; an EVF-SAM has only two of its parts.
+    # The configuration is that of an AV2T-SAM; an EVF-SAM has two of its backbones.
     evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
     model = EvfSamModel(evf_sam)
     load_part(model.segmenter, Part(weights, SEGMENTER))
@@ -288,8 +289,8 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
 def _image_corpora(
     options: ImageOptions, side: int
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
-    """Build the training corpus of images of one side, and the evaluation corpora by name."""
-    # Both tasks on images use one corpus; each takes the keys that it needs.
+    """Build the training corpus, and the evaluation corpora by name, of images of one side."""
+    # One corpus serves both tasks on images; `collate` selects the keys that a task needs.
     measured: dict[str, Dataset[Any]] = {
         name: ImageTextCorpus(options.measured_size, styles, side, _EVALUATION_SEED)
         for name, styles in _EVALUATION_STYLES.items()
@@ -298,10 +299,10 @@ def _image_corpora(
 
 
 def _captions() -> Tensor:
-    """Return the token ids of a caption for each category and one for nothing, (C, T)."""
+    """Return the token ids of one caption for each category and one for "nothing", (C, T)."""
     return torch.from_numpy(category_captions())
 
 
 def _text_tower(width: int) -> ClipTextTower:
-    """Build the text tower that embeds captions beside a small tower of that width."""
+    """Build the text tower that embeds captions in `width` dimensions."""
     return ClipTextTower(tiny_text_tower(len(WORDS), category_captions().shape[1], width))

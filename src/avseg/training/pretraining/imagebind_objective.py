@@ -1,8 +1,9 @@
 """Pre-training objective of a small ImageBind: contrastive losses of images, audio and texts.
 
 The published model is trained on pairs with an image only (Girdhar et al., CVPR 2023,
-arXiv:2305.05665, section 3); here audio is compared with texts too. N items, C captions of single
-categories, K further texts, S side of an image.
+arXiv:2305.05665, section 3); here audio is compared with texts too.
+
+N items, C captions of single categories, K further texts; S is the side of an image in pixels.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class ImageBindPretrainingOutput(ModelOutput):
 
 
 class ImageBindPretraining(nn.Module):
-    """Three towers in one embedding space, trained with SigLIP's loss on pairs of two modalities.
+    """Pre-training of three towers in one space, by SigLIP's loss on pairs of two modalities.
 
     A text matches an image if every category that it names is visible; audio matches an image if
     every audible category is visible; a text matches audio if every category that it names is
@@ -53,8 +54,8 @@ class ImageBindPretraining(nn.Module):
         self.imagebind = ImageBind(config, frozen=False)
         self.class_head = nn.Conv2d(config.vision.width, len(captions), 1)
         self.register_buffer("captions", captions, persistent=False)
-        #: Biases of the logits of image and text, audio and text, image and audio. They begin
-        #: negative, since most pairs do not match (SigLIP).
+        #: Biases of the logits of image and text, audio and text, image and audio. They start
+        #: negative, since most pairs do not match (SigLIP); pairs of image and audio match least.
         self.biases = nn.Parameter(torch.tensor([-3.0, -3.0, -5.0]))
 
     def forward(
@@ -82,15 +83,17 @@ class ImageBindPretraining(nn.Module):
         image_cls, dense = self._encode_images(pixel_values, classes)
         audio_cls = self.imagebind.encode_audio(spectrograms).cls
         states = self.imagebind.encode_text_states(self._with_captions(texts))
-        # Scaled cosines in bf16 would be wrong by a tenth of a logit.
+        # bf16 has 8 significant bits: scaled cosines would have errors of a tenth of a logit.
         with torch.autocast(pixel_values.device.type, enabled=False):
             images = self.imagebind.project_image(image_cls.float())
             audio = self.imagebind.project_audio(audio_cls.float())
             words = self.imagebind.project_text(states.float())
             image_logits = images @ words.T + self.biases[0]
+            # Embeddings of audio and of texts include a scale each. One is removed here, so that
+            # all logits are cosines with one scale.
             audio_logits = F.normalize(audio, dim=-1) @ words.T + self.biases[1]
             pair_logits = images @ audio.T + self.biases[2]
-        count = len(self.captions)  # logits of further texts are for the loss only
+        count = len(self.captions)  # the logits of further texts enter the loss only
         named = self._named_categories(texts)
         loss = (
             _pairs_loss(image_logits, _contains_all(shown, named))
@@ -133,13 +136,14 @@ class ImageBindPretraining(nn.Module):
 
     def _named_categories(self, texts: Tensor) -> Tensor:
         """Return 1 for each category that a text names, the captions first, (C + K, C)."""
-        own_words = self.captions[:, 0]  # a category's caption begins with its name
+        own_words = self.captions[:, 0]  # the first word of a caption is the category
         named = (self._with_captions(texts)[:, :, None] == own_words).any(dim=1)
         return named.float()
 
     def _with_captions(self, texts: Tensor) -> Tensor:
         """Concatenate the captions of the categories and further texts, (C + K, T)."""
         longest = max(self.captions.shape[1], texts.shape[1])
+        # Index 0 is the padding word.
         padded = [F.pad(ids, (0, longest - ids.shape[1])) for ids in (self.captions, texts)]
         return torch.cat(padded)
 

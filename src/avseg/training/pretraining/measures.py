@@ -24,7 +24,7 @@ class Ranking:
             logits: Score of each caption for each item, (N, C).
             present: 1 where the caption matches the item, (N, C).
         """
-        # Sorting the order gives the rank of each caption, 0 for the highest logit.
+        # Applying argsort twice gives the rank of each caption, 0 for the highest logit.
         ranks = logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
         count = present.bool().sum(dim=1, keepdim=True)
         self.hits.append(((ranks < count) & present.bool()).sum(dim=1))
@@ -43,8 +43,9 @@ class Ranking:
         """Compute the scores.
 
         Returns:
-            `found`: of the captions that match an item with n of them, the share that is among the
-            n highest logits, over all items; `top1`: the same for items with one matching caption.
+            `found`: for an item with n matching captions, the n captions with the highest logits
+            are selected; the share of all matching captions that are selected. `top1`: the same
+            for items with one matching caption.
         """
         hits, true = torch.cat(self.hits), torch.cat(self.true)
         single = true == 1  # with one matching caption, `found` is the usual top-1 accuracy
@@ -90,7 +91,7 @@ class ImageBindMeasure:
     """Rankings of captions and images, from the logits of an `ImageBindPretraining`."""
 
     def __init__(self) -> None:
-        # Two rankings of the same captions: by images, and by audio.
+        # Rankings of the same captions, for images and for audio.
         self.image, self.audio = Ranking(), Ranking()
         self.matched: list[Tensor] = []
         self.losses: list[float] = []
@@ -106,7 +107,7 @@ class ImageBindMeasure:
         self.image.update(out.image_logits, visible)
         self.audio.update(out.audio_logits, audible)
         matches = visible @ audible.T == audible.sum(dim=1)  # (N images, N audio)
-        # Audio that matches many images of the batch would be found by chance.
+        # Audio that matches many images of the batch would often be matched by chance.
         is_specific = (matches.sum(dim=0) >= 1) & (matches.sum(dim=0) <= 3)
         best = out.pair_logits.cpu().argmax(dim=0)
         self.matched.append(matches[best, torch.arange(len(best))][is_specific].float())
@@ -127,9 +128,9 @@ class ImageBindMeasure:
         """Compute the scores.
 
         Returns:
-            `image_found`, `image_top1`, `audio_found` and `audio_top1`, see `Ranking`; `matched`:
-            of the audio that matches one to three images of its batch, the share whose image with
-            the highest logit is one of these; and `loss`.
+            `image_found`, `image_top1`, `audio_found` and `audio_top1`, see `Ranking`; `matched`,
+            over the audio clips that match one to three images of their batch: the share for which
+            the image with the highest logit matches; and `loss`.
         """
         return {
             **{f"image_{name}": value for name, value in self.image.compute().items()},
@@ -173,7 +174,7 @@ class ClassMeasure:
         """Compute the scores.
 
         Returns:
-            `accuracy`: of the positions on objects, the share with the correct category; and
+            `accuracy`: share of the positions on objects that get the correct category; and
             `loss`.
         """
         accuracy = float(torch.cat(self.correct).float().mean())
@@ -198,7 +199,7 @@ class TextPromptMeasure:
         targets = batch["targets"].flatten(0, 1).bool()
         logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), targets.shape[-2:])
         masks = logits > 0
-        # `clamp` avoids 0 / 0 for an invisible object with an empty mask, which is not used below.
+        # `clamp` avoids 0 / 0 for an invisible object with an empty mask; that IoU is not used.
         iou = (masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)
         is_visible = targets.flatten(1).any(1)
         self.ious += iou[is_visible].tolist()
@@ -213,7 +214,6 @@ class TextPromptMeasure:
             other: The other measure; unchanged.
         """
         self.ious += other.ious
-        # A caption of an invisible object should give an empty mask; a few pixels are allowed.
         self.clean += other.clean
         self.losses += other.losses
 
@@ -221,12 +221,12 @@ class TextPromptMeasure:
         """Compute the scores.
 
         Returns:
-            `iou`: mean IoU of the captions that name a visible object; `clean`: of the other
-            captions, the share whose mask covers less than 0.1 % of the image; and `loss`.
+            `iou`: mean IoU of the captions that name a visible object; `clean`: share of the other
+            captions whose mask covers less than 0.1 % of the image; and `loss`.
         """
         return {"iou": mean(self.ious), "clean": mean(self.clean), "loss": mean(self.losses)}
 
 
 def _share(part: Tensor, whole: Tensor) -> float:
-    """Return the ratio of two sums, 0 if there is nothing to count."""
+    """Return the ratio of two sums; 0 if the second sum is 0."""
     return float(part.sum()) / max(float(whole.sum()), 1.0)

@@ -3,7 +3,8 @@
 The published backbones are pre-trained by their authors; these objectives train small ones from
 pairs of images or audio with captions. None of them uses an image together with its audio.
 
-N items, C captions, P prompts of an image, R side of an image, K masks of a prompt.
+N items, C captions, P prompts for each image, K masks for each prompt; R is the side of an image in
+pixels.
 """
 
 import math
@@ -27,7 +28,7 @@ from avseg.models.outputs import (
     presence_loss,
 )
 
-#: Number of cosines along each axis of the smooth maps of positions.
+#: Number of cosines along each axis of the smooth position maps, see `_smooth_maps`.
 _WAVES = 4
 
 
@@ -51,8 +52,10 @@ class ContrastivePretraining(nn.Module):
         self.tower = tower
         self.text_tower = text_tower
         self.register_buffer("captions", captions, persistent=False)
+        # As in SigLIP, logits start at 10 times the cosine; the logarithm keeps the scale positive.
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        # Negative, since most captions do not match: the first steps would only learn that.
+        # sigmoid(-3) is 5 %, about the share of captions that match: from 0, the first steps would
+        # learn only this share.
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
     def forward(self, inputs: Tensor, present: Tensor) -> ContrastOutput:
@@ -70,6 +73,7 @@ class ContrastivePretraining(nn.Module):
 
     def compare(self, inputs: Tensor) -> Tensor:
         """Compute the logit that each caption matches each item, (N, C)."""
+        # float32, since bf16 rounds cosines near 1 to steps of 1/256.
         items = F.normalize(self.tower(inputs).float(), dim=-1)
         texts = F.normalize(self.text_tower(self.captions).float(), dim=-1)
         return self.log_scale.exp() * items @ texts.T + self.bias
@@ -80,7 +84,7 @@ class ContrastivePretraining(nn.Module):
 
 
 class LocatedContrastivePretraining(ContrastivePretraining):
-    """Contrastive pre-training of an image tower whose stem also classifies each patch.
+    """Contrastive pre-training of an image tower, with a classification of each patch by its stem.
 
     Without this auxiliary loss a randomly initialised stem needs several times as many images
     before the contrastive loss falls. The classification head is discarded after the training.
@@ -129,7 +133,16 @@ class ClassHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(dim, 1 + num_classes, 1) for _ in range(2))
 
     def forward(self, features: ImageFeatures, classes: Tensor) -> Tensor:
-        """Compute the loss, a scalar, from the category of each pixel, (N, R, R)."""
+        """Compute the classification loss, a scalar.
+
+        Args:
+            features: Feature levels of N images.
+            classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+        Returns:
+            Mean loss of the two levels.
+        """
+        # `levels` begins with the coarsest; the finer of the two gets the first head.
         levels = (features.levels[1], features.levels[0])
         losses = [
             class_loss(head(level).float(), classes)
@@ -172,7 +185,7 @@ def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     """Compute the cross-entropy of the category at the centre of each position.
 
     Args:
-        logits: Of the background and each category, (N, 1 + num_classes, h, h).
+        logits: Logits of the background and of each category, (N, 1 + num_classes, h, h).
         classes: Category of each pixel from 1, 0 for the background, (N, R, R).
 
     Returns:
@@ -181,7 +194,8 @@ def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     stride = classes.shape[-1] // logits.shape[-1]
     centres = classes[:, stride // 2 :: stride, stride // 2 :: stride].long()
     weights = torch.ones(logits.shape[1], device=logits.device)
-    weights[0] = 0.15  # most positions are background
+    # Most positions are background, which would dominate the mean.
+    weights[0] = 0.15
     return F.cross_entropy(logits, centres, weight=weights)
 
 
@@ -190,15 +204,15 @@ class TextPromptedPretraining(nn.Module):
 
     Auxiliary heads, which are discarded after the training, predict the category of each position
     from SAM 2's features, and the position of the named objects from BEiT-3's image tokens and from
-    the prompt. With the mask loss alone the encoders soon learn to find objects, but need very many
-    steps to distinguish them.
+    the prompt. With the mask loss alone, the encoders learn quickly to find objects, but need very
+    many steps to distinguish the categories.
 
     Args:
         sam_config: Configuration of the image encoder and mask decoder.
         beit3_config: Configuration of the image-text encoder.
         num_classes: Number of categories, without the background.
-        learn_encoders: Whether SAM 2's image encoder and BEiT-3 train too, or the mask decoder
-            alone.
+        learn_encoders: Whether SAM 2's image encoder and BEiT-3 are trained too, or the mask
+            decoder alone.
     """
 
     smooth_maps: Tensor
@@ -260,10 +274,14 @@ class TextPromptedPretraining(nn.Module):
         tokens = beit3(
             beit3.embed_images(pixel_values_beit3)[of_image], beit3.embed_text(words), words == 0
         )
+        # As in EVF-SAM, the class token is the prompt; the image tokens follow it.
         sparse = self.segmenter.text_hidden_fcs(tokens[:, :1])
         prediction = self.segmenter.sam.decode_masks(features.repeat(of_image), sparse)
+        # The mask logits have half the side of the images. The target is the share of mask pixels,
+        # which keeps the edges of small objects.
         shares = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
         logits = prediction.mask_logits.float()
+        # Every mask of a prompt is trained, not only the best one.
         masks = torch.stack([mask_loss(one, shares) for one in logits.unbind(1)]).mean()
         estimates = iou_prediction_loss(
             logits, prediction.iou_predictions.float(), shares > 0.5
@@ -285,38 +303,44 @@ class TextPromptedPretraining(nn.Module):
         )
 
     def _patch_shares(self, shares: Tensor) -> Tensor:
-        """Return the share of each of BEiT-3's V patches that the mask covers, (N * P, V)."""
+        """Return the share of each of BEiT-3's V patches that is inside the mask, (N * P, V)."""
         side = math.isqrt(self.smooth_maps.shape[1])
         return F.adaptive_avg_pool2d(shares, side).flatten(1)
 
     def _pointing_loss(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """Compute the loss of image tokens that predict whether the named objects cover them."""
+        """Compute the loss of the predicted share of each patch, from BEiT-3's image tokens."""
+        # Token 0 is the class token; the words follow the V image tokens.
         patches = tokens[:, 1 : 1 + shares.shape[1]]
         logits = self.pointing_head(patches).float().squeeze(-1)
         return F.binary_cross_entropy_with_logits(logits, shares)
 
     def _placing_loss(self, prompts: Tensor, shares: Tensor) -> Tensor:
-        """Compute the loss of prompts that predict a smooth map of the named objects."""
+        """Compute the loss of the predicted position map of the named objects, from the prompts."""
+        # Initially all logits are about -2, so that most of the image counts as outside of the
+        # objects.
         logits = self.placing_head(prompts).float() @ self.smooth_maps - 2
         return F.binary_cross_entropy_with_logits(logits, shares)
 
     @torch.no_grad()
     def _start_positions(self) -> None:
-        """Initialise BEiT-3's position embeddings from smooth maps, as large as patch embeddings.
+        """Initialise BEiT-3's position embeddings from smooth maps, scaled like patch embeddings.
 
-        With BEiT-3's own initialisation, small random numbers, its image tokens learn the positions
-        of the named objects, but its class token does not in affordable time; and a prompt without
-        a position selects the wrong object.
+        BEiT-3 initialises its position embeddings with small random numbers. Its image tokens then
+        learn the positions of the named objects, but its class token, which is the prompt, does not
+        in affordable time; and a prompt without a position selects the wrong object.
         """
         maps = self.smooth_maps[1:].T  # (V, _WAVES^2 - 1), without the constant map
         positions = self.segmenter.beit3.patch_positions  # (V, D)
         # An orthogonal matrix spreads the maps over the width and keeps them distinguishable.
         projected = maps @ nn.init.orthogonal_(torch.empty(positions.shape[1], maps.shape[1])).T
+        # The patch embeddings have values of 2 to 6: smaller positions would have no effect on the
+        # attention for thousands of steps.
         positions += 2 * projected / projected.std()
 
 
 def _smooth_maps(side: int) -> Tensor:
-    """Return all products of the first cosines along each axis, (_WAVES^2, side^2)."""
+    """Return the products of the first `_WAVES` cosines along both axes, (_WAVES^2, side^2)."""
     centres = (torch.arange(side) + 0.5) / side
+    # The basis of the two-dimensional cosine transform; the first map is constant.
     waves = torch.cos(math.pi * torch.arange(_WAVES)[:, None] * centres)  # (_WAVES, side)
     return torch.einsum("iy,jx->ijyx", waves, waves).flatten(0, 1).flatten(1)

@@ -1,7 +1,7 @@
 """Options of the tasks that pre-train the small backbones on SynthAVS.
 
-A recipe's `data` section has the fields of one of these classes. Nothing heavy is imported here
-before a task is built, so that a wrong recipe is reported at once.
+A recipe's `data` section has the fields of one of these classes. torch is not imported before a
+task is built, so that a wrong recipe is reported at once.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _BackbonesOfAv2tSam:
-    """A task whose model is one of the backbones of the small AV2T-SAM."""
+    """Base of the tasks that pre-train a backbone of the small AV2T-SAM."""
 
     part_prefixes: ClassVar[Mapping[str, str]] = {}
 
@@ -31,7 +31,7 @@ class _BackbonesOfAv2tSam:
 
 @dataclass(frozen=True)
 class ImageOptions(_BackbonesOfAv2tSam):
-    """Options of a task that learns from images alone.
+    """Options of a task that trains with images but no audio.
 
     Attributes:
         size: Images in the training corpus.
@@ -98,10 +98,11 @@ class TextPrompt(_BackbonesOfAv2tSam):
         seed: Seed of the training corpus.
         measured_size: Images in each evaluation corpus.
         prompts: Captions of each image.
-        learn_encoders: Whether the image encoders train too, or the mask decoder alone.
+        learn_encoders: Whether the image encoders are trained too, or the mask decoder alone.
     """
 
-    # SAM 2's encoder from image-class, the stem of BEiT-3 from the small CLIP; or all at once.
+    # "sam" comes from a run of image-class and "stem" from the small CLIP. "segmenter" replaces
+    # both: an EVF-SAM of an earlier run of this task.
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "segmenter": SEGMENTER,
         "sam": "sam.",

@@ -1,7 +1,7 @@
 """The task that trains AV2T-SAM on annotated clips, with frozen backbones.
 
 The embeddings of the frozen towers never change, so they are computed once and cached
-(`feature_cache`). T frames of a clip, V / A width of CLIP's / CLAP's embedding.
+(`feature_cache`). A clip has T frames; V and A are the widths of CLIP's and CLAP's embeddings.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ from avseg.training.tasks.task import Task, TaskInputs
 
 
 def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) -> Task:
-    """Build the training of AV2T-SAM; parts that the model's features leave out are not loaded.
+    """Build the training of AV2T-SAM; weights of towers that the model does not use are not loaded.
 
     Args:
         options: The recipe's `data` section.
@@ -68,7 +68,7 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
     load_parts(modules, inputs.parts)
     processor = Av2tSamProcessor.from_config(inputs.config)
 
-    # The towers compute the features here, before the trainer moves the model to the device.
+    # On the device already: the towers compute features here, before the trainer moves the model.
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
     towers = frozen_towers(model, processor)
 
@@ -82,7 +82,7 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
 
     clips = read(*options.train)
     pairs: list[OffScreenPair[FrameIndex]] = []
-    # A model that uses no audio would see the same frame with two contradictory masks.
+    # A model without audio would get the same frame with two contradictory ground truths.
     if options.off_screen and model.clap is not None:
         contents = [c for name in options.train for c in read_split_contents(name, splits[name])]
         pairs = draw_off_screen_frames(clips, contents, options.off_screen)
@@ -99,16 +99,16 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
 
 
 def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[FrozenTower]:
-    """Return the parts of a model whose features depend on no trainable weight.
+    """Return the towers of a model whose features depend on no trainable weight.
 
     Args:
         model: The model, with its weights loaded, on the device that computes the features.
         processor: Processor of the model.
 
     Returns:
-        Towers with the features `clap_embeddings` (T, A) and `clip_embeddings` (T, V), those that
-        the model uses; without adapters also `image_features`, the levels of the image encoder in
-        float16.
+        The towers that the model uses, with the features `clap_embeddings` (T, A) and
+        `clip_embeddings` (T, V). Without adapters also `image_features`, the levels of the image
+        encoder in float16.
     """
     # Cached features depend on the preprocessing too, so it is a part of their key.
     config, preprocessing = model.config, asdict(processor)
@@ -130,7 +130,7 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         towers.append(
             FrozenTower("clip_embeddings", "frames", clip, settings(config.clip_config), embed)
         )
-    if model.adapters is None:  # adapters train inside the image encoder
+    if model.adapters is None:  # trainable adapters in the image encoder change its features
         sam = model.segmenter.sam
 
         def encode(frames: NDArray[Any]) -> Features:
@@ -184,7 +184,7 @@ def collate(
     # All frames of the batch are resized together, then split into clips again.
     frames = np.concatenate([clip.frames for clip in clips])
     shape = (len(clips), len(clips[0].frames))
-    # CLIP's pixel values are never needed here: its embeddings are cached.
+    # The batch needs no pixel values for CLIP: its embeddings are cached.
     backbones = ("beit3", "sam") if needs_sam else ("beit3",)
     batch: dict[str, Any] = {
         name: values.unflatten(0, shape)
@@ -192,6 +192,7 @@ def collate(
     }
     for name in clips[0].features:
         levels = zip(*(clip.features[name] for clip in clips), strict=True)
+        # Cached levels are float16; the model computes in float32, or under autocast.
         stacked = tuple(torch.stack(level).float() for level in levels)
         batch[name] = stacked if name == "image_features" else stacked[0]
     batch["targets"] = torch.from_numpy(np.stack([clip.masks for clip in clips]))
@@ -240,5 +241,6 @@ def open_splits(data: Path | None, names: Iterable[str], sample_rate: int) -> di
     splits = {}
     for name in names:
         subset, _, split = name.partition("/")
+        # `validation` has checked that the subset exists, so the cast is safe.
         splits[name] = AVSBench(data, cast(Subset, subset), split, sample_rate)
     return splits

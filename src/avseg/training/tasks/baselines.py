@@ -1,7 +1,6 @@
 """The tasks that train the baselines of AV2T-SAM: SAMA-AVS and AVSBench's own model.
 
-The audio tower is frozen, so its embeddings are computed once and cached (`feature_cache`). T
-frames of a clip, A width of an audio embedding.
+The audio tower is frozen, so its embeddings are computed once and cached (`feature_cache`).
 """
 
 from collections.abc import Callable, Sequence
@@ -84,7 +83,7 @@ def _build(
     model: SamaModel | TpaviModel,
     arrange: Callable[[EmbeddedClips, Sequence[OffScreenPair[ClipIndex]]], TrainingExamples],
 ) -> Task:
-    """Build the task around a model with loaded parts; `arrange` makes its training examples."""
+    """Build the task of a model with loaded parts; `arrange` selects its training examples."""
     names = (*options.train, *options.measured, *options.tested)
     splits = open_splits(inputs.data, names, inputs.config.sample_rate)
     # Before the features are computed, which takes long for a large data set.
@@ -92,12 +91,13 @@ def _build(
         _check_annotated(name, splits[name])
     processor = FrameAudioProcessor.from_config(inputs.config)
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
-    # The image encoder has trainable adapters (SAMA-AVS) or trains itself (TPAVI): not cached.
+    # Image features change during the training: SAMA-AVS has adapters in the image encoder, TPAVI
+    # trains the whole encoder. Only audio embeddings can be cached.
     towers = [clap_tower(model.clap, processor.window_s)]
 
     def read(*names: str) -> EmbeddedClips:
         chosen = [splits[name] for name in names]
-        # Whole clips: TPAVI attends to all frames, the annotated ones alone have a loss.
+        # Whole clips: TPAVI attends to all frames, but only annotated frames enter the loss.
         return EmbeddedClips(chosen, towers, inputs.features, processor.window_s, whole=True)
 
     def read_each(names: Sequence[str]) -> dict[str, Dataset[Any]]:
@@ -127,7 +127,7 @@ def whole_clip_examples(
 
     Args:
         clips: The clips.
-        pairs: Clips to add with the audio of another clip.
+        pairs: Pairs of the images of one clip and the audio of another, added at the end.
 
     Returns:
         The clips, followed by the pairs.
@@ -142,12 +142,13 @@ def single_frame_examples(
 
     Args:
         clips: The clips.
-        pairs: Clips to add with the audio of another clip, frame by frame.
+        pairs: Pairs of the images of one clip and the audio of another, added frame by frame.
 
     Returns:
         The frames, followed by the frames of the pairs.
     """
-    # Second by second, as if the audio of the whole clip were replaced.
+    # Frame t of the images is paired with second t of the audio, as if the audio of the whole clip
+    # were replaced.
     frame_pairs = [
         OffScreenPair(FrameIndex(visual.clip, frame), FrameIndex(audio.clip, frame))
         for visual, audio in pairs
@@ -166,6 +167,7 @@ def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> di
     Returns:
         Inputs of `SamaModel` or `TpaviModel`.
     """
+    # All frames of the batch are resized together, then split into clips again.
     pixel_values = processor.prepare_frames(np.concatenate([clip.frames for clip in clips]))
     return {
         "pixel_values": pixel_values.unflatten(0, (len(clips), -1)),
@@ -178,7 +180,7 @@ def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> di
 def _check_annotated(name: str, split: AVSBench) -> None:
     """Raise an error if frames of an evaluation split lack a ground truth.
 
-    These models segment whole clips, so the measures would count frames without ground truth.
+    These models segment whole clips, and the measures cannot skip frames without ground truth.
     """
     if any(entry.annotated_seconds < entry.seconds for entry in split.entries):
         raise TrainingError(

@@ -1,7 +1,7 @@
-"""Options of every task that can be trained, and the table of tasks.
+"""Options of every task that can be trained, and the mapping from task names to them.
 
-A recipe's `data` section has the fields of one of these classes; those of pre-training are in
-`pretraining/options.py`. Nothing heavy is imported here before a task is built, so that a wrong
+A recipe's `data` section has the fields of one of these classes; the classes of the pre-training
+tasks are in `pretraining/options.py`. torch is not imported before a task is built, so that a wrong
 recipe is reported at once.
 """
 
@@ -41,9 +41,9 @@ class TaskOptions(Protocol):
     def config_class() -> type[Any]:
         """Return the configuration class of the task's model.
 
-        The class must be in the annotation too, where validation reads it without an import. A
-        recipe's `model` section has the options that differ from the class's defaults, or with
-        `sizes: small` from those of `tiny()`.
+        The return annotation must name the class, because validation reads it from the source code
+        without an import. A recipe's `model` section has the options that differ from the defaults
+        of the class, or, with `sizes: small`, from the options of its `tiny()`.
         """
 
     def build(self, inputs: "TaskInputs[Any]") -> "Task":
@@ -83,7 +83,8 @@ class AudioVisual(DataSetOptions):
         tested: Evaluation data, each "subset/split", evaluated after the training only.
     """
 
-    # CLIP and CLAP are pre-trained as "tower" of a run, an EVF-SAM as its "segmenter".
+    # Runs that pre-train CLIP or CLAP name it "tower"; runs that train an EVF-SAM name it
+    # "segmenter".
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "clip": TOWER,
         "clap": TOWER,
@@ -133,6 +134,7 @@ class BaselineOptions(DataSetOptions):
 class Sama(BaselineOptions):
     """Training of SAMA-AVS, on single frames."""
 
+    # SAMA-AVS starts from the SAM 2 inside an EVF-SAM, and from the tower of a CLAP run.
     part_prefixes: ClassVar[Mapping[str, str]] = {"sam": f"{SEGMENTER}sam.", "clap": TOWER}
 
     @staticmethod
@@ -154,7 +156,7 @@ class Tpavi(BaselineOptions):
     """Training of AVSBench's own model, on whole clips."""
 
     part_prefixes: ClassVar[Mapping[str, str]] = {
-        # The image encoder alone, out of the SAM 2 inside an EVF-SAM.
+        # Only the image encoder of the SAM 2 inside an EVF-SAM.
         "hiera": f"{SEGMENTER}sam.sam2.vision_encoder.backbone.",
         "clap": TOWER,
     }
@@ -183,7 +185,7 @@ class TextBridge(DataSetOptions):
             as one data set.
         tested: Evaluation data that is evaluated after the training only.
         classes: Names among which the model chooses during training; clips with other classes are
-            left out. Empty for all names. In evaluation the model chooses among all names.
+            omitted. Empty for all names. In evaluation the model chooses among all names.
         frames_alone: Whether each annotated frame is a training example of its own, without memory
             of the frames before it.
         off_screen: Number of added frames with an off-screen sound and an empty ground truth, for
@@ -195,7 +197,7 @@ class TextBridge(DataSetOptions):
         TrainingError: If `off_screen` is above 0 without `frames_alone`.
     """
 
-    # SAM 2 has the names that it has inside an EVF-SAM, from which the small TAViS starts.
+    # The small TAViS starts from the SAM 2 inside an EVF-SAM, hence the prefix of "sam".
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "imagebind": "imagebind.",
         "sam": f"{SEGMENTER}sam.",
@@ -210,7 +212,8 @@ class TextBridge(DataSetOptions):
     off_screen: float = 0.0
     seen: tuple[str, ...] = ()
 
-    # With memory, the frames of a clip belong together: none of them can have another clip's audio.
+    # The memory connects the frames of a clip, so a single frame cannot have the audio of another
+    # clip.
     def __post_init__(self) -> None:
         if self.off_screen and not self.frames_alone:
             raise TrainingError(

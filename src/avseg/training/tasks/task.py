@@ -1,4 +1,4 @@
-"""Inputs and result of building a task: a model, its data, and the measure of its output."""
+"""Inputs and result of building a task: a model, its data, and the measure of its outputs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class TaskInputs(Generic[Config]):
         parts: Part of the model, a key of the task's `part_prefixes` or `parts.WHOLE` -> weights
             that it starts from.
         data: Folder of the data sets; None if none was given.
-        sounds: Folder that keeps synthesised recordings for later runs.
+        sounds: Folder that stores synthesised recordings for later runs.
         features: Store of the features that frozen parts compute from the data.
         device: Device on which these features are computed.
     """
@@ -46,7 +46,7 @@ class TaskInputs(Generic[Config]):
 
 @dataclass(frozen=True)
 class Task:
-    """A model, its data, and the measure of its output: all that the trainer needs.
+    """A model, its data, and the measure of its outputs: everything that the trainer needs.
 
     Attributes:
         model: The model; untrained, or with weights of earlier runs.
@@ -56,8 +56,8 @@ class Task:
         measure: Function that returns an empty measure, which computes numbers from the model's
             outputs.
         finish: Function that is called with the run's folder after the weights were written, and
-            adds what is needed to load the model, such as its processor; None for a model that
-            only other recipes start from.
+            writes the other files of a loadable model, such as its processor; None for a model
+            that serves only as a start for other recipes.
         tested: Name -> evaluation data that is evaluated after the training only.
         frames_of: Function from an item of the evaluation data to its frames, (T, H, W, 3), on
             which masks can be drawn; None if the model predicts no masks.

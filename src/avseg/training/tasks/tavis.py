@@ -1,7 +1,7 @@
-"""The task that trains TAViS on clips with a class for each pixel; towers and encoder are frozen.
+"""The task that trains TAViS on clips with a class map for each frame.
 
-T frames of a clip, H x W size of a frame, S side of the model's frames, C names with the background
-first.
+The towers of ImageBind and the image encoder are frozen. A clip has T frames of H x W pixels; S is
+the side of the frames that the model gets; C names include the background, which is the first.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +29,8 @@ from avseg.training.tasks.audio_visual import open_splits, read_split_contents
 from avseg.training.tasks.options import TextBridge
 from avseg.training.tasks.task import Task, TaskInputs
 
-#: A class with at most this many pixels in a whole clip is noise in AVSBench's class maps.
+#: A class with at most this many pixels in a whole clip is noise in AVSBench's class maps, and is
+#: replaced by background.
 _FEWEST_PIXELS = 20
 
 
@@ -98,8 +99,8 @@ def _read_training(
     clips = SemanticClips([splits[name] for name in options.train], processor, side)
     if not clips.indices:
         raise TrainingError(
-            f"data.classes: no clip of {', '.join(options.train)} has nothing but "
-            f"{', '.join(options.classes)}; name classes of the data."
+            f"data.classes: every clip of {', '.join(options.train)} has a class other than "
+            f"{', '.join(options.classes)}; choose classes of the data."
         )
     if not options.frames_alone:
         return clips
@@ -118,7 +119,8 @@ def find_tokenizer(parts: Iterable[Part]) -> ImageBindTokenizer:
         parts: Weights that the model starts from.
 
     Returns:
-        The tokenizer in the folder of one of them; without any, one for the words of SynthAVS.
+        The tokenizer in the folder of the first part that has one; if no folder has one, a
+        tokenizer for the words of SynthAVS.
 
     Raises:
         CheckpointError: If the tokenizer's file is damaged.
@@ -153,8 +155,9 @@ class SemanticClips(Dataset[SemanticClip]):
 
     Args:
         splits: The splits.
-        processor: Processor of the model. A clip with a class outside its vocabulary, by the
-            split's metadata, is left out; such a class in a class map becomes background.
+        processor: Processor of the model. A clip is left out if the metadata of its split list a
+            class outside the vocabulary. A class map may still contain such a class, which becomes
+            background.
         side: Side to which class maps are resized, in pixels; None keeps their size.
     """
 
@@ -163,14 +166,15 @@ class SemanticClips(Dataset[SemanticClip]):
     ) -> None:
         self.splits, self.processor, self.side = splits, processor, side
         names = processor.vocabulary
-        # Number of the split, and of the clip in it.
+        # For each clip: number of its split, and number of the clip in that split.
         self.indices = [(s, i) for s, split in enumerate(splits) for i in split.within(names)]
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> SemanticClip:
-        # The memory goes back in time only, so frames after the last annotated one give no loss.
+        # The memory uses earlier frames only, so later frames than the last annotated one cannot
+        # change the loss.
         return self.read(index, self.seconds(index))
 
     def seconds(self, index: int) -> range:
@@ -248,7 +252,7 @@ class SemanticFrames(Dataset[SemanticClip]):
 
 
 def frames_of(clip: SemanticClip) -> NDArray[np.uint8]:
-    """Convert the pixel values of a clip back to RGB images, on which masks can be drawn.
+    """Convert the pixel values of a clip back to RGB images, for drawings of masks.
 
     Args:
         clip: The clip.
@@ -276,6 +280,7 @@ def renumber(
         Numbers in the vocabulary; 0 for a class that the vocabulary lacks.
     """
     numbers = {name: number for number, name in enumerate(vocabulary, start=1)}
+    # A lookup array renumbers all pixels with one indexing operation.
     lookup = np.array([0, *(numbers.get(name, 0) for name in names[1:])], np.uint8)
     return lookup[labels]
 
@@ -289,7 +294,7 @@ def drop_specks(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         The class maps without classes of at most 20 pixels.
     """
-    # One count for the whole clip: an object that is small in one frame only is kept.
+    # Counted over the whole clip, so that an object that is small in one frame is kept.
     counts = np.bincount(labels.ravel(), minlength=256)
     kept: NDArray[np.uint8] = np.where(counts[labels] > _FEWEST_PIXELS, labels, 0).astype(np.uint8)
     return kept
@@ -350,7 +355,7 @@ class SemanticMaskMeasure:
                 loss=out.loss, mask_logits=out.mask_logits[b : b + 1].cpu()[:, annotated]
             )
             self.masks.update(masks, {"targets": (targets > 0).unsqueeze(0)})
-            self._count(_enlarge(maps[b][annotated], targets.shape[-2:]), targets.long())
+            self._count(_resize_nearest(maps[b][annotated], targets.shape[-2:]), targets.long())
 
     def merge(self, other: Self) -> None:
         """Add the batches of another measure.
@@ -372,6 +377,7 @@ class SemanticMaskMeasure:
             the others; and `miou_harmonic`, the harmonic mean of the two. A mean over no class is
             left out.
         """
+        # A class with an empty union was neither predicted nor present: its IoU is 0 / 0.
         occurring = [k for k in self.union.nonzero().flatten().tolist() if k > 0]
         ious = {k: float(self.intersection[k] / self.union[k]) for k in occurring}
         groups = {"miou": list(ious.values())}
@@ -386,6 +392,7 @@ class SemanticMaskMeasure:
 
     def _count(self, maps: Tensor, targets: Tensor) -> None:
         """Add the pixels of predicted class maps and of the ground truth, both (T, H, W)."""
+        # Union = predicted + true - intersection, so three histograms suffice.
         predicted = maps.flatten().bincount(minlength=256)
         true = targets.flatten().bincount(minlength=256)
         correct = targets[maps == targets].bincount(minlength=256)
@@ -395,12 +402,14 @@ class SemanticMaskMeasure:
 
 def _resize(labels: NDArray[np.uint8], side: int | None) -> Tensor:
     maps = torch.from_numpy(labels)
-    return maps if side is None else _enlarge(maps, (side, side))
+    return maps if side is None else _resize_nearest(maps, (side, side))
 
 
-def _enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Resize class maps (T, H, W) by the nearest pixel."""
+def _resize_nearest(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Resize class maps (T, H, W) by the nearest pixel: class numbers cannot be interpolated."""
     if maps.shape[-2:] == torch.Size(size):
         return maps
+    # `interpolate` takes no integers; float32 represents all class numbers exactly. The mode
+    # "nearest" would shift the map by a fraction of a pixel.
     resized = F.interpolate(maps.unsqueeze(1).float(), size=tuple(size), mode="nearest-exact")
     return resized.squeeze(1).to(maps.dtype)
