@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import avseg
+from avseg.checkpoints.model_folder import file_sha256
 from avseg.errors import OutputError, TrainingError
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.segmenter import load_segmenter
@@ -161,6 +162,53 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     resumed_from = json.loads((resumed / "environment.json").read_text())[-1]["resumed_from"]
     assert resumed_from == "checkpoint-2"
     assert_same_weights(whole, resumed)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the hash of each file of a run, checkpoints included."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}
+
+
+def test_a_finished_run_is_not_trained_further(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "avseg")
+    recipe = changed(tiny.CLIP, "trainer", **SAVING)
+    metrics = run_recipe(recipe, tmp_path / "run")
+    before = hashes(tmp_path / "run")
+    assert "finished" not in caplog.text
+    assert run_recipe(recipe, tmp_path / "run") == metrics
+    assert hashes(tmp_path / "run") == before
+    assert "run: this run is finished, its weights stay as they are" in caplog.text
+
+
+@pytest.mark.parametrize("choice", ["last", "best"])
+def test_a_run_stopped_after_its_last_step_is_measured_only(
+    runs: Path, data: Path, choice: str
+) -> None:
+    recipe = changed(tiny.BRIDGE, "trainer", **SAVING)
+    if choice == "best":
+        best = {"load_best_model_at_end": True, "metric_for_best_model": "ms3_val_j"}
+        recipe = changed(recipe, "trainer", **best, eval_strategy="steps", eval_steps=2)
+    whole, stopped = runs / f"whole_{choice}", runs / f"stopped_{choice}"
+    metrics = run_recipe(recipe, whole, data)
+    shutil.copytree(whole, stopped)
+    for name in ("metrics.json", "model.safetensors"):
+        (stopped / name).unlink()
+    assert run_recipe(recipe, stopped, data) == metrics
+    assert file_sha256(stopped / "model.safetensors") == file_sha256(whole / "model.safetensors")
+
+
+def test_a_finished_run_without_weights_gets_them_from_its_checkpoint(tmp_path: Path) -> None:
+    recipe = changed(tiny.CLIP, "trainer", **SAVING)
+    run_recipe(recipe, tmp_path / "run")
+    before = file_sha256(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    (tmp_path / "run" / "checkpoint-copy").mkdir()
+    (tmp_path / "run" / "checkpoint-copy" / "trainer_state.json").write_text("{}")
+    run_recipe(recipe, tmp_path / "run")
+    assert file_sha256(tmp_path / "run" / "model.safetensors") == before
 
 
 def test_a_checkpoint_has_the_trainable_weights_only(runs: Path, data: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.checkpoints.cache import cache_folder
-from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions
+from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions, weights_file
 from avseg.errors import TrainingError
 from avseg.training.parts import part_licences
 from avseg.training.recipe import Recipe, load_recipe
@@ -127,7 +127,14 @@ def run_recipe(
     """
     plan = validate(recipe, output.parent, data)
     _OWN_FOLDER.check(output)
-    _check_same_recipe(recipe, output)
+    metrics = read_metrics(output, recipe)
+    if metrics is not None and weights_file(output).is_file():
+        _log.info(
+            "%s: this run is finished, its weights stay as they are; choose another folder to "
+            "train again.",
+            output,
+        )
+        return metrics
     return run_plan(plan, output, data, feature_cache)
 
 
@@ -170,7 +177,9 @@ def run_plan(
     if trainer.is_world_process_zero():
         _record_start(plan, output, data, checkpoint, arguments.device)
     with _plain_attention_on_cpu(arguments.device):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # `Trainer` itself would train one step more after a checkpoint of the last step.
+        if checkpoint is None or not trainer.load_if_trained(checkpoint):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # Test data is evaluated here only, so that no choice during the training depends on it.
         metrics = trainer.evaluate(task.measured | task.tested)
     trainer.save_weights(output, plan.save)
@@ -243,7 +252,10 @@ def find_checkpoint(output: Path) -> Path | None:
     Returns:
         The checkpoint, or None.
     """
-    complete = [p.parent for p in output.glob(f"checkpoint-*/{_STATE_FILE}") if _read_json(p)]
+    # A folder of another name, such as checkpoint-copy, is not one of `Trainer`.
+    found = output.glob(f"checkpoint-*/{_STATE_FILE}")
+    numbered = [p for p in found if p.parent.name.removeprefix("checkpoint-").isdecimal()]
+    complete = [p.parent for p in numbered if _read_json(p)]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 

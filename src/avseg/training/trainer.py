@@ -14,7 +14,8 @@ from accelerate.utils import broadcast, gather_object
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from avseg.checkpoints.delta import find_stored_weights, save_trained
 from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
@@ -167,6 +168,27 @@ class AvsegTrainer(Trainer):
                 f"{different[0]}; remove this checkpoint; the run then resumes from the one before."
             )
         self.core.load_state_dict(state, strict=False)
+
+    def load_if_trained(self, checkpoint: Path) -> bool:
+        """Load the weights at the end of the training, if a checkpoint is of its last step.
+
+        Args:
+            checkpoint: Folder of the last checkpoint of the run.
+
+        Returns:
+            Whether the training is at its end; if not, nothing was loaded.
+
+        Raises:
+            TrainingError: If the checkpoint does not fit the model.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if state.global_step < state.max_steps:
+            return False
+        self.state = state
+        best = checkpoint.parent / Path(state.best_model_checkpoint or checkpoint).name
+        choose_best = self.args.load_best_model_at_end and best.is_dir()
+        self._load_from_checkpoint(str(best if choose_best else checkpoint))
+        return True
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
