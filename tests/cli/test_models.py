@@ -112,7 +112,7 @@ def test_json_has_everything_that_is_known(capsys: pytest.CaptureFixture[str]) -
 def test_a_model_that_was_imported_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("avseg.checkpoints.import_cache._edition", lambda release: release.name)
+    monkeypatch.setattr("avseg.checkpoints.import_cache._release_hash", lambda entry: entry.name)
     folder = tmp_path / "cache" / "models" / "evf-sam" / "evf-sam-0"
     folder.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "processor_config.json"):

@@ -215,7 +215,7 @@ def test_a_run_is_converted_without_files_of_its_parts(
 ) -> None:
     files = [str(trained), str(trained.parent / "clap" / "model.safetensors")]
     assert run(app, ["import-checkpoint", *files, "-o", str(tmp_path / "out")]) == 1
-    assert "give it alone, and name files of its frozen parts" in capsys.readouterr().err
+    assert "give no other file, and name the files of" in capsys.readouterr().err
 
 
 def test_either_form_is_exported_as_the_authors_publish_it(

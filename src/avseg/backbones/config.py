@@ -74,7 +74,7 @@ class StrictConfig(PreTrainedConfig):
 def config_of(
     options: StrictConfig | Mapping[str, Any] | None,
     classes: Sequence[type[StrictConfig]],
-    what: str,
+    model: str,
 ) -> Any:
     """Build a configuration from options, if several classes are possible.
 
@@ -82,7 +82,7 @@ def config_of(
         options: A configuration, or a dictionary of its options. Without a `model_type` they are
             options of the first class. None for the defaults of the first class.
         classes: The possible classes.
-        what: Name of the configured model, for the error message.
+        model: Name of the configured model, for the error message.
 
     Returns:
         The configuration, of one of the classes.
@@ -98,7 +98,7 @@ def config_of(
         if model_type == config_class.model_type:
             return config_class(**named)
     names = " or ".join(sorted(repr(config_class.model_type) for config_class in classes))
-    raise ValueError(f"model_type of {what} must be {names}, got {model_type!r}.")
+    raise ValueError(f"model_type of {model} must be {names}, got {model_type!r}.")
 
 
 def own_options(config_class: type[StrictConfig]) -> list[str]:

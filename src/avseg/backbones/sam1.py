@@ -197,8 +197,8 @@ class PromptedSam1(nn.Module):
         for i, block in enumerate(encoder.layers):
             prompt = block_prompts[i] if block_prompts else None
             # Blocks with windows need little memory, so only the global blocks are replaced.
-            run = partial(_global_block, block) if i in self.config.global_blocks else block
-            hidden = run_block(run, hidden, prompt, is_recomputed(self, i))
+            forward = partial(_global_block, block) if i in self.config.global_blocks else block
+            hidden = run_block(forward, hidden, prompt, is_recomputed(self, i))
         # The neck overflows in float16, so it runs in the dtype of its weights.
         with torch.autocast(hidden.device.type, enabled=False):
             return ImageFeatures((encoder.neck(hidden.to(encoder.neck.conv1.weight.dtype)),))

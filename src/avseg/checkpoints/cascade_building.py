@@ -62,7 +62,7 @@ def make_cascade(
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another folder.")
     segmenter = find_checkpoint(evf_sam)
-    sizes = _sizes(segmenter, config or CascadeConfig())
+    sizes = _cascade_config(segmenter, config or CascadeConfig())
     processor = CascadeProcessor.from_config(
         sizes, ClapTokenizer.from_file(tokenizer), load_tokenizer(segmenter.folder)
     )
@@ -90,7 +90,7 @@ def make_cascade(
     return Checkpoint(output.resolve().name, output)
 
 
-def _sizes(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
+def _cascade_config(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
     """Copy EVF-SAM's sizes and mask options into the cascade's configuration."""
     path = evf_sam.folder / CONFIG_FILE
     if json.loads(path.read_text(encoding="utf-8")).get("model_type") != EvfSamConfig.model_type:

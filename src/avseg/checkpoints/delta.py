@@ -146,7 +146,7 @@ def open_weights(
         ValueError: If it is damaged.
     """
     own = MappedWeights(weights)
-    files = [FileWeights(_named(own.tensors, prefix), prefix=prefix, file=own)]
+    files = [FileWeights(_strip_prefix(own.tensors, prefix), prefix=prefix, file=own)]
     for part in _frozen_parts(own):
         inside = part.within(prefix)
         if inside is None:
@@ -303,10 +303,10 @@ def _open_part(part: FrozenPart, file: Path, expected: Mapping[str, Tensor]) -> 
     """Open a file's weights under their names in the model; all weights if `part` lists none."""
     names = {part.into + name for name in part.names} or expected.keys()
     if part.is_published:
-        mapped, found = None, read_tower(file, _named(expected, part.into))
+        mapped, found = None, read_tower(file, _strip_prefix(expected, part.into))
     else:
         mapped = MappedWeights(file)
-        found = _named(mapped.tensors, part.prefix)
+        found = _strip_prefix(mapped.tensors, part.prefix)
     tensors = {part.into + name: v for name, v in found.items() if part.into + name in names}
     return FileWeights(tensors, part.into, part.prefix, mapped)
 
@@ -332,7 +332,7 @@ def _candidates(part: FrozenPart, run: Path) -> Iterator[Path]:
         yield from [downloaded] if downloaded else []
 
 
-def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): values
         for name, values in tensors.items()

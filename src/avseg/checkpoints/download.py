@@ -63,7 +63,7 @@ def download(file: HubFile, *, endpoint: str | None = None, offline: bool = Fals
             f"{_folder(file)} from a machine that has it."
         )
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    with _explained(file, endpoint):
+    with _explain_errors(file, endpoint):
         name = _find_name(file, endpoint)
         url = hf_hub_url(file.repository, name, revision=file.revision, endpoint=endpoint)
         return _fetch(file, url, _folder(file) / name)
@@ -193,8 +193,8 @@ def _check_sha256(file: HubFile, where: Path | str, found: str | None, known: st
     raise CheckpointError(
         f"{where}: the file's SHA-256 is {found}, it should be {known}, so it is not used. If it "
         f"was damaged, {again}. If its owners have replaced it (see "
-        f"{file.repository} on the Hub), download it yourself, and when you trust it, turn it into "
-        "a model with `avseg import-checkpoint`."
+        f"{file.repository} on the Hub), download the new file yourself; if you trust it, convert "
+        "it with `avseg import-checkpoint`."
     )
 
 
@@ -202,13 +202,13 @@ def _explain_names(file: HubFile, endpoint: str, names: list[str]) -> str:
     return (
         f"there is not exactly one file {file.file} (its name is known from {file.name_from}), but "
         f"{', '.join(names) or 'others'}; if one of them is meant, download it from "
-        f"{endpoint}/{file.repository}/tree/{file.revision} and turn it into a model with "
+        f"{endpoint}/{file.repository}/tree/{file.revision} and convert it with "
         "`avseg import-checkpoint`."
     )
 
 
 @contextmanager
-def _explained(file: HubFile, endpoint: str) -> Iterator[None]:
+def _explain_errors(file: HubFile, endpoint: str) -> Iterator[None]:
     """Raise errors of the Hub, the network and the disk as `CheckpointError` with a next step."""
     try:
         yield

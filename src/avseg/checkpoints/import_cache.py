@@ -26,7 +26,7 @@ def find_imported(release: Release) -> Checkpoint | None:
     Returns:
         The newest import by this version of the importer; None if there is none.
     """
-    folders = _home(release).glob(f"{_edition(release)}-*")
+    folders = _release_folder(release).glob(f"{_release_hash(release)}-*")
     # An interrupted import leaves no such folder, but a user may have deleted files of one.
     complete = [folder for folder in folders if not missing_files(folder)]
     newest = max(complete, key=lambda folder: folder.stat().st_mtime_ns, default=None)
@@ -62,7 +62,9 @@ def find_or_import(
     if not is_offline(offline) and any(find_downloaded(file) is None for file in release.files):
         _log.warning("%s", _announcement(release))
     files = [download(file, endpoint=endpoint, offline=offline) for file in release.files]
-    folder = _home(release) / f"{_edition(release)}-{_digest(*map(file_sha256, files))}"
+    folder = (
+        _release_folder(release) / f"{_release_hash(release)}-{_digest(*map(file_sha256, files))}"
+    )
     with locked(folder):
         # Another process may have imported the model while this one waited for the lock.
         if missing_files(folder):
@@ -80,11 +82,11 @@ def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
         import_checkpoint(files, folder, config=config if release.options else None)
 
 
-def _home(release: Release) -> Path:
+def _release_folder(release: Release) -> Path:
     return cache_folder() / "models" / release.name
 
 
-def _edition(release: Release) -> str:
+def _release_hash(release: Release) -> str:
     """Return a hash of the release's entry and of the importer's version.
 
     The name of the folder consists of this hash and a hash of the downloaded files. So a changed

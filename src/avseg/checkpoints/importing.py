@@ -135,8 +135,8 @@ def import_checkpoint(
 def _import_run(run: Path, paths: Sequence[Path], output: Path) -> Checkpoint:
     if len(paths) > 1:
         raise CheckpointError(
-            f"{run}: is a run, whose weights are merged without further arguments; give it alone, "
-            f"and name files of its frozen parts in the environment variable {PARTS_VARIABLE}."
+            f"{run}: is a run, which is converted alone; give no other file, and name the files of "
+            f"its frozen parts in the environment variable {PARTS_VARIABLE}."
         )
     return merge_frozen_weights(run, output)
 

@@ -96,7 +96,7 @@ def load_checkpoint(
     if image_size is not None:
         resized = _with_image_size(config, image_size)
         checkpoint_image_size, config = config.sam_config.image_size, resized
-        processor = _refitted(processor, family.processor.from_config(config))
+        processor = _with_options_of(processor, family.processor.from_config(config))
     load = _load_mapped if memory == "low" else _load
     try:
         with _without_progress_bar():
@@ -133,7 +133,7 @@ def save_packaged(
             the dtype.
         OutputError: If the folder has other contents, or cannot be written.
     """
-    weights = {name: _stored(values, dtype) for name, values in model.state_dict().items()}
+    weights = {name: _to_dtype(values, dtype) for name, values in model.state_dict().items()}
     infinite = [name for name, values in weights.items() if not values.isfinite().all()]
     if infinite:
         raise CheckpointError(
@@ -248,7 +248,7 @@ def _load_mapped(family: Family, folder: Path, config: Any) -> AvsegModel:
     return model
 
 
-def _refitted(processor: Any, fitting: Any) -> ClipProcessor:
+def _with_options_of(processor: Any, fitting: Any) -> ClipProcessor:
     """Copy a processor with the options of another; tokenizers and vocabulary are kept."""
     options = {each.name: getattr(fitting, each.name) for each in fields(fitting) if each.compare}
     refitted: ClipProcessor = replace(processor, **options)
@@ -279,7 +279,7 @@ def _cannot_load(folder: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _stored(values: Tensor, dtype: torch.dtype) -> Tensor:
+def _to_dtype(values: Tensor, dtype: torch.dtype) -> Tensor:
     return values.to(dtype) if values.is_floating_point() else values
 
 

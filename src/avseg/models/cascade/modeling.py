@@ -100,8 +100,10 @@ class CascadeModel(AvsegModel):
         # 2. Merge the masks of each frame; a frame without a prompt has an empty mask and score 0.
         count = len(similarities)
         return NamedOutput(
-            mask_logits=_best_of_frames(logits, frames, count, NO_OBJECT_LOGIT).unflatten(0, shape),
-            iou_predictions=_best_of_frames(scores, frames, count, 0.0).unflatten(0, shape),
+            mask_logits=_maximum_by_frame(logits, frames, count, NO_OBJECT_LOGIT).unflatten(
+                0, shape
+            ),
+            iou_predictions=_maximum_by_frame(scores, frames, count, 0.0).unflatten(0, shape),
             similarities=similarities.unflatten(0, shape),
             frame_index=frames,
             name_index=names,
@@ -181,7 +183,7 @@ class CascadeModel(AvsegModel):
         return logits, scores
 
 
-def _best_of_frames(values: Tensor, frames: Tensor, count: int, empty: float) -> Tensor:
+def _maximum_by_frame(values: Tensor, frames: Tensor, count: int, empty: float) -> Tensor:
     """Compute the elementwise maximum over the prompts of each frame, (P, ...) to (N, ...)."""
     # A frame without a prompt keeps the value `empty`, which is below the values of all prompts.
     best = values.new_full((count, *values.shape[1:]), empty)

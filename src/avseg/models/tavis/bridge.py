@@ -18,7 +18,7 @@ from avseg.models.tavis.configuration import TavisConfig
 
 
 @dataclass(frozen=True)
-class Names:
+class EncodedNames:
     """Encodings of C names by the text tower.
 
     Attributes:
@@ -45,7 +45,7 @@ class TextBridge:
     config: TavisConfig
 
     @torch.no_grad()
-    def encode_names(self, name_ids: Tensor) -> Names:
+    def encode_names(self, name_ids: Tensor) -> EncodedNames:
         """Encode names with the text tower.
 
         Args:
@@ -56,9 +56,9 @@ class TextBridge:
         """
         with without_autocast(name_ids.device):
             states = self.imagebind.encode_text_states(name_ids)
-            return Names(name_ids, states, self.imagebind.project_text(states))
+            return EncodedNames(name_ids, states, self.imagebind.project_text(states))
 
-    def compare_audio(self, objects: Tensor, names: Names) -> Tensor:
+    def compare_audio(self, objects: Tensor, names: EncodedNames) -> Tensor:
         """Compute the similarity of the audio of each object with each name.
 
         Args:
@@ -75,7 +75,7 @@ class TextBridge:
             audio = F.normalize(self.imagebind.project_audio(objects), dim=-1)
             return self.config.a_scale * audio @ names.embeddings.T
 
-    def compare_images(self, frames: Tensor, mask_logits: Tensor, names: Names) -> Tensor:
+    def compare_images(self, frames: Tensor, mask_logits: Tensor, names: EncodedNames) -> Tensor:
         """Compute the similarity of each masked image with each name.
 
         Args:
@@ -96,7 +96,7 @@ class TextBridge:
             return images.unflatten(0, highlighted.shape[:2]) @ names.embeddings.T
 
     def compare_frames(
-        self, audio_cls: Tensor, image_cls: Tensor, names: Names
+        self, audio_cls: Tensor, image_cls: Tensor, names: EncodedNames
     ) -> tuple[Tensor, Tensor]:
         """Compute the cosines of frames and of their audio with all names but the background.
 

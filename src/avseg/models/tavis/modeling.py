@@ -19,7 +19,7 @@ from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.models.embedding import EmbeddingSpace
 from avseg.models.model import AvsegModel
 from avseg.models.processor import SAM_STATISTICS
-from avseg.models.tavis.bridge import Names, TextBridge, highlight, normalise
+from avseg.models.tavis.bridge import EncodedNames, TextBridge, highlight, normalise
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.decomposition import QueryDecomposition
 from avseg.models.tavis.losses import compute_losses, total_loss
@@ -35,7 +35,7 @@ _NO_MASK = "sam.sam2.prompt_encoder.no_mask_embed."
 
 
 @dataclass(frozen=True)
-class Masks:
+class PredictedMasks:
     """Masks that SAM 2 predicts for N frames.
 
     Attributes:
@@ -49,7 +49,7 @@ class Masks:
     ious: Tensor
     memory: MemoryBank | None
 
-    def keep_frames(self, kept: Tensor) -> "Masks":
+    def keep_frames(self, kept: Tensor) -> "PredictedMasks":
         """Return a copy in which the masks of some frames are emptied; the memory is not changed.
 
         Args:
@@ -96,7 +96,7 @@ class TavisModel(AvsegModel):
         self.pseudo_text = PseudoText(config) if config.pseudo_text else None
         self.prompts = HybridPrompts(config)
         self.adapters = AudioAdapters(config, self.sam.block_dims) if config.adapters else None
-        self._names: Names | None = None
+        self._names: EncodedNames | None = None
         self.post_init()
         self._freeze()
 
@@ -254,7 +254,7 @@ class TavisModel(AvsegModel):
             for title, (audio_token, image_token) in spaces.items()
         )
 
-    def encode_names(self, name_ids: Tensor) -> Names:
+    def encode_names(self, name_ids: Tensor) -> EncodedNames:
         """Encode names with the text tower.
 
         The encodings of the last names are cached, because the tower is frozen and all clips of a
@@ -321,7 +321,7 @@ class TavisModel(AvsegModel):
         prompts: Prompts,
         shape: tuple[int, int],
         memory: MemoryBank | None,
-    ) -> Masks:
+    ) -> PredictedMasks:
         """Decode K masks of each frame with SAM 2.
 
         Args:
@@ -347,7 +347,7 @@ class TavisModel(AvsegModel):
         prediction = self._decode(repeated, prompts.sparse, prompts.dense)
         logits, ious = prediction.best()
         split = (len(frames), self.config.num_masks)
-        return Masks(logits.unflatten(0, split), ious.unflatten(0, split), None)
+        return PredictedMasks(logits.unflatten(0, split), ious.unflatten(0, split), None)
 
     def _decode_in_order(
         self,
@@ -355,7 +355,7 @@ class TavisModel(AvsegModel):
         prompts: Prompts,
         shape: tuple[int, int],
         memory: MemoryBank | None,
-    ) -> Masks:
+    ) -> PredictedMasks:
         """Decode the frames of all clips in temporal order; each frame uses the memory bank."""
         index = torch.arange(shape[0], device=prompts.sparse.device)
         # Each of the K masks has a memory of its own, so a clip takes K entries of the batch.
@@ -380,7 +380,7 @@ class TavisModel(AvsegModel):
             all_ious.append(ious.unflatten(0, (shape[0], -1)))
         # Restore the order by clip.
         logits, ious = torch.stack(all_logits, dim=1), torch.stack(all_ious, dim=1)  # (B, T, K, ..)
-        return Masks(logits.flatten(0, 1), ious.flatten(0, 1), memory)
+        return PredictedMasks(logits.flatten(0, 1), ious.flatten(0, 1), memory)
 
     def _decode(
         self, features: ImageFeatures, sparse: Tensor, dense: Tensor | None
@@ -396,7 +396,7 @@ class TavisModel(AvsegModel):
     def _add_names(
         self,
         output: TavisOutput,
-        masks: Masks,
+        masks: PredictedMasks,
         class_logits: tuple[Tensor, Tensor],
         shape: torch.Size,
     ) -> None:

@@ -15,7 +15,7 @@ from avseg.models.outputs import NamedOutput
 
 #: Score of the background at every pixel with the rule "max". Any class in a mask has a higher
 #: score.
-_LEAST = 1e-6
+_BACKGROUND_SCORE = 1e-6
 
 
 @dataclass
@@ -90,8 +90,8 @@ def name_masks(query_logits: Tensor, class_probs: Tensor, min_score: float) -> N
         frame_index=keys // number,
         # Class 0 is the background, which is not in the vocabulary.
         name_index=keys % number - 1,
-        named_logits=_largest(query_logits[frames, queries], group, len(keys)),
-        named_scores=_largest(scores[frames, queries], group, len(keys)),
+        named_logits=_maximum_by_group(query_logits[frames, queries], group, len(keys)),
+        named_scores=_maximum_by_group(scores[frames, queries], group, len(keys)),
     )
 
 
@@ -145,7 +145,7 @@ def fuse_classes(
         index = classes[..., None, None].expand_as(products)
         scores = products.new_zeros(len(products), class_probs.shape[-1], *products.shape[2:])
         scores = scores.scatter_reduce(1, index, products, "amax")
-        background = torch.full_like(scores[:, :1], _LEAST)
+        background = torch.full_like(scores[:, :1], _BACKGROUND_SCORE)
     return torch.cat([background, scores[:, 1:]], dim=1).unflatten(0, lead)
 
 
@@ -154,7 +154,7 @@ def _enlarge(logits: Tensor) -> Tensor:
     return F.interpolate(logits, scale_factor=4.0, mode="bilinear")
 
 
-def _largest(values: Tensor, group: Tensor, count: int) -> Tensor:
+def _maximum_by_group(values: Tensor, group: Tensor, count: int) -> Tensor:
     """Compute the elementwise maximum of each group of values, (R, ...) to (count, ...)."""
     index = group.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
     # The start value does not change a maximum, since it is the smallest number of the dtype.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 _DILATIONS = (3, 6, 12, 18)
 
 
-class WideView(nn.Module):
+class DilatedConvolutions(nn.Module):
     """Sum of dilated convolutions that project a stage to the decoder's width.
 
     Args:

@@ -15,7 +15,7 @@ from avseg.backbones.sam2 import Hiera
 from avseg.models.frame_audio import FrameAudioModel, GroundTruth
 from avseg.models.outputs import AvsegOutput, bce_loss, mean_of_annotated, resize_logits
 from avseg.models.tpavi.configuration import TpaviConfig
-from avseg.models.tpavi.decoder import PyramidDecoder, WideView
+from avseg.models.tpavi.decoder import DilatedConvolutions, PyramidDecoder
 from avseg.models.tpavi.interaction import AudioVisualInteraction
 
 
@@ -39,7 +39,7 @@ class TpaviModel(FrameAudioModel):
         self.encoder = Hiera(config.hiera_config)
         self.clap = ClapAudioTower(config.clap_config)
         dims = config.hiera_config.embed_dims
-        self.views = nn.ModuleList(WideView(dim, config.dim) for dim in dims)
+        self.views = nn.ModuleList(DilatedConvolutions(dim, config.dim) for dim in dims)
         self.interactions = nn.ModuleList(
             AudioVisualInteraction(config.dim, config.clap_config.projection_dim) for _ in dims
         )
