@@ -161,8 +161,9 @@ class TextPromptedSam(nn.Module):
         Returns:
             The predicted masks of each prompt.
         """
-        # SAM's features are not copied for each prompt. BEiT-3's tokens are, because its layers mix
-        # image and text. Its padding mask is the inverse of a tokenizer's attention mask.
+        # SAM's features get an index of the images. The tokens of BEiT-3 are copied for each
+        # prompt, because its layers mix image and text. Its padding mask is the inverse of a
+        # tokenizer's attention mask.
         prediction: MaskPrediction = self(
             self.sam.encode_images(pixel_values_sam).repeat(image_index),
             self.beit3.embed_images(pixel_values_beit3)[image_index],

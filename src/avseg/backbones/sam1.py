@@ -264,7 +264,7 @@ def _attend_globally(attention: SamVisionAttention, hidden: Tensor) -> Tensor:
     images, side, _, width = hidden.shape
     qkv = attention.qkv(hidden).view(images, side, side, 3, attention.num_attention_heads, -1)
     query, key, value = qkv.permute(3, 0, 4, 1, 2, 5)  # (N, G, h, h, d)
-    # Entry (y, k) of each table is the embedding of the offset from position y to position k.
+    # Entry (y, k) of each table is the embedding of the offset between the positions y and k.
     rows = attention.get_rel_pos(side, side, attention.rel_pos_h)  # (h, h, d)
     columns = attention.get_rel_pos(side, side, attention.rel_pos_w)
     by_row = torch.einsum("ngyxd,ykd->ngyxk", query, rows)  # (N, G, h, h, h)

@@ -116,7 +116,8 @@ class SentencePieceTokenizer:
                 ids.append(self.added[part])
                 continue
             numbers = self._processor.encode(part)
-            # The library encodes an unknown piece as 0, fairseq as 3; other ids are shifted by one.
+            # An unknown piece is 0 in the library and 3 in XLM-RoBERTa; other ids are shifted by
+            # one.
             ids += [n + self._OFFSET if n else self._UNKNOWN_ID for n in numbers]
         return [*ids, self._END]
 

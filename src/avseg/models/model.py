@@ -157,7 +157,7 @@ class BlockAdapters(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.GELU()) for _ in block_dims
         )
-        # SAM 2's stages have different widths, so there each network has a last layer of its own.
+        # The stages of SAM 2 have different widths, so each network needs its own last layer.
         self.shared: nn.Linear | None = None
         if len(set(block_dims)) == 1:
             self.shared = _zero_linear(hidden_dim, block_dims[0])

@@ -144,7 +144,7 @@ class VocabularyProcessor(BaseProcessor, ABC):
     def sources(
         self, outputs: NamedOutput, size: tuple[int, int], threshold: float = 0.5
     ) -> list[NamedSource]:
-        """Convert mask logits to a named source for each predicted name.
+        """Convert the named masks of a clip to one source for each predicted name.
 
         Args:
             outputs: Outputs of the model for one clip.
@@ -152,8 +152,8 @@ class VocabularyProcessor(BaseProcessor, ABC):
             threshold: Probability above which a pixel belongs to the mask, in (0, 1).
 
         Returns:
-            A source for each name that is predicted in any frame, with T frames, in the order of
-            the vocabulary.
+            A source with T frames for each name that is predicted in any frame, in the order of the
+            vocabulary.
 
         Raises:
             ValueError: If the threshold is not between 0 and 1.
@@ -186,6 +186,8 @@ def sources_of_clip(
     scores = required(outputs.named_scores, "named_scores").float().cpu().numpy()
     frame_index = required(outputs.frame_index, "frame_index").cpu().numpy()
     name_index = required(outputs.name_index, "name_index").cpu().numpy()
+    # The outputs are those of one clip, so `mask_logits` is (1, T, h, w) and a frame index is below
+    # T.
     count = required(outputs.mask_logits, "mask_logits").shape[1]
     sources = []
     # `np.unique` sorts, so sources are in the order of the vocabulary.

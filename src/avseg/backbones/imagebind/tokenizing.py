@@ -98,7 +98,7 @@ class ImageBindTokenizer(JsonTokenizer):
                 end_of_word_suffix=_END_OF_WORD,
             )
         )
-        # NFC is the part of ftfy's repair that also concerns text without errors.
+        # NFC, because ftfy in the published code also normalises to NFC.
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
