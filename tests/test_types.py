@@ -187,3 +187,16 @@ def test_joining_chunks_out_of_order_raises() -> None:
 def test_joining_no_chunks_raises() -> None:
     with pytest.raises(ValueError, match="no segmentations to join"):
         Segmentation.join([])
+
+
+def test_joined_chunks_keep_which_frames_are_audible() -> None:
+    chunks = [segmentation(0.0, audible=np.array([True, False])), segmentation(2.0, audible=None)]
+    joined = Segmentation.join([chunks[0], replace(chunks[1], audible=chunks[0].audible)])
+    assert joined.audible is not None
+    assert joined.audible.tolist() == [True, False, True, False]
+    assert Segmentation.join(chunks).audible is None
+
+
+def test_audible_has_one_value_for_each_frame() -> None:
+    with pytest.raises(ValueError, match="audible has 3 values; there must be one for each"):
+        segmentation(audible=np.zeros(3, np.bool_))

@@ -218,10 +218,11 @@ def segment_to_folder(
     summary = find_result(folder, key)
     if summary is not None:
         return VideoOutcome(Path(video), folder, summary, was_complete=True)
+    warnings: list[str] = []
     chunks = segmenter.stream(
-        video, options.frames_per_second, options.threshold, options.silent_ok
+        video, options.frames_per_second, options.threshold, options.silent_ok, warnings.append
     )
-    summary = write_result(_with_progress(chunks, key.video, on_progress), folder, key)
+    summary = write_result(_with_progress(chunks, key.video, on_progress), folder, key, warnings)
     return VideoOutcome(Path(video), folder, summary)
 
 

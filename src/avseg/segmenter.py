@@ -10,7 +10,7 @@ T frames, H x W size of the video in pixels, S audio samples in the window of a 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,16 +26,12 @@ from avseg.errors import DeviceError, PromptError
 from avseg.media import stream_clips
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
-from avseg.types import Clip, NamedSource, Segmentation
+from avseg.types import SILENCE_DBFS, Clip, NamedSource, Segmentation
 
 #: Frames in one forward pass, and in one chunk of a streamed video. More frames at once need more
 #: memory and save little time: av2t-sam-small takes 1.44, 1.31, 1.25, 1.23 and 1.21 s of CPU time
 #: for 80 frames of the demo with 4, 8, 16, 32 and 64 frames at once (one thread).
 FRAMES_PER_FORWARD = 16
-
-#: RMS level, relative to full scale, below which an audio window counts as silent. The rounding
-#: noise of 16-bit audio is at -101 dBFS; a quiet room recorded with a phone is above -60 dBFS.
-SILENCE_DBFS = -70.0
 
 #: Precision of matrix products.
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -105,6 +101,7 @@ class Segmenter:
         frames_per_second: float | None = None,
         threshold: float = 0.5,
         silent_ok: bool = False,
+        on_warning: Callable[[str], None] | None = None,
     ) -> Iterator[Segmentation]:
         """Segment a video chunk by chunk, in memory that does not grow with its length.
 
@@ -113,6 +110,8 @@ class Segmenter:
             frames_per_second: Frames to segment per second; None for every frame of the video.
             threshold: Probability above which a pixel is marked, in (0, 1).
             silent_ok: Whether a video without an audio stream is accepted as silent.
+            on_warning: Called after the last chunk with each warning about the video; the log has
+                them too.
 
         Yields:
             Masks of the next frames, 16 at most. An error for missing frames comes after the last
@@ -127,7 +126,12 @@ class Segmenter:
         silent_ok = silent_ok or self.processor.window_s is None
         memory: MemoryBank | None = None
         for clip in stream_clips(
-            path, frames_per_second, self.processor.sample_rate, FRAMES_PER_FORWARD, silent_ok
+            path,
+            frames_per_second,
+            self.processor.sample_rate,
+            FRAMES_PER_FORWARD,
+            silent_ok,
+            on_warning,
         ):
             segmentation, memory = self._segment(clip, threshold, memory)
             yield segmentation
@@ -161,7 +165,8 @@ class Segmenter:
         union = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W), over all sources
         best_scores = np.zeros(len(union), np.float32)  # (T,)
         sources: dict[str, NamedSource] = {}
-        selected = self._frames_to_segment(clip)
+        audible = self._audible(clip)
+        selected = np.arange(len(union)) if audible is None else np.flatnonzero(audible)
         # Each text is a prompt of its own for each frame, so more texts mean fewer frames at once.
         step = max(1, self.frames_per_forward // max(1, len(self.texts)))
         for start in range(0, len(selected), step):
@@ -184,15 +189,14 @@ class Segmenter:
             model=self.name,
             threshold=threshold,
             sources=tuple(sources.values()) if self.texts or self.vocabulary else None,
+            audible=audible,
         )
         return segmentation, memory
 
-    def _frames_to_segment(self, clip: Clip) -> npt.NDArray[np.intp]:
-        """Return the indices of the frames above the silence threshold; all for a text model."""
+    def _audible(self, clip: Clip) -> npt.NDArray[np.bool_] | None:
+        """Return which frames are above the silence threshold, (T,); None for a text model."""
         window_s = self.processor.window_s
-        if window_s is None:
-            return np.arange(len(clip.frames))
-        return np.flatnonzero(_is_audible(clip.audio_windows(window_s)))
+        return None if window_s is None else _is_audible(clip.audio_windows(window_s))
 
     @torch.inference_mode()
     def _forward(

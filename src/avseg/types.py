@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+#: RMS level, relative to full scale, below which an audio window counts as silent. The rounding
+#: noise of 16-bit audio is at -101 dBFS; a quiet room recorded with a phone is above -60 dBFS.
+SILENCE_DBFS = -70.0
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -171,6 +175,8 @@ class Segmentation:
         threshold: Mask probability above which a pixel was marked, in [0, 1].
         sources: Named sources, which may overlap; `masks` is the union of their masks. None for a
             model that does not separate sources.
+        audible: Whether the audio of each frame is above the silence threshold, (T,) bool; None for
+            a model that does not use the audio.
 
     Raises:
         ValueError: If a shape, dtype, order or range differs from the above, two sources share a
@@ -184,11 +190,15 @@ class Segmentation:
     model: str
     threshold: float
     sources: tuple[NamedSource, ...] | None = None
+    audible: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         _check_array("masks", self.masks, np.bool_, "THW")
         _check_times("frame_times", self.frame_times, len(self.masks))
         _check_scores(self.scores, len(self.masks))
+        if self.audible is not None:
+            _check_array("audible", self.audible, np.bool_, "T")
+            _check_count("audible", len(self.audible), len(self.masks))
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it must be in [0, 1].")
         if self.sources is not None:
@@ -247,7 +257,14 @@ class Segmentation:
             model=first.model,
             threshold=first.threshold,
             sources=None if first.sources is None else _join_sources(chunks),
+            audible=_join_arrays([c.audible for c in chunks]),
         )
+
+
+def _join_arrays(arrays: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+    """Concatenate the arrays of all chunks; None if a chunk has none."""
+    present = [array for array in arrays if array is not None]
+    return np.concatenate(present) if len(present) == len(arrays) else None
 
 
 def _join_sources(chunks: Sequence[Segmentation]) -> tuple[NamedSource, ...]:
@@ -275,6 +292,14 @@ def _check_array(name: str, array: npt.NDArray[Any], dtype: type, axes: str) -> 
         raise ValueError(
             f"{name} is {array.dtype} of shape {array.shape}; "
             f"it must be {np.dtype(dtype).name} of shape ({', '.join(axes)})."
+        )
+
+
+def _check_count(name: str, length: int, count: int) -> None:
+    """Validate that there is one value for each frame."""
+    if length != count:
+        raise ValueError(
+            f"{name} has {length} values; there must be one for each of the {count} frames."
         )
 
 

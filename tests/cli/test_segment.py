@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import constants
 
 from avseg.checkpoints import PACKAGED_MODELS, Checkpoint
 from avseg.cli.main import app, run
+from tests.media.videos import Track
 from tests.segmenters import (
     make_video,
     save_random_cascade,
@@ -36,9 +38,17 @@ def segment(*arguments: object) -> int:
 
 
 def rows(shown: str) -> list[list[str]]:
-    """Return the cells of the printed table, without its header."""
+    """Return the cells of the printed table, without its header; wrapped cells are joined."""
     lines = [line for line in shown.splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    joined: list[list[str]] = []
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        if cells[0]:
+            joined.append(cells)
+        else:
+            pairs = zip(joined[-1], cells, strict=True)
+            joined[-1] = [f"{first} {rest}".strip() for first, rest in pairs]
+    return joined
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -75,7 +85,39 @@ def test_each_video_gets_its_folder_and_its_row(
         assert len(list(Path("out", name, "masks").iterdir())) == 20
     loud, quiet = rows(capsys.readouterr().out)
     assert loud[:2] == ["loud", "20"]
-    assert quiet == ["quiet", "20", "0.0 of 2.0 s", "0.0%", "0.00", "written"]
+    status = "written: no audio above -70 dBFS"
+    assert quiet == ["quiet", "20", "0.0 of 2.0 s", "0.0%", "0.00", status]
+
+
+def test_a_row_without_a_mask_says_why(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(tmp_path / "loud.mp4", tone(1), seconds=1)
+    make_video(tmp_path / "mute.mp4", seconds=1)
+    options = ("-o", tmp_path / "out", "--model", model, "--no-overlay", "--silent-ok")
+    expected = {"loud": "audio, but nothing marked", "mute": "no audio track in the file"}
+    for status in ("written", "already complete"):
+        assert segment(tmp_path, *options, "--threshold", 0.999999) == 0
+        shown = rows(capsys.readouterr().out)
+        assert {row[0]: row[-1] for row in shown} == {
+            name: f"{status}: {reason}" for name, reason in expected.items()
+        }
+    for name, reason in expected.items():
+        result = json.loads((tmp_path / "out" / name / "result.json").read_text())
+        assert result["summary"]["empty_because"] == reason
+
+
+def test_a_warning_about_a_video_is_in_its_row_and_its_result(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = tone(1).samples
+    make_video(tmp_path / "a.mkv", Track(np.concatenate([left, -left]), layout="stereo"), seconds=1)
+    options = ("-o", tmp_path / "out", "--model", model, "--no-overlay")
+    assert segment(tmp_path / "a.mkv", *options) == 0
+    assert rows(capsys.readouterr().out)[0][-1].endswith("; 1 warning")
+    result = json.loads((tmp_path / "out" / "a" / "result.json").read_text())
+    (warning,) = result["summary"]["warnings"]
+    assert "cancel each other" in warning
 
 
 def test_low_memory_and_image_size_are_options(model: Path, tmp_path: Path) -> None:
@@ -116,7 +158,7 @@ def test_an_error_in_one_video_is_printed_and_does_not_stop_the_others(
     assert [(row[0], row[-1]) for row in rows(captured.out)] == [
         ("gone", "NotAVideoError"),
         ("mute", "NoAudioStreamError"),
-        ("whole", "written"),
+        ("whole", "written: no audio above -70 dBFS"),
     ]
 
 
@@ -194,7 +236,7 @@ def test_a_complete_result_is_skipped(
     for _ in range(2):
         assert segment(*arguments) == 0
         shown.append(rows(capsys.readouterr().out)[0][-1])
-    assert shown == ["written", "already complete"]
+    assert [status.partition(":")[0] for status in shown] == ["written", "already complete"]
 
 
 def test_two_videos_of_one_name_keep_their_suffixes(model: Path, tmp_path: Path) -> None:

@@ -113,21 +113,39 @@ def _summary(outcomes: "list[VideoOutcome]") -> Table:
         name, summary = Text(outcome.folder.name), outcome.summary
         if summary is None:
             empty = [""] * (len(table.columns) - 2)
-            table.add_row(name, *empty, Text(type(outcome.error).__name__, "red"))
+            table.add_row(name, *empty, Text(_status(outcome), "red"))
             continue
         table.add_row(
             name,
             str(summary.frame_count),
-            f"{summary.sounding_s:.1f} of {summary.duration_s:.1f} s",
+            f"{_seconds(summary.sounding_s)} of {summary.duration_s:.1f} s",
             f"{summary.area:.1%}",
             f"{summary.score:.2f}",
             *[_source_times(summary.sources)] * named,
-            "already complete" if outcome.was_complete else "written",
+            _status(outcome),
         )
     return table
+
+
+def _seconds(seconds: float) -> str:
+    """Format seconds with one digit, so that only nothing at all is 0.0."""
+    return "<0.1" if 0 < seconds < 0.05 else f"{seconds:.1f}"
+
+
+def _status(outcome: "VideoOutcome") -> str:
+    """Describe a result: whether it is new, why it has no mask, and how many warnings it has."""
+    status, summary = "already complete" if outcome.was_complete else "written", outcome.summary
+    if summary is None:
+        return type(outcome.error).__name__
+    if summary.sounding_s == 0:
+        # Results of earlier versions have no reason.
+        status += f": {summary.empty_because or 'nothing marked'}"
+    if summary.warnings:
+        status += f"; {len(summary.warnings)} warning{'s' * (len(summary.warnings) > 1)}"
+    return status
 
 
 def _source_times(sources: dict[str, float] | None) -> Text:
     """List the named sources with their marked seconds, the longest first."""
     longest_first = sorted((sources or {}).items(), key=lambda item: -item[1])
-    return Text(", ".join(f"{name} {seconds:.1f} s" for name, seconds in longest_first))
+    return Text(", ".join(f"{name} {_seconds(seconds)} s" for name, seconds in longest_first))

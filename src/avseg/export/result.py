@@ -22,9 +22,9 @@ source with a higher score covers them:
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from avseg.export import rle
 from avseg.export.labels import SourceNumbers
 from avseg.export.overlay import open_overlay
 from avseg.export.png import MaskWriter
-from avseg.types import NamedSource, Segmentation, VideoInfo
+from avseg.types import SILENCE_DBFS, NamedSource, Segmentation, VideoInfo
 
 #: Increased when the format of `result.json` changes.
 SCHEMA_VERSION = 1
@@ -52,6 +52,9 @@ OWN_FOLDER = OwnFolder(
         RESULT_NAME, ("schema_version", "fingerprint"), (RESULT_NAME, OVERLAY_NAME, MASKS_NAME)
     ),
 )
+
+#: Keys of the summary that are omitted if they have no value, as in results of earlier versions.
+_OPTIONAL_KEYS = ("sources", "empty_because", "warnings")
 
 Setting = str | int | float | bool | list[str] | None
 
@@ -117,6 +120,10 @@ class ResultSummary:
             overlay.
         sources: Total time in seconds with a non-empty mask of each named source, in the order of
             their values in the masks; None for a model without named sources.
+        empty_because: Why no frame has a mask, such as "no audio track in the file"; None if a
+            frame has one.
+        warnings: Properties of the video that may make the result incomplete or surprising, such
+            as a few missing frames.
     """
 
     frame_count: int
@@ -126,10 +133,15 @@ class ResultSummary:
     score: float
     sound: str | None
     sources: dict[str, float] | None = None
+    empty_because: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def write_result(
-    segmentations: Iterable[Segmentation], folder: str | Path, key: ResultKey
+    segmentations: Iterable[Segmentation],
+    folder: str | Path,
+    key: ResultKey,
+    warnings: Sequence[str] = (),
 ) -> ResultSummary:
     """Write masks, overlay and `result.json` of one video while it is being segmented.
 
@@ -140,6 +152,8 @@ def write_result(
         segmentations: Chunks of the video in order; consumed one by one.
         folder: Result folder, one for each video.
         key: Video, weights and settings of the result.
+        warnings: Warnings about the video, for the summary. They are read after the last chunk, so
+            that a list can be filled while the video is being read.
 
     Returns:
         Summary of the result.
@@ -165,7 +179,8 @@ def write_result(
                 result_file.write(segmentation)
                 if overlay is not None:
                     overlay.write(segmentation)
-            return result_file.finish(sound=overlay.sound if overlay is not None else None)
+            sound = overlay.sound if overlay is not None else None
+            return result_file.finish(sound, list(warnings))
 
 
 def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
@@ -210,6 +225,7 @@ class _ResultFile:
         self._file = path.open("w", encoding="utf-8")
         self._scores: list[float] = []
         self._areas: list[float] = []
+        self._audible: bool | None = None  # whether any frame is; None if the audio is not used
         self._numbers = SourceNumbers()
 
     def __enter__(self) -> "_ResultFile":
@@ -219,6 +235,8 @@ class _ResultFile:
         self._file.close()
 
     def write(self, segmentation: Segmentation) -> None:
+        if segmentation.audible is not None:
+            self._audible = bool(self._audible) or bool(segmentation.audible.any())
         for k, (_, marked) in enumerate(self._numbers.label(segmentation)):
             # The head needs the name of the model, which is known with the first chunk only.
             before = ",\n" if self._areas else self._head(segmentation.model)
@@ -227,16 +245,17 @@ class _ResultFile:
                 line["sources"] = self._sources(marked, k)
             self._file.write(before + json.dumps(line, allow_nan=False))
 
-    def finish(self, sound: str | None) -> ResultSummary:
+    def finish(self, sound: str | None, warnings: list[str]) -> ResultSummary:
         if not self._areas:
             raise OutputError(
                 f"{self._key.video.path}: the segmentation has no frames, so there is no result; "
                 "check the video with a player."
             )
-        summary = self._summarize(sound)
+        summary = replace(self._summarize(sound), warnings=warnings)
         facts = asdict(summary)
-        if summary.sources is None:
-            del facts["sources"]
+        for name in _OPTIONAL_KEYS:
+            if facts[name] in (None, []):
+                del facts[name]
         # Joined by hand, so that the file can be written without keeping its frames in memory.
         tail = {"summary": facts, "status": "complete"}
         self._file.write(f"\n], {json.dumps(tail, allow_nan=False)[1:]}\n")
@@ -282,7 +301,18 @@ class _ResultFile:
             score=round(float(scores[sounding].mean()), 6) if sounding.any() else 0.0,
             sound=sound,
             sources=self._summarize_sources(),
+            empty_because=None if sounding.any() else self._empty_because(),
         )
+
+    def _empty_because(self) -> str:
+        """Return why no frame has a mask."""
+        if self._audible is None:  # the model does not use the audio
+            return "nothing marked"
+        if self._key.video.audio_codec is None:
+            return "no audio track in the file"
+        if not self._audible:
+            return f"no audio above {SILENCE_DBFS:g} dBFS"
+        return "audio, but nothing marked"
 
     def _summarize_sources(self) -> dict[str, float] | None:
         if self._source_frames is None:

@@ -20,6 +20,7 @@ from av.packet import Packet
 
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
 from avseg.media.container import END_TOLERANCE_S, announced_end_s, packets_of
+from avseg.media.mono import MonoMixer
 
 SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 
@@ -52,8 +53,9 @@ class _Block:
 class AudioTrack:
     """Audio track of an open file as mono samples; sample n is at n / sample_rate seconds.
 
-    The channels are averaged with equal weights. Gaps in the track, and the time before its start
-    and after its end, are filled with zeros.
+    The channels are averaged with equal weights, except where they cancel each other (see
+    `MonoMixer`). Gaps in the track, and the time before its start and after its end, are filled
+    with zeros.
 
     Args:
         container: The open file. Nothing else may read packets from it.
@@ -71,6 +73,8 @@ class AudioTrack:
         self._buffer: list[_Block] = []
         self._decoded_stop: int | None = None  # index after the last decoded sample
         self._finished = False
+        self._decoded_any = False
+        self._mixer = MonoMixer()
         self._refused_packets = 0
         self._first_error: str | None = None
 
@@ -102,6 +106,16 @@ class AudioTrack:
                     begin - block.start : end - block.start
                 ]
         return audio
+
+    def warnings(self) -> list[str]:
+        """Describe properties of the audio read so far that may surprise, but are no damage."""
+        cancelled_s = self._mixer.cancelled_samples / self._sample_rate
+        if not cancelled_s:
+            return []
+        return [
+            f"the channels of the audio cancel each other in the mono mix (opposite phases) for "
+            f"{cancelled_s:.1f} s; there, the loudest channel alone is used."
+        ]
 
     def damage(self) -> ClipError | None:
         """Compare the decoded audio with what the container announces.
@@ -149,7 +163,7 @@ class AudioTrack:
                 yield from self._resample(segment, None)
                 segment = None
             if segment is None:
-                segment = _Segment(frame, time_s, self._sample_rate)
+                segment = _Segment(frame, time_s, self._sample_rate, self._mixer)
             yield from self._resample(segment, frame)
         if segment is not None:
             yield from self._resample(segment, None)
@@ -184,13 +198,15 @@ class AudioTrack:
 
     def _decode(self, packet: Packet[AudioStream] | None) -> list[AudioFrame]:
         try:
-            return self._stream.decode(packet)
+            frames = self._stream.decode(packet)
         except FFmpegError as error:
             # A recording cut out of a stream starts with packets that refer to earlier ones. No
             # decoder can use them, so errors before the first decoded frame are no damage.
-            if self._decoded_stop is not None:
+            if self._decoded_any:
                 self._refuse(explain(error))
             return []
+        self._decoded_any = self._decoded_any or bool(frames)
+        return frames
 
 
 class _Segment:
@@ -205,9 +221,14 @@ class _Segment:
         first: First frame of the segment; `resample` still has to be called with it.
         start_s: Its presentation time in seconds, or None for 0.
         sample_rate: Sample rate of the result, in Hz.
+        mixer: Mixer of the whole track.
     """
 
-    def __init__(self, first: AudioFrame, start_s: float | None, sample_rate: int) -> None:
+    def __init__(
+        self, first: AudioFrame, start_s: float | None, sample_rate: int, mixer: MonoMixer
+    ) -> None:
+        self._mixer, self._sample_rate = mixer, sample_rate
+        self._waiting: list[npt.NDArray[np.float32]] = []  # resampled, but not mixed yet, (C, S)
         self._format = _format(first)
         self._start_s = start_s or 0.0
         self._samples_in = 0
@@ -221,15 +242,23 @@ class _Segment:
         return on_time and _format(frame) == self._format
 
     def resample(self, frame: AudioFrame | None) -> Iterator[_Block]:
-        """Resample one more frame; None flushes the samples that the resampler has buffered."""
+        """Resample one more frame; None flushes the samples that are buffered.
+
+        Yields:
+            _Block: About one second of audio, the last one of the segment less.
+        """
         if frame is not None:
             self._samples_in += frame.samples
-        for resampled in self._resampler.resample(frame):
-            if resampled is None:  # a resampler with equal input and output rate buffers nothing
-                continue
-            mono = split_channels(resampled).mean(axis=0, dtype=np.float32)  # (S,)
-            # Lossy codecs overshoot [-1, 1] slightly, and damaged float tracks contain NaN.
-            block = _Block(self._position, np.nan_to_num(mono.clip(-1, 1)))
+        # A resampler with equal input and output rate buffers nothing, and returns None.
+        resampled = [block for block in self._resampler.resample(frame) if block is not None]
+        self._waiting.extend(split_channels(block) for block in resampled)
+        length = sum(channels.shape[1] for channels in self._waiting)
+        # Whether channels cancel each other can be judged over a longer time only: the mean of the
+        # channels of a few oscillations may be small by chance.
+        if length >= self._sample_rate or (frame is None and length):
+            mono = self._mixer.mix(np.concatenate(self._waiting, axis=1))
+            self._waiting = []
+            block = _Block(self._position, mono)
             self._position = block.stop
             yield block
 

@@ -16,10 +16,11 @@ H and W are the height and width of a displayed frame.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ from avseg.media.container import (
 )
 from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
 from avseg.types import Clip, VideoInfo
+
+logger = logging.getLogger(__name__)
 
 #: Position of the sampled frame in its interval. AVSBench's frame number i, counted from 1, was on
 #: screen at (i - 1) + 0.9375 s (docs/decisions/0002).
@@ -141,6 +144,7 @@ def stream_clips(
     sample_rate: int = 16000,
     frames_per_chunk: int = 25,
     silent_ok: bool = False,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Iterator[Clip]:
     """Read a video in chunks, in memory that does not grow with its length.
 
@@ -158,6 +162,8 @@ def stream_clips(
         sample_rate: Sample rate of the audio, in Hz.
         frames_per_chunk: Number of frames in each clip; the last clip may have fewer.
         silent_ok: Whether to read a video without an audio track as a silent one.
+        on_warning: Called after the last clip with each warning about the video, such as a few
+            missing frames; the log has them too.
 
     Returns:
         Clips in order of time. Each includes the audio from one second before its first to one
@@ -176,7 +182,7 @@ def stream_clips(
             f"sample_rate is {sample_rate} Hz and frames_per_chunk {frames_per_chunk}; "
             "both must be at least 1."
         )
-    return _clips(path, frames_per_second, sample_rate, frames_per_chunk, silent_ok)
+    return _clips(path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning)
 
 
 def _clips(
@@ -185,8 +191,9 @@ def _clips(
     sample_rate: int,
     frames_per_chunk: int,
     silent_ok: bool,
+    on_warning: Callable[[str], None] | None,
 ) -> Iterator[Clip]:
-    """Yield the chunks, then raise an error if the file is damaged."""
+    """Yield the chunks, then raise an error if the file is damaged, or report its warnings."""
     origin = os.fspath(path)
     with ExitStack() as files:
         container = files.enter_context(open_media(path))
@@ -207,6 +214,13 @@ def _clips(
             damage = audio_track.damage()
         if damage is not None:
             raise damage
+        warnings = video_track.warnings()
+        if audio_track is not None:
+            warnings += audio_track.warnings()
+        for warning in warnings:
+            logger.warning("%s: %s", origin, warning)
+            if on_warning is not None:
+                on_warning(warning)
 
 
 def _open_audio_track(

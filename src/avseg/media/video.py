@@ -5,7 +5,6 @@ H and W are the height and width of a frame.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +36,6 @@ from avseg.media.container import (
     tolerance_frames,
 )
 from avseg.media.damage import GapDetector
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,7 @@ class VideoTrack:
         self._first_error: FFmpegError | None = None  # from the decoder or the container
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
         self._gaps = GapDetector(stream)
+        self._warnings: list[str] = []
         # AVI stores no presentation times, and FFmpeg's guesses are wrong for streams with
         # B-frames. Decoders return frames in presentation order, so the k-th frame gets the
         # decoding time of the k-th packet instead.
@@ -114,9 +112,9 @@ class VideoTrack:
         """Compare the decoded frames with what the container announces.
 
         Call it after the last frame. Frames that the decoder repaired count as missing. Up to 3
-        frames or 0.5 % may be missing (but never half of them), which is logged, and the file may
-        end up to half a second early. Any packet that the decoder refuses after its first frame is
-        damage.
+        frames or 0.5 % may be missing (but never half of them), which is one of the `warnings`, and
+        the file may end up to half a second early. Any packet that the decoder refuses after its
+        first frame is damage.
 
         Returns:
             None for a complete video; EmptyVideoError if it has no frames and announces none,
@@ -153,8 +151,12 @@ class VideoTrack:
                 "re-encode it to keep the readable frames.",
             )
         if missing > 0:
-            logger.warning("%s: %s", self._origin, counts)
+            self._warnings.append(f"{counts}.")
         return None
+
+    def warnings(self) -> list[str]:
+        """Describe losses that `damage` tolerates; call it after `damage`."""
+        return self._warnings
 
     def _frames(self) -> Iterator[VideoFrame]:
         """Decode every packet, then flush the frames that the decoder has buffered."""
