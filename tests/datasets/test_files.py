@@ -1,6 +1,10 @@
 """Reading of single image and audio files, intact and damaged."""
 
+import os
+import struct
 import wave
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -76,3 +80,87 @@ def test_other_formats_than_wav_are_read_too(tmp_path: Path) -> None:
     assert audio.shape == (16000,)
     assert audio[:9900] == pytest.approx(4000 / 32768, abs=1e-4)
     assert not audio[10_100:].any()
+
+
+def save_png_header(path: Path, width: int, height: int) -> None:
+    """Write a PNG of few bytes whose header announces the given size."""
+    chunks = b""
+    for kind, content in (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+        (b"IEND", b""),
+    ):
+        checksum = zlib.crc32(kind + content)
+        chunks += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (9_000, 8_000), (1_000_000, 4)])
+def test_an_image_that_announces_a_huge_size_raises(size: tuple[int, int], tmp_path: Path) -> None:
+    save_png_header(tmp_path / "frame.png", *size)
+    with pytest.raises(DatasetError, match=r"frame.png: .*copy the file again"):
+        read_image(tmp_path / "frame.png", "RGB")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("ihdr"), Image.DecompressionBombError()])
+def test_any_error_of_the_image_decoder_names_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    (tmp_path / "frame.png").touch()
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(DatasetError, match=r"frame.png: cannot be read as an image \(.+\)"):
+        read_image(tmp_path / "frame.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask, audio_duration_s])
+def test_a_pipe_in_the_place_of_a_file_raises_at_once(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DatasetError, match="pipe: is a folder, pipe or device"):
+        read(tmp_path / "pipe")
+
+
+def save_wav(path: Path, changes: dict[int, bytes]) -> None:
+    """Write five seconds of audio, and overwrite bytes of the file."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(np.full(5 * 16000, 99, "<i2").tobytes())
+    content = bytearray(path.read_bytes())
+    for place, values in changes.items():
+        content[place : place + len(values)] = values
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {12: b"fm\x7f "},  # no chunk "fmt "
+        {16: b"\x10\x00\x00\x7f"},  # a chunk "fmt " of two gigabytes
+        {24: bytes(4)},  # 0 Hz
+        {24: b"\x80\x3e\x00\x7f"},  # two billion Hz
+        {22: bytes(2)},  # no channels
+        {34: bytes(2)},  # no bits
+    ],
+    ids=["no-fmt", "long-fmt", "rate-0", "rate-2-GHz", "no-channels", "no-bits"],
+)
+def test_a_wav_with_a_broken_header_raises(changes: dict[int, bytes], tmp_path: Path) -> None:
+    save_wav(tmp_path / "a.wav", changes)
+    with pytest.raises(DatasetError, match=r"a.wav: "):
+        read_audio(tmp_path / "a.wav", 16000, 5)
+
+
+def test_a_wav_that_ends_within_a_sample_raises(tmp_path: Path) -> None:
+    save_wav(tmp_path / "a.wav", {})
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:80_001])
+    with pytest.raises(DatasetError, match=r"a.wav: the audio ends early, at 2.50 s of 5.00 s"):
+        read_audio(tmp_path / "a.wav", 16000, 5)
+
+
+def test_a_path_of_an_impossible_name_raises(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such file"):
+        read_image(tmp_path / ("a" * 300) / "frame.png")

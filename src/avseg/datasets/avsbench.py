@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.files import missing_file_error, read_audio, read_image, read_mask
+from avseg.datasets.files import check_is_file, is_file, read_audio, read_image, read_mask
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, find_folder
 from avseg.datasets.metadata import choose_split, read_class_names, read_metadata
 from avseg.datasets.palette import UNKNOWN, colours_to_labels
@@ -261,7 +261,7 @@ class AVSBench:
             return None
         colours = layout.path(layout.coloured_mask, self.folder, entry, second)
         numbers = layout.path(layout.mask, self.folder, entry, second)
-        return colours if colours.exists() or not numbers.exists() else None
+        return colours if is_file(colours) or not is_file(numbers) else None
 
     def _check_files(self) -> None:
         """Raise an error early if the first clip lacks a file: the layout is probably wrong."""
@@ -273,8 +273,7 @@ class AVSBench:
             self._mask_path(entry, entry.annotated_seconds - 1),
         )
         for path in required:
-            if not path.is_file():
-                raise missing_file_error(path)
+            check_is_file(path)
 
 
 def _check_size(path: Path, image: NDArray[np.generic], size: tuple[int, ...]) -> None:

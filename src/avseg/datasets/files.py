@@ -3,7 +3,10 @@
 H x W is the size of an image in pixels.
 """
 
+import os
+import struct
 import wave
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,43 @@ from PIL import Image
 from avseg.errors import ClipError, DatasetError
 from avseg.media.audio import AudioTrack
 from avseg.media.container import announced_end_s, open_media
+
+#: Largest number of pixels of an image, that of 8192 x 8192. Frames and masks are far smaller; a
+#: damaged header can announce an image that does not fit into memory.
+_MAX_PIXELS = 2**26
+
+#: Largest sample rate of audio, in Hz, the highest of any common format. A damaged header can
+#: announce a rate whose resampling does not fit into memory.
+_MAX_SAMPLE_RATE = 768_000
+
+#: Errors that decoders raise for damaged files, beside the errors of their own. Pillow and `wave`
+#: parse headers in Python, so that changed bytes can cause almost any of them.
+_DECODER_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a regular file; also False if the path itself is not valid.
+
+    Args:
+        path: The path, which may contain a name of any length from a metadata file.
+
+    Returns:
+        Whether it is a regular file, or a link to one.
+    """
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises an error for a long name
 
 
 def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
@@ -29,18 +69,21 @@ def read_image(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
     Raises:
         DatasetError: If the file is missing or damaged.
     """
+    check_is_file(path)
     try:
         with Image.open(path) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise DatasetError(
+                    f"{path}: has {image.width} x {image.height} pixels by its header; copy the "
+                    "file again."
+                )
             # numpy would read one-bit images as bool; "L" gives 0 and 255 like other masks.
             if mode is None and image.mode == "1":
                 return np.asarray(image.convert("L"))
             return np.asarray(image if mode in {None, image.mode} else image.convert(mode))
-    except FileNotFoundError as error:
-        raise missing_file_error(path) from error
-    # The errors that Pillow raises for damaged files; SyntaxError for a broken chunk of a PNG.
-    except (OSError, SyntaxError, ValueError) as error:
+    except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise DatasetError(
-            f"{path}: cannot be read as an image ({error}); copy the file again."
+            f"{path}: cannot be read as an image ({_describe(error)}); copy the file again."
         ) from error
 
 
@@ -79,8 +122,7 @@ def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
     Raises:
         DatasetError: If the file is missing, damaged, or has no audio.
     """
-    if not path.is_file():
-        raise missing_file_error(path)
+    check_is_file(path)
     count = seconds * sample_rate
     # None stands for a file that only the general decoder can read.
     audio = _read_plain_wav(path, sample_rate, count)
@@ -101,17 +143,38 @@ def audio_duration_s(path: Path) -> float:
     Raises:
         DatasetError: If the file is not an audio file.
     """
+    check_is_file(path)
     try:
         with wave.open(str(path), "rb") as file:
-            return file.getnframes() / file.getframerate()
-    except (wave.Error, EOFError):
-        pass  # not a WAV file
+            if file.getframerate() > 0:
+                return file.getnframes() / file.getframerate()
+    except (wave.Error, *_DECODER_ERRORS):
+        pass  # not a WAV file, or a damaged one
     try:
         with open_media(path) as container:
             streams = container.streams.audio
             return (announced_end_s(streams[0]) or 0.0) if streams else 0.0
     except ClipError as error:
         raise DatasetError(f"{path}: the audio cannot be read: {error.problem}") from error
+    except _DECODER_ERRORS as error:
+        raise _broken_audio_error(path, error) from error
+
+
+def check_is_file(path: Path) -> None:
+    """Raise an error if a path is not a regular file.
+
+    Args:
+        path: The path.
+
+    Raises:
+        DatasetError: If there is nothing, or a folder, pipe or device, which cannot be read.
+    """
+    if is_file(path):
+        return
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a long name
+        raise missing_file_error(path)
+    # Opening a pipe waits for another process to write to it, perhaps forever.
+    raise DatasetError(f"{path}: is a folder, pipe or device, not a file; copy the file again.")
 
 
 def missing_file_error(path: Path) -> DatasetError:
@@ -124,13 +187,23 @@ def missing_file_error(path: Path) -> DatasetError:
         The error to raise.
     """
     parent = path.parent
-    while not parent.exists():
+    while not os.path.exists(parent):  # noqa: PTH110 - Path.exists raises for a long name
         parent = parent.parent
     return DatasetError(
         f"{path}: there is no such file (the last existing folder is {parent}). The data set is "
         "incomplete or not in AVSBench's layout; unpack or copy it again. `avseg data check` lists "
         "all problems."
     )
+
+
+def _broken_audio_error(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(
+        f"{path}: cannot be read as audio ({_describe(error)}); copy the file again."
+    )
+
+
+def _describe(error: Exception) -> str:
+    return str(error) or type(error).__name__  # a MemoryError has no text
 
 
 def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.float32] | None:
@@ -143,9 +216,11 @@ def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.floa
             if file.getsampwidth() != 2 or file.getframerate() != sample_rate:
                 return None
             channels, announced = file.getnchannels(), file.getnframes()
-            samples = np.frombuffer(file.readframes(count), "<i2")
-    except (wave.Error, EOFError):
+            stored = file.readframes(count)
+    except (wave.Error, *_DECODER_ERRORS):
         return None
+    # A file that was cut within a sample ends with a part of it.
+    samples = np.frombuffer(stored[: len(stored) // 2 * 2], "<i2")
     # `wave` does not complain about a truncated file, it returns fewer samples.
     if len(samples) != min(count, announced) * channels:
         raise DatasetError(
@@ -163,11 +238,18 @@ def _decode_audio(path: Path, sample_rate: int, count: int) -> NDArray[np.float3
         with open_media(path) as container:
             if not container.streams.audio:
                 raise DatasetError(f"{path}: has no audio stream; copy the file again.")
+            rate = container.streams.audio[0].rate or 0
+            if not 0 < rate <= _MAX_SAMPLE_RATE:
+                raise DatasetError(
+                    f"{path}: has a sample rate of {rate} Hz by its header; copy the file again."
+                )
             audio_track = AudioTrack(container, container.streams.audio[0], sample_rate, str(path))
             audio = audio_track.read(0, count)
             damage = audio_track.damage()
     except ClipError as error:
         damage, audio = error, np.zeros(0, np.float32)
+    except _DECODER_ERRORS as error:
+        raise _broken_audio_error(path, error) from error
     if damage is not None:
         raise DatasetError(f"{path}: the audio cannot be read: {damage.problem}") from damage
     return audio

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avseg.datasets.files import check_is_file
 from avseg.datasets.layout import LAYOUTS, SECONDS, ClipEntry, Layout, Subset
 from avseg.errors import DatasetError
 
@@ -220,9 +221,13 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
         DatasetError: If the file is missing, or its numbers are not 0 (background), 1, 2, ...
     """
     path = folder / CLASS_FILE
+    if path.exists():  # a pipe, which cannot be read; a missing file is explained below
+        check_is_file(path)
     try:
         numbers: Mapping[str, int] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        if not all(isinstance(number, int) for number in numbers.values()):
+            raise TypeError("its values are not all whole numbers")  # noqa: TRY301 - as json does
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DatasetError(
             f"{path}: cannot be read ({error}); it must map 'background' to 0 and each class to a "
             "number. Copy it again from AVSBench."

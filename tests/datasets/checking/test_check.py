@@ -1,6 +1,7 @@
 """Each kind of damage to a data set is found, and causes no other finding."""
 
 import json
+import os
 import shutil
 import wave
 from collections.abc import Callable
@@ -35,6 +36,23 @@ def found(report: CheckReport) -> Found:
 def cut(name: str, size: int) -> Break:
     def change(root: Path) -> None:
         (root / name).write_bytes((root / name).read_bytes()[:size])
+
+    return change
+
+
+def overwrite(name: str, place: int, values: bytes) -> Break:
+    def change(root: Path) -> None:
+        content = bytearray((root / name).read_bytes())
+        content[place : place + len(values)] = values
+        (root / name).write_bytes(content)
+
+    return change
+
+
+def pipe(name: str) -> Break:
+    def change(root: Path) -> None:
+        (root / name).unlink()
+        os.mkfifo(root / name)
 
     return change
 
@@ -116,6 +134,18 @@ V2 = f"{AVSS}/v2/c_0_10000"
 NUMBERS = ("background", "axe", "horse", "woman")
 
 ERRORS: dict[str, tuple[Break, str, str, int]] = {
+    "a frame is a pipe": (
+        pipe(f"{MS3}/visual_frames/n_0/n_0.mp4_3.png"), "frame-missing", "ms3", 1,
+    ),
+    "a frame announces 20,000 x 20,000 pixels": (
+        overwrite(f"{MS3}/visual_frames/n_0/n_0.mp4_3.png", 16, b"\x00\x00\x4e\x20" * 2),
+        "frame-broken", "ms3", 1,
+    ),
+    "a WAV ends within a sample": (cut(S4_SOUND, 40_001), "sound-broken", "s4", 1),
+    "a WAV has a rate of 0 Hz": (overwrite(S4_SOUND, 24, bytes(4)), "sound-broken", "s4", 1),
+    "a WAV has no chunk of its format": (
+        overwrite(S4_SOUND, 12, b"fm\x7f "), "sound-broken", "s4", 1,
+    ),
     "a frame is missing": (
         remove(f"{MS3}/visual_frames/n_0/n_0.mp4_3.png"), "frame-missing", "ms3", 1,
     ),
@@ -420,3 +450,12 @@ def test_the_table_has_a_row_for_each_kind_errors_first(
         ["error", "mask-missing", "ms3", "1", f"{MS3_MASK}: 1 of 5"],
         ["warning", "name-misspelt", "avss", "1", f"{AVSS_TABLE}: 'h orse' of b_0"],
     ]
+
+
+def test_a_clip_of_an_impossible_name_is_reported(
+    data: Path, check: Callable[[], CheckReport]
+) -> None:
+    add(MS3_TABLE, f"{'x' * 300},test")(data)
+    assert {kind for kind, _, _ in found(check())} == {
+        "frame-missing", "mask-missing", "sound-missing",
+    }  # fmt: skip

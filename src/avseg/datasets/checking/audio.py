@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avseg.datasets.checking.findings import Finding
-from avseg.datasets.files import audio_duration_s, read_audio
+from avseg.datasets.files import audio_duration_s, is_file, read_audio
 from avseg.errors import DatasetError
 
 #: Seconds that audio may be shorter or longer than its clip without a finding.
@@ -24,7 +24,7 @@ def check_audio(path: Path, seconds: int) -> Iterator[Finding]:
     Yields:
         Problems found.
     """
-    if not path.is_file():
+    if not is_file(path):
         yield Finding("sound-missing", path)
         return
     try:
@@ -54,7 +54,7 @@ def check_negative_audio(path: Path, own: Path, seconds: int) -> Iterator[Findin
         Problems found.
     """
     yield from check_audio(path, seconds)
-    if path.is_file() and own.is_file() and path.read_bytes() == own.read_bytes():
+    if is_file(path) and is_file(own) and path.read_bytes() == own.read_bytes():
         yield Finding("negative-is-true", path)
 
 

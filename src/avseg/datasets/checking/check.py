@@ -14,6 +14,7 @@ from avseg.datasets.checking.images import check_images
 from avseg.datasets.checking.metadata import SPLITS, check_listed, check_metadata
 from avseg.datasets.checking.report import CheckReport
 from avseg.datasets.checking.strays import check_strays
+from avseg.datasets.files import is_file
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset
 from avseg.datasets.metadata import find_metadata
 from avseg.datasets.parallel import map_in_processes
@@ -216,7 +217,7 @@ def _check_clip(files: _ClipFiles) -> _CheckedClip:
 
 
 def _digest(*paths: Path) -> str | None:
-    if not all(path.is_file() for path in paths):
+    if not all(is_file(path) for path in paths):
         return None
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avseg.datasets.checking.findings import Finding
-from avseg.datasets.files import read_image, read_mask
+from avseg.datasets.files import is_file, read_image, read_mask
 from avseg.datasets.layout import ClipEntry, Layout
 from avseg.datasets.palette import UNKNOWN, class_palette, colours_to_labels
 from avseg.errors import DatasetError
@@ -74,9 +74,9 @@ def _check_masks(
     # One of both is enough: the first release of AVSS had only the colours.
     numbers: dict[Path, Pixels] = {}
     colours: dict[Path, Pixels] = {}
-    if any(path.exists() for path in stored):
+    if any(is_file(path) for path in stored):
         numbers = yield from _read_all(stored, "mask", read_mask)
-    if any(path.exists() for path in coloured) or not numbers:
+    if any(is_file(path) for path in coloured) or not numbers:
         colours = yield from _read_all(coloured, "mask", _read_rgb)
     yield from _check_sizes({**numbers, **colours}, size)
     yield from _check_classes(numbers, colours, class_count)
@@ -151,7 +151,7 @@ def _read_all(
 ) -> Generator[Finding, None, dict[Path, Pixels]]:
     """Read files; yield the missing and broken ones, and return the others by path."""
     images = {}
-    absent = [path for path in paths if not path.is_file()]
+    absent = [path for path in paths if not is_file(path)]
     if absent:
         place = absent[0] if len(absent) < len(paths) else absent[0].parent
         yield Finding(f"{what}-missing", place, f"{len(absent)} of {len(paths)}", len(absent))
