@@ -1,5 +1,6 @@
 """Tests of the whole command line: help, exit codes, error display, allocator settings."""
 
+import inspect
 import platform
 import subprocess
 import sys
@@ -9,6 +10,13 @@ from cyclopts import App
 
 import avseg
 from avseg.cli.main import TRAINING_LIMIT, app, memory_limit, run
+
+COMMANDS = [
+    *([name] for name in ("segment", "evaluate", "score", "compare", "train", "reproduce")),
+    *([name] for name in ("import-checkpoint", "make-cascade", "models")),
+    *(["data", name] for name in ("synthesize", "check")),
+    *(["draw", name] for name in ("comparison", "embeddings")),
+]
 
 
 def command_that(outcome: BaseException | int | None) -> App:
@@ -39,6 +47,21 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
 def test_help_of_data_names_synthesize(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["data", "--help"]) == 0
     assert "synthesize" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_of_a_command_shows_its_whole_description(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, [*command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    subcommand = app
+    for name in command:
+        subcommand = subcommand[name]
+    docstring = inspect.getdoc(subcommand.default_command) or ""
+    description = docstring.partition("\n\nArgs:")[0].replace("`", "")
+    assert len(description) > 40
+    assert " ".join(description.split()) in shown
 
 
 def test_a_misspelt_command_exits_with_2_and_suggests_the_right_spelling(

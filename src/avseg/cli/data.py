@@ -32,23 +32,24 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
 ) -> None:
     """Write SynthAVS, the synthetic benchmark, in AVSBench's layout.
 
-    The same options give the same bytes. Splits: train; val; test (art styles unseen in training);
-    test_seen (art styles of training); test_zero_shot (categories unseen in training). All splits
-    but train have sounds with synthesis parameters that training does not use.
+    The same options give the same bytes. The splits are train, val, test (art styles unseen in
+    training), test_seen (art styles of training) and test_zero_shot (categories unseen in
+    training). The sounds of all splits except train have synthesis parameters that training does
+    not use.
 
     Args:
-        subset: s4 (one source; only the first training mask), ms3 (several sources that start and
-            stop, silent objects, off-screen sounds) or avss (both, clips of up to 10 s, with class
-            labels).
+        subset: s4 (one source; a training clip has only the mask of its first frame), ms3 (several
+            sources that start and stop, silent objects, off-screen sounds) or avss (both, clips of
+            up to 10 s, with class labels).
         out: Folder to which the folder of the subset is written: Single-source, Multi-sources or
             AVSBench_semantic.
         clips: Number of training clips.
         seed: Random seed.
         evaluation_clips: Number of clips of each other split; by default a quarter of the training
             clips, but at least 10 and at most 100.
-        videos: Write each clip also as an mp4 file with audio.
-        negatives: Write also the negative audio that AVSBench-Robust adds to s4 and ms3, for all
-            splits but train: noise and an off-screen sound for each clip, and one silent file.
+        videos: Also write each clip as an mp4 file with audio.
+        negatives: Also write the negative audio that AVSBench-Robust adds to s4 and ms3, for all
+            splits except train: noise and an off-screen sound for each clip, and one silent file.
         workers: Number of processes; by default one per core.
     """
     start = time.monotonic()
@@ -76,9 +77,9 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
 def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = None) -> int:
     """Find missing, broken and mislabelled files of a data set in AVSBench's layout.
 
-    Every file is read. Prints the findings, errors first; the exit code is 1 if there are errors.
-    A warning is a known property of a release, or a problem that avseg corrects but other code may
-    not.
+    Every file is read. The findings are printed, errors first; the exit code is 1 if there are
+    errors. A warning is a known property of a release, or a problem that avseg corrects but other
+    code may not.
 
     Args:
         folder: Folder of a subset, or one that contains subsets, up to two folders deep.
@@ -93,6 +94,7 @@ def check(folder: Path, /, *, json: Path | None = None, workers: Count | None = 
     _show(report)
     if json is not None:
         report.save(json)
+    # Warnings alone give 0: a published release has known ones.
     return int(report.errors > 0)
 
 
@@ -107,6 +109,7 @@ def _show(report: CheckReport) -> None:
             # Text, not markup: a file name may contain square brackets.
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)
+        # Each kind of finding is explained once, in the order of the table.
         for kind in dict.fromkeys(row[1] for row in rows):
             console.print(Text(f"{kind}: {FINDING_KINDS[kind].meaning}"), soft_wrap=True)
     for subset, splits in report.clips.items():

@@ -31,8 +31,8 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
 ) -> None:
     """Draw a few clips: audio, frames, ground truth, and the masks of each model.
 
-    Unless clips are named, all models segment the whole split, and the clips with the largest
-    differences in J are drawn; for a single model the first clips.
+    Without --clip, all models segment the whole split, and the clips on which their J differs most
+    are drawn. For a single model, the first clips are drawn.
 
     Args:
         model: Names of models (`avseg models` lists them), or folders of saved ones.
@@ -43,10 +43,10 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         clips: Number of clips.
         clip: Name of a clip to draw instead of those with the largest differences; may be repeated.
         threshold: Probability above which a pixel is marked.
-        by_name: Draw the class of each pixel too, of the ground truth and of the models that
-            predict classes. For AVSS, AVS-V3 and SynthAVS.
-        device: auto, cpu, cuda, cuda:1, mps.
-        offline: Download nothing: the models have to be on this machine.
+        by_name: Also draw the class maps of the ground truth and of the models that predict
+            classes. For AVSS, AVS-V3 and SynthAVS.
+        device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
+        offline: Download nothing: the models must be on this machine.
     """
     show_notices(model, offline=offline)
     from avseg.evaluation.figures.comparison_sheet import draw_comparison  # loads torch
@@ -81,10 +81,10 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
     device: str = "auto",
     offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Draw a map of a model's audio and image embeddings, by t-SNE, before and after its projector.
+    """Draw a t-SNE map of a model's audio and image embeddings, before and after its projector.
 
-    One second of each clip with a single sounding category is one point. The figure above a map is
-    the share of points whose nearest point has the same category. Needs `pip install
+    Each point is one second of a clip with a single sounding category. The percentage above a map
+    is the share of points whose nearest point has the same category. Needs `pip install
     "avseg[draw]"`.
 
     Args:
@@ -94,10 +94,10 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
         output: The PNG file.
         subset: s4 (single source), or another one whose categories are known.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
-        clips: Largest number of clips; from a larger split they are taken in even steps.
-        categories: Largest number of categories, up to 20; the most frequent ones are taken.
-        device: auto, cpu, cuda, cuda:1, mps.
-        offline: Download nothing: the model has to be on this machine.
+        clips: Largest number of clips; a larger split is sampled at regular steps.
+        categories: Number of categories, at most 20; the most frequent ones are drawn.
+        device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
+        offline: Download nothing: the model must be on this machine.
     """
     show_notices([model], offline=offline)
     from avseg.evaluation.figures.embeddings import draw_embeddings  # loads torch

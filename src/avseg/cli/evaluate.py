@@ -27,7 +27,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     save_predictions: Path | None = None,
     offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Score a model by all published protocols, and test whether it uses the audio.
+    """Evaluate a model on a data set by all published protocols, and test if it uses the audio.
 
     Writes report.md, report.json, clips.csv with the scores of each clip, plots, and clips.png with
     the worst and the best clips. `avseg compare` compares several reports.
@@ -38,19 +38,20 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         subset: s4 (single source), ms3 (multi source) or avss (semantic).
         output: Folder for the report.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
-        vocabulary: Names that a model which names sounding objects (the cascade, TAViS) chooses
-            from: names with commas between them, or a text file (.txt) with a name on each line; by
+        vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
+            chooses: names separated by commas, or a text file (.txt) with one name per line; by
             default the vocabulary saved with the model.
-        device: auto, cpu, cuda, cuda:1, mps.
+        device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         dtype: Dtype of matrix products; bfloat16 is faster on a GPU and on processors that support
             it, and changes the masks a little.
         threshold: Probability above which a pixel is marked.
-        robustness: Repeat each clip with its audio replaced by silence, noise, off-screen sounds
-            and others; five to eight times the work.
+        robustness: Segment each clip also with its audio replaced by silence, noise, off-screen
+            sound and others; takes five to eight times as long.
         save_predictions: Folder for the model's logits, which `avseg score` scores without the
             model.
-        offline: Download nothing: the model has to be on this machine.
+        offline: Download nothing: the model must be on this machine.
     """
+    # Before torch is imported, which takes seconds: a wrong name fails at once.
     show_notices([model], offline=offline)
     from avseg.evaluation.evaluate import evaluate as evaluate_model  # loads torch
     from avseg.evaluation.tables import brief_tables, summary_sentences
@@ -71,6 +72,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             offline=offline,
             on_clip=bar.update,
         )
+    # The terminal gets the main scores; report.md has all tables.
     for table in brief_tables(report):
         show_table(table)
     for sentence in summary_sentences(report):

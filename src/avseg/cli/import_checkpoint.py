@@ -20,21 +20,21 @@ def import_checkpoint(
     features: Literal["clip", "clap", "mul"] | None = None,
     config: Path | None = None,
 ) -> None:
-    """Convert published checkpoint files to a folder that --model accepts.
+    """Convert published checkpoint files to a model folder, which --model accepts.
 
-    The format of each file is detected from its keys: AV2T-SAM with the CLAP and CLIP files it
-    needs, EVF-SAM with its tokenizer, TAViS with CLIP's tokenizer, or ImageBind with CLIP's
-    tokenizer, which recipes start from. No code in a file is run: pickles are read as tensors only.
-    A run that saved only its trained weights (trained.safetensors) is merged with the files that it
-    started from.
+    The format of each file is detected from its keys. Give AV2T-SAM with the CLAP and CLIP files
+    that it needs, EVF-SAM with its tokenizer, TAViS with CLIP's tokenizer, or ImageBind with CLIP's
+    tokenizer, from which recipes start. No code in a file is run: pickles are read as tensors only.
+    The folder of a run that saved only its trained weights (trained.safetensors) is merged with the
+    files from which the run started.
 
     Args:
-        file: Published files (.pt, .pth, .bin, .safetensors), or folders of sharded ones, and those
+        file: Published files (.pt, .pth, .bin, .safetensors), folders of sharded files, and files
             of a tokenizer; or the folder of one run.
         output: The model's folder; it appears when it is complete.
-        features: Features that prompt AV2T-SAM; by default those that the checkpoint was trained
-            with.
-        config: A config.json with the sizes, if they are not the published ones.
+        features: Features that prompt AV2T-SAM; by default the features with which the checkpoint
+            was trained.
+        config: A config.json with the sizes of the model, if they are not the published sizes.
     """
     checkpoint = avseg.import_checkpoint(file, output, config=config, features=features)
     console = Console()
@@ -45,6 +45,7 @@ def import_checkpoint(
             licence = origin["licence"] or "none stated"
             table.add_row(Text(origin["file"]), origin["format"], licence, origin["sha256"][:12])
         console.print(table)
+    # An ImageBind alone is no model that segments: recipes for TAViS start from it.
     if not missing_files(output):
         use = "give it as --model"
     else:

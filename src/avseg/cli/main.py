@@ -1,15 +1,17 @@
 """The `avseg` command: subcommands, exit codes, error display, and the allocator settings.
 
-Each subcommand is registered by its import path and loaded when it is called, so `avseg --help`
-loads neither torch nor transformers.
+Each subcommand is registered by its import path and imported when it is called, so `avseg --help`
+imports neither torch nor transformers.
 
 Exit codes: 0 success; 1 failure (an `AvsegError`, or the number that the subcommand returned);
 2 wrong usage of the command line; 130 interrupted from the keyboard.
 """
 
+import ast
 import ctypes
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -20,78 +22,51 @@ app = App(
     name="avseg",
     help="Audio-visual segmentation: mark the sounding objects of a video.",
     version=avseg.__version__,
-    suppress_keyboard_interrupt=False,  # `run` catches it, so that all commands end the same way
-)
-app.command(
-    "avseg.cli.segment:segment",
-    name="segment",
-    help="Mark the sounding objects of videos, or what texts describe.",
-)
-app.command(
-    "avseg.cli.evaluate:evaluate",
-    name="evaluate",
-    help="Evaluate a model on a data set in AVSBench's layout.",
-)
-app.command(
-    "avseg.cli.score:score",
-    name="score",
-    help="Score saved predictions by all published protocols, without the model.",
-)
-app.command(
-    "avseg.cli.compare:compare",
-    name="compare",
-    help="Compare the reports of several models on the same clips.",
-)
-app.command(
-    "avseg.cli.train:train",
-    name="train",
-    help="Train a model from a recipe.",
-)
-app.command(
-    "avseg.cli.reproduce:reproduce",
-    name="reproduce",
-    help="Reproduce a paper's tables with small models, beside the published figures.",
-)
-app.command(
-    "avseg.cli.import_checkpoint:import_checkpoint",
-    name="import-checkpoint",
-    help="Convert published checkpoint files to an avseg model folder.",
-)
-app.command(
-    "avseg.cli.make_cascade:make_cascade",
-    name="make-cascade",
-    help="Combine CLAP and EVF-SAM in a model that names sounding objects and marks them by name.",
-)
-app.command(
-    "avseg.cli.models:models",
-    name="models",
-    help="List the models: description, licence, published figures, and whether they are here.",
+    suppress_keyboard_interrupt=False,  # `run` catches it, for an exit code of 130
 )
 
+
+def add_command(group: App, name: str, import_path: str) -> None:
+    """Add a command that is imported when it is called; its help is the function's docstring.
+
+    Args:
+        group: App that gets the command.
+        name: Name of the command.
+        import_path: "module:function" of a module in this folder.
+    """
+    group.command(import_path, name=name, help=_read_docstring(import_path))
+
+
+def _read_docstring(import_path: str) -> str:
+    """Read a function's docstring from its source file, since an import would load NumPy."""
+    module, _, function = import_path.partition(":")
+    file = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    definitions = [
+        node
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
+    return ast.get_docstring(definitions[0]) or ""
+
+
+add_command(app, "segment", "avseg.cli.segment:segment")
+add_command(app, "evaluate", "avseg.cli.evaluate:evaluate")
+add_command(app, "score", "avseg.cli.score:score")
+add_command(app, "compare", "avseg.cli.compare:compare")
+add_command(app, "train", "avseg.cli.train:train")
+add_command(app, "reproduce", "avseg.cli.reproduce:reproduce")
+add_command(app, "import-checkpoint", "avseg.cli.import_checkpoint:import_checkpoint")
+add_command(app, "make-cascade", "avseg.cli.make_cascade:make_cascade")
+add_command(app, "models", "avseg.cli.models:models")
+
 data = App(name="data", help="Synthesise and check data sets.")
-data.command(
-    "avseg.cli.data:synthesize",
-    name="synthesize",
-    help="Write SynthAVS, the synthetic benchmark, in AVSBench's layout.",
-)
-data.command(
-    "avseg.cli.data:check",
-    name="check",
-    help="Check a data set for missing, broken and mislabelled files.",
-)
+add_command(data, "synthesize", "avseg.cli.data:synthesize")
+add_command(data, "check", "avseg.cli.data:check")
 app.command(data)
 
 draw = App(name="draw", help="Draw figures of what models predict on a data set.")
-draw.command(
-    "avseg.cli.draw:comparison",
-    name="comparison",
-    help="Draw a few clips: audio, frames, ground truth, and the masks of each model.",
-)
-draw.command(
-    "avseg.cli.draw:embeddings",
-    name="embeddings",
-    help="Draw a t-SNE map of a model's audio and image embeddings.",
-)
+add_command(draw, "comparison", "avseg.cli.draw:comparison")
+add_command(draw, "embeddings", "avseg.cli.draw:embeddings")
 app.command(draw)
 
 
@@ -132,20 +107,21 @@ def run(command: App, arguments: Sequence[str]) -> int:
     return int(status)
 
 
-# Allocator settings. By default glibc gets each large block from the operating system, which hands
-# out zeroed pages: a tenth of the time of SAM 2's image encoder at 1024 pixels is spent there. So
-# commands keep freed memory for the next tensor. They are set here, before torch is loaded.
+# Allocator settings. By default glibc requests each large block from the operating system, which
+# provides zeroed pages: a tenth of the time of SAM 2's image encoder at 1024 pixels is spent on
+# zeroing. So commands keep freed memory for the next tensor. The settings are made here, before
+# torch is imported and allocates memory.
 
 #: Block size, in bytes, from which training returns freed memory to the operating system; it is the
-#: largest that glibc accepts. Activations kept for the backward pass leave gaps that are too small
-#: for such blocks, so keeping them all would make memory grow.
+#: largest that glibc accepts. Activations kept for the backward pass fragment the heap: no gap is
+#: large enough for such a block, so keeping freed blocks would make memory grow.
 TRAINING_LIMIT = 2**25
 
 _MEMORY_LIMITS = {"train": TRAINING_LIMIT, "reproduce": TRAINING_LIMIT}
 
-#: Options of `mallopt`, by their numbers in glibc's malloc.h. They set when the top of the heap is
-#: returned to the operating system, from which size on a block is requested from it directly, and
-#: how many such blocks there may be.
+#: Options of `mallopt`, by their numbers in glibc's malloc.h. They set the free space at the top of
+#: the heap from which it is returned to the operating system, the size from which a block is
+#: requested from the operating system directly (mmap), and the largest number of such blocks.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 
 
@@ -158,6 +134,7 @@ def memory_limit(arguments: Sequence[str]) -> int | None:
     Returns:
         Size in bytes; None if the command keeps all freed memory.
     """
+    # Parsed before the command runs, because the allocator must be set before torch is imported.
     command, _, _ = app.parse_commands(arguments)
     return _MEMORY_LIMITS.get(command[0]) if command else None
 
@@ -166,15 +143,18 @@ def reuse_freed_memory(limit: int | None = None) -> None:
     """Set glibc to keep freed memory for later allocations; without glibc, change nothing.
 
     Args:
-        limit: Blocks of this size and larger are returned all the same, in bytes; None keeps all.
+        limit: Size in bytes from which freed blocks are returned nevertheless; None keeps all.
     """
+    # Options of glibc; macOS and Windows have other allocators.
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library, such as musl
         return
+    # The largest C int: the heap never shrinks.
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     if limit is None:
+        # No block is requested by mmap, so every freed block stays in the heap.
         mallopt(_M_MMAP_MAX, 0)
     else:
         mallopt(_M_MMAP_THRESHOLD, limit)

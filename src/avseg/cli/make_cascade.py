@@ -16,9 +16,9 @@ def make_cascade(
     *,
     output: Annotated[Path, Parameter(alias="-o")],
 ) -> None:
-    """Build a cascade: MS-CLAP names the sounding objects, EVF-SAM segments them by name.
+    """Build a cascade model: MS-CLAP names the sounding objects, EVF-SAM segments them by name.
 
-    Nothing is trained.
+    The weights are combined without training.
 
     Args:
         evf_sam: Name of an EVF-SAM, or the folder of a saved one.

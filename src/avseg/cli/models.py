@@ -22,7 +22,7 @@ _HEADINGS = {
     "downloadable": "Downloaded and imported on first use",
     "by hand": "To download by hand; recipes start from it",
 }
-#: Files of fewer bytes than this, together, have no weights among them.
+#: If the files of known size have fewer bytes than this in total, no weights are among them.
 _SMALLEST_WEIGHTS = 100_000_000
 #: Longest line of the texts about one model, and width of the labels, in characters.
 _TEXT_WIDTH, _LABEL_WIDTH = 100, 14
@@ -36,8 +36,8 @@ def models(
 ) -> None:
     """List the models that have a name, or describe one of them in detail.
 
-    The list has a line for each model. The details of one model are its files with sizes and
-    licences, its published figures, its limits, and where it is.
+    The list has one line per model. The details of one model are its files with sizes and licences,
+    its published figures, its limits, and its folder on this machine.
 
     Args:
         name: Name of the model to describe; by default all models are listed.
@@ -50,7 +50,7 @@ def models(
     console = Console()
     lines = _list_lines(listings) if name is None else _detail_lines(listings[0], console.width)
     for line in lines:
-        # Soft wrap: a terminal narrower than a line breaks it, and cuts nothing off.
+        # Soft wrap: a terminal that is narrower than a line wraps it instead of cutting it off.
         console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -62,6 +62,7 @@ def _list_lines(listings: list[Listing]) -> Iterator[Text]:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     state = ""
+    # `sorted` is stable, so models keep their order within a group.
     for listing, row in sorted(
         zip(listings, rows, strict=True), key=lambda each: [*_HEADINGS].index(each[0].state)
     ):

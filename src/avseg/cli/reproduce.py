@@ -1,4 +1,4 @@
-"""`avseg reproduce`: train and measure a paper's tables with small models."""
+"""`avseg reproduce`: reproduce a paper's tables with small models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,24 +24,25 @@ def reproduce(
     steps: Count | None = None,
     rows: Rows = None,
 ) -> None:
-    """Train and measure a paper's tables on SynthAVS with small models, and test its claims.
+    """Reproduce a paper's tables with small models trained on SynthAVS, and test its claims.
 
-    The same command continues where it was stopped. Writes PAPER.md and PAPER.json.
+    The same command resumes a reproduction that was stopped. Writes PAPER.md and PAPER.json.
 
     Args:
         paper: Name of the paper.
-        output: Folder of the runs. Runs that the small model starts from (for av2t-sam clip_small,
-            clap_small, mask_decoder_small; for tavis imagebind_small, mask_decoder_small) are
-            trained first if they are missing.
-        data: Folder of SynthAVS's s4 and ms3; by default they are drawn into the output folder.
-        seeds: Number of runs of each row.
-        steps: Training steps of each run; by default those of the recipe.
-        rows: Names of rows; all by default. For av2t-sam: clip, clap, mul, clip+adapters,
-            clap+adapters, mul+adapters. For tavis: full, no-ibqd, no-tbas, no-tbhp, no-a2t, no-i2t,
-            zero-shot.
+        output: Folder of the runs. The small model starts from other runs (for av2t-sam clip_small,
+            clap_small, mask_decoder_small; for tavis imagebind_small, mask_decoder_small), which
+            are trained first if they are missing.
+        data: Folder of SynthAVS's s4 and ms3; by default they are synthesised in the output folder.
+        seeds: Number of runs for each row, with the seeds 0, 1, ...
+        steps: Training steps of each run; by default the number in the recipe.
+        rows: Names of the rows to train; all by default. For av2t-sam: clip, clap, mul,
+            clip+adapters, clap+adapters, mul+adapters. For tavis: full, no-ibqd, no-tbas, no-tbhp,
+            no-a2t, no-i2t, zero-shot.
     """
     from avseg.reproduction.papers import reproduce as reproduce_paper  # loads torch
 
+    # stdout is for the tables alone, so that they can be redirected to a file.
     console = Console(stderr=True)
 
     def on_run(run: "PlannedRun", number: int, total: int) -> None:

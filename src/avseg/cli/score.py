@@ -9,7 +9,7 @@ from avseg.cli.terminal import progress_bar, show_table
 
 
 def _check_protocols(_: object, names: list[str] | None) -> None:
-    """Validate `--protocol` as the parser does: a misspelt name is an error of the command."""
+    """Validate `--protocol` during parsing, so that a misspelt name is wrong usage: exit code 2."""
     if names:
         from avseg.metrics.protocols import check_protocols  # loads torch
 
@@ -29,7 +29,7 @@ def score(
 
     Args:
         predictions: Folder that `avseg evaluate --save-predictions` wrote.
-        data: Folder of the data sets that the predictions were made on.
+        data: Folder of the data sets for which the predictions were made.
         protocol: Name of a protocol, such as tpavi or av2t-sam; may be repeated; all by default.
         output: JSON file for the scores, with the place of each quirk in the published code.
     """

@@ -39,7 +39,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     silent_ok: Annotated[bool, Parameter(negative="")] = False,
     offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Mark the sounding objects of videos, or what texts describe.
+    """Mark the sounding objects of videos, or the objects that texts describe.
 
     Each video gets a folder, OUTPUT/NAME, with overlay.mp4, masks/000000.png ... and result.json.
     The folder appears when it is complete. Videos whose folder is complete for the same model and
@@ -49,32 +49,35 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         video: Video files, and folders with video files in them.
         output: Folder for the results.
         model: Name of a model (`avseg models` lists them), or the folder of a saved one.
-        text: What to mark, for a model that is prompted by texts (EVF-SAM), such as "the dog on the
-            left". May be repeated; each text is a source of its own. The audio is not used.
-        vocabulary: Names that a model which names sounding objects (the cascade, TAViS) chooses
-            from: names with commas between them, or a text file (.txt) with a name on each line; by
+        text: Description of the objects to mark, such as "the dog on the left", for a model that is
+            prompted by texts (EVF-SAM). May be repeated; each text is a source of its own. The
+            audio is not used.
+        vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
+            chooses: names separated by commas, or a text file (.txt) with one name per line; by
             default the vocabulary saved with the model.
-        device: auto, cpu, cuda, cuda:1, mps.
+        device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         memory: "low" reads weights from disk when they are needed, for a model larger than memory;
             the masks are the same. CPU only.
-        image_size: Side of SAM 2's square input, in pixels, a multiple of 32; a smaller side than
-            the model's own is faster and changes the masks.
-        dtype: Precision of matrix products; bfloat16 is faster on GPUs and on processors with
-            instructions for it, and changes the masks a little.
+        image_size: Side of SAM 2's square input, in pixels, a multiple of 32; by default the
+            model's own. A smaller side is faster and changes the masks.
+        dtype: Dtype of matrix products; bfloat16 is faster on a GPU and on processors that support
+            it, and changes the masks a little.
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
         overlay: Write the overlay video.
         silent_ok: Accept a video without an audio stream as silent.
-        offline: Download nothing; the model must be on this machine.
+        offline: Download nothing: the model must be on this machine.
 
     Returns:
-        0 if all videos were segmented, 1 if one could not be.
+        0 if all videos were segmented, 1 if at least one failed.
     """
-    videos = find_videos(video)  # before a notice is shown or a model is downloaded
+    # First, so that a wrong path fails before a notice is shown or a model is downloaded.
+    videos = find_videos(video)
     show_notices([model], offline=offline)
     with progress_bar(transient=True) as bar:
 
         def show(progress: "BatchProgress") -> None:
+            # A share of 0 is the first report of a video.
             if progress.share == 0:
                 bar.restart(f"{progress.number}/{progress.total} {progress.video.name}")
             bar.update(progress.share)
@@ -99,11 +102,13 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             on_progress=show,
         )
     Console().print(_summary(outcomes), Text(f"Results are in {output}."))
+    # One failed video does not stop the others, but the exit code reports it.
     return int(any(outcome.error is not None for outcome in outcomes))
 
 
 def _summary(outcomes: "list[VideoOutcome]") -> Table:
-    """Build a table with one row for each video; sources only if a model predicted names."""
+    """Build a table with one row per video; it has sources only if the model predicted names."""
+    # Long names are folded instead of cut, so that they can be copied.
     columns = (Column("result", overflow="fold"), "frames", "marked", "area", "score")
     named = any(
         outcome.summary is not None and outcome.summary.sources is not None for outcome in outcomes
@@ -112,6 +117,7 @@ def _summary(outcomes: "list[VideoOutcome]") -> Table:
     for outcome in outcomes:
         name, summary = Text(outcome.folder.name), outcome.summary
         if summary is None:
+            # The message is above the bar already; the table shows the class of the error.
             empty = [""] * (len(table.columns) - 2)
             table.add_row(name, *empty, Text(_status(outcome), "red"))
             continue

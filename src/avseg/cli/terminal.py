@@ -14,7 +14,7 @@ from avseg.checkpoints import find_checkpoint
 if TYPE_CHECKING:
     from avseg.evaluation.tables import Table as ReportTable
 
-#: Longest name, in characters, that stays on one line however narrow the terminal is.
+#: Names up to this number of characters are never folded, even in a narrow terminal.
 _NAME_WIDTH = 20
 
 
@@ -31,6 +31,7 @@ class ProgressBar:
     def __init__(self, progress: Progress, description: str) -> None:
         self.console = progress.console
         self._progress = progress
+        # A total of 1 until the first update: then the bar shows 0 % instead of an unknown length.
         self._task = progress.add_task(description, total=1.0)
 
     def update(self, done: float, total: float = 1.0) -> None:
@@ -62,7 +63,7 @@ def progress_bar(description: str = "", *, transient: bool = False) -> Iterator[
     Yields:
         The bar, at zero.
     """
-    # Without markup: a file name may have square brackets in it.
+    # Without markup, since square brackets in a file name would be read as markup.
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=transient
@@ -71,7 +72,7 @@ def progress_bar(description: str = "", *, transient: bool = False) -> Iterator[
 
 
 def show_notices(models: Iterable[str], *, offline: bool) -> None:
-    """Print on stderr what a user has to know before using these models, such as licence limits.
+    """Print the notices of models on stderr, such as limits of their licence or training data.
 
     Args:
         models: Names of models, or folders of saved ones.
@@ -94,8 +95,8 @@ def show_error(message: str, console: Console | None = None) -> None:
         message: Text of the error.
         console: Console of a progress bar, if one is shown; stderr otherwise.
     """
-    # As text without markup, because a file name may have square brackets in it. With soft wrap, a
-    # long path stays in one piece and can be copied.
+    # Without markup, since square brackets in a file name would be read as markup. With soft wrap,
+    # a long path has no line breaks and can be copied.
     line = Text.assemble(("error: ", "bold red"), (message, "red"))
     (console or Console(stderr=True)).print(line, soft_wrap=True, highlight=False)
 
@@ -111,6 +112,7 @@ def show_table(table: "ReportTable", intervals: bool = False) -> None:
 
     write = format_cell if intervals else format_cell_briefly
 
+    # Markdown marks baselines in italics by asterisks, which a terminal would print.
     names = [write(row[0]).strip("*") for row in table.rows]
     width = min(max(map(len, names)), _NAME_WIDTH)
     shown = Table(
