@@ -111,10 +111,11 @@ def test_only_large_weights_are_released(folder: Path, monkeypatch: pytest.Monke
 
 def test_weights_of_another_dtype_are_converted_in_memory(folder: Path) -> None:
     model, processor = load_checkpoint(find_checkpoint(folder))
-    save_packaged(model, processor, folder, "", torch.float16)
+    half = folder.with_name("half")
+    save_packaged(model, processor, half, "", torch.float16)
     clip = inputs()
     with torch.inference_mode():
-        held, in_file = (load(folder, memory) for memory in ("normal", "low"))
+        held, in_file = (load(half, memory) for memory in ("normal", "low"))
         assert torch.equal(in_file(**clip).mask_logits, held(**clip).mask_logits)
     assert not any(module._forward_hooks for module in in_file.modules())
 
