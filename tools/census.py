@@ -1,4 +1,4 @@
-"""Count what costs a reader of the package: sizes, types, comments, riddles, files to open.
+"""Count the properties of the code that cost a reader time: sizes, comments, riddles, open files.
 
     python tools/census.py                 this checkout
     python tools/census.py --against DIR   beside another one, such as a worktree of an older commit
@@ -262,8 +262,9 @@ def duplicate_pairs(sources: list[Source]) -> list[tuple[Path, Path]]:
 def _code_lines(source: Source) -> list[str]:
     skipped: set[int] = set()
     for node in ast.walk(source.tree):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     stripped = (
         line.strip() for number, line in enumerate(source.lines, 1) if number not in skipped
