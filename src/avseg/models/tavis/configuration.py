@@ -27,7 +27,7 @@ RELEASED: dict[str, Any] = {
 
 @strict
 class TavisLosses(OptionGroup):
-    """Weights and options of the training losses; the defaults are the paper's.
+    """Weights and options of the training losses; the defaults are those of the released code.
 
     Args:
         a2t_weight: Weight of the loss that aligns audio with the text of its class.
@@ -93,7 +93,8 @@ class TavisConfig(AvsegConfig):
     """Configuration of TAViS (Luo et al., ICCV 2025, arXiv:2506.11436); defaults as in the paper.
 
     Where the released code differs from the paper, the default follows the paper and an option
-    selects the behaviour of the code; `release_faithful` sets all of these options.
+    selects the behaviour of the code; `release_faithful` sets all of these options. A value that
+    the paper does not state is that of the released code.
 
     Args:
         sam_config: Image encoder and mask decoder, a `PromptedSam2Config`.
