@@ -134,9 +134,9 @@ def change(name: str, **options: object) -> Callable[[Path], None]:
     return edit
 
 
-def spoil(name: str) -> Callable[[Path], None]:
+def spoil(name: str, text: str = "{") -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        (folder / name).write_text("{")
+        (folder / name).write_text(text)
 
     return write
 
@@ -146,7 +146,16 @@ def spoil(name: str) -> Callable[[Path], None]:
     [
         (cut_weights, "cannot be loaded.*copy it again"),
         (spoil("config.json"), "is not a model configuration"),
+        (spoil("config.json", "[]"), "is not a model configuration"),
+        (spoil("config.json", "3"), "is not a model configuration"),
+        (spoil("config.json", "[" * 50_000), "is not a model configuration"),
+        (change("config.json", model_type={}), "model_type is {}, avseg has"),
         (spoil("processor_config.json"), "cannot be loaded"),
+        (spoil("processor_config.json", "3"), "cannot be loaded"),
+        (spoil("source.json"), "is damaged"),
+        (spoil("source.json", "[]"), "is damaged"),
+        (spoil("source.json", '{"sources": [{}]}'), "is damaged"),
+        (spoil("environment.json", '[{"parts": 3}]'), "is damaged"),
         (change("config.json", model_type="clip"), "model_type is 'clip', avseg has avseg-av2t"),
         (change("config.json", colour="red"), "has no option colour"),
         (change("config.json", fused_dim="wide"), "'fused_dim' expected int"),

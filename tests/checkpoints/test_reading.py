@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,51 @@ def test_a_pickle_that_torch_did_not_write_is_rejected(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):
         read_published(tmp_path / "none.pth")
+
+
+def bad_memo(path: Path) -> None:
+    path.write_bytes(b"\x80\x02h\x05.")  # fetches an object that was never stored
+
+
+def integer_keys(path: Path) -> None:
+    torch.save({0: torch.zeros(2), 1: torch.zeros(2)}, path)
+
+
+def unsorted_keys(path: Path) -> None:
+    torch.save({"a": torch.zeros(2), (1, 2): torch.zeros(2)}, path)
+
+
+@pytest.mark.parametrize("damage", [bad_memo, integer_keys, unsorted_keys])
+def test_a_pickle_with_other_content_is_rejected(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    damage(tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"w\.pth: is (damaged|not a checkpoint of named)"):
+        read_published(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("end", [0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("value", [0, 1, 127, 255])
+def test_a_pickle_with_a_changed_byte_is_rejected_or_read(
+    end: float, value: int, tmp_path: Path
+) -> None:
+    torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    content = bytearray((tmp_path / "w.pth").read_bytes())
+    content[round(end * len(content))] = value
+    (tmp_path / "w.pth").write_bytes(content)
+    with suppress(CheckpointError):
+        read_published(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("note", ["{", "[]", "3", "null", "[" * 50_000])
+def test_metadata_that_is_no_json_object_is_rejected(note: str, tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "w.safetensors", metadata={"trained_with": note})
+    with pytest.raises(CheckpointError, match="metadata 'trained_with' is not a JSON object"):
+        read_published(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("index", ["[]", "{", '{"weight_map": 3}', '{"weight_map": {"a": {}}}'])
+def test_a_damaged_index_is_rejected(index: str, tmp_path: Path) -> None:
+    (tmp_path / "model.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match=r"model\.index\.json: is not an index of shards"):
+        read_published(tmp_path)

@@ -109,6 +109,9 @@ def test_the_error_of_an_unknown_recipe_lists_the_known_ones() -> None:
         ("task: a\ndata: 3\ntrainer: {}", "data must be a mapping of options, got 3"),
         ("[1, 2]", r"it has \[1, 2\]"),
         ("task: [", "is not YAML"),
+        ("[" * 50_000, "is nested too deeply"),
+        ("task: &a [*a]", "is not YAML"),
+        ("task: 2020-13-45", "is not YAML"),
     ],
 )
 def test_a_file_that_is_not_a_recipe_is_an_error(text: str, message: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from avseg.checkpoints.keymaps.clap import CLAP_WITH_TEXT
 from avseg.checkpoints.keymaps.formats import detect_format
 from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
+    PARSE_ERRORS,
     SOURCE_FILE,
     WEIGHTS_FILE,
     Checkpoint,
@@ -93,7 +94,13 @@ def make_cascade(
 def _cascade_config(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig:
     """Copy EVF-SAM's sizes and mask options into the cascade's configuration."""
     path = evf_sam.folder / CONFIG_FILE
-    if json.loads(path.read_text(encoding="utf-8")).get("model_type") != EvfSamConfig.model_type:
+    try:
+        model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except PARSE_ERRORS as error:
+        raise CheckpointError(
+            f"{path}: is not a model configuration ({error}); copy the model again."
+        ) from error
+    if model_type != EvfSamConfig.model_type:
         raise CheckpointError(f"{evf_sam.folder}: is not an EVF-SAM model; give its folder.")
     own: Any = EvfSamConfig.from_pretrained(evf_sam.folder)
     # The masks depend on these options, so they must be those of EVF-SAM's training.

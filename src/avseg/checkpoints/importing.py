@@ -31,6 +31,7 @@ from avseg.checkpoints.keymaps.formats import (
 from avseg.checkpoints.keymaps.key_map import Converted
 from avseg.checkpoints.loading import merge_frozen_weights
 from avseg.checkpoints.model_folder import (
+    PARSE_ERRORS,
     SOURCE_FILE,
     TRAINED_FILE,
     WEIGHTS_FILE,
@@ -51,7 +52,7 @@ _OWN_FOLDER = OwnFolder("an imported model", has_marker(SOURCE_FILE, ("imported"
 Features = Literal["clip", "clap", "mul"]
 
 #: Errors of reading a file that is not a configuration.
-_CONFIG_ERRORS = (OSError, ValueError, TypeError, AttributeError, StrictDataclassError)
+_CONFIG_ERRORS = (*PARSE_ERRORS, StrictDataclassError)
 
 _SENTENCEPIECE = (".model", ".spm")
 _ADDED_TOKENS = "added_tokens.json"

@@ -22,6 +22,7 @@ from avseg.checkpoints.delta import merge_tensors, open_weights, read_weights
 from avseg.checkpoints.model_folder import (
     CARD_FILE,
     CONFIG_FILE,
+    PARSE_ERRORS,
     TRAINED_FILE,
     WEIGHTS_FILE,
     Checkpoint,
@@ -47,14 +48,7 @@ _LOADING_OPTIONS: dict[str, Any] = {
 }
 
 #: Errors of the libraries on damaged files and on unknown options.
-_DAMAGE_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    SafetensorError,
-    StrictDataclassError,
-)
+_DAMAGE_ERRORS = (*PARSE_ERRORS, SafetensorError, StrictDataclassError)
 
 
 def load_checkpoint(
@@ -167,11 +161,11 @@ def _family(folder: Path) -> Family:
     path = folder / CONFIG_FILE
     try:
         name = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except PARSE_ERRORS as error:
         raise CheckpointError(
             f"{path}: is not a model configuration ({error}); copy the model again."
         ) from error
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise CheckpointError(
             f"{path}: model_type is {name!r}, avseg has {', '.join(FAMILIES)}; give a model that "
             "avseg has trained or saved."

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,22 @@ PROCESSOR_FILE = "processor_config.json"
 CARD_FILE = "README.md"
 #: The published files from which an imported model was made.
 SOURCE_FILE = "source.json"
+
+#: Errors of Python's own readers (JSON, pickles, mappings that lack a key) on files with any other
+#: content than expected. RuntimeError includes the error of too deep a nesting.
+PARSE_ERRORS = (
+    ArithmeticError,
+    AssertionError,  # torch's reader of old pickles checks what it reads by assertions
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 #: Software, settings and starting weights of a training run.
 ENVIRONMENT_FILE = "environment.json"
 
@@ -90,8 +107,11 @@ def recorded_origins(folder: Path) -> list[dict[str, Any]]:
         Entries of `source.json`: role, name, format, SHA-256 and licence of each file. Empty if
         none are recorded.
     """
-    origins: list[dict[str, Any]] = _read_json(folder / SOURCE_FILE, {}).get("sources", [])
-    return origins
+    path = folder / SOURCE_FILE
+    try:
+        return [dict(origin) for origin in _read_json(path, {}).get("sources", [])]
+    except PARSE_ERRORS as error:
+        raise _damaged_record(path, error) from error
 
 
 def recorded_licences(folder: Path) -> list[str | None]:
@@ -103,13 +123,20 @@ def recorded_licences(folder: Path) -> list[str | None]:
     Returns:
         SPDX identifiers, each once. None stands for weights whose owners state no licence.
     """
-    # A run that was resumed has one entry for each start.
-    starts = _read_json(folder / ENVIRONMENT_FILE, [])
-    parts = [part for start in starts for part in start["parts"].values()]
-    found = [origin["licence"] for origin in recorded_origins(folder)]
-    for part in parts:
-        found += part.get("licences", [])
-    return list(dict.fromkeys(found))
+    path = folder / ENVIRONMENT_FILE
+    try:
+        # A run that was resumed has one entry for each start.
+        starts = _read_json(path, [])
+        parts = [part for start in starts for part in start["parts"].values()]
+        found = [licence for part in parts for licence in part.get("licences", [])]
+    except PARSE_ERRORS as error:
+        raise _damaged_record(path, error) from error
+    path = folder / SOURCE_FILE
+    try:
+        found = [origin["licence"] for origin in recorded_origins(folder)] + found
+        return list(dict.fromkeys(found))
+    except PARSE_ERRORS as error:
+        raise _damaged_record(path, error) from error
 
 
 def restrictions(licences: Iterable[str | None]) -> tuple[str, ...]:
@@ -122,6 +149,13 @@ def restrictions(licences: Iterable[str | None]) -> tuple[str, ...]:
         The non-commercial ones, each once.
     """
     return tuple(dict.fromkeys(name for name in licences if name and _NON_COMMERCIAL in name))
+
+
+def _damaged_record(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: is damaged ({error!r}), so the origin and the licence of the weights are not "
+        "known; copy the model again."
+    )
 
 
 def _read_json(path: Path, otherwise: Any) -> Any:

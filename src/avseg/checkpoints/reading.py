@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from avseg.checkpoints.model_folder import PARSE_ERRORS
 from avseg.errors import CheckpointError
 
 #: Key of the safetensors header in which an exported checkpoint records its towers' files, as JSON.
@@ -25,14 +26,7 @@ _WRAPPERS = ("model", "state_dict")
 _PICKLES = (".pt", ".pth", ".bin")
 
 #: Errors of torch and safetensors on files that are damaged, incomplete or of another format.
-_DAMAGE_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    SafetensorError,
-    pickle.UnpicklingError,
-)
+_DAMAGE_ERRORS = (*PARSE_ERRORS, SafetensorError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -94,12 +88,12 @@ def _weight_files(path: Path) -> tuple[Path, ...]:
 def _shards(index: Path) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except PARSE_ERRORS as error:
         raise CheckpointError(
             f"{index}: is not an index of shards ({error}); download the folder again."
         ) from error
     # Only the file name is used, so that an index cannot refer to files outside of its folder.
-    shards = tuple(index.parent / Path(name).name for name in names)
+    shards = tuple(index.parent / Path(str(name)).name for name in names)
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         raise CheckpointError(
@@ -119,7 +113,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise CheckpointError(
             f"{path}: is not a checkpoint of named tensors; give the file that the model's "
@@ -134,8 +128,14 @@ def _trained_with(path: Path) -> dict[str, str]:
         return {}
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
-    note: dict[str, str] = json.loads(metadata.get(TRAINED_WITH, "{}"))
-    return note
+    try:
+        note = json.loads(metadata.get(TRAINED_WITH, "{}"))
+        return {str(role): str(sha256) for role, sha256 in note.items()}
+    except PARSE_ERRORS as error:
+        raise CheckpointError(
+            f"{path}: its metadata {TRAINED_WITH!r} is not a JSON object ({error}); export or "
+            "download the file again."
+        ) from error
 
 
 def _unpickle(path: Path) -> Any:

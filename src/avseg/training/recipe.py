@@ -1,5 +1,6 @@
 """Training recipes: YAML files with a task, its data, the model, and options of the trainer."""
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -160,7 +161,7 @@ def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
         )
     path = Path(recipe)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     elif recipe in recipe_names():
         text = (_PACKAGED / f"{recipe}.yaml").read_text(encoding="utf-8")
     else:
@@ -170,14 +171,33 @@ def _read_options(recipe: str, extended_by: tuple[str, ...]) -> Any:
             f"there is no recipe {recipe!r}; {hint} package has {', '.join(recipe_names())}. "
             "Give one of these names or the path of a YAML file."
         )
-    try:
-        options = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"recipe {recipe}: is not YAML: {error}") from error
+    options = _parse_yaml(text, f"recipe {recipe}: is")
     if not isinstance(options, dict) or "extends" not in options:
         return options
     base = _read_options(str(options.pop("extends")), (*extended_by, recipe))
     return _merge(base, options)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"recipe {path}: cannot be read as text ({error}); give the path of a YAML file."
+        ) from error
+
+
+def _parse_yaml(text: str, what: str) -> Any:
+    """Parse YAML; `what` is the beginning of the message for text that is not YAML."""
+    try:
+        value = yaml.safe_load(text)
+        # An alias within its own anchor makes a value that contains itself.
+        json.dumps(value, default=str, skipkeys=True)
+    except RecursionError as error:
+        raise TrainingError(f"{what} nested too deeply; write it with fewer brackets.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise TrainingError(f"{what} not YAML: {error}") from error
+    return value
 
 
 def _merge(options: Any, changes: Any) -> Any:
@@ -189,10 +209,7 @@ def _merge(options: Any, changes: Any) -> Any:
 
 def _read_value(setting: str, text: str) -> Any:
     """Parse the value of a setting as YAML; a number may be in any notation, such as 5e-4."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"--set {setting}: the value is not YAML: {error}") from error
+    value = _parse_yaml(text, f"--set {setting}: the value is")
     if isinstance(value, str):
         try:
             return float(value)  # YAML 1.1 reads 5e-4, without a dot, as a text
