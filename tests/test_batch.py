@@ -11,7 +11,7 @@ import avseg
 from avseg.batch import BatchProgress, SegmentOptions, segment_to_folder
 from avseg.errors import NoAudioStreamError, NotAVideoError, PromptError, TruncatedVideoError
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
-from tests.media.videos import cut
+from tests.media.videos import Picture, cut, write
 from tests.segmenters import (
     make_video,
     save_random_cascade,
@@ -115,6 +115,25 @@ def test_a_complete_silent_result_is_complete_without_silent_ok_too(
     video = make_video(tmp_path / "a.mp4")
     segment_to_folder(segmenter, video, tmp_path / "out", replace(OPTIONS, silent_ok=True))
     assert segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_complete
+
+
+def test_seconds_are_counted_by_presentation_times(
+    text_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    """A variable frame rate, and a picture that starts after the audio."""
+    picture = Picture(times_ms=[1500, 1600, 1700, 2700, 2800, 3500], noise=True)
+    video = write(tmp_path / "a.mkv", [picture], [tone(3)])
+    shares: list[float] = []
+    options = SegmentOptions(threshold=1e-6)
+    outcome = segment_to_folder(
+        text_segmenter.with_texts("dog"), video, tmp_path / "out", options, shares.append
+    )
+    summary = outcome.summary
+    assert summary is not None
+    assert summary.duration_s == pytest.approx(2.1, abs=0.06)
+    assert summary.sounding_s == pytest.approx(summary.duration_s)
+    assert summary.sources == {"dog": summary.sounding_s}
+    assert shares == [pytest.approx(2.0 / 2.1, abs=0.02)]
 
 
 def test_progress_rises_to_the_end(segmenter: Segmenter, tmp_path: Path) -> None:

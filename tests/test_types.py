@@ -200,3 +200,14 @@ def test_joined_chunks_keep_which_frames_are_audible() -> None:
 def test_audible_has_one_value_for_each_frame() -> None:
     with pytest.raises(ValueError, match="audible has 3 values; there must be one for each"):
         segmentation(audible=np.zeros(3, np.bool_))
+
+
+def test_durations_are_joined_and_validated() -> None:
+    chunk = segmentation(durations=np.array([0.5, 1.5]))
+    joined = Segmentation.join([chunk, replace(chunk, frame_times=chunk.frame_times + 2)])
+    assert joined.durations is not None
+    assert joined.durations.tolist() == [0.5, 1.5, 0.5, 1.5]
+    with pytest.raises(ValueError, match="durations has 1 values"):
+        segmentation(durations=np.ones(1))
+    with pytest.raises(ValueError, match="durations has values from -1"):
+        clip(durations=np.array([1.0, -1.0, 1.0]))

@@ -190,6 +190,7 @@ class Segmenter:
             threshold=threshold,
             sources=tuple(sources.values()) if self.texts or self.vocabulary else None,
             audible=audible,
+            durations=clip.durations,
         )
         return segmentation, memory
 
@@ -367,6 +368,7 @@ def _select_frames(clip: Clip, index: npt.NDArray[np.intp]) -> Clip:
         frames=clip.frames[index],
         frame_times=clip.frame_times[index],
         audio_times=clip.audio_times[index],
+        durations=None if clip.durations is None else clip.durations[index],
     )
 
 

@@ -72,6 +72,8 @@ class Clip:
         audio: Mono waveform, (S,) float32 in [-1, 1].
         audio_start_s: Time of `audio[0]`, in seconds.
         sample_rate: Sample rate of `audio`, in Hz.
+        durations: Time that each frame stands for, (T,) float64 in seconds: its time on screen at
+            the full frame rate, else its interval; None if unknown.
 
     Raises:
         ValueError: If a shape, dtype, order or range differs from the above.
@@ -84,6 +86,7 @@ class Clip:
     audio: npt.NDArray[np.float32]
     audio_start_s: float
     sample_rate: int
+    durations: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check_array("frames", self.frames, np.uint8, "THWC")
@@ -95,6 +98,7 @@ class Clip:
         _check_times("audio_times", self.audio_times, len(self.frames))
         _check_array("audio", self.audio, np.float32, "S")
         _check_range("audio", self.audio, -1.0, 1.0)
+        _check_durations(self.durations, len(self.frames))
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate is {self.sample_rate} Hz; it must be positive.")
         if not math.isfinite(self.audio_start_s):
@@ -177,6 +181,7 @@ class Segmentation:
             model that does not separate sources.
         audible: Whether the audio of each frame is above the silence threshold, (T,) bool; None for
             a model that does not use the audio.
+        durations: Time that each frame stands for, as in `Clip`.
 
     Raises:
         ValueError: If a shape, dtype, order or range differs from the above, two sources share a
@@ -191,6 +196,7 @@ class Segmentation:
     threshold: float
     sources: tuple[NamedSource, ...] | None = None
     audible: npt.NDArray[np.bool_] | None = None
+    durations: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check_array("masks", self.masks, np.bool_, "THW")
@@ -199,6 +205,7 @@ class Segmentation:
         if self.audible is not None:
             _check_array("audible", self.audible, np.bool_, "T")
             _check_count("audible", len(self.audible), len(self.masks))
+        _check_durations(self.durations, len(self.masks))
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it must be in [0, 1].")
         if self.sources is not None:
@@ -258,6 +265,7 @@ class Segmentation:
             threshold=first.threshold,
             sources=None if first.sources is None else _join_sources(chunks),
             audible=_join_arrays([c.audible for c in chunks]),
+            durations=_join_arrays([c.durations for c in chunks]),
         )
 
 
@@ -303,6 +311,14 @@ def _check_count(name: str, length: int, count: int) -> None:
         )
 
 
+def _check_durations(durations: npt.NDArray[np.float64] | None, count: int) -> None:
+    """Validate that there is one duration for each frame, unless they are unknown."""
+    if durations is not None:
+        _check_array("durations", durations, np.float64, "T")
+        _check_count("durations", len(durations), count)
+        _check_range("durations", durations, 0.0, math.inf)
+
+
 def _check_scores(scores: npt.NDArray[np.float32], count: int) -> None:
     """Validate that there is one score in [0, 1] for each mask."""
     _check_array("scores", scores, np.float32, "T")
@@ -313,7 +329,7 @@ def _check_scores(scores: npt.NDArray[np.float32], count: int) -> None:
         )
 
 
-def _check_range(name: str, array: npt.NDArray[np.float32], low: float, high: float) -> None:
+def _check_range(name: str, array: npt.NDArray[Any], low: float, high: float) -> None:
     """Validate that all values are in [low, high]; NaN fails too."""
     # Written as `not (a and b)` because every comparison with NaN is False.
     if array.size and not (array.min() >= low and array.max() <= high):

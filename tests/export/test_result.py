@@ -134,6 +134,26 @@ def test_the_summary_has_seconds_and_means_over_sounding_frames(
     assert summary.sound == "copied (aac)"
 
 
+def test_a_frame_counts_for_its_own_duration(video: VideoFile, tmp_path: Path) -> None:
+    durations = np.array([0.3, 0.2, 0.3, 1.2])
+    whole = replace(segment(video, TIMES_S, sounding=SOUNDING), durations=durations)
+    summary = write_result([whole], tmp_path / "out", key_of(video))
+    assert (summary.duration_s, summary.sounding_s) == pytest.approx((2.0, 1.7))
+    named_sources = replace(named(video), durations=durations)
+    summary = write_result([named_sources], tmp_path / "out", key_of(video, threshold=0.6))
+    assert summary.sources == pytest.approx({"dog": 2.0, "cat": 1.5})
+
+
+def test_without_durations_a_frame_counts_until_the_next_one(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    key = replace(key_of(video), settings={"frames_per_second": None})
+    summary = write_result([segmentation], tmp_path / "out", key)
+    length_s = key.video.start_s + key.video.duration_s
+    assert summary.duration_s == pytest.approx(length_s - 0.1, abs=1e-5)
+    assert summary.sounding_s == pytest.approx(length_s - 0.4, abs=1e-5)
+
+
 def named(video: VideoFile) -> Segmentation:
     """Return a dog on the left, and in the second half a cat with a higher score on the right."""
     left, right = (slice(None), slice(0, 40)), (slice(None), slice(32, 64))

@@ -74,6 +74,33 @@ def test_without_a_rate_every_frame_is_sampled(tmp_path: Path) -> None:
     assert times(clip.audio_times)[:3] == [0.05, 0.5, 0.95]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_frame_lasts_until_the_next_one(tmp_path: Path, name: str) -> None:
+    picture = Picture(times_ms=[500, 600, 1400, 1450, 2500])
+    clip = read_clip(write(tmp_path / name, [picture]), None, silent_ok=True)
+    assert clip.durations is not None
+    assert times(clip.durations)[:4] == [0.1, 0.8, 0.05, 1.05]
+
+
+@pytest.mark.parametrize("frames", [1, 4, 9, 10, 14, 16, 24, 25])
+@pytest.mark.parametrize("rate", [None, 1, 4, 0.3])
+def test_the_durations_add_up_to_the_length_of_the_video(
+    tmp_path: Path, frames: int, rate: float | None
+) -> None:
+    picture = Picture(times_ms=range(700, 700 + 100 * frames, 100))
+    path = write(tmp_path / "a.mp4", [picture])
+    clips = list(stream_clips(path, rate, frames_per_chunk=3, silent_ok=True))
+    total = sum(float(clip.durations.sum()) for clip in clips if clip.durations is not None)
+    assert total == pytest.approx(frames / 10, abs=1e-6)
+
+
+def test_at_a_rate_a_frame_lasts_for_its_interval(tmp_path: Path) -> None:
+    picture = Picture(times_ms=range(0, 2700, 100))
+    clip = read_clip(write(tmp_path / "a.mp4", [picture]), 1, silent_ok=True)
+    assert clip.durations is not None
+    assert times(clip.durations) == [1.0, 1.0, 0.7]
+
+
 @pytest.mark.parametrize(
     ("frames", "slots"), [(1, 1), (4, 1), (10, 1), (14, 1), (15, 2), (16, 2), (24, 2), (25, 3)]
 )
@@ -196,6 +223,21 @@ def test_probe_of_a_video_without_audio(tmp_path: Path) -> None:
     assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == (None, None, None)
     assert info.frame_count is None
     assert info.duration_s == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts", "a.flv", "a.webm"])
+def test_the_length_does_not_include_the_time_before_the_first_frame(
+    tmp_path: Path, name: str
+) -> None:
+    codec, audio = ("libvpx", "libopus") if name == "a.webm" else ("libx264", "aac")
+    picture = Picture(times_ms=range(1500, 4500, 100), codec=codec, options={})
+    rate = 48000 if audio == "libopus" else 44100
+    path = write(tmp_path / name, [picture], [Track(level(0.5, 3, rate), rate, codec=audio)])
+    info = probe(path)
+    assert info.duration_s == pytest.approx(3.0, abs=0.06)
+    clip = read_clip(path, None)
+    assert clip.durations is not None
+    assert clip.durations.sum() == pytest.approx(3.0, abs=0.06)
 
 
 def test_probe_computes_the_length_if_the_container_has_none(tmp_path: Path) -> None:

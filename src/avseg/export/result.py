@@ -111,9 +111,10 @@ class ResultSummary:
 
     Attributes:
         frame_count: Number of segmented frames.
-        duration_s: Length of the video, in seconds.
-        sounding_s: Total time with a non-empty mask, in seconds; each frame stands for an equal
-            share of the video.
+        duration_s: Length of the video from its first to the end of its last frame, in seconds.
+        sounding_s: Total time with a non-empty mask, in seconds. A frame counts from its
+            presentation time to that of the next one, the last frame to the end of the video; at a
+            chosen frame rate each frame counts for its interval.
         area: Mean marked share of the frame over frames with a non-empty mask; 0 if there are none.
         score: Mean score of these frames; 0 if there are none.
         sound: How the audio was transferred to the overlay ("copied (aac)", ...); None without an
@@ -214,10 +215,10 @@ def find_result(folder: str | Path, key: ResultKey) -> ResultSummary | None:
 
 
 class _ResultFile:
-    """Writes `result.json` line by line; keeps two numbers per frame for the summary."""
+    """Writes `result.json` line by line; keeps a few numbers per frame for the summary."""
 
-    #: Number of frames with a mask for each source; None for a model without named sources.
-    _source_frames: dict[str, int] | None = None
+    #: Indices of the frames with a mask of each source; None for a model without named sources.
+    _source_frames: dict[str, list[int]] | None = None
 
     def __init__(self, path: Path, key: ResultKey) -> None:
         self._key = key
@@ -225,6 +226,8 @@ class _ResultFile:
         self._file = path.open("w", encoding="utf-8")
         self._scores: list[float] = []
         self._areas: list[float] = []
+        self._times: list[float] = []
+        self._durations: list[float] = []  # empty if the segmentations have none
         self._audible: bool | None = None  # whether any frame is; None if the audio is not used
         self._numbers = SourceNumbers()
 
@@ -237,6 +240,8 @@ class _ResultFile:
     def write(self, segmentation: Segmentation) -> None:
         if segmentation.audible is not None:
             self._audible = bool(self._audible) or bool(segmentation.audible.any())
+        if segmentation.durations is not None:
+            self._durations.extend(segmentation.durations.tolist())
         for k, (_, marked) in enumerate(self._numbers.label(segmentation)):
             # The head needs the name of the model, which is known with the first chunk only.
             before = ",\n" if self._areas else self._head(segmentation.model)
@@ -277,12 +282,13 @@ class _ResultFile:
         index = len(self._areas)
         self._scores.append(float(segmentation.scores[k]))
         self._areas.append(facts["area_pixels"] / segmentation.masks[k].size)
-        return {"index": index, "time_s": round(float(segmentation.frame_times[k]), 6)} | facts
+        self._times.append(float(segmentation.frame_times[k]))
+        return {"index": index, "time_s": round(self._times[-1], 6)} | facts
 
     def _sources(self, marked: list[NamedSource], k: int) -> list[dict[str, Any]]:
         frames = self._source_frames = self._source_frames or {}
         for source in marked:
-            frames[source.name] = frames.get(source.name, 0) + 1
+            frames.setdefault(source.name, []).append(len(self._areas) - 1)
         return [
             {"name": source.name, "value": self._numbers.by_name[source.name]}
             | _describe(source.masks[k], source.scores[k])
@@ -290,19 +296,38 @@ class _ResultFile:
         ]
 
     def _summarize(self, sound: str | None) -> ResultSummary:
-        video = self._key.video
         areas, scores = np.array(self._areas), np.array(self._scores)
+        seconds = self._frame_seconds()
         sounding = areas > 0
+        sources = None
+        if self._source_frames is not None:
+            sources = {
+                name: round(float(seconds[frames].sum()), 6)
+                for name, frames in self._source_frames.items()
+            }
         return ResultSummary(
             frame_count=len(areas),
-            duration_s=round(video.duration_s, 6),
-            sounding_s=round(video.duration_s * float(sounding.mean()), 6),
+            duration_s=round(float(seconds.sum()), 6),
+            sounding_s=round(float(seconds[sounding].sum()), 6),
             area=round(float(areas[sounding].mean()), 6) if sounding.any() else 0.0,
             score=round(float(scores[sounding].mean()), 6) if sounding.any() else 0.0,
             sound=sound,
-            sources=self._summarize_sources(),
+            sources=sources,
             empty_because=None if sounding.any() else self._empty_because(),
         )
+
+    def _frame_seconds(self) -> npt.NDArray[np.float64]:
+        """Return how long each frame counts, (T,), in seconds."""
+        if len(self._durations) == len(self._areas):
+            return np.array(self._durations)
+        # Segmentations that were not made from a clip of `avseg.media`.
+        video, times = self._key.video, np.array(self._times)
+        if self._key.settings.get("frames_per_second") is not None:
+            return np.full(len(times), video.duration_s / len(times))
+        seconds: npt.NDArray[np.float64] = np.diff(
+            times, append=max(video.start_s + video.duration_s, times[-1])
+        )
+        return seconds
 
     def _empty_because(self) -> str:
         """Return why no frame has a mask."""
@@ -313,12 +338,6 @@ class _ResultFile:
         if not self._audible:
             return f"no audio above {SILENCE_DBFS:g} dBFS"
         return "audio, but nothing marked"
-
-    def _summarize_sources(self) -> dict[str, float] | None:
-        if self._source_frames is None:
-            return None
-        per_frame_s = self._key.video.duration_s / len(self._areas)
-        return {name: round(n * per_frame_s, 6) for name, n in self._source_frames.items()}
 
 
 def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:

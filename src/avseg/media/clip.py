@@ -21,12 +21,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from avseg.errors import NoAudioStreamError
@@ -68,11 +69,13 @@ class _Sample:
         rgb: Displayed frame, (H, W, 3).
         frame_s: Its presentation time, in seconds.
         audio_s: Centre of its audio window, in seconds.
+        duration_s: Time that it stands for, in seconds: its time on screen, or its interval.
     """
 
     rgb: npt.NDArray[np.uint8]
     frame_s: float
     audio_s: float
+    duration_s: float
 
 
 def probe(path: PathLike) -> VideoInfo:
@@ -250,28 +253,40 @@ def _every_frame(shown: Iterator[ShownFrame]) -> Iterator[_Sample]:
     for frame in shown:
         rgb = to_rgb(frame.frame, size)
         size = size or rgb.shape[:2]
-        yield _Sample(rgb, frame.start_s, (frame.start_s + frame.end_s) / 2)
+        yield _Sample(
+            rgb, frame.start_s, (frame.start_s + frame.end_s) / 2, frame.end_s - frame.start_s
+        )
 
 
 def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[_Sample]:
-    interval = 0
+    interval, length_s = 0, 1 / frames_per_second
     start_s: float | None = None
     size: tuple[int, int] | None = None
     last: ShownFrame | None = None
+    # One sample is kept back, because the end of the video decides how long the last one lasts.
+    pending: _Sample | None = None
     for last in shown:
         start_s = last.start_s if start_s is None else start_s
         while start_s + (interval + FRAME_POSITION) / frames_per_second < last.end_s - EPSILON_S:
+            if pending is not None:
+                yield pending
             rgb = to_rgb(last.frame, size)
             size = size or rgb.shape[:2]
-            yield _Sample(rgb, last.start_s, start_s + (interval + 0.5) / frames_per_second)
+            middle_s = start_s + (interval + 0.5) / frames_per_second
+            pending = _Sample(rgb, last.start_s, middle_s, length_s)
             interval += 1
     if last is None or start_s is None:
         return
     # The last, incomplete interval: kept if the video covers its middle, and always for a video
     # that has given no frame yet.
     middle_s = start_s + (interval + 0.5) / frames_per_second
-    if interval == 0 or middle_s <= last.end_s + EPSILON_S:
-        yield _Sample(to_rgb(last.frame, size), last.start_s, middle_s)
+    if pending is None or middle_s <= last.end_s + EPSILON_S:
+        if pending is not None:
+            yield pending
+        pending = _Sample(to_rgb(last.frame, size), last.start_s, middle_s, length_s)
+    # All durations together are the length of the video.
+    begin_s = pending.audio_s - length_s / 2
+    yield replace(pending, duration_s=last.end_s - begin_s)
 
 
 def _clip(
@@ -289,6 +304,7 @@ def _clip(
         audio=silence if audio_track is None else audio_track.read(begin, end),
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,
+        durations=np.array([sample.duration_s for sample in samples]),
     )
 
 
@@ -300,13 +316,30 @@ def _first_frame(video_track: VideoTrack) -> ShownFrame:
 
 
 def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -> float:
-    """Return the length of the video from the stream, or else the container or the packets."""
+    """Return the length of the video from the stream, or else its last packets or the container."""
+    # Without the time before the first frame, which the length of the whole file includes.
     end_s = announced_end_s(video)
-    if end_s is not None:
+    if end_s is None or end_s <= start_s:
+        end_s = _last_end_s(container, video)
+    if end_s is not None and end_s > start_s:
         return end_s - start_s
-    length_s = announced_file_end_s(container)
-    if length_s is not None:
-        return length_s
-    container.seek(0)
-    ends = [packet_end_s(packet) for packet in packets_of(container, video)]
-    return max((end for end in ends if end is not None), default=start_s) - start_s
+    return announced_file_end_s(container) or 1 / average_rate(video)
+
+
+def _last_end_s(container: InputContainer, video: VideoStream) -> float | None:
+    """Return the end of the last video packet in seconds; None if there is none."""
+    if video.time_base is None:
+        return None
+    # From the last key frame on, and from the start of a file that has no index.
+    for target_s in (announced_file_end_s(container) or 0.0, 0.0):
+        ends: list[float] = []
+        with suppress(FFmpegError):  # a file without an index, or one that is damaged
+            container.seek(round(target_s / video.time_base), stream=video)
+            for packet in packets_of(container, video):
+                end_s = packet_end_s(packet)
+                if end_s is not None:
+                    # Some formats, such as FLV, store no durations.
+                    ends.append(end_s if packet.duration else end_s + 1 / average_rate(video))
+        if ends:
+            return max(ends)
+    return None
