@@ -214,7 +214,7 @@ def test_scores_by_different_protocols_are_not_merged() -> None:
         (torch.zeros(2, 3, 4), torch.zeros(1, 3, 4, dtype=torch.bool), "of the same T frames"),
         (torch.zeros(3, 4), torch.zeros(3, 4, dtype=torch.bool), r"mask_logits are \(3, 4\)"),
         (torch.zeros(1, 3, 4), torch.zeros(1, 3, 4), "must be torch.bool"),
-        (torch.full((1, 3, 4), torch.nan), torch.zeros(1, 3, 4, dtype=torch.bool), "hold NaN"),
+        (torch.full((1, 3, 4), torch.nan), torch.zeros(1, 3, 4, dtype=torch.bool), "contain NaN"),
     ],
 )
 def test_other_shapes_and_dtypes_raise_an_error(

@@ -1,4 +1,4 @@
-"""Comparison of several models on the same clips: scores, differences and their intervals."""
+"""Comparison of several models on the same clips: scores, differences, confidence intervals."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +38,7 @@ _MUST_BE_EQUAL: dict[str, Callable[[Report], object]] = {
     "split": lambda report: report.split,
     "threshold": lambda report: report.threshold,
     "protocols": lambda report: ", ".join(report.protocols),
+    # Equal clips with other numbers of frames would have another ground truth.
     "clips": lambda report: [(c.clip_id, c.frames, c.silent_frames) for c in report.clips],
 }
 
@@ -48,9 +49,10 @@ class Comparison:
 
     Attributes:
         reports: The reports by a unique name; the first one is the reference.
-        differences: For each other report, by key of `scores.SCORE_COLUMNS`: its score minus that
-            of the reference, with its interval.
-        sound_differences: The same under each condition, by attribute of `ConditionScores`.
+        differences: For each other report, its score minus that of the reference, with the interval
+            of this difference, by key of `scores.SCORE_COLUMNS`.
+        sound_differences: For each other report and each condition, the same differences by
+            attribute of `ConditionScores`.
     """
 
     reports: dict[str, Report]
@@ -93,6 +95,7 @@ class Comparison:
                 ),
             ),
         ]
+        # Protocol scores have no intervals: with batches of clips they are no means over clips.
         for title, group in protocol_groups(self.reports[self.first]).items():
             headings = (f"{name}: {key}" for name in self.reports for key in "JF")
             rows: tuple[tuple[Cell, ...], ...] = tuple(
@@ -152,7 +155,7 @@ def compare(
     (first, reference), *others = named.items()
     for name, report in others:
         _check_comparable(first, reference, name, report)
-    # One set of resamples for all models: that is what makes the bootstrap paired.
+    # All models share the resamples, which makes the bootstrap paired.
     drawn = draw_clips(len(reference.clips))
     comparison = Comparison(
         reports=named,
@@ -199,6 +202,7 @@ def _condition_table(
     title: str, scores: Mapping[str, Mapping[str, Mapping[str, Interval]]]
 ) -> Table:
     """Return a table with one condition per row and several columns per model."""
+    # Reports may have different conditions; a dict keeps the order of the first report.
     conditions = dict.fromkeys(name for by_condition in scores.values() for name in by_condition)
     columns = _CONDITION_COLUMNS
     return Table(

@@ -1,6 +1,6 @@
 """Evaluation of a model on a data set, with the original audio and with replaced audio.
 
-T frames of H x W pixels: the annotated frames of a clip.
+A clip has T annotated frames of H x W pixels; other frames have no ground truth and no scores.
 """
 
 import time
@@ -55,10 +55,10 @@ from avseg.segmenter import Dtype
 from avseg.synthavs.clips import SyntheticClip
 from avseg.synthavs.contents import SynthavsSplit, find_synthavs_split, read_contents
 
-#: Number of scenes in which it is measured whether the mask follows the audio.
+#: Largest number of scenes for `measure_following`, which takes one prediction for each category.
 FOLLOWED_SCENES = 50
 
-#: Function that is called with the number of clips and scenes done, and their total.
+#: Function that gets the number of finished clips and scenes, and their total.
 OnClip = Callable[[int, int], object]
 
 TABLE_FILE, SHEET_FILE = "report.md", "clips.png"
@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
 ) -> Report:
     """Evaluate a model by all published protocols, and test whether it uses the audio.
 
-    The model is one of avseg, or your own function from frames and audio to probabilities:
+    The model is a model of avseg, or your own function from frames and audio to probabilities:
 
         import numpy as np
         import avseg
@@ -95,8 +95,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         print(report.scores["j"].value, report.listening["vision_bias"])
 
     The conditions of the robustness tests depend on the metadata of the data set, see
-    `robustness.DESCRIPTIONS`. On SynthAVS it is also measured whether the mask follows the audio,
-    in the first 50 scenes of the split.
+    `robustness.DESCRIPTIONS`. On SynthAVS, a further test measures in the first 50 scenes of the
+    split whether the mask follows the audio.
 
     Args:
         model: Name of a model, folder of a saved one, loaded segmenter, or your own function (see
@@ -105,15 +105,16 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         subset: Subset of the folder, such as "ms3"; None for an open split.
         split: Split of the folder.
         output: Folder for report.md, report.json, clips.csv and the plots; None to write no files.
-        vocabulary: Names for a model that names sources: a sequence, or one string with commas
-            between them, or the path of a text file.
+        vocabulary: Names for a model that names sources: a sequence, one string in which commas
+            separate the names, or the path of a text file.
         device: Device of a model that is given by name or folder.
-        dtype: Dtype of its matrix products.
+        dtype: Dtype of the matrix products of such a model.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        robustness: Whether to run the robustness tests, five to eight times the work.
-        save_predictions: Folder for the logits, which `score` reads; None to keep none.
+        robustness: Whether to run the robustness tests; they take five to eight times as long as
+            the evaluation with the original audio.
+        save_predictions: Folder for the logits, which `score` reads; None to save none.
         offline: Whether to download nothing.
-        on_clip: Called after each clip and scene with the number done and the total.
+        on_clip: Called after each clip and scene with the number of finished ones and the total.
 
     Returns:
         The report.
@@ -136,6 +137,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     with _open_writer(save_predictions, predictor, clips, threshold) as writer:
         report = _evaluate(predictor, clips, threshold, robustness, writer, on_clip)
     if output is not None:
+        # The worst and best clips are known only now, so the model segments them again.
         sheet = draw_sheet(extreme_clips(predictor, clips, report))
         save_report(report, Path(output), sheet, save_predictions)
     return report
@@ -152,7 +154,7 @@ def save_report(
     Args:
         report: The report.
         folder: Folder for the files; it is created if it is missing.
-        sheet: Contact sheet of clips; None for none.
+        sheet: Contact sheet of clips; None to write no sheet.
         predictions: Folder of the predictions, which may be in the folder of the report.
 
     Raises:
@@ -188,12 +190,12 @@ def _evaluate(
     contents = read_contents(clips, generated)
     read_audio = partial(predictor.read_audio, clips)
     conditions = Conditions(predictor.sample_rate, read_audio, contents, generated)
-    # Scenes can be drawn again with other sounds for SynthAVS only.
+    # Only scenes of SynthAVS can be rendered again with other sounds.
     scenes = min(FOLLOWED_SCENES, len(clips)) if robustness and generated is not None else 0
     totals = _Totals(threshold, clips.class_names)
 
     for index, clip in enumerate(clips):
-        # The prediction for the original audio is scored first; conditions are compared with it.
+        # Conditions are compared with the prediction for the original audio, so it comes first.
         audio = read_audio(index)
         own = predictor.predict(clip.clip, audio, clips.class_names).of_frames(clip.annotated)
         if writer is not None:  # logits at the model's resolution, before any threshold
@@ -228,7 +230,7 @@ def _evaluate(
 
 
 class _Totals:
-    """The scores with the original audio, accumulated clip by clip.
+    """Accumulator of the scores with the original audio.
 
     Args:
         threshold: Probability above which a pixel is marked.
@@ -261,7 +263,7 @@ class _Totals:
         truth, probs = _truth(clip), _probs(own, clip)
         self.protocols.update(own.mask_logits, truth, clip.category)
         sounding = truth.flatten(1).any(1)
-        # The sum over frames, not over clips: the curve is that of the protocol "whole-set".
+        # Summed over frames, not clips: this is the curve of the protocol "whole-set".
         self._f_curve_sum += f_curves(probs[sounding], truth[sounding]).sum(0)
         self._sounding_frames += int(sounding.sum())
         if self._class_names is not None and own.class_logits is not None:
@@ -272,10 +274,10 @@ class _Totals:
     def add_baselines(
         self, clip: AnnotatedClip, index: int, generated: SynthavsSplit | None
     ) -> None:
-        """Add masks without a model: empty, full, and all visible objects if they are known."""
+        """Score three masks made without a model: empty, full, and all visible objects if known."""
         truth = _truth(clip)
-        # A model has to beat these: silent frames reward empty masks, and it is often right to mark
-        # every visible object.
+        # A useful model scores higher than these: silent frames reward empty masks, and marking
+        # every visible object is often right.
         masks = {"nothing": torch.zeros(truth.shape), "everything": torch.ones(truth.shape)}
         if generated is not None:
             objects = generated.all_objects(index)[clip.annotated]
@@ -296,6 +298,7 @@ class _Totals:
 
     def _add_classes(self, clip: AnnotatedClip, class_logits: Tensor) -> None:
         if clip.labels is not None:
+            # Created with the first prediction, which tells the number of classes.
             self._semantic = self._semantic or SemanticMetrics(class_logits.shape[1])
             labels = torch.from_numpy(clip.labels[clip.annotated])
             self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), labels)
@@ -315,6 +318,7 @@ def _score_condition(
     threshold: float,
 ) -> ConditionScores:
     """Predict the masks for the audio of a condition, and score them."""
+    # Without class names: conditions score the masks alone, and naming sources takes long.
     prediction = predictor.predict(clip.clip, condition.audio).of_frames(clip.annotated)
     truth = None if condition.truth is None else condition.truth[clip.annotated]
     return score_condition(
@@ -325,7 +329,7 @@ def _score_condition(
 def _draw_scenes(
     generated: SynthavsSplit, count: int, done: int, on_clip: OnClip
 ) -> Iterator[SyntheticClip]:
-    """Yield the first scenes of the split, and report each as done when the next is requested."""
+    """Yield the first scenes; each is reported as finished when the next one is requested."""
     for index in range(count):
         yield generated.draw(index)
         on_clip(done + index + 1, done + count)
@@ -351,7 +355,7 @@ def _check_folders(
 def _open_writer(
     folder: str | PathLike[str] | None, predictor: Predictor, clips: AVSBench, threshold: float
 ) -> AbstractContextManager[PredictionWriter | None]:
-    """Open a folder for predictions, if one is given."""
+    """Open a folder for predictions; the context has no writer if no folder is given."""
     if folder is None:
         return nullcontext()
     facts = PredictionFacts(

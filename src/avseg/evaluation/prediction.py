@@ -1,8 +1,9 @@
-"""Predictions of the model under evaluation for a clip and an audio, before any threshold.
+"""Predictions of a model under evaluation for a clip and a given audio, before any threshold.
 
 An avseg model and a user's own function are evaluated by the same code: both become a `Predictor`.
 
-T frames of H x W pixels, (h, w) size of the logits, K classes, C channels and S samples of audio.
+A clip has T frames of H x W pixels, and C channels with S samples of audio. The logits have a size
+of (h, w), for K classes.
 """
 
 from abc import ABC, abstractmethod
@@ -42,7 +43,8 @@ _SMALLEST_PROBABILITY = 1e-7
 class MaskFunction(Protocol):
     """A user's own model: any function, `nn.Module` or other callable with this signature.
 
-    An attribute `name` is its name in the report; without one, the name of the function or class.
+    Its name in the report is its attribute `name`, if it has one, or else the name of the function
+    or class.
     """
 
     def __call__(
@@ -71,12 +73,13 @@ DataLike = str | PathLike[str] | AVSBench
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Logits of one clip.
+    """Logits that a model predicts for one clip.
 
     Attributes:
         mask_logits: Mask logits of the sounding objects, (T, h, w) float32 on the CPU.
-        class_logits: Logits of each class of the data set, (T, K, h', w'), at a resolution of their
-            own; None if no classes were requested, or the model predicts none.
+        class_logits: Logits of each class of the data set, (T, K, h', w'); their size may differ
+            from that of the mask logits. None if no classes were requested, or the model predicts
+            none.
     """
 
     mask_logits: Tensor
@@ -116,9 +119,9 @@ class Predictor(ABC):
 
     Attributes:
         name: Name of the model in the report.
-        sample_rate: Sample rate of the audio that the model takes, in Hz.
-        weights_sha256: SHA-256 of the weights file; None if there is none.
-        vocabulary: Names among which a model that names sources chooses; empty for others.
+        sample_rate: Sample rate of the audio that the model needs, in Hz.
+        weights_sha256: SHA-256 of the weights file; None if there is no such file.
+        vocabulary: Names among which the model chooses; empty for a model that names no sources.
     """
 
     name: str
@@ -136,7 +139,7 @@ class Predictor(ABC):
             clip: Frames, (T, H, W, 3); its own audio is not used.
             audio: Audio at `sample_rate`, (C, S).
             class_names: Classes of the data set by number, 0 the background; None to predict no
-                classes, which saves memory, and the time to name sources.
+                classes, which saves time and memory.
 
         Returns:
             The logits.
@@ -149,10 +152,10 @@ class Predictor(ABC):
 
     @abstractmethod
     def environment(self) -> dict[str, object]:
-        """Describe versions, commit, machine, device and dtype, as values for JSON."""
+        """Return versions, commit, machine, device and dtype, as values for JSON."""
 
     def read_audio(self, split: AVSBench, index: int) -> Waveform:
-        """Read the original audio of a clip as the model takes it.
+        """Read the original audio of a clip in the form that the model needs.
 
         Args:
             split: The data, with audio at `sample_rate`.
@@ -187,9 +190,9 @@ class SegmenterPredictor(Predictor):
         self.vocabulary = segmenter.vocabulary
 
     def read_audio(self, split: AVSBench, index: int) -> Waveform:
-        """Read the original audio; all channels if the processor repeats published code."""
-        # AV2T-SAM's published code feeds CLAP all channels of a second end to end. Reading them
-        # again from the file is needed to repeat published results.
+        """Read the original audio, with all channels if the processor follows published code."""
+        # AV2T-SAM's published code concatenates all channels of a second as the input of CLAP. The
+        # data set mixes channels to mono, so the file is read again to reproduce published results.
         if not _takes_segments(self.segmenter.processor):
             return super().read_audio(split, index)
         seconds = split.entries[index].seconds
@@ -212,6 +215,7 @@ class SegmenterPredictor(Predictor):
         if _takes_segments(processor):
             inputs = processor(clip, cut_segments(audio, processor.sample_rate))
         else:
+            # Other processors use mono audio, and conditions have one channel for them.
             inputs = processor(replace(clip, audio=audio[0]))
         return {name: values.to(self.segmenter.device) for name, values in inputs.items()}
 
@@ -225,8 +229,9 @@ class SegmenterPredictor(Predictor):
         not used here: it would hide whether the model has learned silence.
         """
         model, inputs = self.segmenter.model, self.encode(clip, audio)
-        # `predict_masks` does not name sources, which takes most of the time of TAViS.
+        # `predict_masks` skips the naming of sources, which takes most of the time of TAViS.
         outputs = model.predict_masks(**inputs) if class_names is None else model(**inputs)
+        # The batch has one clip. Scores are computed in float32 on the CPU, on every device alike.
         masks = required(outputs.mask_logits, "mask_logits")[0].float().cpu()
         classes: Tensor | None = getattr(outputs, "class_logits", None)
         if class_names is None or classes is None:
@@ -234,14 +239,14 @@ class SegmenterPredictor(Predictor):
         return Prediction(masks, self._reorder_classes(classes[0].float().cpu(), class_names))
 
     def environment(self) -> dict[str, object]:
-        """Describe versions, commit, machine, device and dtype, as values for JSON."""
+        """Return versions, commit, machine, device and dtype, as values for JSON."""
         return describe_environment(self.segmenter.device) | {"dtype": self.segmenter.dtype}
 
     def _reorder_classes(self, class_logits: Tensor, class_names: Sequence[str]) -> Tensor:
         """Reorder class logits (T, C, h, w) to the classes of the data set, (T, K, h, w).
 
-        A model with a vocabulary predicts the background and its names; a class that it does not
-        name gets the lowest logit. Other models predict the classes of the data set in its order.
+        A model with a vocabulary predicts the background and its names; classes outside of the
+        vocabulary get the lowest logit. Other models predict the classes of the data set in order.
         """
         # AVSS spells its categories with hyphens, vocabularies with spaces.
         numbers = {name.replace("-", " "): number for number, name in enumerate(class_names)}
@@ -252,7 +257,7 @@ class SegmenterPredictor(Predictor):
             example = f", among them {unknown[0]!r}" if unknown else ""
             raise CheckpointError(
                 f"{self.name} predicts {class_logits.shape[1]} classes{example}; the data set has "
-                f"{len(class_names)}, {class_names[0]} to {class_names[-1]}. Give classes of the "
+                f"{len(class_names)}, {class_names[0]} to {class_names[-1]}. Choose classes of the "
                 "data set as the vocabulary, or evaluate a model that was trained on it."
             )
         count, _, *size = class_logits.shape
@@ -268,7 +273,7 @@ class FunctionPredictor(Predictor):
 
     Args:
         function: The model.
-        sample_rate: Sample rate of the audio that it gets, in Hz.
+        sample_rate: Sample rate of the audio that the function gets, in Hz.
     """
 
     def __init__(self, function: MaskFunction, sample_rate: int) -> None:
@@ -286,7 +291,7 @@ class FunctionPredictor(Predictor):
     ) -> Prediction:
         """Run the function, and convert its probabilities to logits.
 
-        Some published protocols compute F on logits, so that probabilities alone are not enough.
+        Logits are needed because some published protocols compute F from them.
         """
         result = self.function(clip.frames, audio[0])
         if not isinstance(result, Tensor):
@@ -307,7 +312,7 @@ class FunctionPredictor(Predictor):
         return Prediction(torch.logit(probs, eps=_SMALLEST_PROBABILITY), None)
 
     def environment(self) -> dict[str, object]:
-        """Describe versions, commit and machine; device and dtype are known to the model alone."""
+        """Return versions, commit and machine; the device and dtype of the function are unknown."""
         return describe_environment(torch.device("cpu")) | {"device": "own model", "dtype": None}
 
 
@@ -326,9 +331,9 @@ def load_predictor(
         model: A name, a folder, a loaded segmenter, or a user's own function.
         data: Data of the evaluation. A user's own function gets the audio at the sample rate of an
             open split, or at 16 kHz if the data are a folder.
-        vocabulary: Names for a model that names sources, or a text file with them.
-        device: Device of a model that is loaded here.
-        dtype: Dtype of the matrix products of a model that is loaded here.
+        vocabulary: Names for a model that names sources, or the path of a text file with the names.
+        device: Device, for a model that is given by name or folder.
+        dtype: Dtype of matrix products, for a model that is given by name or folder.
         offline: Whether to download nothing.
 
     Returns:
@@ -337,10 +342,11 @@ def load_predictor(
     Raises:
         CheckpointError: If there is no such model, or it does not use the audio.
         PromptError: If the model takes no vocabulary.
-        TypeError: If the model is none of these.
+        TypeError: If the model is of another type.
         ValueError: If an option does not apply to the model.
     """
     loads = isinstance(model, str | PathLike)
+    # A loaded model keeps its device and dtype: ignoring the options would be misleading.
     if not loads and (device, dtype) != ("auto", "float32"):
         raise ValueError(
             "device and dtype apply to a model that is given by name or folder; load the model "
@@ -373,9 +379,9 @@ def open_split(
 
     Args:
         data: Folder of the data sets, or a split that is open already.
-        subset: Which subset of the folder; None for a split that is open.
-        split: Which split of the folder; not used for a split that is open.
-        sample_rate: To which the audio is resampled, in Hz.
+        subset: Subset in the folder; None for a split that is open.
+        split: Split of the subset; not used for a split that is open.
+        sample_rate: Sample rate to which the audio is resampled, in Hz.
 
     Returns:
         The split.
@@ -389,7 +395,7 @@ def open_split(
             raise ValueError(f"data is an open split of {data.subset}; leave the subset out.")
         if data.sample_rate == sample_rate:
             return data
-        # Models have sample rates of their own; a caller does not need to know them.
+        # Models need different sample rates; a caller who opens a split does not have to know them.
         return AVSBench(data.folder, data.subset, data.split, sample_rate)
     if subset is None:
         raise ValueError(f"a folder needs a subset; choose from {', '.join(get_args(Subset))}.")
@@ -416,7 +422,7 @@ def require_audio(segmenter: Segmenter) -> None:
         segmenter: The model and its processor.
 
     Raises:
-        CheckpointError: If it is prompted by texts.
+        CheckpointError: If the model is prompted by texts.
     """
     if segmenter.processor.window_s is None:
         raise CheckpointError(
@@ -426,5 +432,5 @@ def require_audio(segmenter: Segmenter) -> None:
 
 
 def _takes_segments(processor: ClipProcessor) -> TypeGuard[SegmentProcessor]:
-    """Return whether the processor reads the audio as the published code of its model does."""
+    """Return whether a processor cuts the audio as the published code of its model does."""
     return isinstance(processor, SegmentProcessor) and processor.inputs == "published"

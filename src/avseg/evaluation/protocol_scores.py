@@ -1,4 +1,4 @@
-"""Scores of saved predictions by every protocol side by side, without the model."""
+"""Scores of saved predictions by every published protocol, computed without the model."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from avseg.metrics.protocols import ProtocolScores, spread
 from avseg.metrics.semantic import SemanticMetrics
 from avseg.models.outputs import resize_logits
 
-#: Increased if an older reader cannot read the JSON.
+#: Version of the JSON; increased when an older version of avseg cannot read it.
 SCHEMA_VERSION = 1
 
 
@@ -31,8 +31,8 @@ class PredictionScores:
     Attributes:
         facts: Model, data and threshold of the predictions.
         protocols: "j" and "f" by protocol.
-        categories: The same over the clips of each category; empty if the data have no categories.
-        scores: Scores that the protocols hide, at the threshold of the predictions.
+        categories: "j" and "f" by category, then protocol; empty if the data have no categories.
+        scores: Further scores, such as those of silent frames, at the threshold of the predictions.
         semantic: Scores of the classes by protocol; empty if the model or the data have none.
     """
 
@@ -117,7 +117,7 @@ def score(
 
     Args:
         predictions: Folder that `evaluate` wrote to `save_predictions`.
-        data: Folder of the data sets that the predictions were made on, or the open split.
+        data: Folder of the data sets for which the predictions were made, or the open split.
         protocol: Names of protocols, see `PROTOCOLS`; None for all.
         output: The JSON file to write; None to write none.
         on_clip: Called after each clip with the number done and the total.
@@ -134,8 +134,9 @@ def score(
     saved = read_predictions(Path(predictions))
     facts = saved.facts
     split = data if isinstance(data, AVSBench) else AVSBench(data, facts.subset, facts.split)
-    # Predictions are matched with clips by position, so that their order has to be equal.
+    # Predictions and clips are matched by position, so their order must be equal.
     _check_clips(saved, split)
+    # The threshold of the evaluation, so that the scores equal those of its report.
     binary = BinaryMetrics(facts.threshold)
     semantic: SemanticMetrics | None = None
     for index in range(len(saved)):
@@ -174,8 +175,8 @@ def _check_clips(predictions: SavedPredictions, split: AVSBench) -> None:
             difference = f"{verb} {min(names)!r}"
         raise DatasetError(
             f"{predictions.folder}: is of {len(saved)} clips, split {split.split!r} of "
-            f"{split.folder} has {len(expected)}; it {difference}. Give the data that the "
-            f"predictions were made on ({predictions.facts.data})."
+            f"{split.folder} has {len(expected)}; it {difference}. Give the data "
+            f"for which the predictions were made ({predictions.facts.data})."
         )
 
 
@@ -184,11 +185,11 @@ def _check_frames(predictions: SavedPredictions, index: int, frames: int) -> Non
     if clip.shape[0] != frames:
         raise DatasetError(
             f"{predictions.folder / clip.file}: has {clip.shape[0]} frames, but {frames} of clip "
-            f"{clip.clip_id} are annotated; give the data that the predictions were made on "
-            f"({predictions.facts.data})."
+            f"{clip.clip_id} are annotated; give the data for which the predictions were "
+            f"made ({predictions.facts.data})."
         )
 
 
 def _figures(scores: dict[str, float]) -> tuple[str, str]:
-    # Four digits, one more than in a report: protocols often differ in the fourth.
+    # Four digits, one more than in a report, since protocols often differ in the fourth digit.
     return f"{scores['j']:.4f}", f"{scores['f']:.4f}"

@@ -1,4 +1,4 @@
-"""The report of an evaluation: its scores and what they were made with, as JSON and CSV.
+"""The report of an evaluation: scores, model, data, options and software, as JSON and CSV.
 
 The tables are in `tables.py`, the plots in `figures/plots.py`.
 """
@@ -26,7 +26,7 @@ from avseg.evaluation.scores import (
 from avseg.metrics.binary import BinaryScores
 from avseg.metrics.protocols import global_false_positive_rate, global_score, vision_bias
 
-#: Increased if an older reader cannot read the JSON.
+#: Version of the JSON; increased when an older version of avseg cannot read it.
 SCHEMA_VERSION = 2
 
 JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
@@ -41,9 +41,9 @@ class SemanticScores:
     """Scores of the predicted classes, if both the data set and the model have classes.
 
     Attributes:
-        protocols: "j", "f" and the same "without_background" by each protocol of
+        protocols: "j", "f", "j_without_background" and "f_without_background" by each protocol of
             `metrics.semantic.SEMANTIC_PROTOCOLS`.
-        classes: "j", "f" and number of "frames" of each class that occurs, by its name.
+        classes: "j", "f" and the number of "frames" of each class that occurs, by its name.
     """
 
     protocols: dict[str, dict[str, float]]
@@ -52,12 +52,12 @@ class SemanticScores:
 
 @dataclass(frozen=True)
 class Report:
-    """The results of an evaluation, and what they were made with.
+    """Results of an evaluation, with the model, data, options and software that gave them.
 
     Attributes:
         model: Name of the model.
         weights_sha256: SHA-256 of its weights file; None for a model that was never saved.
-        vocabulary: Names among which a model that names sources chose; empty for others.
+        vocabulary: Names among which the model chose; empty for a model that names no sources.
         data: Folder of the data set.
         subset: Name of the subset, such as "ms3".
         split: Name of the split.
@@ -69,7 +69,7 @@ class Report:
             empty if all frames are silent.
         semantic: Scores of the classes; None if the data set or the model has no classes.
         baselines: Scores of masks made without a model: "nothing", "everything", "all objects".
-        following: Whether the mask follows the audio; None if it was not measured.
+        following: Scores of how well masks follow the audio; None if they were not measured.
         seconds: Duration of the evaluation.
         environment: Versions, commit, machine and device.
     """
@@ -105,9 +105,9 @@ class Report:
     def listening(self) -> dict[str, float]:
         """G-mIoU, G-F and G-FPR over the negative conditions, and vision bias.
 
-        Over frames in which a visible object sounds: a silent frame scores high for an empty mask,
-        which would look like a mask that ignores the audio. Empty if no negative condition was
-        tested, or all frames are silent.
+        They are computed over frames in which a visible object sounds. In a silent frame an empty
+        mask scores high with the original audio and with replaced audio, as if the model ignored
+        the audio. Empty if no negative condition was tested, or all frames are silent.
         """
         tested = {name: self.sounds[name] for name in NEGATIVES if name in self.sounds}
         if not tested or "j_sounding" not in self.scores:
@@ -121,11 +121,13 @@ class Report:
             "g_f": global_score(f, negative_f),
             "g_fpr": global_false_positive_rate(areas),
         }
+        # Every clip can be muted, so this condition is always among the tested ones.
         bias = vision_bias(j, negative_j["muted"])
         return measures if bias is None else {**measures, "vision_bias": bias}
 
     def to_json(self) -> str:
         """Return the report as JSON, with the means and intervals over clips."""
+        # Derived scores are stored for other programs; `read_report` computes them again.
         derived = {
             "listening": self.listening,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
@@ -139,7 +141,7 @@ class Report:
 
     def clips_to_csv(self) -> str:
         """Return the scores of each clip as CSV, one clip per row."""
-        # Every row has the columns of all conditions, also of those that its clip does not have.
+        # Every row has the columns of all conditions, even if the clip was not tested under some.
         rows = [_flatten(clip, self.sounds) for clip in self.clips]
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -158,7 +160,7 @@ def read_report(path: str | PathLike[str]) -> Report:
         The report.
 
     Raises:
-        ReportError: If there is none, or it has another schema version.
+        ReportError: If there is no report, or it has another schema version.
     """
     path = Path(path)
     path = path / JSON_FILE if path.is_dir() else path
@@ -200,7 +202,7 @@ def read_reports(paths: Sequence[str | PathLike[str]]) -> dict[str, Report]:
         The reports by model name; the path is appended to a name that occurs twice.
 
     Raises:
-        ReportError: If one cannot be read, or a path is given twice.
+        ReportError: If a report cannot be read, or a path is given twice.
     """
     reports = {Path(path): read_report(path) for path in paths}
     if len(reports) < len(paths):

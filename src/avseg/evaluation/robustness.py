@@ -1,16 +1,17 @@
 """Robustness tests: whether a model uses the audio of a clip.
 
-Two tests. The audio of a clip is replaced, and the masks are compared with the ground truth that
-belongs to the new audio (`Condition`). And in scenes of SynthAVS each object alone is made to
-sound, to measure whether the mask follows the audio (`measure_following`).
+There are two tests. The first test replaces the audio of a clip, and compares the masks with the
+ground truth for the new audio (`Condition`). The second test synthesises audio for scenes of
+SynthAVS in which only one category sounds, and measures whether the mask follows it
+(`measure_following`).
 
 Three conditions are negative, as in AVSBench-Robust (arXiv:2502.00358): under silence, noise and an
-off-screen sound, no visible object sounds. Three more separate masks that follow the audio from
-masks that do not: the original audio shifted in time, the sound of a silent object, and the
-original audio without one of its sources. The last two, and the ground truth of the shifted audio,
-need a clip that SynthAVS can draw again.
+off-screen sound, no visible object sounds. Three further conditions distinguish masks that follow
+the audio from masks that ignore it: the original audio shifted in time, the sound of a silent
+object, and the original audio without one of its sources. The last two, and the ground truth of the
+shifted audio, need a clip that SynthAVS can render again.
 
-T frames of H x W pixels, N categories, C channels and S samples of audio.
+A clip has T frames of H x W pixels, N categories, and C channels with S samples of audio.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -46,12 +47,12 @@ DESCRIPTIONS: dict[str, str] = {
 #: Conditions under which no visible object sounds.
 NEGATIVES = ("muted", "noise", "off-screen")
 
-#: An object counts as visible from this share of the picture on.
+#: Smallest share of the picture that an object must cover to count as visible.
 VISIBLE_AREA = 0.002
 
 
 def mute(audio: Waveform) -> Waveform:
-    """Return digital silence of the shape of an audio.
+    """Return digital silence in the shape of the given audio.
 
     Args:
         audio: The audio, (C, S).
@@ -63,7 +64,7 @@ def mute(audio: Waveform) -> Waveform:
 
 
 def white_noise(audio: Waveform, rng: np.random.Generator) -> Waveform:
-    """Draw white noise of the shape of an audio; no object makes such a sound.
+    """Draw white noise in the shape of the given audio; no object makes such a sound.
 
     Args:
         audio: The audio, (C, S).
@@ -78,11 +79,11 @@ def white_noise(audio: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def shift(audio: Waveform, sample_rate: int) -> Waveform:
-    """Delay an audio by `SHIFT_S` seconds; its end wraps around to the beginning.
+    """Delay the audio by `SHIFT_S` seconds; its end wraps around to the beginning.
 
     Args:
         audio: The audio, (C, S).
-        sample_rate: In Hz.
+        sample_rate: Sample rate, in Hz.
 
     Returns:
         The shifted audio, (C, S).
@@ -91,11 +92,11 @@ def shift(audio: Waveform, sample_rate: int) -> Waveform:
 
 
 def fit_length(audio: Waveform, samples: int) -> Waveform:
-    """Cut an audio to a length, or pad it with silence.
+    """Cut the audio to a length, or pad it with silence.
 
     Args:
         audio: The audio, (C, S).
-        samples: The length.
+        samples: Number of samples per channel.
 
     Returns:
         The audio, (C, samples).
@@ -125,9 +126,9 @@ class Conditions:
     Attributes:
         sample_rate: Sample rate of all audio, in Hz.
         read_audio: Function that reads the original audio of a clip by its number, (C, S).
-        contents: Categories that each clip shows and contains as sound; None if the data set does
-            not list them.
-        generated: The split of SynthAVS, whose clips can be drawn again; None for other data.
+        contents: Visible and audible categories of each clip; None if the data set does not list
+            them.
+        generated: The split of SynthAVS, whose clips can be rendered again; None for other data.
     """
 
     sample_rate: int
@@ -136,7 +137,7 @@ class Conditions:
     generated: SynthavsSplit | None
 
     def of(self, index: int, masks: NDArray[np.bool_]) -> Iterator[Condition]:
-        """Build the conditions of a clip, as many as the data set's metadata allow.
+        """Build the conditions of a clip that the metadata of the data set allow.
 
         Args:
             index: Number of the clip in its split; also the seed of all random choices.
@@ -145,7 +146,7 @@ class Conditions:
         Yields:
             The conditions, in the order of `DESCRIPTIONS`.
         """
-        # Seeded by the clip: its conditions do not depend on which clips were evaluated before.
+        # Seeded by the clip, so that its conditions do not depend on the clips before it.
         rng = np.random.default_rng(index)
         audio = self.read_audio(index)
         empty = np.zeros_like(masks)
@@ -157,7 +158,7 @@ class Conditions:
             yield Condition("off-screen", off_screen, empty)
         shifted = shift(audio, self.sample_rate)
         if self.generated is None:
-            # Recorded data have masks for the original times of sounds only.
+            # Recorded data have ground truth for the original audio only.
             yield Condition("shifted", shifted, None)
             return
         scene = self.generated.draw(index)
@@ -169,9 +170,10 @@ class Conditions:
         self, scene: SyntheticClip, generated: SynthavsSplit, rng: np.random.Generator
     ) -> Iterator[Condition]:
         visible = {thing.category for thing in scene.scene.objects}
+        # Sorted, because the order of a set of strings differs from process to process.
         silent = sorted(visible - {event.category for event in scene.sound_events})
         if silent:
-            # All objects of the category become ground truth: the audio cannot tell which one.
+            # All objects of the category are ground truth, since the audio cannot distinguish them.
             category = str(rng.choice(silent))
             audio = synthesize_category(scene, category, generated.parameter_split, rng)
             numbers = [
@@ -185,7 +187,7 @@ class Conditions:
     def _with_one_removed(
         self, scene: SyntheticClip, rng: np.random.Generator
     ) -> Iterator[Condition]:
-        # Off-screen sounds have the object number 0 and no mask, so that removing one is no test.
+        # Off-screen sounds (object number 0) have no mask, so removing one would test nothing.
         visible = sorted({event.category for event in scene.sound_events if event.object_number})
         if len(visible) > 1:
             reduced = scene.without(str(rng.choice(visible)))
@@ -200,16 +202,16 @@ class Conditions:
 
 @dataclass(frozen=True)
 class FollowingScores:
-    """Scores of how well masks follow the audio, over frames that show several categories.
+    """Scores of how well masks follow the audio, over frames with several visible categories.
 
     Attributes:
         follows: Share of the frames in which the mask has a larger IoU with the sounding category
-            than with any other visible category. A random choice scores one over the number of
-            visible categories.
+            than with any other visible category. With n visible categories, a random choice scores
+            1 / n.
         iou: Mean IoU with the sounding category.
         iou_of_others: Mean IoU with the visible, silent categories; lower is better.
         scene_count: Number of scenes with such frames.
-        frame_count: Number of such frames, each counted once for every sound.
+        frame_count: Number of such frames; a frame counts once for each category that sounds alone.
     """
 
     follows: float
@@ -232,7 +234,7 @@ def measure_following(
 
     Args:
         predictor: The model.
-        scenes: Clips whose scenes are used; their audio is synthesised anew.
+        scenes: Clips whose frames are used; their audio is replaced by synthesised audio.
         parameter_split: Split of the synthesis parameters of the sounds.
         threshold: Probability above which a pixel is marked, in (0, 1).
         seed: Seed of the sounds.
@@ -264,7 +266,7 @@ def synthesize_category(
     parameter_split: ParameterSplit,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Synthesise the audio of a scene in which one category alone sounds, from start to end.
+    """Synthesise audio for a scene in which only one category sounds, from start to end.
 
     Args:
         scene: The scene.
@@ -276,6 +278,7 @@ def synthesize_category(
         Audio, (T * SAMPLE_RATE,) in [-1, 1].
     """
     seconds = scene.seconds
+    # The number of the first such object; `make_stems` uses only the category.
     number = [thing.category for thing in scene.scene.objects].index(category) + 1
     events = [SoundEvent(category, number, np.ones(seconds, bool))]
     return mix(make_stems(rng, events, parameter_split, seconds))
@@ -291,7 +294,7 @@ def _ious_of_scene(
     """Yield, for each frame and sound, the IoU with the sounding category and with the others."""
     categories = sorted({thing.category for thing in scene.scene.objects})
     if len(categories) < 2:
-        return  # a mask cannot choose the wrong category
+        return  # with one category, the mask cannot be on a wrong one
     frames, truth = _render(scene, categories)
     visible = truth.mean(axis=(2, 3)) >= VISIBLE_AREA  # (N, T)
     for number, category in enumerate(categories):
@@ -300,9 +303,10 @@ def _ious_of_scene(
         probs = predictor.predict(clip, clip.audio[None]).mask_probs(frames.shape[1:3])
         masks = probs.numpy() > threshold  # (T, H, W)
         shared = (truth & masks).sum(axis=(2, 3))
+        # `maximum` avoids 0 / 0 for an invisible category with an empty mask; it is skipped below.
         iou = shared / np.maximum((truth | masks).sum(axis=(2, 3)), 1)  # (N, T)
         for t in np.flatnonzero(visible[number]):
-            # Frames that show this category alone do not count: every non-empty mask would follow.
+            # Without another visible category, every non-empty mask would count as following.
             others = visible[:, t].copy()
             others[number] = False
             if others.any():
@@ -312,9 +316,9 @@ def _ious_of_scene(
 def _render(
     scene: SyntheticClip, categories: list[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Draw all frames, (T, H, W, 3), and the mask of each category in them, (N, T, H, W)."""
+    """Render all frames, (T, H, W, 3), and the masks of each category, (N, T, H, W)."""
     drawn = [scene.frame(second) for second in range(scene.seconds)]
-    # Where objects overlap, a pixel has the number of the object in front.
+    # Where objects overlap, the pixel has the number of the object in front.
     numbers = np.stack([labels for _, labels in drawn])  # object numbers, (T, H, W)
     shown = [thing.category for thing in scene.scene.objects]
     truth = np.stack(
@@ -329,6 +333,7 @@ def _render(
 def _as_clip(frames: NDArray[np.uint8], audio: NDArray[np.float32], sample_rate: int) -> Clip:
     if sample_rate != SAMPLE_RATE:
         resampled = scipy.signal.resample_poly(audio, sample_rate, SAMPLE_RATE)
+        # Resampling can overshoot full scale.
         audio = np.clip(resampled, -1, 1).astype(np.float32)
     seconds = np.arange(len(frames), dtype=np.float64)
     return Clip(
@@ -345,7 +350,7 @@ def _as_clip(frames: NDArray[np.uint8], audio: NDArray[np.float32], sample_rate:
 def _sounding_pixels(scene: SyntheticClip, offset_s: int = 0) -> NDArray[np.bool_]:
     """Return, for each frame, the mask of the objects that sound `offset_s` seconds later.
 
-    A negative offset means earlier. Time wraps around, as the shifted audio does.
+    A negative offset means earlier. Time wraps around like the shifted audio.
     """
     seconds = range(scene.seconds)
     return _pixels(scene, [scene.sounding((t + offset_s) % scene.seconds) for t in seconds])

@@ -1,9 +1,9 @@
 """Scores of single clips, their means over a data set, and the confidence intervals of the means.
 
-Every score of a data set is a weighted mean over its clips, so that one set of clips drawn with
-replacement (the bootstrap; Efron, Annals of Statistics 7, 1979) gives intervals for all of them.
+Every score of a data set is a weighted mean over its clips. Clips are drawn with replacement (the
+bootstrap; Efron, Annals of Statistics 7, 1979); the same draws give the intervals of all scores.
 
-N clips, R resamples.
+N is the number of clips, R the number of resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,8 @@ from avseg.models.outputs import resize_logits
 #: The seed is fixed, so that reports of different models on the same clips use the same resamples.
 RESAMPLES, LEVEL, SEED = 2000, 0.95, 0
 
-#: With fewer clips no interval is given: resamples of so few clips understate the uncertainty.
+#: With fewer clips no interval is computed: resamples of so few clips understate the uncertainty.
 LEAST_CLIPS = 10
-
 
 #: One score of all clips and the weight of each clip, (N,) each.
 WeightedValues = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -39,14 +38,14 @@ class ConditionScores:
         marked_frames: Share of the frames in which 0.1 % of the pixels or more are marked.
         marked_area: Mean share of the pixels that is marked: the false-positive rate of
             AVSBench-Robust if no visible object sounds.
-        j_then: Mean strict J with the ground truth for the new audio; None if that is unknown.
+        j_then: Mean strict J with the ground truth for the new audio; None if it is unknown.
         j_own_sounding: Mean J with the ground truth for the original audio, over the frames in
-            which it is not empty.
-        f_own_sounding: F over these frames, at the threshold of the masks.
-        still_marked: Marked share of the pixels that sounded with the original audio and are silent
-            with the new one.
+            which that ground truth is not empty.
+        f_own_sounding: Mean F over these frames, at the threshold of the masks.
+        still_marked: Marked share of the pixels of objects that sounded with the original audio and
+            are silent with the new audio.
         unmoved: Mean IoU with the masks predicted for the original audio, over the frames in which
-            these are not empty: 1 for a model that does not use the audio.
+            those masks are not empty; 1 for a model that does not use the audio.
     """
 
     marked_frames: float
@@ -66,7 +65,7 @@ class ClipScores:
 
     Attributes:
         clip_id: Name of the clip in its data set.
-        categories: Sounding categories in the picture, if the data set lists them.
+        categories: Visible sounding categories, if the data set lists them.
         j: Mean J of its frames, silent ones by AVSBench's rule.
         j_sounding: Mean J of its frames that are not silent.
         j_strict: Mean J of its frames; a silent frame scores 1 if no pixel is marked, else 0.
@@ -140,7 +139,7 @@ class Interval:
     Attributes:
         value: Mean over the clips of the data set.
         low: Lower end of the interval; None if there are too few clips for an interval.
-        high: Upper end, likewise.
+        high: Upper end; None if there are too few clips for an interval.
     """
 
     value: float
@@ -155,7 +154,7 @@ def draw_clips(count: int) -> NDArray[np.float64]:
         count: N.
 
     Returns:
-        Number of times that each clip was drawn, (R, N).
+        Number of times that each clip was drawn in each resample, (R, N).
     """
     # Counts instead of indices: a resampled mean is then one matrix product.
     rng = np.random.default_rng(SEED)
@@ -179,7 +178,7 @@ def mean_with_interval(
     if not weights.any():
         return None
     mean = float((values * weights).sum() / weights.sum())
-    # Clips without weight add nothing to a resample, so only the others count as clips.
+    # Clips of weight 0 add nothing to a resample, so only the other clips count here.
     if np.count_nonzero(weights) < LEAST_CLIPS:
         return Interval(mean)
     return Interval(mean, *_ends(resampled_means(values, weights, drawn)))
@@ -190,8 +189,8 @@ def difference_with_interval(
 ) -> Interval | None:
     """Compute the difference between the means of two models over the same clips.
 
-    Both are averaged over the same resamples before the difference is taken (the paired bootstrap).
-    So a clip that is difficult for both models does not widen the interval.
+    Both means are computed over the same resamples, and then subtracted (the paired bootstrap). A
+    clip that is difficult for both models then does not widen the interval.
 
     Args:
         values: Score of the model.
@@ -313,13 +312,14 @@ def by_category(clips: Sequence[ClipScores]) -> dict[str, tuple[ClipScores, ...]
 
 
 def _ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    # The percentile interval. Resamples without any weight are NaN and do not count.
+    # The percentile interval. Resamples in which all weights are 0 are NaN, and are ignored.
     low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def _with_weights(scores: Sequence[float | None], weights: Sequence[float]) -> WeightedValues:
     applies = np.array([score is not None for score in scores])
+    # None becomes 0; its weight is 0 too, so it does not enter the mean.
     return np.array([score or 0.0 for score in scores]), np.where(applies, weights, 0.0)
 
 
@@ -337,7 +337,7 @@ def score_clip(
 
     Args:
         clip_id: Name of the clip.
-        categories: Sounding categories in the picture, if they are known.
+        categories: Visible sounding categories, if they are known.
         probs: Predicted probabilities, (T, H, W).
         truth: Ground truth, (T, H, W) bool.
         threshold: Probability above which a pixel is marked.
@@ -359,6 +359,8 @@ def score_clip(
         false_positive_area=scores.false_positive_area,
         frames=scores.frame_count,
         silent_frames=scores.silent_count,
+        # Weight of `dataset_iou`: the IoU of all frames is the mean of clip IoUs weighted by
+        # unions.
         union_pixels=int(((probs > threshold) | truth).sum()),
         sounds={},
     )
@@ -381,10 +383,11 @@ def score_condition(
     """
     own_masks, masks = own > threshold, probs > threshold
     area = masks.flatten(1).double().mean(1)
-    # AVSBench-Robust keeps the original ground truth under replaced audio; lower is better then.
+    # AVSBench-Robust keeps the original ground truth under replaced audio, so that a lower score is
+    # better.
     against_own = _score(probs, own_truth, threshold)
     new_truth = None if truth is None else torch.from_numpy(truth)
-    # Without objects that still sound: marking them is right.
+    # Only objects that no longer sound: marking objects that still sound is right.
     silenced = None if new_truth is None else own_truth & ~new_truth
     return ConditionScores(
         marked_frames=float((area >= CLEAN_AREA).double().mean()),
@@ -407,7 +410,7 @@ def class_map(class_logits: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         Class numbers, (T, H, W) int64.
     """
-    # One frame at a time: 71 classes at the size of the frames take 71 times a frame's memory.
+    # One frame at a time: logits of 71 classes at full size need much memory.
     frames = [resize_logits(frame, size).argmax(0) for frame in class_logits]
     return torch.stack(frames)
 

@@ -33,7 +33,7 @@ _QUIRKS = "differences from AVSBench on single clips"
 #: Scores in the table of categories.
 _CATEGORY_SCORES = ("j", "j_strict", "f", "dataset_iou")
 
-#: A cell: text, a number, a score with its interval, or None if no value applies.
+#: Cell of a table: a text, a number, a score with its interval, or None if no value applies.
 Cell = str | float | Interval | None
 
 #: Key of `Report.listening` -> its definition.
@@ -62,7 +62,7 @@ class Table:
     note: str = ""
 
     def without(self, *headings: str) -> "Table":
-        """Return the table without the columns that have these headings."""
+        """Return a copy of the table without the columns with these headings."""
         kept = [number for number, heading in enumerate(self.headings) if heading not in headings]
         return replace(
             self,
@@ -88,7 +88,7 @@ def full_tables(report: Report) -> Iterator[Table]:
         report: The report.
 
     Yields:
-        All tables to which the data set and the model have scores.
+        All tables for which the report has scores.
     """
     yield score_table(report)
     yield from protocol_tables(report)
@@ -224,9 +224,10 @@ def class_table(semantic: SemanticScores) -> Table:
 
 
 def condition_table(report: Report) -> Table:
-    """Return the scores under each condition, that is with replaced audio."""
+    """Return the scores under each condition, with replaced audio."""
     rows = []
     for condition, scores in report.sounds.items():
+        # Some clips lack a condition, for instance if no silent object is visible.
         count = sum(condition in clip.sounds for clip in report.clips)
         cells = (scores.get(name) for name in _CONDITION_COLUMNS)
         rows.append((f"{condition}: {DESCRIPTIONS[condition]}", str(count), *cells))
@@ -242,7 +243,7 @@ def condition_table(report: Report) -> Table:
 
 
 def listening_table(report: Report) -> Table:
-    """Return the G-measures and vision bias: one figure over all negative conditions."""
+    """Return the G-measures and vision bias, each one figure over the negative conditions."""
     return Table(
         title="Robustness in one figure",
         headings=("measure", "value"),
@@ -314,14 +315,14 @@ def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
 
 
 def format_cell(cell: Cell) -> str:
-    """Format a cell, a score with its interval if it has one; "-" if no value applies."""
+    """Format a cell; a score is followed by its interval, and None becomes "-"."""
     if isinstance(cell, Interval) and cell.low is not None and cell.high is not None:
         return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     return format_cell_briefly(cell)
 
 
 def format_cell_briefly(cell: Cell) -> str:
-    """Format a cell, a score without its interval; "-" if no value applies."""
+    """Format a cell; the interval of a score is omitted, and None becomes "-"."""
     if cell is None:
         return "-"
     if isinstance(cell, str):

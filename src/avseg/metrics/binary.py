@@ -1,11 +1,12 @@
 """J and F of AVSBench's S4 and MS3 (Zhou et al., ECCV 2022, arXiv:2207.05042), and stricter scores.
 
 The published J of a silent frame is the share of its pixels that is not marked: a model that marks
-a tenth of the frame still scores 0.9. The published F ignores silent frames. So a model that never
-recognises silence loses little. Both are computed here as published, together with scores of
+a tenth of the frame still scores 0.9. The published F ignores silent frames. So a model that marks
+objects in silence loses little. J and F are computed here as published, together with scores of
 silent frames.
 
-T frames of H x W pixels, K thresholds. A frame is silent if its ground truth is empty.
+A clip has T frames of H x W pixels; F has K thresholds. A frame is silent if its ground truth is
+empty.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor
 #: AVSBench's weight of precision against recall, squared: below 1, precision counts more.
 BETA2 = 0.3
 
-#: AVSBench's thresholds. In 32-bit floats the largest, 1 - 1e-10, is rounded to 1, as in its code.
+#: AVSBench's thresholds. The largest one, 1 - 1e-10, is rounded to 1 in float32, as in its code.
 THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
 _THRESHOLDS = THRESHOLDS.numpy()
 
@@ -41,7 +42,7 @@ def f_measure(hits: Tensor, marked: Tensor, true: Tensor, beta2: float = BETA2) 
     Returns:
         F in [0, 1], float64; 0 if there are no hits.
     """
-    # The formula with P = hits / marked and R = hits / true inserted and simplified: P and R are
+    # The formula simplified with P = hits / marked and R = hits / true, because P and R alone are
     # 0 / 0 if no pixel is marked or in the ground truth.
     hits, marked, true = hits.double(), marked.double(), true.double()
     return (beta2 * hits + hits) / (beta2 * true + marked).clamp(min=1e-9)
@@ -61,8 +62,8 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
     Returns:
         F in [0, 1], (T, K) float64; 0 in silent frames.
     """
-    # Frame by frame in NumPy with 8-bit levels: comparing each pixel with 255 thresholds in PyTorch
-    # would need 255 times the memory of a clip.
+    # Frame by frame in NumPy, with the number of the highest reached threshold of each pixel:
+    # comparing each pixel with 255 thresholds in PyTorch would need 255 times the memory of a clip.
     frames = zip(scores.float().cpu().numpy(), targets.cpu().numpy(), strict=True)
     counts = np.zeros((3, len(scores), len(THRESHOLDS)), np.int64)  # hits, marked, true
     levels_of = _Levels(scores.shape[1:])
@@ -76,9 +77,9 @@ def f_curves(scores: Tensor, targets: Tensor, beta2: float = BETA2) -> Tensor:
 class FScore:
     """AVSBench's F: the best F of each clip over thresholds, then the mean over clips.
 
-    The result does not depend on a batch size. It equals that of the released AVSBench script with
-    a test batch size of one clip; with larger batches the script takes one threshold per batch.
-    Silent frames are ignored; a clip with silent frames only scores 0, as in AVSBench.
+    The result does not depend on a batch size. It equals the result of AVSBench's released script
+    with a test batch size of one clip; with larger batches, the script uses one threshold per
+    batch. Silent frames are ignored; a clip of silent frames scores 0, as in AVSBench.
 
     Args:
         beta2: Weight of precision against recall, squared; AVSBench's is 0.3.
@@ -101,7 +102,7 @@ class FScore:
         """
         check_clip(mask_probs, targets)
         sounding = int(targets.cpu().numpy().any(axis=(1, 2)).sum())
-        # A clip of silent frames has a curve of zeros, and so the score 0.
+        # A clip of silent frames has a curve of zeros, so its score is 0.
         curve = f_curves(mask_probs, targets, self.beta2).sum(0) / max(sounding, 1)
         self.clip_scores.append(float(curve.max()))
 
@@ -156,27 +157,27 @@ def _count(
     levels: NDArray[np.uint8], scores: NDArray[np.float32], target: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Count hits, marked and ground-truth pixels of a frame at each threshold, (3, K)."""
-    # One histogram for pixels inside and outside of the ground truth: bit 8 tells which. That is
-    # faster than selecting the pixels inside.
+    # One histogram counts pixels inside and outside of the ground truth, which bit 8 distinguishes.
+    # That is faster than selecting the pixels inside.
     sides = np.left_shift(target, 8, dtype=np.int16)
     sides |= levels
     histogram = torch.bincount(torch.from_numpy(sides.reshape(-1)), minlength=2 << 8).numpy()
-    # Cumulated from the highest level down: the number of pixels that reach each threshold.
+    # The cumulative sum from the highest level down is the number of pixels that reach a threshold.
     reached = histogram.reshape(2, -1)[:, len(THRESHOLDS) - 1 :: -1].cumsum(axis=1)[:, ::-1]
     hits, true = reached[1], np.full(len(THRESHOLDS), reached[1, 0])
     counts = np.stack([hits, reached.sum(axis=0), true])
-    if scores.min() < 0:  # level 0 wrongly includes them at the threshold 0
+    if scores.min() < 0:  # level 0 contains negative scores, which do not reach threshold 0
         negative = scores < 0
         counts[:2, 0] -= np.count_nonzero(negative & target), np.count_nonzero(negative)
     return counts
 
 
 class _Levels:
-    """Computes the number of the highest threshold that each pixel reaches; 0 if it is negative.
+    """Function from scores to levels: number of the highest threshold reached, 0 if negative.
 
     Args:
-        shape: Shape of a frame, (H, W). The arrays are reused: allocating memory would take longer
-            than the arithmetic.
+        shape: Shape of a frame, (H, W). Arrays of this shape are reused for all frames, since
+            allocating memory would take longer than the arithmetic.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -189,10 +190,10 @@ class _Levels:
         top = np.float32(len(THRESHOLDS) - 1)
         places = np.multiply(scores, top, out=self._places)
         if scores.min() < 0 or scores.max() > 1:
-            # Half a step outside of the thresholds, where rounding cannot reach the first or last.
+            # Clipped half a step outside of the thresholds, too far to be rounded to one of them.
             np.clip(places, np.float32(-0.5), top + np.float32(0.5), out=places)
-        # Product and thresholds are rounded. A pixel is near a threshold if the rounding bound
-        # changes its level; only for these pixels the exact, slower comparison is made.
+        # The product and the thresholds have rounding errors. If the error bound can change the
+        # level of a pixel, the pixel is compared with the thresholds themselves, which is slower.
         places -= _ROUNDING
         np.copyto(self._levels, places, casting="unsafe")
         places += 2 * _ROUNDING
@@ -224,7 +225,8 @@ def mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the two differ in shape or are not bool.
     """
     _check_masks(masks, targets)
-    # Not in the paper, but in its code: IoU of the background, which fills a silent frame.
+    # This rule is in the code of the paper only: the IoU of the background, which is the whole
+    # ground truth of a silent frame.
     clean = 1 - masks.flatten(-2).double().mean(-1)
     return torch.where(_is_silent(targets), clean, _iou(masks, targets))
 
@@ -262,8 +264,8 @@ class BinaryScores:
             None if all are silent.
         dataset_iou: IoU over the pixels of all frames together; large objects have more weight.
             None if no pixel is marked and all frames are silent.
-        dataset_miou: Mean of `dataset_iou` and the same for the background, which some papers
-            report as mIoU; not comparable with `j`.
+        dataset_miou: Mean of `dataset_iou` and the IoU of the background, which some papers
+            report as mIoU; not comparable with `j`. None if one of the two is undefined.
         silent_clean: Share of the silent frames in which less than 0.1 % of the pixels are marked;
             None if there are no silent frames. Higher is better.
         false_positive_area: Mean marked share of the silent frames; None if there are no silent
@@ -288,7 +290,7 @@ class BinaryScores:
 
 
 class BinaryMetrics:
-    """Accumulates clips and computes `BinaryScores`, independent of order, batches and processes.
+    """Accumulator of clips for `BinaryScores`, independent of order, batches and processes.
 
     J is averaged over frames, as in AVSBench, where all test clips of a subset have equal length.
 
@@ -329,7 +331,7 @@ class BinaryMetrics:
         self._j_strict.append(strict_mask_iou(masks, targets).cpu())
         self._f_at_threshold.append(f_measure(hits, marked, true, self.beta2).cpu())
         self._marked_area.append((marked.double() / masks[0].numel()).cpu())
-        # Kept as counts, because IoU over all frames is a ratio of sums and not a mean of ratios.
+        # Stored as counts, because IoU over all frames is a ratio of sums and not a mean of ratios.
         both, only_masks, only_targets = hits.sum(), (marked - hits).sum(), (true - hits).sum()
         neither = masks.numel() - both - only_masks - only_targets
         self._confusion += torch.stack([both, only_masks, only_targets, neither]).cpu()
@@ -391,6 +393,7 @@ class BinaryMetrics:
 
 def _iou(masks: Tensor, targets: Tensor) -> Tensor:
     shared = (masks & targets).flatten(-2).sum(-1).double()
+    # `clamp` avoids 0 / 0 for an empty mask of a silent frame, which callers replace.
     return shared / (masks | targets).flatten(-2).sum(-1).clamp(min=1)
 
 
@@ -399,7 +402,7 @@ def _is_silent(targets: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> float | None:
-    # An exact sum: the result does not depend on the order of clips and processes.
+    # `fsum` is exact, so the result does not depend on the order of clips and processes.
     return fsum(values.tolist()) / len(values) if len(values) else None
 
 

@@ -1,8 +1,8 @@
 """The published protocols: how each paper's code computes J and F, with the place of each quirk.
 
-Most papers report "mIoU" and "F" and mean AVSBench's two functions, but their codes apply them to
-other values, at other sizes, or in other batches. docs/explanation/metrics.md explains when to use
-which protocol.
+Most papers report "mIoU" and "F" by AVSBench's two functions, but their codes apply the functions
+to other values, at other sizes, or in other batches. docs/explanation/metrics.md explains when to
+use which protocol.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Quirk:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one code computes J and F; the defaults are AVSBench's functions on single clips.
+    """Rules by which one code computes J and F; the defaults are AVSBench's, on single clips.
 
     Attributes:
         title: Name to print.
@@ -61,8 +61,8 @@ class Protocol:
         silence_is_strict: Whether a silent frame scores 1 or 0 (`strict_mask_iou`).
         is_pooled: Whether pixels of all frames are counted together, for object and background.
         side: Side of the square to which masks are resized, in pixels; None for the annotated size.
-        truth_grows: Whether a resized ground-truth mask has every pixel that the original touches;
-            otherwise the nearest pixel decides.
+        truth_grows: Whether a resized ground-truth mask has every pixel that the original mask
+            touches; otherwise each pixel has the value of the nearest original pixel.
         sources: Name of each field that differs from the default -> its place in the code.
         quirks: The differences from AVSBench's functions on single clips.
     """
@@ -81,11 +81,11 @@ class Protocol:
     quirks: tuple[Quirk, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Describe each quirk once, when the table is built."""
+        """Build the descriptions of the quirks."""
         quirks = tuple(
             Quirk(name, self._effect(name), where) for name, where in self.sources.items()
         )
-        object.__setattr__(self, "quirks", quirks)  # the way to set a field of a frozen dataclass
+        object.__setattr__(self, "quirks", quirks)  # a frozen dataclass allows no assignment
 
     def _effect(self, name: str) -> str:
         value = getattr(self, name)

@@ -1,7 +1,7 @@
 """Scores of the same masks by several published protocols, and joint scores of robustness tests.
 
-The codes of the papers differ in thresholds, sizes and batches (see `protocol_table`). Scoring the
-same masks by all of them makes their published tables comparable.
+The codes of the papers differ in thresholds, sizes and batches (see `protocol_table`). The same
+masks, scored by all of them, show how far apart the figures in the papers are for this reason.
 
 The robustness scores are G-mIoU, G-F, G-FPR and vision bias. AVSBench-Robust (Li et al., 2025,
 arXiv:2502.00358) tests each clip with its original audio and under negative conditions: silence,
@@ -11,7 +11,7 @@ frame. Its G-mIoU, G-F and G-FPR combine the conditions, but neither its release
 README states how. THE FORMULAS OF THE G-MEASURES HERE ARE OURS; do not print them beside those of
 the paper.
 
-T frames of h x w (predicted) or H x W (annotated) pixels, K thresholds.
+A clip has T frames; predicted masks have h x w pixels, ground truth H x W. F has K thresholds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,9 +51,10 @@ class _Clip:
 class ProtocolScores:
     """Scores of the same masks by several protocols at once.
 
-    Protocols with batches depend on the order of the clips. Here the order is that of the clip
-    numbers in the data set, in whichever order and on however many processes they are added. Each
-    process calls `update` for its share; one of them then calls `merge` with the others.
+    Protocols with batches depend on the order of the clips. Clips are sorted by their numbers in
+    the data set, so that the scores do not depend on the order of the calls or on the number of
+    processes. Each process calls `update` for its share; one process then calls `merge` for each
+    of the others.
 
     Args:
         names: Names of protocols, see `PROTOCOLS`; None for all.
@@ -80,7 +81,7 @@ class ProtocolScores:
             mask_logits: Mask logits at any resolution, (T, h, w) float.
             targets: Ground-truth masks, (T, H, W) bool.
             category: Sounding category, if the data set lists it.
-            index: Number of the clip in the data set; None for the next.
+            index: Number of the clip in the data set; None for the next number.
 
         Raises:
             ValueError: If the shapes do not match, the targets are not bool, a logit is NaN, or a
@@ -120,7 +121,7 @@ class ProtocolScores:
         return self._compute(self._ordered())
 
     def by_category(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Compute the scores of each category as if its clips were the whole data set.
+        """Compute the scores of each category, over its clips alone.
 
         Returns:
             "j" and "f" by category, then protocol; empty if the data set lists no categories.
@@ -137,7 +138,7 @@ class ProtocolScores:
     def _count_clip(self, mask_logits: Tensor, targets: Tensor, category: str | None) -> _Clip:
         clip = _Clip(category, {}, {})
         protocols = [PROTOCOLS[name] for name in self.names]
-        # Many protocols share a size and a threshold: each resizing and count is done once.
+        # Many protocols share a size and a threshold, so each is resized and counted once.
         for view in {_view(protocol) for protocol in protocols}:
             logits, truth = _resize(mask_logits, targets, view)
             probs = logits.sigmoid()
@@ -172,7 +173,7 @@ def check_protocols(names: Sequence[str]) -> None:
         names: The names.
 
     Raises:
-        ValueError: If there is no name, or no protocol of a name.
+        ValueError: If the list is empty, or there is no protocol of a name.
     """
     unknown = [repr(name) for name in names if name not in PROTOCOLS]
     if unknown or not names:
@@ -198,13 +199,13 @@ def spread(scores: Iterable[dict[str, float]]) -> dict[str, float]:
 def global_score(positive: float, negatives: Mapping[str, float]) -> float:
     """Compute the joint score over the original audio and the negative conditions.
 
-    G-mIoU if the scores are J, G-F if they are F: the harmonic mean of the score with the original
-    audio and of one minus the mean score under the negative conditions. A score of 1 needs a
-    perfect mask that vanishes with its sound. A model that ignores the audio has p in both, so
-    2 p (1 - p), at most 0.5.
+    It is called G-mIoU for scores of J, and G-F for scores of F: the harmonic mean of the score
+    with the original audio and of one minus the mean score under the negative conditions. A model
+    scores 1 if its masks are perfect, and empty without the sound. A model that ignores the audio
+    has the same score p under all conditions, so its joint score is 2 p (1 - p), at most 0.5.
 
-    Take scores over frames in which a visible object sounds: a silent frame scores high for an
-    empty mask, which is no sign of marking under a negative condition.
+    The scores must be means over frames in which a visible object sounds. In a silent frame, an
+    empty mask scores high under a negative condition too, although nothing is marked.
 
     Args:
         positive: Score with the original audio, in [0, 1].
@@ -259,7 +260,7 @@ def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
     counts = [clip.counts[_view(protocol), protocol.threshold] for clip in clips]
     if protocol.is_pooled:
         return _score_pooled(torch.cat(counts, 1).sum(1))
-    # The published scripts average over batches, and F takes one threshold per batch.
+    # The published scripts average over batches, and F has one threshold per batch.
     size = protocol.clips_per_batch or len(clips)
     starts = range(0, len(clips), size)
     batches = [torch.cat(counts[i : i + size], 1) for i in starts]
@@ -272,7 +273,7 @@ def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
 
 def _frame_j(counts: Tensor, silence_is_strict: bool) -> Tensor:
     hits, marked, true, pixels = counts.double()
-    # AVSBench's code scores a silent frame by its background: the share that is not marked.
+    # AVSBench's code scores a silent frame by the share of its pixels that is not marked.
     silent = (marked == 0).double() if silence_is_strict else 1 - marked / pixels
     return torch.where(true == 0, silent, hits / (marked + true - hits).clamp(min=1))
 
@@ -296,7 +297,7 @@ def _score_pooled(counts: Tensor) -> dict[str, float]:
     hits, marked, true, pixels = counts.tolist()
     neither = pixels - marked - true + hits
     sides = ((hits, marked, true), (neither, pixels - marked, pixels - true))
-    # As in CAVP's code, a class without any pixel has IoU 0, but is left out of the mean F.
+    # As in CAVP's code, a class without any pixel has an IoU of 0, and no F.
     ious = [shared / max(p + t - shared, 1) for shared, p, t in sides]
     present = torch.tensor([side for side in sides if side[1] + side[2]])
     return {"j": _mean(ious), "f": float(f_measure(*present.T).mean())}
@@ -309,12 +310,12 @@ def _view(protocol: Protocol) -> _View:
 def _scores(logits: Tensor, probs: Tensor, kind: Scores) -> Tensor:
     if kind == "logits":
         return logits
-    # The softmax of (p, 1 - p) is the sigmoid of their difference.
+    # The softmax over (p, 1 - p) gives the object sigmoid(p - (1 - p)) = sigmoid(2 p - 1).
     return probs if kind == "probabilities" else (2 * probs - 1).sigmoid()
 
 
 def _sum_curves(scores: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    # Silent frames have F = 0 and are not in the mean, as in AVSBench's code.
+    # As in AVSBench's code, silent frames are not in the mean; their F is 0 in the sum.
     sounding = int(targets.numpy().any(axis=(1, 2)).sum())
     return f_curves(scores, targets).sum(0), sounding
 
@@ -330,9 +331,9 @@ def _count(masks: Tensor, targets: Tensor) -> Tensor:
 
 
 def _resize(mask_logits: Tensor, targets: Tensor, view: _View) -> tuple[Tensor, Tensor]:
-    """Resize both to the size of a view, logits bilinearly."""
+    """Resize the mask logits, bilinearly, and the ground truth to the size of a view."""
     side, truth_grows = view
-    # Logits are resized, and not probabilities, as everywhere in avseg.
+    # As everywhere in avseg, logits are resized, not probabilities.
     size = tuple(targets.shape[1:]) if side is None else (side, side)
     if targets.shape[1:] != size:
         mode = "bilinear" if truth_grows else "nearest-exact"
@@ -358,7 +359,7 @@ def _check_clip(mask_logits: Tensor, targets: Tensor) -> None:
     if targets.dtype != torch.bool:
         raise ValueError(f"targets are {targets.dtype}, they must be torch.bool; use targets > 0.")
     if mask_logits.isnan().any():
-        raise ValueError("mask_logits hold NaN, which no threshold can mark.")
+        raise ValueError("mask_logits contain NaN, which no threshold can mark.")
 
 
 def _mean_negative(values: Mapping[str, float]) -> float:

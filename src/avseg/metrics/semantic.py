@@ -4,7 +4,7 @@ Each frame has an IoU and an F for each class that is predicted or in the ground
 a class is the mean over these frames, and the final score is the mean over classes. The protocols
 are explained in docs/explanation/metrics.md.
 
-T frames of H x W pixels, K classes, number 0 the background.
+A clip has T frames of H x W pixels; there are K classes, number 0 is the background.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ CLASS_COUNT = 71
 
 @dataclass(frozen=True)
 class SemanticProtocol:
-    """How one code computes scores of class maps.
+    """Rules by which one published code scores class maps.
 
     Attributes:
         title: Name to print.
@@ -34,7 +34,7 @@ class SemanticProtocol:
         absent_score_zero: Whether a class that never occurs scores 0; otherwise it is omitted.
         is_pooled: Whether the pixels of all frames are counted together.
         dropped_class: Class that "without background" omits.
-        sources: Name of each field that differs from the default -> its place in the code.
+        sources: Name of each field that describes a rule -> place of the rule in the code.
     """
 
     title: str
@@ -91,7 +91,7 @@ SEMANTIC_PROTOCOLS: Mapping[str, SemanticProtocol] = MappingProxyType(
 
 
 class SemanticMetrics:
-    """Accumulates clips with classes and scores them, independent of order and processes.
+    """Accumulator of clips with class maps, independent of order and processes.
 
     Args:
         class_count: Number of classes, including the background.
@@ -114,14 +114,14 @@ class SemanticMetrics:
             ValueError: If the shapes differ, or a class number is not in [0, K).
         """
         self._check(classes, targets)
-        # One number for each pair of classes, so that a frame's confusion matrix is one bincount.
+        # Each pair of classes becomes one number, so that one bincount gives the confusion matrix.
         pairs = targets.flatten(1).long() * self.class_count + classes.flatten(1).long()
         count = self.class_count**2
         confusion = torch.stack([torch.bincount(frame, minlength=count).cpu() for frame in pairs])
         confusion = confusion.view(-1, *self._confusion.shape)  # (T, K true, K predicted)
         iou, f = _class_scores(confusion)
         occurs = _occurs(confusion)
-        # Sums per clip instead of per frame: enough for all protocols, padding included.
+        # Sums per clip, not per frame, suffice for all protocols, those with padding included.
         self._sums.append(torch.stack([iou.sum(0), f.sum(0), occurs.sum(0).double()]))
         self._frames.append(len(targets))
         self._confusion += confusion.sum(0)
@@ -133,7 +133,7 @@ class SemanticMetrics:
             other: Metrics of the other process, with the same number of classes.
 
         Raises:
-            ValueError: If it has another number of classes.
+            ValueError: If the numbers of classes differ.
         """
         if other.class_count != self.class_count:
             raise ValueError(
@@ -196,14 +196,14 @@ class SemanticMetrics:
         if protocol.is_pooled:
             scores = torch.stack(_class_scores(self._confusion))
             occurs = _occurs(self._confusion)
-            # In CAVP's code, F omits absent classes, and IoU does not.
+            # CAVP's code omits absent classes from F, but not from IoU.
             zero_if_absent = (protocol.absent_score_zero, False)
         else:
             iou, f, frames = self._totals(protocol.padded_to)
             scores = torch.stack([iou, f]) / frames.clamp(min=1)
             occurs = frames > 0
             zero_if_absent = (protocol.absent_score_zero, protocol.absent_score_zero)
-        # The codes with -1 mean to drop the background, but drop the last class, 'woman'.
+        # Published codes with -1 intend to drop the background, but drop the last class, "woman".
         kept = torch.ones(self.class_count, dtype=torch.bool)
         kept[protocol.dropped_class] = False
         everything = torch.ones_like(kept)
@@ -215,11 +215,12 @@ class SemanticMetrics:
         return result
 
     def _totals(self, padded_to: int) -> Tensor:
-        """Sum IoU, F and number of frames over all frames, exactly in any order; (3, K)."""
+        """Sum IoU, F and the number of frames over all frames, (3, K); exact in any order."""
         columns = torch.stack(self._sums).flatten(1).T.tolist()
         totals = torch.tensor([fsum(column) for column in columns], dtype=torch.float64)
         totals = totals.view(3, self.class_count)
-        # The background of a padding frame has IoU 1 and F 1, and occurs in one more frame.
+        # In a padding frame the background has an IoU of 1 and an F of 1, and it occurs: all three
+        # sums grow by 1.
         totals[:, 0] += sum(max(padded_to - frames, 0) for frames in self._frames)
         return totals
 

@@ -1,8 +1,9 @@
 """Tables 1 and 2 of AV2T-SAM with small models (Lee, Zhang, Duan 2025, arXiv:2502.16359).
 
-Prompt features x adapters, on single sources (S4) and multiple sources (MS3), with several seeds:
-the projector of the small model is trained on SynthAVS, from the same frozen parts in each run. Two
-baselines have no model: empty masks, and the masks of all visible objects, sounding or silent.
+The rows combine prompt features and adapters, on single sources (S4) and multiple sources (MS3),
+with several seeds. Each run trains the projector of the small model on SynthAVS, from the same
+frozen parts. Two baselines have no model: empty masks, and the masks of all visible objects,
+sounding or silent.
 
 J is AVSBench's mIoU, F its F-score.
 """
@@ -24,14 +25,14 @@ ROWS: dict[str, tuple[str, bool]] = {
     "mul+adapters": ("mul", True),
 }
 
-#: J in percent and F of the paper, on S4 and then MS3: Table 1, with SAM 2. From Table 2 the text
-#: states one figure only (section 5.3): CLIP alone reaches a J of 86.67 on S4.
+#: J in percent and F in the paper, on S4 and then MS3, from Table 1 with SAM 2. Of Table 2, the
+#: text states only one figure (section 5.3): CLIP alone reaches a J of 86.67 on S4.
 PAPER: dict[str, tuple[float, float, float, float]] = {
     "mul": (85.63, 0.920, 64.47, 0.704),
     "mul+adapters": (86.67, 0.924, 69.65, 0.777),
 }
 
-#: J with image features alone may be this much lower, and still counts as equally good.
+#: The J of image features alone may be lower by this much and still counts as equally good.
 _AS_GOOD = 0.01
 
 
@@ -61,12 +62,12 @@ class Av2tSamTables(Reproduction):
             model=recipe.model | {"features": features, "adapters": adapters},
             data=recipe.data
             | {"tested": [f"{subset}/{split}" for subset in CLIPS for split in STYLES]},
-            # Measured once, at the end: measures during training would not be reported.
+            # Scores during the training are not reported, so the only evaluation is at the end.
             trainer=recipe.trainer | {"eval_strategy": "no"},
         )
 
     def check_claims(self) -> list[ClaimCheck]:
-        """Test the claims of the paper by J in unseen art styles.
+        """Test the claims of the paper by the J in unseen art styles.
 
         Returns:
             A check of each claim whose rows were trained.
@@ -78,7 +79,7 @@ class Av2tSamTables(Reproduction):
                 clip, clap, mul = names
                 for subset in CLIPS:
                     j = f"{subset}_test_j"
-                    # The product has to beat the better one of its two factors.
+                    # The product must score higher than the better one of its two factors.
                     best = clip if self.mean(clip, j) >= self.mean(clap, j) else clap
                     claim = f"CLIP x CLAP is the best prompt, {words} adapters, {subset}"
                     checks.append(self.check(claim, gain(mul, best, j)))

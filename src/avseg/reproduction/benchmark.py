@@ -1,4 +1,4 @@
-"""SynthAVS as reproductions use it: its size and splits, and scores of masks without a model."""
+"""The SynthAVS data of the reproductions: size, splits, and scores of masks without a model."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +14,12 @@ from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import find_synthavs_split
 from avseg.synthavs.writer import write_synthavs
 
-#: Number of training clips of SynthAVS if no data are given, and of clips in each other split.
+#: Number of training clips that are synthesised if no data are given.
 CLIPS: dict[Literal["s4", "ms3"], int] = {"s4": 1000, "ms3": 1200}
+#: Number of clips in each other split.
 _EVALUATION_CLIPS = 80
 
-#: Splits that are measured, with seen and unseen art styles; their sounds are new in both.
+#: Evaluated splits -> their art styles. The sounds of both have parameters unseen in training.
 STYLES = {"test_seen": "seen art styles", "test": "unseen art styles"}
 
 #: Names of the rows without a model.
@@ -26,7 +27,7 @@ NOTHING, ALL_OBJECTS = "nothing is marked", "every object is marked"
 
 
 def draw_data(folder: Path) -> Path:
-    """Draw S4 and MS3, unless they are complete already.
+    """Synthesise S4 and MS3, unless they are complete already.
 
     Args:
         folder: Folder of the data sets.
@@ -35,7 +36,7 @@ def draw_data(folder: Path) -> Path:
         The same folder.
 
     Raises:
-        OutputError: If the folder has other data, or cannot be written.
+        OutputError: If the folder contains other data, or cannot be written.
     """
     for subset, clips in CLIPS.items():
         write_synthavs(
@@ -51,8 +52,8 @@ def measure_baselines(data: Path) -> dict[str, list[Measures]]:
         data: Folder of the data sets.
 
     Returns:
-        `NOTHING` and `ALL_OBJECTS` -> their measures on all splits. The objects are known because
-        SynthAVS draws its clips again.
+        `NOTHING` and `ALL_OBJECTS` -> their measures on all splits. All objects are known because
+        SynthAVS can render its clips again.
 
     Raises:
         DatasetError: If a data set is missing.
@@ -73,6 +74,6 @@ def _measure_baseline(data: Path, name: str) -> Measures:
                     marked = generated.all_objects(index)
                 metrics.update(torch.from_numpy(marked).float(), torch.from_numpy(clip.masks))
             scores = asdict(metrics.compute())
-            # The same names as the measures of a training run, so that rows share columns.
+            # Named like the measures of a training run, so that all rows have the same columns.
             measures |= {f"{subset}_{split}_{k}": v for k, v in scores.items() if v is not None}
     return measures

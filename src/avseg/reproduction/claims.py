@@ -13,7 +13,7 @@ from avseg.atomic import replace_when_complete
 from avseg.reproduction.runs import Measures
 from avseg.training.recipe import Recipe
 
-#: One mean of a signed sum: its sign, the name of the row, and the name of the measure.
+#: Term of a sum of means: sign, name of the row, and name of the measure.
 Term = tuple[Literal[1, -1], str, str]
 
 
@@ -23,8 +23,8 @@ class ClaimCheck:
 
     Attributes:
         claim: The claim.
-        verdict: Whether it holds; "cannot be told" if the difference is within the noise of seeds.
-        figures: The difference that decides, with two standard errors.
+        verdict: Whether it holds; "cannot be told" if the difference is within two standard errors.
+        figures: The tested difference, with two standard errors.
     """
 
     claim: str
@@ -38,7 +38,7 @@ class Reproduction(ABC):
 
     Attributes:
         paper: Name of the paper, and of the files.
-        recipe_name: Recipe of the package that each row varies.
+        recipe_name: Name of the packaged recipe of which each row is a variant.
         row_names: Names of all rows that can be trained.
         rows: Name of each row -> the measures of its runs, one run for each seed.
         steps: Training steps of each run.
@@ -57,11 +57,11 @@ class Reproduction(ABC):
         """Return the recipe of a row.
 
         Args:
-            recipe: Recipe that all rows vary.
+            recipe: Recipe of which all rows are variants.
             row: Name of the row.
 
         Returns:
-            The recipe, named after the row, with the splits that are measured at its end.
+            The recipe, named after the row, with the splits that are evaluated after the training.
         """
 
     @abstractmethod
@@ -97,6 +97,7 @@ class Reproduction(ABC):
         Args:
             folder: The folder.
         """
+        # The JSON has every value of every run, so that other tests can be computed from it.
         content = asdict(self) | {"findings": [asdict(check) for check in self.check_claims()]}
         for name, text in (
             (f"{self.paper}.md", self.markdown()),
@@ -118,7 +119,7 @@ class Reproduction(ABC):
         return statistics.mean(run[measure] for run in self.rows[row])
 
     def spreads(self, row: str, measures: Sequence[str]) -> list[str]:
-        """Format the cells of a row.
+        """Format the measures of a row as cells.
 
         Args:
             row: Name of the row.
@@ -133,22 +134,23 @@ class Reproduction(ABC):
     def check(self, claim: str, terms: Sequence[Term], margin: float = 0.0) -> ClaimCheck:
         """Test a claim that a signed sum of means is positive.
 
-        The means are over different runs, so that their squared standard errors add up. One seed
-        has no standard error: nothing can be told from it.
+        The means are over different runs, so their squared standard errors add up. One seed has no
+        standard error, so it decides no claim.
 
         Args:
             claim: The claim.
             terms: Terms of the sum.
-            margin: The sum may be this far below zero, and the claim still holds.
+            margin: The claim still holds if the sum is above minus this margin.
 
         Returns:
-            The check; decided if the sum is more than two standard errors from zero.
+            The check, decided if the sum plus the margin is over two standard errors from zero.
         """
         # Two standard errors are about a 95 % interval, if the means are normally distributed.
         difference, variance = 0.0, 0.0
         for sign, row, measure in terms:
             values = [run[measure] for run in self.rows[row]]
             difference += sign * statistics.mean(values)
+            # An infinite variance makes the claim undecided, whatever the difference is.
             variance += statistics.variance(values) / len(values) if len(values) > 1 else math.inf
         error = 2 * math.sqrt(variance)
         if difference + margin > error:

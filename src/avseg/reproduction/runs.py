@@ -1,4 +1,4 @@
-"""The training runs of a paper's tables: each row with several seeds; finished runs are reused."""
+"""Training runs of a paper's tables: several seeds for each row; finished runs are reused."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,22 +27,22 @@ class PlannedRun:
 
 
 def plan_parts(recipe: Recipe, folder: Path) -> list[PlannedRun]:
-    """List the runs that a recipe starts from and that are missing, in order of training.
+    """List the missing runs from which a recipe starts, in the order of training.
 
     Args:
         recipe: The recipe.
         folder: Folder of all runs.
 
     Returns:
-        The missing runs; a run comes after those that it starts from itself. Starting points that
-        are no recipes of the package are not listed.
+        The missing runs; each comes after the runs from which it starts itself. A `start_from` that
+        is no packaged recipe is not listed.
     """
     planned: list[PlannedRun] = []
     for name in recipe.start_from.values():
         if name in recipe_names() and not weights_file(folder / name).is_file():
             part = load_recipe(name)
             planned += [*plan_parts(part, folder), PlannedRun(part, folder / name)]
-    # Several parts may start from the same run: keep its first, earliest place.
+    # Several parts may start from the same run, which keeps its earliest position.
     return list({run.output: run for run in planned}.values())
 
 
@@ -86,27 +86,28 @@ def train_runs(
 ) -> dict[str, list[Measures]]:
     """Train the runs that are missing or incomplete.
 
-    All rows are trained with one seed before any is trained with the next. So after an interruption
-    there is a full table with fewer seeds, and not a few rows with all seeds.
+    All rows are trained with one seed before any row is trained with the next seed. After an
+    interruption, the table then has all rows with fewer seeds, instead of few rows with all seeds.
 
     Args:
-        rows: Name of each row -> its runs, of one number for all rows.
+        rows: Name of each row -> its runs; all rows have the same number of runs.
         data: Folder of the data sets.
         on_run: Called before each training with the run, its number from 1 and the total.
-        feature_cache: Folder that keeps the features of frozen parts; None to keep them in memory.
+        feature_cache: Folder that stores the features of frozen parts; None for memory.
 
     Returns:
         Name of each row -> the measures of its runs.
 
     Raises:
-        TrainingError: If a folder has a run of another recipe.
+        TrainingError: If a recipe is wrong, or a folder contains a run of another recipe.
     """
+    # `zip` regroups the runs of each row to the runs of each seed.
     runs = [run for seed in zip(*rows.values(), strict=True) for run in seed]
     parts = {
         part.output: part for run in runs for part in plan_parts(run.recipe, run.output.parent)
     }
     missing = [run for run in runs if read_metrics(run.output, run.recipe) is None]
-    # If all runs are complete, the parts that they started from are not needed any more.
+    # If all runs are complete, the runs from which they started are not needed any more.
     to_train = [*parts.values(), *missing] if missing else []
     for number, run in enumerate(to_train, start=1):
         on_run(run, number, len(to_train))

@@ -1,12 +1,12 @@
 """Ablations and zero-shot table of TAViS with small models (Luo et al., arXiv:2506.11436).
 
-Rows of the ablations: the full model, and the model without one of its components. Each is the
-small model, trained on separate frames of single sources (S4) and multiple sources (MS3) of
-SynthAVS, as the model in the package is, with several seeds, from the same frozen parts.
+The rows of the ablations are the full model, and the model without one of its components. Each is
+the small model, trained like the packaged one on single frames of SynthAVS with single sources (S4)
+and multiple sources (MS3), with several seeds, from the same frozen parts.
 
-The zero-shot table: SynthAVS has categories that no training clip contains. In training, the row
-"zero-shot" does not choose among the names of these categories either: with the full vocabulary it
-would learn that they never occur. All rows are measured with all names.
+For the zero-shot table, SynthAVS has categories that no training clip contains. In the training of
+the row "zero-shot", the names of these categories are not in the vocabulary: otherwise the model
+would learn that they never occur. All rows are evaluated with all names.
 
 J is AVSBench's mIoU, F its F-score. The class mIoU is computed over the pixels of all clips
 together, as the mean over the classes that occur, without the background.
@@ -38,8 +38,8 @@ ZERO_SHOT = "zero-shot"
 
 ROWS: tuple[str, ...] = (*ABLATIONS, ZERO_SHOT)
 
-#: J in percent of the paper's ablations at 224 pixels, on S4 and then MS3. From a note by others on
-#: the paper (zhaoyang97/Paper-Notes-en), not from the paper itself.
+#: J in percent in the paper's ablations at 224 pixels, on S4 and then MS3. The figures are from
+#: notes on the paper by another author (zhaoyang97/Paper-Notes-en), not from the paper itself.
 PAPER: dict[str, tuple[float, float]] = {
     "full": (84.8, 68.2),
     "no-ibqd": (79.6, 58.5),
@@ -49,7 +49,7 @@ PAPER: dict[str, tuple[float, float]] = {
     "no-i2t": (84.0, 64.4),
 }
 
-#: The same for its zero-shot table: mean IoU over classes, frame by frame, in percent.
+#: Figures of the zero-shot table from the same notes: class mIoU, frame by frame, in percent.
 PAPER_ZERO_SHOT: dict[str, float] = {"TAViS": 28.21, "OV-AVSS": 22.20}
 
 _SECONDARY = (
@@ -60,7 +60,7 @@ _SECONDARY = (
 #: Splits with categories seen in training, and with unseen ones, both in seen art styles.
 _SEEN, _UNSEEN = "test_seen", "test_zero_shot"
 
-#: Rows that are measured on unseen categories -> their titles.
+#: Rows that are evaluated on unseen categories -> their titles.
 _ZERO_SHOT_ROWS: dict[str, str] = {
     "full": "TAViS, choosing among all names in training (`full`)",
     ZERO_SHOT: f"TAViS, choosing among the names of seen categories (`{ZERO_SHOT}`)",
@@ -95,6 +95,8 @@ class TavisTables(Reproduction):
             options = ABLATIONS[row][1]
             tested = [f"{subset}/{split}" for subset in CLIPS for split in STYLES]
         if row in _ZERO_SHOT_ROWS:
+            # Unseen categories alone for J and F; with the seen ones for the class mIoU and its
+            # harmonic mean.
             both = [(f"{subset}/{_UNSEEN}", _joined(subset)) for subset in CLIPS]
             tested += [name for names in both for name in names]
         names: dict[str, Any] = {"seen": list(SEEN)} if row in _ZERO_SHOT_ROWS else {}
@@ -110,7 +112,7 @@ class TavisTables(Reproduction):
         )
 
     def check_claims(self) -> list[ClaimCheck]:
-        """Test the claims of the paper by J in unseen art styles.
+        """Test the claims of the paper by the J in unseen art styles.
 
         Returns:
             A check of each claim whose rows were trained.
@@ -144,7 +146,7 @@ class TavisTables(Reproduction):
         return [*lines, *self._zero_shot_table()]
 
     def _check_gains(self) -> list[ClaimCheck]:
-        """Test whether each component improves J, and more so with multiple sources."""
+        """Test whether each component improves J, and improves it more with multiple sources."""
         components = {
             "no-ibqd": "IBQD helps",
             "no-tbas": "alignment supervision helps",
@@ -169,7 +171,7 @@ class TavisTables(Reproduction):
         checks = []
         for subset in CLIPS:
             j = f"{subset}_test_j"
-            # IBQD helps most if its removal costs more than the costliest other removal.
+            # IBQD helps most if its removal lowers J more than any other removal.
             tbas_is_worse = self.mean("no-tbas", j) <= self.mean("no-tbhp", j)
             worst = "no-tbas" if tbas_is_worse else "no-tbhp"
             claim = f"of the three parts IBQD helps most, {subset}"
@@ -177,7 +179,7 @@ class TavisTables(Reproduction):
         return checks
 
     def _check_losses(self) -> list[ClaimCheck]:
-        """Test which alignment loss is worth more; the paper has opposite orders on S4 and MS3."""
+        """Test which alignment loss helps more; the paper has opposite orders on S4 and MS3."""
         if not {"no-a2t", "no-i2t"} <= self.rows.keys():
             return []
         return [
@@ -219,5 +221,5 @@ class TavisTables(Reproduction):
 
 
 def _joined(subset: str) -> str:
-    """Return the name, as in a recipe, of the clips of seen and unseen categories together."""
+    """Return the name in a recipe for the clips of seen and unseen categories together."""
     return f"{subset}/{_SEEN}+{subset}/{_UNSEEN}"

@@ -14,10 +14,10 @@ from avseg.evaluation.figures import embeddings
 from avseg.evaluation.figures.embeddings import (
     CentredSpace,
     ClipEmbeddings,
-    count_neighbours,
     draw_embeddings,
     embed_clips,
     map_space,
+    nearest_neighbour_share,
     plot_embeddings,
     require_scikit_learn,
 )
@@ -52,13 +52,13 @@ def random_space(clips: int) -> CentredSpace:
 def test_the_nearest_point_of_the_other_modality_counts_but_not_the_same_clip() -> None:
     left, right = [[1.0, 0.0]], [[0.0, 1.0]]
     together = space_of(sound=left * 2 + right * 2, picture=left * 2 + right * 2)
-    neighbours = count_neighbours(together, ["dog", "dog", "cat", "cat"])
+    neighbours = nearest_neighbour_share(together, ["dog", "dog", "cat", "cat"])
     assert neighbours.share == 1.0
     assert neighbours.chance == pytest.approx(1 / 3)
     crossed = space_of(sound=left * 2 + right * 2, picture=right * 2 + left * 2)
-    assert count_neighbours(crossed, ["dog", "dog", "cat", "cat"]).share == 0.0
+    assert nearest_neighbour_share(crossed, ["dog", "dog", "cat", "cat"]).share == 0.0
     alone = space_of(sound=left * 2 + right * 2)
-    assert count_neighbours(alone, ["dog", "cat", "cat", "dog"]).share == 0.0
+    assert nearest_neighbour_share(alone, ["dog", "cat", "cat", "dog"]).share == 0.0
 
 
 def test_a_map_is_the_same_each_time() -> None:

@@ -1,6 +1,6 @@
 """A comparison sheet: a few clips with audio, ground truth and the masks of several models.
 
-T annotated frames of H x W pixels in a clip; S samples of audio, R samples per second.
+A clip has T annotated frames of H x W pixels; its audio has R samples per second.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,15 +43,16 @@ from avseg.models.outputs import resize_logits
 from avseg.synthavs.classes import SemanticSplit
 from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 
-#: Height of the spectrogram, and space between two clips, in pixels.
+#: Height of a spectrogram, and space between two clips, in pixels.
 _STRIP, _SPACE = 64, 14
 
-#: Spectrogram: window and hop in samples, number of mel bands, and dynamic range: what is quieter
-#: than the loudest band by this much is black.
+#: Spectrogram: window and hop in samples, number of mel bands, and dynamic range: a band that is
+#: this much quieter than the loudest band is black. At 16 kHz a second has `SIDE` columns.
 _N_FFT, _HOP, _BANDS = 512, 100, 64
 _RANGE_DB = 60.0
 
-#: If no band of a clip is louder than this, its spectrogram is black, instead of amplified noise.
+#: Smallest level of the brightest colour: without it, the noise of a silent clip would be amplified
+#: until it looks like sound.
 _LOUD_DB = -30.0
 
 _FAINT = (170, 170, 170)
@@ -63,7 +64,7 @@ class SegmentedClip:
 
     Attributes:
         j: AVSBench's J, the mean over the frames, in [0, 1].
-        packed: Masks (T, H, W) as bits, eight in a byte: there may be thousands of clips.
+        packed: Masks (T, H, W) as bits, eight per byte, since there may be thousands of clips.
         shape: T, H and W.
         classes: Class map of each frame, (T, H, W), 0 the background; None if no classes were
             requested, or the model predicts none.
@@ -83,11 +84,11 @@ class SegmentedClip:
 
 @dataclass(frozen=True, eq=False)
 class ComparedClip:
-    """A clip on the sheet.
+    """A clip on the comparison sheet, with the masks of each model.
 
     Attributes:
         title: Line of text above the clip.
-        seconds: Time of each frame, in whole seconds, T of them.
+        seconds: Start of the second to which each frame belongs, T whole numbers.
         sounds: Audio of each frame's second, (T, R).
         sample_rate: R, in Hz.
         frames: (T, H, W, 3) uint8 RGB.
@@ -126,19 +127,19 @@ def draw_comparison(  # noqa: PLR0913 - one argument for each option of the comm
 ) -> Image.Image:
     """Draw a comparison sheet: audio, frames, ground truth and the masks of each model.
 
-    Unless clips are named, all models segment the whole split, and the clips with the largest
-    differences in J are drawn; for a single model the first clips.
+    Without names of clips, all models segment the whole split, and the clips on which their J
+    differs most are drawn. For a single model, the first clips are drawn.
 
     Args:
-        models: Models as `evaluate` takes them, at least one.
+        models: At least one model, in any form that `evaluate` accepts.
         data: Folder of the data sets in AVSBench's layout, or an open split.
         subset: Subset of the folder, such as "ms3"; None for an open split.
         split: Split of the folder.
         output: The PNG file to write; None to write none.
         clips: Number of clips.
-        clip: Names of the clips to draw, instead of those with the largest differences.
+        clip: Names of the clips to draw; empty to choose them by their differences in J.
         threshold: Probability above which a pixel is marked, in (0, 1).
-        by_name: Whether to draw the classes of the pixels too; AVSS, AVS-V3 and SynthAVS have them.
+        by_name: Whether to draw class maps too; AVSS, AVS-V3 and SynthAVS have classes.
         device: Device of models that are given by name or folder.
         offline: Whether to download nothing.
         on_clip: Called after each clip of each model with the number done and the total.
@@ -162,13 +163,14 @@ def draw_comparison(  # noqa: PLR0913 - one argument for each option of the comm
     count = len(opened) if len(models) > 1 else min(clips, len(opened))
     indices = find_clips(opened, clip) if clip else list(range(count))
     segmented: dict[str, list[SegmentedClip]] = {}
-    for number, model in enumerate(models):  # in turn: several large models may not fit into memory
-
+    # One model after the other: several large models may not fit into memory.
+    for number, model in enumerate(models):
+        # A default value fixes the offset of this model; a closure would read the loop variable.
         def on_clip_of_model(done: int, before: int = number * len(indices)) -> None:
             on_clip(before + done, len(models) * len(indices))
 
         predictor = load_predictor(model, data, device=device, offline=offline)
-        # Two folders may have models of one name: the second one is labelled with its path.
+        # Models in two folders may have the same name: the second one is labelled with its path.
         name = str(model) if predictor.name in segmented else predictor.name
         segmented[name] = segment_clips(
             predictor, opened, indices, threshold, class_names, on_clip_of_model
@@ -194,7 +196,7 @@ def segment_clips(
     class_names: Sequence[str] | None = None,
     on_clip: Callable[[int], object] = lambda _: None,
 ) -> list[SegmentedClip]:
-    """Segment clips, and keep the masks of the annotated frames.
+    """Segment clips; only the masks of their annotated frames are returned.
 
     Args:
         predictor: The model.
@@ -202,7 +204,7 @@ def segment_clips(
         indices: Numbers of the clips.
         threshold: Probability above which a pixel is marked, in (0, 1).
         class_names: Classes of the data set by number; None to predict no classes.
-        on_clip: Called after each clip with the number done.
+        on_clip: Called after each clip with the number of finished ones.
 
     Returns:
         The masks of each clip.
@@ -211,6 +213,7 @@ def segment_clips(
         CheckpointError: If the model predicts classes other than these.
         DatasetError: If a file is missing or damaged.
     """
+    # Models may need different sample rates; the frames are the same.
     resampled = open_split(split, sample_rate=predictor.sample_rate)
     segmented = []
     for done, index in enumerate(indices, start=1):
@@ -251,15 +254,15 @@ def find_clips(split: AVSBench, names: Sequence[str]) -> list[int]:
 
 
 def most_different(scores: Sequence[Sequence[float]], count: int) -> list[int]:
-    """Choose the clips on which models differ most.
+    """Choose the clips on which the models differ most in J.
 
     Args:
         scores: J of each clip, for each model.
         count: Number of clips.
 
     Returns:
-        Positions of the clips with the widest range of J, in descending order. The sort is stable,
-        so that a single model gets the first clips.
+        Positions of the clips with the widest range of J, in descending order; the first clips for
+        a single model, because the sort is stable.
     """
     ranges = np.ptp(np.array(scores), axis=0)
     return [int(position) for position in np.argsort(-ranges, kind="stable")[:count]]
@@ -271,7 +274,7 @@ def gather_clips(
     segmented: dict[str, list[SegmentedClip]],
     semantic: SemanticSplit | None = None,
 ) -> list[ComparedClip]:
-    """Read clips, and combine them with the masks of each model.
+    """Read clips, and combine each with the masks of all models.
 
     Args:
         split: The data, with audio at any sample rate.
@@ -295,7 +298,7 @@ def gather_clips(
 
 
 def draw_comparison_sheet(clips: Sequence[ComparedClip], title: str) -> Image.Image:
-    """Draw clips below each other: audio, frames, ground truth, and the masks of each model.
+    """Draw clips in a column, each with audio, frames, ground truth, and the masks of each model.
 
     Args:
         clips: At least one, all with the same models.
@@ -307,9 +310,11 @@ def draw_comparison_sheet(clips: Sequence[ComparedClip], title: str) -> Image.Im
     models = list(clips[0].segmented)
     left = _label_width(models)
     columns = max(len(clip.frames) for clip in clips)
+    # Frames and ground truth, then one row for each model and each class map.
     rows = 2 + len(models) + len(_class_rows(clips[0]))
     block = 2 * LINE + _STRIP + GAP + rows * (SIDE + GAP) + _SPACE
     width = left + columns * (SIDE + GAP)
+    # At least 560 pixels beside the labels, so that the legend is not cut off.
     sheet = Image.new("RGB", (max(width, left + 560), 2 * LINE + _SPACE + len(clips) * block))
     pen = ImageDraw.Draw(sheet)
     draw_text(pen, (6, 4), title, INK)
@@ -422,6 +427,7 @@ def _draw_sounds(sounds: NDArray[np.float32], sample_rate: int) -> list[Image.Im
     bank = mel_bank(_N_FFT, _BANDS, sample_rate, 0.0, sample_rate / 2)
     levels = decibels(power @ bank)  # (T, columns, bands)
     loudest = max(float(levels.max()), _LOUD_DB)
+    # Mel bands become rows; they are flipped, since row 0 of a picture is at the top.
     shares = ((levels - loudest) / _RANGE_DB + 1).clamp(0, 1).transpose(1, 2).flip(1).numpy()
     return [_coloured(share).resize((SIDE, _STRIP)) for share in shares]
 

@@ -1,6 +1,6 @@
 """A contact sheet: predicted masks and ground truth of the clips with the worst and best scores.
 
-T frames of H x W pixels.
+A clip has T frames of H x W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from avseg.evaluation.report import Report
 #: Side of a frame on the sheet, gap between frames and height of a line of text, in pixels.
 SIDE, GAP, LINE = 160, 4, 22
 
-#: Kind of pixel -> RGB; colour-blind readers can distinguish them (Okabe and Ito).
+#: Kind of pixel -> RGB; colour-blind readers can distinguish the colours (Okabe and Ito).
 COLOURS = {"right": (0, 200, 140), "wrong": (240, 90, 0), "missed": (60, 160, 255)}
 
-#: Opacity of these colours, and how much of the frame's own saturation is kept below them.
+#: Opacity of these colours, and share of the frame's saturation that is kept below them.
 _OPACITY, _SATURATION = 0.5, 0.25
 
 #: Colour of text.
@@ -48,10 +48,10 @@ class SheetClip:
 def extreme_clips(
     predictor: Predictor, split: AVSBench, report: Report, count: int = 5
 ) -> dict[str, list[SheetClip]]:
-    """Segment the worst and the best clips of a report again.
+    """Segment the worst and the best clips of a report once more.
 
-    The worst are those with the lowest strict J. The best are those with the highest J over frames
-    that are not silent: a clip of silent frames has nothing to show.
+    The worst clips have the lowest strict J. The best clips have the highest J over frames that are
+    not silent: a clip of silent frames has no masks to show.
 
     Args:
         predictor: The model that was evaluated.
@@ -60,12 +60,12 @@ def extreme_clips(
         count: Number of the worst clips, and of the best.
 
     Returns:
-        "worst", in ascending order, and "best", in descending order; each clip once.
+        "worst" in ascending order, and "best" in descending order; no clip is in both.
     """
     clips = report.clips
     worst = sorted(range(len(clips)), key=lambda index: clips[index].j_strict)[:count]
     best = sorted(
-        # In a small split a clip could be among the worst and the best: it is shown once.
+        # In a small split, a clip could be among the worst and the best.
         (i for i, clip in enumerate(clips) if clip.j_sounding is not None and i not in worst),
         key=lambda index: clips[index].j_sounding or 0.0,
         reverse=True,
@@ -107,7 +107,7 @@ def draw_sheet(sections: Mapping[str, Sequence[SheetClip]]) -> Image.Image:
 def _segment(predictor: Predictor, split: AVSBench, report: Report, index: int) -> SheetClip:
     clip, scores = split[index], report.clips[index]
     frames = clip.clip.frames[clip.annotated]
-    # Predicted again: keeping the masks of all clips of an evaluation would need too much memory.
+    # Predicted again, since the masks of all clips of an evaluation would need too much memory.
     prediction = predictor.predict(clip.clip, predictor.read_audio(split, index))
     probs = prediction.of_frames(clip.annotated).mask_probs(frames.shape[1:3]).numpy()
     categories = f" ({', '.join(scores.categories)})" if scores.categories else ""
@@ -131,7 +131,7 @@ def _paste_frames(sheet: Image.Image, row: SheetClip, top: int) -> None:
 def draw_masks(
     frame: NDArray[np.uint8], mask: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> Image.Image:
-    """Draw the right, the wrong and the missed pixels of a mask over a pale frame.
+    """Draw the correct, wrong and missed pixels of a mask over a pale frame.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -169,7 +169,7 @@ def draw_classes(
         # The palette of AVSS has dark colours, which are hard to see on a frame.
         colour = (127 + red // 2, 127 + green // 2, 127 + blue // 2)
         _cover(picture, labels == number, colour)
-        # The name is written at the centre of mass, but not outside of the left edge.
+        # The name is centred on the centre of mass, but starts inside of the left edge.
         rows, columns = np.nonzero(labels == number)
         height, width = labels.shape
         left = columns.mean() / width * SIDE - pen.textlength(names[number]) / 2

@@ -1,6 +1,6 @@
 """Maps of embeddings: the audio and image embeddings of a data set in two dimensions, by t-SNE.
 
-N clips with one point for each modality, embeddings of width D.
+N is the number of clips; each clip has one embedding of width D per modality.
 """
 
 from collections import Counter
@@ -55,11 +55,11 @@ _DISTINCT = 10
 
 @dataclass(frozen=True, eq=False)
 class CentredSpace:
-    """Embeddings of N clips in one space, comparable with each other.
+    """Centred embeddings of N clips in one space.
 
     Attributes:
         title: Name of the space.
-        points: By modality, unit vectors (N, D) around the mean of the modality.
+        points: Unit vectors of each modality, (N, D): embeddings minus the mean of their modality.
     """
 
     title: str
@@ -85,12 +85,13 @@ class ClipEmbeddings:
 
 @dataclass(frozen=True)
 class NeighbourShare:
-    """How well a space separates categories, by nearest neighbours.
+    """Agreement of nearest neighbours in category, which shows how well a space separates them.
 
     Attributes:
         share: Share of the points whose nearest point has the same category, in [0, 1]. With two
-            modalities the nearest point of the other one counts; never one of the same clip.
-        chance: The same share for a randomly drawn point.
+            modalities, the nearest point of the other modality is used. Points of the same clip are
+            excluded.
+        chance: Expected share if the nearest point were a random one.
     """
 
     share: float
@@ -110,9 +111,9 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
     offline: bool = False,
     on_clip: Callable[[int, int], object] = lambda *_: None,
 ) -> Figure:
-    """Draw a map of the embeddings of sounds and pictures, by t-SNE.
+    """Draw a t-SNE map of the audio and image embeddings of a model.
 
-    One second of each clip with a single sounding category is one point. Needs scikit-learn.
+    Each point is one second of a clip with a single sounding category. Needs scikit-learn.
 
     Args:
         model: Name of a model, folder of a saved one, or loaded segmenter, of the family
@@ -121,9 +122,9 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
         subset: Subset of the folder, such as "s4"; None for an open split.
         split: Split of the folder.
         output: The PNG file to write; None to write none.
-        clips: Largest number of clips; from a larger split they are taken in even steps.
-        categories: Largest number of categories, at most `MOST_CATEGORIES`; the most frequent ones
-            are taken.
+        clips: Largest number of clips; a larger split is sampled at regular steps.
+        categories: Number of categories, at most `MOST_CATEGORIES`; the most frequent ones are
+            drawn.
         device: Device of a model that is given by name or folder.
         offline: Whether to download nothing.
         on_clip: Called after each clip with the number done and the total.
@@ -132,12 +133,12 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
         The figure.
 
     Raises:
-        CheckpointError: If there is no such model, or its family has no embeddings to show.
+        CheckpointError: If there is no such model, or its family provides no embeddings.
         DatasetError: If a file is missing or damaged, or there are too few such clips.
         OutputError: If scikit-learn is missing, or the picture cannot be written.
         ValueError: If an argument is out of its range.
     """
-    require_scikit_learn()  # fails before the work, not after it
+    require_scikit_learn()  # before the clips are embedded, which takes minutes
     predictor = load_predictor(model, data, device=device, offline=offline)
     if not isinstance(predictor, SegmenterPredictor):
         raise CheckpointError(f"{predictor.name} has no embeddings; choose a model of avseg.")
@@ -175,22 +176,22 @@ def embed_clips(
 ) -> ClipEmbeddings:
     """Embed the middle sounding second of each clip with a single sounding category.
 
-    One second only: the frames of a clip are similar, and more of them would form one cluster for
-    each clip instead of one for each category.
+    Only one second is used: the frames of a clip are similar, so that several of them would form
+    one cluster for each clip instead of one cluster for each category.
 
     Args:
         predictor: The model.
         split: The data, with audio at the predictor's sample rate.
-        count: Largest number of clips; from a larger split they are taken in even steps.
-        category_count: Largest number of categories, at most `MOST_CATEGORIES`; the most frequent
-            ones are taken.
+        count: Largest number of clips; a larger split is sampled at regular steps.
+        category_count: Number of categories, at most `MOST_CATEGORIES`; the most frequent ones are
+            drawn.
         on_clip: Called after each clip with the number done and the total.
 
     Returns:
         The embeddings.
 
     Raises:
-        CheckpointError: If the family of the model has no embeddings to show.
+        CheckpointError: If the family of the model provides no embeddings.
         DatasetError: If there are too few such clips.
     """
     model = predictor.segmenter.model
@@ -206,7 +207,7 @@ def embed_clips(
     for index in chosen:
         clip = split[index]
         inputs = predictor.encode(clip.clip, predictor.read_audio(split, index))
-        # The object may sound in a part of the clip only, as its ground truth shows.
+        # The object may sound in some seconds only: those with a ground-truth mask.
         sounding = np.flatnonzero(clip.masks.any((1, 2)))
         second = int(sounding[len(sounding) // 2]) if len(sounding) else 0
         embedded.append(
@@ -225,7 +226,7 @@ def embed_clips(
     )
 
 
-def count_neighbours(space: CentredSpace, categories: Sequence[str]) -> NeighbourShare:
+def nearest_neighbour_share(space: CentredSpace, categories: Sequence[str]) -> NeighbourShare:
     """Compute the share of points whose nearest point has the same category.
 
     Args:
@@ -233,16 +234,18 @@ def count_neighbours(space: CentredSpace, categories: Sequence[str]) -> Neighbou
         categories: Category of each clip.
 
     Returns:
-        The share, and the share of a random point.
+        The share, and the share expected by chance.
     """
     modalities = list(space.points.values())
-    # With one modality, the first and the last are the same: its points are compared to themselves.
+    # With one modality, the first and the last are the same, so its points are compared with each
+    # other.
+    # The vectors have unit length, so the products are cosines.
     cosines = [modalities[0] @ modalities[-1].T]
     if len(modalities) > 1:
         cosines.append(cosines[0].T)
     names = np.array(categories)
     same = names[:, None] == names
-    # Points of one clip are never compared: they share the scene, not only the category.
+    # Points of the same clip are excluded: they share the scene, and not only the category.
     others = ~np.eye(len(names), dtype=bool)
     nearest = [np.where(others, cosine, -np.inf).argmax(1) for cosine in cosines]
     share = np.mean([same[np.arange(len(names)), near].mean() for near in nearest])
@@ -267,7 +270,7 @@ def map_space(space: CentredSpace) -> dict[Modality, NDArray[np.float32]]:
     points = np.concatenate(list(space.points.values()))
     # t-SNE needs a perplexity below the number of points, and works best below a third of it.
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
-    # All modalities are projected together; separate maps would have unrelated axes.
+    # Both modalities are projected together: two separate maps would have unrelated axes.
     places = TSNE(perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(points)
     of_modality = np.split(places.astype(np.float32), len(space.points))
     return dict(zip(space.points, of_modality, strict=True))
@@ -307,11 +310,11 @@ def plot_embeddings(embedded: ClipEmbeddings) -> Figure:
 
 
 def _single_category_clips(split: AVSBench, category_count: int) -> dict[int, str]:
-    """Return the clips with a single, frequent sounding category, by number."""
+    """Return the category of each clip with a single, frequent sounding category, by number."""
     contents = read_contents(split, find_synthavs_split(split)) or []
     # A clip with several sounding categories has no single colour on the map.
     single = {n: min(c.sounding) for n, c in enumerate(contents) if len(c.sounding) == 1}
-    # Sorted first: of equally frequent categories, always the same ones are taken.
+    # Sorted first, so that the choice among equally frequent categories is deterministic.
     frequent = dict(Counter(sorted(single.values())).most_common(category_count))
     single = {index: name for index, name in single.items() if name in frequent}
     if len(single) < LEAST_CLIPS:
@@ -341,7 +344,7 @@ def _as_spaces(
 def _draw_space(
     axes: Axes, space: CentredSpace, categories: Sequence[str], colours: Mapping[str, str]
 ) -> None:
-    neighbours = count_neighbours(space, categories)
+    neighbours = nearest_neighbour_share(space, categories)
     kind = " of the other kind" if len(space.points) > 1 else ""
     axes.set_title(
         f"{space.title}\nnearest{kind} is of the same category: "
@@ -366,6 +369,7 @@ def _draw_space(
 def _choose_colours(categories: Sequence[str]) -> dict[str, str]:
     """Return the colour of each category, by name."""
     names = sorted(set(categories))
+    # The 20 colours of "tab20" are 10 pairs of similar ones.
     colours = colormaps["tab10" if len(names) <= _DISTINCT else "tab20"]
     return {name: to_hex(colours(number)) for number, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""Plots of one report, and of a comparison of several."""
+"""Plots of a report, and of a comparison of several reports."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +21,7 @@ DPI = 150
 
 
 def plot_categories(report: Report) -> Figure | None:
-    """Plot J of each category with its interval, the lowest at the bottom.
+    """Plot the J of each category with its interval; the lowest is at the bottom.
 
     Args:
         report: The report.
@@ -35,6 +35,7 @@ def plot_categories(report: Report) -> Figure | None:
     }
     if not scored:
         return None
+    # Bars are drawn from the bottom up.
     order = sorted(scored, key=lambda name: scored[name][0].value)
     # The height grows with the number of bars, so that their labels do not overlap.
     figure, (axes,) = _new(report, height=1.4 + 0.24 * len(order))
@@ -50,7 +51,7 @@ def plot_categories(report: Report) -> Figure | None:
 
 
 def plot_f_curve(report: Report) -> Figure | None:
-    """Plot mean F over the threshold.
+    """Plot the mean F at each threshold.
 
     Args:
         report: The report.
@@ -63,7 +64,7 @@ def plot_f_curve(report: Report) -> Figure | None:
     figure, (axes,) = _new(report, height=3.4)
     thresholds, curve = THRESHOLDS.numpy(), np.array(report.f_curve)
     axes.plot(thresholds, curve, color=BLUE)
-    # The best threshold is chosen on the test data: it shows what tuning could gain at most.
+    # The best threshold is chosen on the evaluated data, so it is an upper bound for tuning.
     best = int(curve.argmax())
     used = int(np.abs(thresholds - report.threshold).argmin())
     for place, colour, word in ((best, ORANGE, "best"), (used, GREY, "used")):
@@ -85,7 +86,7 @@ def plot_iou_histogram(report: Report) -> Figure | None:
         The plot.
     """
     figure, (axes,) = _new(report, height=3.4)
-    # Strict J, so that a silent clip with a few marked pixels does not count as a good one.
+    # Strict J, so that a silent clip with a few marked pixels does not count as a good clip.
     bins = np.linspace(0, 1, 21).tolist()
     axes.hist([clip.j_strict for clip in report.clips], bins, color=BLUE, edgecolor="white")
     mean = report.scores["j_strict"].value
@@ -114,6 +115,7 @@ def plot_conditions(report: Report) -> Figure | None:
         "unmoved": ("overlap with the masks for the original audio", ORANGE),
         "j_then": ("J strict, ground truth for the new audio", COLOURS[2]),
     }
+    # Three bars of height 0.25 for each condition, at -0.27, 0 and 0.27.
     for row, (column, (label, colour)) in enumerate(shown.items()):
         scores = [report.sounds[name].get(column) for name in names]
         _bars(axes, scores, colour, offset=0.27 * (1 - row), height=0.25, label=label)
@@ -154,7 +156,7 @@ def plot_comparison(
         _points(right, [of_model.get(column) for column in columns], colour, offset)
     left.set_yticks(range(len(columns)), [SCORE_COLUMNS[column].heading for column in columns])
     left.set(xlim=(0, 1), xlabel="score")
-    # The same rows as on the left, without repeating their labels.
+    # The rows are those of the left plot, whose labels are not repeated.
     right.set_yticks(range(len(columns)), [""] * len(columns))
     right.axvline(0, color=GREY, linewidth=1)
     right.set(xlabel=f"difference from {reference}", ylim=left.get_ylim())
@@ -176,7 +178,7 @@ def _new(
 ) -> tuple[Figure, list[Axes]]:
     """Create a figure with a title and axes.
 
-    Without pyplot: it needs no display, and does not keep the figure in memory.
+    pyplot is not used: it would need a display, and would keep all figures in memory.
     """
     figure = Figure(figsize=(6.4, height), layout="constrained")
     figure.suptitle(f"{title or report.model} on {report.subset}/{report.split}", fontsize=10)
@@ -209,7 +211,7 @@ def _bars(
     height: float = 0.7,
     label: str | None = None,
 ) -> None:
-    """Plot scores as horizontal bars with their intervals; None leaves a gap."""
+    """Plot scores as horizontal bars with their intervals; a score of None has no bar."""
     placed = _place(scores, offset)
     axes.barh(
         [place for place, _ in placed],
@@ -223,7 +225,7 @@ def _bars(
 
 
 def _place(scores: Sequence[Interval | None], offset: float) -> list[tuple[float, Interval]]:
-    """Pair each score with its position on the axis, without scores that do not apply."""
+    """Pair each score with its position on the axis; scores of None are omitted."""
     return [(place + offset, score) for place, score in enumerate(scores) if score is not None]
 
 
@@ -235,5 +237,5 @@ def _error_bars(scores: Sequence[Interval]) -> NDArray[np.float64]:
         else (score.value - score.low, score.high - score.value)
         for score in scores
     ]
-    # The mean may lie outside a percentile interval; matplotlib refuses a negative length.
+    # A percentile interval may not contain the mean; matplotlib rejects negative lengths.
     return np.array(ends, np.float64).reshape(-1, 2).T.clip(min=0)
