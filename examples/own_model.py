@@ -19,4 +19,4 @@ def brightness(frames: np.ndarray, audio: np.ndarray) -> np.ndarray:
 # One process: several would import this file again, which has no `if __name__ == "__main__"`.
 avseg.synthesize_data("data", subset="ms3", clips=4, workers=1)
 report = avseg.evaluate(brightness, "data", subset="ms3", output="report")
-print(report.scores["j"].value, report.listening["vision_bias"])
+print(report.scores["j"].value, report.robustness["vision_bias"])

@@ -40,7 +40,7 @@ def test_tables_are_shown_and_a_report_is_written(
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["model"] == "random"
     assert set(report["baselines"]) == {"nothing", "everything", "all objects"}
-    assert "muted" in report["sounds"]
+    assert "muted" in report["conditions"]
     for name in ("clips.png", "report.md", "clips.csv", "robustness.png", "categories.png"):
         assert (tmp_path / "report" / name).exists()
     assert "report.md, report.json, clips.csv and pictures" in shown
@@ -69,7 +69,7 @@ def test_robustness_tests_and_vocabulary_are_options(
     assert run(app, ["evaluate", cascade, *arguments, "-o", str(tmp_path / "report")]) == 0
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["vocabulary"] == ["dog", "bus"]
-    assert report["sounds"] == {}
+    assert report["conditions"] == {}
     assert "Robustness" not in capsys.readouterr().out
 
 

@@ -11,11 +11,11 @@ from avseg.metrics.protocol_table import PROTOCOLS
 MUTED = ConditionScores(
     marked_frames=0.2,
     marked_area=0.01,
-    j_then=0.8,
+    j_condition=0.8,
     j_own_sounding=0.3,
     f_own_sounding=0.4,
-    still_marked=0.25,
-    unmoved=0.5,
+    silenced_marked=0.25,
+    iou_with_original=0.5,
 )
 
 BASELINE = BinaryScores(
@@ -52,7 +52,7 @@ def clip_of(number: int, j: float, silent_frames: int = 0) -> ClipScores:
         frames=5,
         silent_frames=silent_frames,
         union_pixels=100 if sounding else 0,
-        sounds={"muted": MUTED},
+        conditions={"muted": MUTED},
     )
 
 

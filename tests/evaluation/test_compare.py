@@ -45,18 +45,20 @@ def test_each_model_is_compared_with_the_first() -> None:
 
 def test_scores_under_conditions_are_compared_in_pairs_too() -> None:
     clips = tuple(
-        replace(clip, sounds={"muted": replace(MUTED, still_marked=0.75)})
+        replace(clip, conditions={"muted": replace(MUTED, silenced_marked=0.75)})
         for clip in LONG_REPORT.clips
     )
     found = compare({"a": LONG_REPORT, "b": replace(LONG_REPORT, clips=clips)})
-    muted = found.sound_differences["b"]["muted"]
-    assert (muted["still_marked"].low, muted["still_marked"].value) == pytest.approx((0.5, 0.5))
-    assert muted["unmoved"].value == 0.0
+    muted = found.condition_differences["b"]["muted"]
+    assert (muted["silenced_marked"].low, muted["silenced_marked"].value) == pytest.approx(
+        (0.5, 0.5)
+    )
+    assert muted["iou_with_original"].value == 0.0
 
 
 def test_a_condition_that_one_report_lacks_is_not_compared() -> None:
-    quiet = report_of(*(replace(clip, sounds={}) for clip in LONG_REPORT.clips))
-    assert compare({"a": LONG_REPORT, "b": quiet}).sound_differences == {"b": {}}
+    quiet = report_of(*(replace(clip, conditions={}) for clip in LONG_REPORT.clips))
+    assert compare({"a": LONG_REPORT, "b": quiet}).condition_differences == {"b": {}}
 
 
 def test_few_clips_give_a_difference_without_interval() -> None:
@@ -103,7 +105,7 @@ def test_tables_have_a_row_or_a_column_for_each_model() -> None:
 
 
 def test_without_conditions_there_are_no_tables_of_them() -> None:
-    quiet = report_of(*(replace(clip, sounds={}) for clip in LONG_REPORT.clips))
+    quiet = report_of(*(replace(clip, conditions={}) for clip in LONG_REPORT.clips))
     titles = [table.title for table in compare({"a": quiet, "b": quiet}).tables()]
     assert not any("replaced" in title or "Robustness" in title for title in titles)
 

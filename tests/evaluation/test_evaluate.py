@@ -63,14 +63,14 @@ def test_a_model_that_uses_the_audio_leaves_frames_with_replaced_audio_clean(
 ) -> None:
     report = evaluate(Oracle(split), split)
     assert report.scores["j"].value == 1.0
-    assert {"muted", "noise", "shifted", "silent object"} <= set(report.sounds)
+    assert {"muted", "noise", "shifted", "silent object"} <= set(report.conditions)
     for name in ("muted", "noise"):
-        assert report.sounds[name]["marked_frames"].value == 0.0
-        assert report.sounds[name]["still_marked"].value == 0.0
-        assert report.sounds[name]["unmoved"].value == 0.0
-        assert report.sounds[name]["j_then"].value == 1.0
-    assert report.listening["vision_bias"] == 0.0
-    assert report.listening["g_miou"] == 1.0
+        assert report.conditions[name]["marked_frames"].value == 0.0
+        assert report.conditions[name]["silenced_marked"].value == 0.0
+        assert report.conditions[name]["iou_with_original"].value == 0.0
+        assert report.conditions[name]["j_condition"].value == 1.0
+    assert report.robustness["vision_bias"] == 0.0
+    assert report.robustness["g_miou"] == 1.0
 
 
 def test_a_model_that_ignores_the_audio_marks_the_same_pixels_under_each_condition(
@@ -79,13 +79,13 @@ def test_a_model_that_ignores_the_audio_marks_the_same_pixels_under_each_conditi
     report = evaluate(Oracle(split, ignores_audio=True), split)
     assert report.scores["j"].value == 1.0
     for name in ("muted", "noise"):
-        assert report.sounds[name]["unmoved"].value == 1.0
-        assert report.sounds[name]["still_marked"].value == 1.0
+        assert report.conditions[name]["iou_with_original"].value == 1.0
+        assert report.conditions[name]["silenced_marked"].value == 1.0
         area = np.mean([clip.masks.mean() for clip in split])
-        assert report.sounds[name]["marked_area"].value == pytest.approx(area)
-    assert report.sounds["silent object"]["j_then"].value == 0.0
-    assert report.listening["vision_bias"] == 1.0
-    assert report.listening["g_miou"] == 0.0
+        assert report.conditions[name]["marked_area"].value == pytest.approx(area)
+    assert report.conditions["silent object"]["j_condition"].value == 0.0
+    assert report.robustness["vision_bias"] == 1.0
+    assert report.robustness["g_miou"] == 0.0
 
 
 def test_baselines_mark_nothing_everything_and_all_objects(split: AVSBench) -> None:
@@ -119,7 +119,7 @@ def test_an_own_function_gets_a_report_with_its_name_from_a_folder_of_data(
     )
     assert (report.model, report.weights_sha256) == ("brightness", None)
     assert report.environment["device"] == "own model"
-    assert report.sounds["muted"]["marked_area"].value == 0.0
+    assert report.conditions["muted"]["marked_area"].value == 0.0
     assert read_report(tmp_path / "report") == report
     assert {path.name for path in (tmp_path / "report").iterdir()} >= {"report.md", "clips.png"}
     scores = avseg.score(tmp_path / "predictions", data)
@@ -162,8 +162,8 @@ def test_without_robustness_only_the_original_audio_is_used(split: AVSBench) -> 
     oracle = Oracle(split)
     report = evaluate(oracle, split, robustness=False)
     assert oracle.calls == len(split)
-    assert not report.sounds
-    assert not report.listening
+    assert not report.conditions
+    assert not report.robustness
     assert report.following is None
 
 

@@ -37,15 +37,15 @@ def test_a_report_is_read_as_it_was_written(report: Report, tmp_path: Path) -> N
 
 def test_the_json_has_the_means_over_clips_too() -> None:
     facts = json.loads(LONG_REPORT.to_json())
-    assert facts["schema_version"] == 2
+    assert facts["schema_version"] == 3
     assert facts["scores"]["j"]["value"] == LONG_REPORT.scores["j"].value
     assert facts["scores"]["j"]["low"] < facts["scores"]["j"]["value"]
-    assert facts["sounds"]["muted"]["marked_area"]["value"] == pytest.approx(0.01)
-    assert set(facts["listening"]) == {"g_miou", "g_f", "g_fpr", "vision_bias"}
+    assert facts["conditions"]["muted"]["marked_area"]["value"] == pytest.approx(0.01)
+    assert set(facts["robustness"]) == {"g_miou", "g_f", "g_fpr", "vision_bias"}
 
 
 def test_g_measures_are_over_frames_that_are_not_silent() -> None:
-    found = REPORT.listening
+    found = REPORT.robustness
     j = REPORT.scores["j_sounding"].value
     assert MUTED.j_own_sounding is not None
     assert found["vision_bias"] == pytest.approx(vision_bias(j, MUTED.j_own_sounding))
@@ -54,12 +54,12 @@ def test_g_measures_are_over_frames_that_are_not_silent() -> None:
 
 
 def test_without_negative_conditions_there_are_no_g_measures() -> None:
-    shifted = replace(REPORT.clips[0], sounds={"shifted": MUTED})
-    assert replace(REPORT, clips=(shifted,)).listening == {}
+    shifted = replace(REPORT.clips[0], conditions={"shifted": MUTED})
+    assert replace(REPORT, clips=(shifted,)).robustness == {}
 
 
 def test_without_sounding_frames_there_are_no_g_measures() -> None:
-    assert replace(REPORT, clips=(clip_of(0, 0.5, silent_frames=5),)).listening == {}
+    assert replace(REPORT, clips=(clip_of(0, 0.5, silent_frames=5),)).robustness == {}
 
 
 def test_the_csv_has_one_row_per_clip() -> None:
@@ -72,7 +72,7 @@ def test_the_csv_has_one_row_per_clip() -> None:
 
 
 def test_a_clip_without_a_condition_has_empty_cells() -> None:
-    clips = (replace(REPORT.clips[0], sounds={}), REPORT.clips[1])
+    clips = (replace(REPORT.clips[0], conditions={}), REPORT.clips[1])
     rows = list(csv.DictReader(replace(REPORT, clips=clips).clips_to_csv().splitlines()))
     assert rows[0]["muted: marked_area"] == ""
 
@@ -83,7 +83,7 @@ def test_a_clip_without_a_condition_has_empty_cells() -> None:
         (None, "no report can be read"),
         ("{", "no report can be read"),
         ("[]", "is of version None"),
-        ('{"schema_version": 1}', "is of version 1, this avseg reads version 2"),
+        ('{"schema_version": 1}', "is of version 1, this avseg reads version 3"),
     ],
 )
 def test_the_error_for_an_unreadable_report_names_the_file(

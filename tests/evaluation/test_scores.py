@@ -89,12 +89,12 @@ def test_a_resample_without_positive_weight_has_no_mean() -> None:
 
 def test_conditions_are_averaged_over_the_clips_that_have_them() -> None:
     first, second = REPORT.clips
-    shifted = replace(MUTED, marked_area=0.3, j_then=None)
-    clips = [replace(first, sounds={"muted": MUTED, "shifted": shifted}), second]
+    shifted = replace(MUTED, marked_area=0.3, j_condition=None)
+    clips = [replace(first, conditions={"muted": MUTED, "shifted": shifted}), second]
     scores = score_conditions(clips)
     assert list(scores) == ["muted", "shifted"]
     assert scores["shifted"]["marked_area"].value == pytest.approx(0.3)
-    assert "j_then" not in scores["shifted"]
+    assert "j_condition" not in scores["shifted"]
 
 
 def test_a_clip_is_in_the_group_of_each_of_its_categories() -> None:
@@ -125,9 +125,9 @@ def test_a_mask_that_follows_the_audio_leaves_the_silenced_object_clean() -> Non
     scores = score_condition(
         OWN_TRUTH.float(), NEW_TRUTH.float(), OWN_TRUTH, NEW_TRUTH.numpy(), 0.5
     )
-    assert scores.j_then == 1.0
-    assert scores.still_marked == 0.0
-    assert scores.unmoved == 0.0
+    assert scores.j_condition == 1.0
+    assert scores.silenced_marked == 0.0
+    assert scores.iou_with_original == 0.0
     assert scores.j_own_sounding == 0.0
     assert scores.marked_area == 0.25
 
@@ -135,35 +135,35 @@ def test_a_mask_that_follows_the_audio_leaves_the_silenced_object_clean() -> Non
 def test_a_mask_that_ignores_the_audio_still_marks_the_silenced_object() -> None:
     own = OWN_TRUTH.float()
     scores = score_condition(own, own, OWN_TRUTH, NEW_TRUTH.numpy(), 0.5)
-    assert (scores.j_then, scores.still_marked, scores.unmoved) == (0.0, 1.0, 1.0)
+    assert (scores.j_condition, scores.silenced_marked, scores.iou_with_original) == (0.0, 1.0, 1.0)
     assert scores.j_own_sounding == scores.f_own_sounding == 1.0
 
 
 def test_still_marked_is_the_marked_share_of_the_silenced_object() -> None:
     half = draw("##..", "....").float()
     scores = score_condition(OWN_TRUTH.float(), half, OWN_TRUTH, np.zeros((1, 2, 4), bool), 0.5)
-    assert scores.still_marked == 0.5
-    assert scores.unmoved == 0.5
-    assert scores.j_then == 0.0
+    assert scores.silenced_marked == 0.5
+    assert scores.iou_with_original == 0.5
+    assert scores.j_condition == 0.0
 
 
 def test_an_object_that_still_sounds_does_not_count_as_still_marked() -> None:
     both = OWN_TRUTH | NEW_TRUTH
     scores = score_condition(both.float(), OWN_TRUTH.float(), both, OWN_TRUTH.numpy(), 0.5)
-    assert (scores.j_then, scores.still_marked) == (1.0, 0.0)
+    assert (scores.j_condition, scores.silenced_marked) == (1.0, 0.0)
 
 
 def test_without_a_new_ground_truth_its_scores_are_none() -> None:
     own = OWN_TRUTH.float()
     scores = score_condition(own, own, OWN_TRUTH, None, 0.5)
-    assert scores.j_then is scores.still_marked is None
-    assert scores.unmoved == 1.0
+    assert scores.j_condition is scores.silenced_marked is None
+    assert scores.iou_with_original == 1.0
 
 
 def test_without_an_original_mask_there_is_no_overlap() -> None:
     nothing = torch.zeros(1, 2, 4)
     scores = score_condition(nothing, nothing, OWN_TRUTH, None, 0.5)
-    assert scores.unmoved is None
+    assert scores.iou_with_original is None
 
 
 def test_each_pixel_has_the_class_with_the_largest_logit() -> None:

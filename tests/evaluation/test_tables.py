@@ -67,7 +67,7 @@ def test_classes_have_tables_if_the_model_predicts_them() -> None:
 
 
 def test_without_conditions_there_are_no_tables_of_them() -> None:
-    quiet = replace(REPORT, clips=tuple(replace(clip, sounds={}) for clip in REPORT.clips))
+    quiet = replace(REPORT, clips=tuple(replace(clip, conditions={}) for clip in REPORT.clips))
     titles = [table.title for table in full_tables(quiet)]
     assert not any("robustness" in title.lower() for title in titles)
 

@@ -24,10 +24,14 @@ from avseg.evaluation.scores import (
     difference_with_interval,
     draw_clips,
 )
-from avseg.evaluation.tables import LISTENING, Cell, Table, protocol_groups
+from avseg.evaluation.tables import ROBUSTNESS, Cell, Table, protocol_groups
 
 #: Scores under conditions that are compared: attribute of `ConditionScores` -> heading.
-_CONDITION_COLUMNS = {"still_marked": "still marked", "j_then": "J strict", "unmoved": "overlap"}
+_CONDITION_COLUMNS = {
+    "silenced_marked": "still marked",
+    "j_condition": "J strict",
+    "iou_with_original": "overlap",
+}
 
 _JSON_FILE = "compare.json"
 _OWN_FOLDER = OwnFolder("a comparison", has_marker(_JSON_FILE, ("compared_with", "differences")))
@@ -51,13 +55,13 @@ class Comparison:
         reports: The reports by a unique name; the first one is the reference.
         differences: For each other report, its score minus that of the reference, with the interval
             of this difference, by key of `scores.SCORE_COLUMNS`.
-        sound_differences: For each other report and each condition, the same differences by
+        condition_differences: For each other report and each condition, the same differences by
             attribute of `ConditionScores`.
     """
 
     reports: dict[str, Report]
     differences: dict[str, dict[str, Interval]]
-    sound_differences: dict[str, dict[str, dict[str, Interval]]]
+    condition_differences: dict[str, dict[str, dict[str, Interval]]]
 
     @property
     def first(self) -> str:
@@ -72,12 +76,12 @@ class Comparison:
                 name: {column: asdict(difference) for column, difference in differences.items()}
                 for name, differences in self.differences.items()
             },
-            "sound_differences": {
+            "condition_differences": {
                 name: {
                     condition: {column: asdict(each) for column, each in differences.items()}
                     for condition, differences in by_condition.items()
                 }
-                for name, by_condition in self.sound_differences.items()
+                for name, by_condition in self.condition_differences.items()
             },
         }
         return json.dumps(facts, indent=2) + "\n"
@@ -107,22 +111,22 @@ class Comparison:
 
     def _condition_tables(self) -> list[Table]:
         """Format the scores under conditions; empty if no report has any."""
-        scores = {name: report.sounds for name, report in self.reports.items()}
+        scores = {name: report.conditions for name, report in self.reports.items()}
         if not any(scores.values()):
             return []
         figures = Table(
             title="Robustness in one figure",
             headings=("measure", *self.reports),
             rows=tuple(
-                (title, *(report.listening.get(name) for report in self.reports.values()))
-                for name, title in LISTENING.items()
+                (title, *(report.robustness.get(name) for report in self.reports.values()))
+                for name, title in ROBUSTNESS.items()
             ),
         )
         return [
             figures,
             _condition_table("The same frames with replaced audio", scores),
             _condition_table(
-                f"Differences from {self.first} with replaced audio", self.sound_differences
+                f"Differences from {self.first} with replaced audio", self.condition_differences
             ),
         ]
 
@@ -163,7 +167,7 @@ def compare(
             name: _differences(clip_values(report.clips), clip_values(reference.clips), drawn)
             for name, report in others
         },
-        sound_differences={
+        condition_differences={
             name: _condition_differences(report, reference, drawn) for name, report in others
         },
     )
@@ -248,6 +252,6 @@ def _condition_differences(
         name: _differences(
             condition_values(report.clips, name), condition_values(reference.clips, name), drawn
         )
-        for name in report.sounds
-        if name in reference.sounds
+        for name in report.conditions
+        if name in reference.conditions
     }

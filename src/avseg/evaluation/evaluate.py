@@ -92,7 +92,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             return loud * frames.mean(axis=-1) / 255  # (T, H, W) in [0, 1]
 
         report = avseg.evaluate(brightness, "data", subset="ms3", output="report")
-        print(report.scores["j"].value, report.listening["vision_bias"])
+        print(report.scores["j"].value, report.robustness["vision_bias"])
 
     The conditions of the robustness tests depend on the metadata of the data set, see
     `robustness.DESCRIPTIONS`. On SynthAVS, a further test measures in the first 50 scenes of the
@@ -201,8 +201,8 @@ def _evaluate(
         if writer is not None:  # logits at the model's resolution, before any threshold
             writer.add(clip.clip_id, own.mask_logits, own.class_logits)
         tested = conditions.of(index, clip.masks) if robustness else ()
-        sounds = {c.name: _score_condition(predictor, clip, c, own, threshold) for c in tested}
-        totals.add(clip, own, () if contents is None else sorted(contents[index].sounding), sounds)
+        scores = {c.name: _score_condition(predictor, clip, c, own, threshold) for c in tested}
+        totals.add(clip, own, () if contents is None else sorted(contents[index].sounding), scores)
         totals.add_baselines(clip, index, generated)
         on_clip(index + 1, len(clips) + scenes)
 
@@ -257,7 +257,7 @@ class _Totals:
         clip: AnnotatedClip,
         own: Prediction,
         categories: Sequence[str],
-        sounds: dict[str, ConditionScores],
+        conditions: dict[str, ConditionScores],
     ) -> None:
         """Add the prediction for one clip, and its scores under conditions."""
         truth, probs = _truth(clip), _probs(own, clip)
@@ -269,7 +269,7 @@ class _Totals:
         if self._class_names is not None and own.class_logits is not None:
             self._add_classes(clip, own.class_logits)
         scores = score_clip(clip.clip_id, categories, probs, truth, self._threshold)
-        self.clips.append(replace(scores, sounds=sounds))
+        self.clips.append(replace(scores, conditions=conditions))
 
     def add_baselines(
         self, clip: AnnotatedClip, index: int, generated: SynthavsSplit | None

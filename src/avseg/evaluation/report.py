@@ -27,7 +27,7 @@ from avseg.metrics.binary import BinaryScores
 from avseg.metrics.protocols import global_false_positive_rate, global_score, vision_bias
 
 #: Version of the JSON; increased when an older version of avseg cannot read it.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 JSON_FILE, CLIPS_FILE = "report.json", "clips.csv"
 
@@ -97,19 +97,19 @@ class Report:
         return score_with_intervals(self.clips)
 
     @cached_property
-    def sounds(self) -> dict[str, dict[str, Interval]]:
+    def conditions(self) -> dict[str, dict[str, Interval]]:
         """Mean scores under each condition, by attribute of `ConditionScores`."""
         return score_conditions(self.clips)
 
     @cached_property
-    def listening(self) -> dict[str, float]:
+    def robustness(self) -> dict[str, float]:
         """G-mIoU, G-F and G-FPR over the negative conditions, and vision bias.
 
         They are computed over frames in which a visible object sounds. In a silent frame an empty
         mask scores high with the original audio and with replaced audio, as if the model ignored
         the audio. Empty if no negative condition was tested, or all frames are silent.
         """
-        tested = {name: self.sounds[name] for name in NEGATIVES if name in self.sounds}
+        tested = {name: self.conditions[name] for name in NEGATIVES if name in self.conditions}
         if not tested or "j_sounding" not in self.scores:
             return {}
         j, f = self.scores["j_sounding"].value, self.scores["f_at_threshold"].value
@@ -129,11 +129,11 @@ class Report:
         """Return the report as JSON, with the means and intervals over clips."""
         # Derived scores are stored for other programs; `read_report` computes them again.
         derived = {
-            "listening": self.listening,
+            "robustness": self.robustness,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
-            "sounds": {
-                sound: {name: asdict(score) for name, score in scores.items()}
-                for sound, scores in self.sounds.items()
+            "conditions": {
+                name: {key: asdict(score) for key, score in scores.items()}
+                for name, scores in self.conditions.items()
             },
         }
         facts = {"schema_version": SCHEMA_VERSION, **asdict(self), **derived}
@@ -142,7 +142,7 @@ class Report:
     def clips_to_csv(self) -> str:
         """Return the scores of each clip as CSV, one clip per row."""
         # Every row has the columns of all conditions, even if the clip was not tested under some.
-        rows = [_flatten(clip, self.sounds) for clip in self.clips]
+        rows = [_flatten(clip, self.conditions) for clip in self.clips]
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
@@ -260,14 +260,16 @@ def _write(path: Path, content: Callable[[Path], object] | str) -> None:
 
 
 def _read_clip(facts: Mapping[str, Any]) -> ClipScores:
-    sounds = {name: ConditionScores(**scores) for name, scores in facts["sounds"].items()}
-    return ClipScores(**{**facts, "categories": tuple(facts["categories"]), "sounds": sounds})
+    conditions = {name: ConditionScores(**scores) for name, scores in facts["conditions"].items()}
+    return ClipScores(
+        **{**facts, "categories": tuple(facts["categories"]), "conditions": conditions}
+    )
 
 
 def _flatten(clip: ClipScores, conditions: Mapping[str, object]) -> dict[str, object]:
     """Return all scores of a clip as one flat row; None if a score does not apply."""
     row = asdict(clip)
-    tested = row.pop("sounds")
+    tested = row.pop("conditions")
     row["categories"] = " ".join(clip.categories)
     for name in conditions:
         scores = tested.get(name, {})

@@ -38,23 +38,23 @@ class ConditionScores:
         marked_frames: Share of the frames in which 0.1 % of the pixels or more are marked.
         marked_area: Mean share of the pixels that is marked: the false-positive rate of
             AVSBench-Robust if no visible object sounds.
-        j_then: Mean strict J with the ground truth for the new audio; None if it is unknown.
+        j_condition: Mean strict J with the ground truth for the new audio; None if it is unknown.
         j_own_sounding: Mean J with the ground truth for the original audio, over the frames in
             which that ground truth is not empty.
         f_own_sounding: Mean F over these frames, at the threshold of the masks.
-        still_marked: Marked share of the pixels of objects that sounded with the original audio and
-            are silent with the new audio.
-        unmoved: Mean IoU with the masks predicted for the original audio, over the frames in which
-            those masks are not empty; 1 for a model that does not use the audio.
+        silenced_marked: Marked share of the pixels of objects that sounded with the original audio
+            and are silent with the new audio.
+        iou_with_original: Mean IoU with the masks predicted for the original audio, over the frames
+            in which those masks are not empty; 1 for a model that does not use the audio.
     """
 
     marked_frames: float
     marked_area: float
-    j_then: float | None
+    j_condition: float | None
     j_own_sounding: float | None
     f_own_sounding: float | None
-    still_marked: float | None
-    unmoved: float | None
+    silenced_marked: float | None
+    iou_with_original: float | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ClipScores:
         frames: Number of annotated frames.
         silent_frames: Number of silent frames among them.
         union_pixels: Number of pixels in the union of predicted masks and ground truth.
-        sounds: Scores with replaced audio, by the name of the condition.
+        conditions: Scores with replaced audio, by the name of the condition.
     """
 
     clip_id: str
@@ -93,7 +93,7 @@ class ClipScores:
     frames: int
     silent_frames: int
     union_pixels: int
-    sounds: dict[str, ConditionScores]
+    conditions: dict[str, ConditionScores]
 
     @property
     def sounding_frames(self) -> int:
@@ -260,7 +260,7 @@ def condition_values(clips: Sequence[ClipScores], condition: str) -> dict[str, W
         Values and weights by attribute of `ConditionScores`; both 0 for a clip to which a score
         does not apply.
     """
-    scores = [clip.sounds.get(condition) for clip in clips]
+    scores = [clip.conditions.get(condition) for clip in clips]
     return {
         each.name: _with_weights(
             [None if of_clip is None else getattr(of_clip, each.name) for of_clip in scores],
@@ -294,7 +294,7 @@ def score_conditions(clips: Sequence[ClipScores]) -> dict[str, dict[str, Interva
         omitted.
     """
     drawn = draw_clips(len(clips))
-    names = dict.fromkeys(name for clip in clips for name in clip.sounds)
+    names = dict.fromkeys(name for clip in clips for name in clip.conditions)
     return {name: _averages(condition_values(clips, name), drawn) for name in names}
 
 
@@ -362,7 +362,7 @@ def score_clip(
         # Weight of `dataset_iou`: the IoU of all frames is the mean of clip IoUs weighted by
         # unions.
         union_pixels=int(((probs > threshold) | truth).sum()),
-        sounds={},
+        conditions={},
     )
 
 
@@ -392,11 +392,11 @@ def score_condition(
     return ConditionScores(
         marked_frames=float((area >= CLEAN_AREA).double().mean()),
         marked_area=float(area.mean()),
-        j_then=None if new_truth is None else float(strict_mask_iou(masks, new_truth).mean()),
+        j_condition=None if new_truth is None else float(strict_mask_iou(masks, new_truth).mean()),
         j_own_sounding=against_own.j_sounding,
         f_own_sounding=against_own.f_at_threshold,
-        still_marked=None if silenced is None else _mean_marked_share(masks, silenced),
-        unmoved=_mean_overlap(own_masks, masks),
+        silenced_marked=None if silenced is None else _mean_marked_share(masks, silenced),
+        iou_with_original=_mean_overlap(own_masks, masks),
     )
 
 

@@ -21,10 +21,10 @@ from avseg.metrics.semantic import SEMANTIC_PROTOCOLS
 _CONDITION_COLUMNS = {
     "marked_frames": "frames marked",
     "marked_area": "area marked (FPR)",
-    "still_marked": "still marked",
-    "j_then": "J strict, new ground truth",
+    "silenced_marked": "still marked",
+    "j_condition": "J strict, new ground truth",
     "j_own_sounding": "J, original ground truth",
-    "unmoved": "overlap with the original masks",
+    "iou_with_original": "overlap with the original masks",
 }
 
 #: Heading of the column that lists the quirks of a protocol.
@@ -36,8 +36,8 @@ _CATEGORY_SCORES = ("j", "j_strict", "f", "dataset_iou")
 #: Cell of a table: a text, a number, a score with its interval, or None if no value applies.
 Cell = str | float | Interval | None
 
-#: Key of `Report.listening` -> its definition.
-LISTENING = {
+#: Key of `Report.robustness` -> its definition.
+ROBUSTNESS = {
     "g_miou": "G-mIoU: harmonic mean of J (original audio) and 1 - J (negative conditions)",
     "g_f": "G-F: the same for F at the threshold",
     "g_fpr": "G-FPR: mean area marked under negative conditions; lower is better",
@@ -94,10 +94,10 @@ def full_tables(report: Report) -> Iterator[Table]:
     yield from protocol_tables(report)
     if report.semantic is not None:
         yield semantic_table(report.semantic.protocols)
-    if report.sounds:
+    if report.conditions:
         yield condition_table(report)
-    if report.listening:
-        yield listening_table(report)
+    if report.robustness:
+        yield robustness_table(report)
     if any(clip.categories for clip in report.clips):
         yield category_table(report)
     if report.semantic is not None:
@@ -120,13 +120,13 @@ def brief_tables(report: Report) -> Iterator[Table]:
         yield protocols.without(_QUIRKS)
     if report.semantic is not None:
         yield semantic_table(report.semantic.protocols)
-    if report.sounds:
+    if report.conditions:
         table = condition_table(report).without(_CONDITION_COLUMNS["j_own_sounding"])
         # A terminal is too narrow for the descriptions of the conditions.
-        named = zip(report.sounds, table.rows, strict=True)
+        named = zip(report.conditions, table.rows, strict=True)
         yield replace(table, rows=tuple((name, *row[1:]) for name, row in named))
-    if report.listening:
-        yield listening_table(report)
+    if report.robustness:
+        yield robustness_table(report)
 
 
 def score_table(report: Report) -> Table:
@@ -226,9 +226,9 @@ def class_table(semantic: SemanticScores) -> Table:
 def condition_table(report: Report) -> Table:
     """Return the scores under each condition, with replaced audio."""
     rows = []
-    for condition, scores in report.sounds.items():
+    for condition, scores in report.conditions.items():
         # Some clips lack a condition, for instance if no silent object is visible.
-        count = sum(condition in clip.sounds for clip in report.clips)
+        count = sum(condition in clip.conditions for clip in report.clips)
         cells = (scores.get(name) for name in _CONDITION_COLUMNS)
         rows.append((f"{condition}: {DESCRIPTIONS[condition]}", str(count), *cells))
     return Table(
@@ -242,16 +242,17 @@ def condition_table(report: Report) -> Table:
     )
 
 
-def listening_table(report: Report) -> Table:
+def robustness_table(report: Report) -> Table:
     """Return the G-measures and vision bias, each one figure over the negative conditions."""
     return Table(
         title="Robustness in one figure",
         headings=("measure", "value"),
-        rows=tuple((LISTENING[name], value) for name, value in report.listening.items()),
+        rows=tuple((ROBUSTNESS[name], value) for name, value in report.robustness.items()),
         note=(
             "Over frames in which a visible object sounds; negative conditions are "
-            f"{', '.join(name for name in NEGATIVES if name in report.sounds)}. AVSBench-Robust "
-            "does not publish the formulas of its G-measures: these formulas are ours."
+            f"{', '.join(name for name in NEGATIVES if name in report.conditions)}. "
+            "AVSBench-Robust does not publish the formulas of its G-measures: these are "
+            "ours."
         ),
     )
 

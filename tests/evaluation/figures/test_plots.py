@@ -63,7 +63,7 @@ def test_every_clip_is_in_the_histogram() -> None:
 
 
 def test_without_conditions_there_is_no_such_plot() -> None:
-    clips = tuple(replace(clip, sounds={}) for clip in REPORT.clips)
+    clips = tuple(replace(clip, conditions={}) for clip in REPORT.clips)
     assert plot_conditions(replace(REPORT, clips=clips)) is None
 
 

@@ -106,18 +106,18 @@ def plot_conditions(report: Report) -> Figure | None:
     Returns:
         The plot; None if no conditions were tested.
     """
-    if not report.sounds:
+    if not report.conditions:
         return None
-    names = list(report.sounds)[::-1]  # bars are drawn from the bottom up
+    names = list(report.conditions)[::-1]  # bars are drawn from the bottom up
     figure, (axes,) = _new(report, height=1.5 + 0.62 * len(names))
     shown = {
-        "still_marked": ("still marked: objects that no longer sound", BLUE),
-        "unmoved": ("overlap with the masks for the original audio", ORANGE),
-        "j_then": ("J strict, ground truth for the new audio", COLOURS[2]),
+        "silenced_marked": ("still marked: objects that no longer sound", BLUE),
+        "iou_with_original": ("overlap with the masks for the original audio", ORANGE),
+        "j_condition": ("J strict, ground truth for the new audio", COLOURS[2]),
     }
     # Three bars of height 0.25 for each condition, at -0.27, 0 and 0.27.
     for row, (column, (label, colour)) in enumerate(shown.items()):
-        scores = [report.sounds[name].get(column) for name in names]
+        scores = [report.conditions[name].get(column) for name in names]
         _bars(axes, scores, colour, offset=0.27 * (1 - row), height=0.25, label=label)
     own = report.scores["j_strict"].value
     axes.axvline(own, color=COLOURS[2], linestyle="--", label="J strict with the original audio")
