@@ -63,6 +63,16 @@ def clip(sample_rate: int = 8000) -> Clip:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"side": 8', "is not JSON"), ("[8]", "must be a JSON object"), ("null", "must be")],
+)
+def test_damaged_options_are_an_error(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / PROCESSOR_FILE).write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        WordProcessor.from_pretrained(tmp_path)
+
+
 def test_options_are_saved_and_tokenizers_have_their_own_files(tmp_path: Path) -> None:
     WordProcessor(64, Words()).save_pretrained(tmp_path / "new")
     assert json.loads((tmp_path / "new" / PROCESSOR_FILE).read_text()) == {"side": 64}

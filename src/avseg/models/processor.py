@@ -242,15 +242,24 @@ def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
         The options by name.
 
     Raises:
-        CheckpointError: If the file is missing, or has fewer, more or other options.
+        CheckpointError: If the file is missing or damaged, or has fewer, more or other options.
     """
     path = Path(folder) / PROCESSOR_FILE
     try:
-        options: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        options: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path} does not exist; give a folder that save_pretrained wrote."
         ) from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not JSON ({error}); copy or download the folder again."
+        ) from error
+    if not isinstance(options, dict):
+        raise CheckpointError(
+            f"{path} must be a JSON object of options, got {options!r:.40}; copy or download the "
+            "folder again."
+        )
     # A missing option does not get a default value, because it could change the preprocessing of a
     # trained model without an error.
     wanted = sorted(names)
