@@ -1,7 +1,7 @@
 """Metadata files of AVS-V3: zero-shot and few-shot splits of the clips of AVSS.
 
-As in AVS-V3, the clips are those of v1m and v2. Its unseen categories are those of SynthAVS's split
-test_zero_shot, which no training clip has.
+As in AVS-V3, the clips are those of v1m and v2. The unseen categories are those of SynthAVS's split
+test_zero_shot, which no training clip contains.
 """
 
 import csv
@@ -12,15 +12,15 @@ from pathlib import Path
 from avseg.datasets.layout import LAYOUTS, ClipEntry
 from avseg.datasets.metadata import visible_objects
 
-#: Columns of AVSS's metadata; AVS-V3's files have the same.
+#: Columns of the metadata of AVSS and of AVS-V3.
 SEMANTIC_COLUMNS = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
 
-#: Split of AVS-V3 -> split of SynthAVS that its clips are taken from.
+#: Split of AVS-V3 -> split of SynthAVS with its clips.
 _SYNTHAVS_SPLITS = {"seen_train": "train", "seen_val": "val", "unseen": "test_zero_shot"}
 
 
 def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
-    """Write the metadata files of AVS-V3 beside that of AVSS, for splits that have clips.
+    """Write the metadata files of AVS-V3 beside that of AVSS; splits without clips get no file.
 
     Args:
         folder: Folder of AVSS.
@@ -33,10 +33,12 @@ def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
     }
     for shots in (1, 3, 5):
         chosen = _select_shots(splits["unseen"], shots)
+        # A few-shot test split has the unseen clips that its training split does not use.
         remaining = [clip for clip in splits["unseen"] if clip not in chosen]
         if remaining:
             splits |= {f"{shots}_shot_train": chosen, f"{shots}_shot_test": remaining}
     for split, chosen in splits.items():
+        # none.
         label = f"v3_{split}" if "shot" in split else split
         rows = [semantic_cells(clip, label) for clip in chosen]
         if rows:
@@ -48,12 +50,12 @@ def semantic_cells(clip: ClipEntry, split: str) -> tuple[object, ...]:
 
     Args:
         clip: Metadata of the clip.
-        split: Text of its column `split`.
+        split: Text for the column `split`.
 
     Returns:
         Cells in the order of `SEMANTIC_COLUMNS`.
     """
-    # AVSS's names end with start and end in milliseconds; the video is the part before.
+    # Names in AVSS end with the start and the end in milliseconds, after the name of the video.
     video = clip.name.rsplit("_", maxsplit=2)[0]
     return video, clip.name, 0, 0, clip.category, split, clip.component
 
@@ -68,9 +70,9 @@ def write_metadata(path: Path, header: Sequence[str], rows: Iterable[Sequence[ob
     """
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _select_shots(clips: Iterable[ClipEntry], shots: int) -> list[ClipEntry]:

@@ -17,7 +17,7 @@ NOTHING = "nothing"
 
 END = "<end>"
 
-#: Vocabulary; the index of a word is its position.
+#: Vocabulary; the index of a word is its position, so padding is 0.
 WORDS: tuple[str, ...] = (PADDING, NOTHING, *CATEGORIES, END)
 #: Number of words in a caption.
 MAX_WORDS = 3

@@ -1,4 +1,4 @@
-"""Class labels of every pixel, from the data set or by rendering SynthAVS again.
+"""Class label of each pixel, read from the data set or rendered again for SynthAVS.
 
 T is the number of frames, H x W their height and width in pixels.
 """
@@ -20,14 +20,13 @@ from avseg.synthavs.writer import CLASS_NAMES
 class SemanticSplit:
     """Split with a class label for each pixel.
 
-    AVSS, its components and AVS-V3 store label maps. S4 and MS3 of SynthAVS do not, but the masks
-    of an S4 clip have the clip's category, and MS3 clips can be rendered again with their
-    categories.
+    AVSS, its components and AVS-V3 store label maps. S4 and MS3 of SynthAVS do not: in S4 the masks
+    have the category of their clip, and clips of MS3 are rendered again with their categories.
 
     Attributes:
         split: The split.
         names: Class names by class number, 0 for the background.
-        generated: The split as SynthAVS renders it; None if its labels are stored.
+        generated: Generator of the split, which renders its labels; None if they are stored.
         rendered: Label maps rendered so far, (T, H, W), by index of the clip. They are kept because
             rendering takes many times as long as reading.
     """
@@ -100,18 +99,18 @@ class SemanticSplit:
             return clip, clip.masks * np.uint8(self.names.index(clip.category))
         if index not in self.rendered:
             self.rendered[index] = self._render(index)
+        # The stored masks are empty in frames without annotation, which therefore become 0.
         return clip, self.rendered[index][list(seconds)] * clip.masks
 
     def _render(self, index: int) -> NDArray[np.uint8]:
         assert self.generated is not None  # noqa: S101 - checked by `open`
-        # Multiplying with the stored masks in `read` leaves frames without annotation at 0.
         clip = self.generated.draw(index)
         maps = []
         for second in range(self.split.entries[index].seconds):
             numbers = clip.frame(second)[1]
             classes = np.zeros(int(numbers.max()) + 1, np.uint8)
             for number, category in clip.sounding(second).items():
-                if number < len(classes):  # else it is hidden by others
+                if number < len(classes):  # otherwise other objects hide it completely
                     classes[number] = self.names.index(category)
             maps.append(classes[numbers])
         return np.stack(maps)

@@ -1,7 +1,7 @@
 """Clips of SynthAVS: options of a data set, and the objects and sound events of each clip.
 
-Sound events start and stop at whole seconds and are audible in every second in between, so that the
-set of sounding objects of each second is exact.
+Sound events start and stop at whole seconds, and are audible in every second in between. So the
+sounding objects of each second are known exactly.
 
 T is the length of a clip in seconds, S its number of audio samples, N the number of sound events,
 R the side of the square frames in pixels.
@@ -58,11 +58,11 @@ class SplitDomain:
     parameter_split: ParameterSplit
 
 
-#: Increased when the same options give other clips than before.
+#: Version of the generator; increased when the same options give other clips than before.
 GENERATOR_VERSION = 2
 
 #: Domain of each split. AVSBench has the first three splits; code for AVSBench ignores the others.
-#: The order is part of the seeds, so it must not change.
+#: The position of a split is part of the seeds of its clips, so the order must not change.
 SPLIT_DOMAINS: dict[str, SplitDomain] = {
     "train": SplitDomain(SEEN, TRAIN_STYLES, "train"),
     "val": SplitDomain(SEEN, SEEN_STYLES, "test"),
@@ -80,9 +80,9 @@ class SynthavsOptions:
     """Options of a SynthAVS data set; they determine all of its files.
 
     Attributes:
-        subset: "s4" (one source, only the first training mask), "ms3" (several sources that start
-            and stop, silent objects, off-screen sounds) or "avss" (both, and clips of 10 s, with
-            class labels).
+        subset: "s4" (one source; a training clip has only the mask of its first frame), "ms3"
+            (several sources that start and stop, silent objects, off-screen sounds) or "avss"
+            (both, and clips of 10 s, with class labels).
         clips: Number of training clips.
         seed: Random seed.
         evaluation_clips: Number of clips of each other split; None for a quarter of the training
@@ -128,7 +128,7 @@ class SoundEvent:
     Attributes:
         category: Category of the sound.
         object_number: Number of its object in the scene, from 1; 0 for an off-screen sound.
-        active: Whether it sounds in each second, (T,) bool.
+        active: Whether the event sounds in each second, (T,) bool.
     """
 
     category: str
@@ -138,7 +138,7 @@ class SoundEvent:
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """Scene with its sound events.
+    """Scene with its sound events, from which frames, masks and audio are rendered.
 
     Attributes:
         scene: Background and moving objects.
@@ -156,8 +156,8 @@ class SyntheticClip:
     def stems(self) -> NDArray[np.float32]:
         """Noise floor, then each sound event alone, (1 + N, S) float32 at `SAMPLE_RATE`.
 
-        Synthesized on first access, because it takes several times as long as everything else, and
-        many callers need the frames only.
+        They are synthesized on first access, because the synthesis takes several times as long as
+        all other steps, and many callers need only the frames.
         """
         return self.synthesize_stems()
 
@@ -212,7 +212,7 @@ class SyntheticClip:
 
 
 def draw_clip(options: SynthavsOptions, split: str, index: int) -> SyntheticClip:
-    """Draw one clip of a data set from its options, split and index alone.
+    """Draw one clip of a data set; it depends only on the options, the split and the index.
 
     Args:
         options: Options of the data set.
@@ -223,6 +223,7 @@ def draw_clip(options: SynthavsOptions, split: str, index: int) -> SyntheticClip
         The clip that `write_synthavs` writes.
     """
     subset_number = get_args(Release).index(options.subset)
+    # Each clip has its own seed, so any process can draw any clip, in any order.
     split_number = tuple(SPLIT_DOMAINS).index(split)
     component = component_of(options.subset, index)
     return make_clip(
@@ -260,10 +261,11 @@ def make_clip(
     Args:
         rng: Random generator; the same state gives the same clip.
         domain: Categories, styles and sounds to draw from.
-        clip_type: "single" has one source for the whole clip; three of ten clips have a silent
-            object too. "multi" has 2 to 4 objects; about half of them are silent in any second: 1
-            to 3 categories sound, half of them for some of the seconds only. Some clips have two
-            objects of one category or an off-screen sound, and a few have no sound.
+        clip_type: "single" has one source for the whole clip; 30 % of the clips also have a silent
+            object. "multi" has 2 to 4 objects, of which 1 to 3 categories sound; half of the sounds
+            last for some seconds only, so that about half of the objects are silent in a given
+            second. Some clips have two objects of one category or an off-screen sound, and a few
+            have no sound.
         side: R, in pixels.
         seconds: T.
 
@@ -272,6 +274,7 @@ def make_clip(
     """
     categories = _draw_categories(rng, domain, clip_type)
     positions = spread_positions(rng, len(categories))
+    # More objects are smaller, so that they rarely hide each other.
     size_range = (0.28, 0.62) if len(categories) <= 2 else (0.28, 0.48)
     objects = tuple(
         place_object(rng, choose_sprite(rng, category, domain.styles), position, size_range)
@@ -279,8 +282,8 @@ def make_clip(
     )
     scene = Scene(make_background(rng, side), objects)
     events = _draw_events(rng, domain, clip_type, objects, seconds)
-    # The state after drawing the scene, copied, so that the stems do not depend on when and how
-    # often they are synthesized.
+    # A copy of the generator's state, so that the stems do not depend on when and how often they
+    # are synthesized.
     stems_rng = deepcopy(rng)
 
     def synthesize_stems() -> NDArray[np.float32]:
@@ -314,6 +317,7 @@ def make_stems(
     stems = [floor]
     for event in events:
         sound = synthesize(event.category, rng, float(seconds), parameter_split)
+        # A level of about 0.1 leaves headroom for the sum of three sounds.
         gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
         # + 0.02 limits the gain of sounds that consist mostly of pauses, such as a clock.
         level = np.sqrt(np.mean(sound**2)) + 0.02
@@ -330,7 +334,7 @@ def mix(stems: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         Mixture, (S,) float32 in [-1, 1].
     """
-    # One after the other: the order of float additions decides the last bits.
+    # One by one: the order of float additions decides the last bits, which must be reproducible.
     mixture: NDArray[np.float32] = stems[0].copy()
     for stem in stems[1:]:
         mixture += stem
@@ -349,7 +353,7 @@ def ramps(active: NDArray[np.bool_]) -> NDArray[np.float32]:
     width = SAMPLE_RATE // 40
     envelope = np.repeat(active.astype(np.float32), SAMPLE_RATE)
     rise = np.linspace(0, 1, width, dtype=np.float32)
-    # Pairs of seconds at which the event starts and stops.
+    # The differences are nonzero at each start and stop, so the edges come in pairs.
     edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(int), [0]])))
     for start, stop in edges.reshape(-1, 2) * SAMPLE_RATE:
         envelope[start : start + width] *= rise
@@ -364,6 +368,7 @@ def _draw_categories(
         count = 1 if rng.random() < 0.7 else 2
     else:
         count = int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15]))
+    # A caller may pass a domain with fewer categories.
     count = min(count, len(domain.categories))
     categories = [str(c) for c in rng.choice(domain.categories, count, replace=False)]
     if clip_type == "multi" and rng.random() < 0.08:
@@ -395,6 +400,7 @@ def _draw_events(
         if shown.category in active
     ]
     visible = {shown.category for shown in objects}
+    # An off-screen sound must not be of a visible category: its object would seem to sound.
     absent = [c for c in domain.categories if c not in visible]
     if absent and rng.random() < 0.1:
         events.append(SoundEvent(str(rng.choice(absent)), 0, _draw_active(rng, seconds)))
@@ -402,7 +408,7 @@ def _draw_events(
 
 
 def _draw_active(rng: np.random.Generator, seconds: int) -> NDArray[np.bool_]:
-    """Draw the seconds of an event: all of them, or for half of the events a part."""
+    """Draw the seconds of an event: all seconds, or for half of the events an interval."""
     active = np.ones(seconds, bool)
     if rng.random() < 0.5:
         start = int(rng.integers(0, max(1, seconds - 1)))

@@ -1,9 +1,9 @@
-"""Visible and audible categories of clips, which masks do not contain.
+"""Visible and audible categories of clips; masks do not contain this information.
 
-Clips of SynthAVS can be rendered again with all their categories. AVSBench's metadata has only the
-sounding visible objects (in S4 the category, in AVSS the objects, which include those of MS3), not
-the silent ones. Categories that are often visible together with them are therefore counted as
-visible too, so that an off-screen sound is not chosen from among them.
+Clips of SynthAVS can be rendered again with all their categories. AVSBench's metadata lists only
+the visible objects that sound (in S4 the category; in AVSS the objects, also for the clips of MS3),
+not the silent objects. Categories that are often visible together with a sounding one therefore
+count as visible too, so that none of them is chosen as an off-screen sound.
 
 T is the number of frames, H x W their height and width in pixels.
 """
@@ -33,8 +33,8 @@ from avseg.synthavs.writer import OPTIONS_FILE
 logger = logging.getLogger(__name__)
 
 #: Largest mean difference of grey levels between a stored frame and the same frame rendered again.
-#: JPEG compression in AVSS changes 2 to 3 levels at 224 x 224 pixels and up to 9 at 32 x 32; frames
-#: of different clips differ by more than 70.
+#: JPEG compression in AVSS changes the levels by 2 to 3 at 224 x 224 pixels, and by up to 9 at
+#: 32 x 32; frames of different clips differ by more than 70.
 _SAME_FRAME = 16.0
 
 #: Groups of the categories of S4 and AVSS; the same four as in AVSBench-Robust (arXiv:2502.00358).
@@ -126,20 +126,21 @@ class SynthavsSplit:
 
 
 def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
-    """Return the SynthAVS split behind a split, if it can be rendered again.
+    """Return the generator of a split of SynthAVS, if its clips can be rendered again.
 
     Args:
         split: The split.
 
     Returns:
-        The split of SynthAVS; None if the data set is no SynthAVS, is read as another subset than
-        it was written as, or was written by another version of the generator.
+        The split of SynthAVS; None if the data set is not SynthAVS, is opened as a subset other
+        than the written one, or was written by another version of the generator.
     """
     try:
         facts = json.loads((split.folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if split.subset != facts.get("subset"):  # a component, other metadata or other audio
+    # Opened as a component of AVSS, with the metadata of AVS-V3, or with negative audio.
+    if split.subset != facts.get("subset"):
         return None
     if facts.get("generator_version") != GENERATOR_VERSION or split.split not in SPLIT_DOMAINS:
         logger.warning(
@@ -155,7 +156,7 @@ def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
         evaluation_clips=counts["val"],
         side=facts["side"],
     )
-    # The first frame is compared, since the options alone do not show whether files were changed.
+    # The options do not show whether files were changed, so the first frame is compared.
     generated = SynthavsSplit(options, split.split)
     frame, _ = generated.draw(0).frame(0)
     stored = split[0].clip.frames[0]
@@ -173,10 +174,10 @@ def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[Clip
 
     Args:
         split: The split.
-        generated: Its split of SynthAVS, or None.
+        generated: The same split of SynthAVS; None for other data.
 
     Returns:
-        Contents of each clip; None if the data set does not have them.
+        Contents of each clip; None if the metadata do not list them.
     """
     if generated is not None:
         return [_contents(generated.draw(index)) for index in range(len(split))]
@@ -189,15 +190,15 @@ def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[Clip
 
 
 def find_off_screen_audio(contents: Sequence[ClipContents], index: int) -> int | None:
-    """Choose a clip whose audio is off-screen sound for another clip.
+    """Choose a clip whose audio has only off-screen sounds for another clip.
 
     Args:
         contents: Contents of all clips.
         index: Index of the clip with the frames; also the random seed.
 
     Returns:
-        Index of a clip whose audible categories are all invisible in the clip with the frames; None
-        if there is none.
+        Index of a clip of whose audible categories none is visible in the clip with the frames;
+        None if there is no such clip.
     """
     visible = contents[index].visible
     candidates = [
@@ -209,7 +210,7 @@ def find_off_screen_audio(contents: Sequence[ClipContents], index: int) -> int |
 
 
 def _named_objects(split: AVSBench) -> list[tuple[str, ...]] | None:
-    """Return the sounding objects of each clip; for MS3 from the metadata of AVSS beside it."""
+    """Return the sounding objects of each clip; those of MS3 are listed in AVSS's metadata."""
     release = LAYOUTS[split.subset].release
     if release == "s4":
         return [(entry.category or NO_SOURCE,) for entry in split.entries]
@@ -227,7 +228,7 @@ def _named_objects(split: AVSBench) -> list[tuple[str, ...]] | None:
 
 
 def _may_show(names: frozenset[str]) -> frozenset[str]:
-    """Return all categories of the same groups and of groups that are often visible with them."""
+    """Return the categories that may be visible: those of the same and of related groups."""
     groups = {group for group, categories in CATEGORY_GROUPS.items() if names & categories}
     visible = groups.union(*(OFTEN_VISIBLE_WITH[group] for group in groups))
     return names.union({NO_SOURCE}, *(CATEGORY_GROUPS[group] for group in visible))

@@ -1,8 +1,7 @@
 """Corpora for pre-training: images, audio or masks with captions, synthesized on access.
 
-They replace the web-scale corpora that CLIP, CLAP, EVF-SAM and ImageBind were trained on. Item i of
-a corpus depends only on i and the seed, so that an interrupted training continues with the same
-data.
+They replace the web-scale corpora on which CLIP, CLAP, EVF-SAM and ImageBind were trained. Item i
+of a corpus depends only on i and the seed, so that a resumed training gets the same data.
 
 R is the side of the square frames in pixels, P the number of prompts, C the number of categories, N
 the number of recordings, S the number of audio samples.
@@ -86,9 +85,10 @@ def draw_labelled_scene(
     """
     count = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.27, 0.13]))
     categories = tuple(str(c) for c in rng.choice(CATEGORIES, count, replace=False))
-    # Two objects of one category, so that a mask may consist of several objects.
+    # Sometimes two objects of one category, so that a mask may consist of several objects.
     if count > 1 and rng.random() < 0.08:
         categories = (categories[0], *categories[:-1])
+    # More objects are smaller, so that they rarely hide each other.
     size_range = (0.28, 0.66) if count <= 2 else (0.26, 0.5)
     objects = tuple(
         place_object(rng, choose_sprite(rng, category, styles), position, size_range)
@@ -263,7 +263,7 @@ def load_sound_bank(
         Recordings of each category, (count, seconds * SAMPLE_RATE) int16, memory-mapped.
     """
     bank = {}
-    # All options are in the file name, so that other options give other files.
+    # The file name has all options, so that other options give another file.
     for number, category in enumerate(CATEGORIES):
         path = folder / f"{category}_{parameter_split}_{count}x{seconds}s.npy"
         if not path.exists():
@@ -271,6 +271,7 @@ def load_sound_bank(
                 [
                     synthesize(
                         category,
+                        # One seed per recording: a larger bank begins with the same recordings.
                         np.random.default_rng((number, i)),
                         float(seconds),
                         parameter_split,
@@ -293,6 +294,7 @@ def _mix(
     rng: np.random.Generator, sounds: Mapping[str, NDArray[np.int16]], audible: Sequence[str]
 ) -> NDArray[np.float32]:
     """Mix one second of each category with faint noise, (SAMPLE_RATE,) float32."""
+    # The same range of noise levels as in `clips.make_stems`.
     mixture = rng.standard_normal(SAMPLE_RATE, np.float32) * 10 ** (rng.uniform(-70, -42) / 20)
     for category in audible:
         mixture += _second_of(rng, sounds[category])
@@ -306,7 +308,7 @@ def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArr
     recording = recordings[rng.integers(len(recordings))]
     second = int(rng.integers(len(recording) // SAMPLE_RATE))
     sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
-    # The level of the whole recording: a quiet second must stay quiet.
+    # The level of the whole recording, so that a quiet second stays quiet.
     level = np.sqrt(np.mean((recording / np.float32(32767)) ** 2)) + 0.02
     gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
     # Half of the recordings fade in and out, as at the start and the end of a sound event.
@@ -329,7 +331,7 @@ def _cut_out(rng: np.random.Generator, scene: LabelledScene) -> LabelledScene:
 
 
 def _draw_audible(rng: np.random.Generator, visible: Sequence[str]) -> list[str]:
-    """Draw audible categories, each with probability 0.7 from the visible ones, if any is left."""
+    """Draw audible categories, each with probability 0.7 from the visible ones not yet drawn."""
     audible: list[str] = []
     for _ in range(_draw_event_count(rng)):
         silent = [c for c in visible if c not in audible]
@@ -354,10 +356,12 @@ def _repeat_some(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
 
 
 def _draw_caption(rng: np.random.Generator, visible: list[str]) -> list[str]:
-    """Draw a caption: visible categories, an absent one, or both, and unused positions."""
+    """Draw a caption: visible categories, an absent one, or both; then fill unused positions."""
     absent = [c for c in CATEGORIES if c not in visible]
     kind = rng.random()
     count = int(rng.integers(1, 1 + min(len(visible), MAX_WORDS))) if visible else 0
+    # 45 % name one visible category, 33 % one or several, 10 % also an absent one, and 12 % only an
+    # absent one or "nothing".
     if kind < 0.45:
         count = min(count, 1)
     words = [str(w) for w in rng.permutation(visible)[:count]]
@@ -371,7 +375,7 @@ def _draw_caption(rng: np.random.Generator, visible: list[str]) -> list[str]:
 
 
 def _presence(names: set[str]) -> Tensor:
-    # "nothing" is a class of its own, so that an empty image or audio has a target too.
+    # "nothing" is a class, so that an image without objects or silent audio has a target too.
     present = [float(c in names) for c in CATEGORIES]
     return torch.tensor([*present, float(not names)])
 

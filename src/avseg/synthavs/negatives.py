@@ -1,8 +1,8 @@
-"""Negative audio for SynthAVS, as AVSBench-Robust (arXiv:2502.00358) has for S4 and MS3.
+"""Negative audio for SynthAVS, like that of AVSBench-Robust (arXiv:2502.00358) for S4 and MS3.
 
 Each clip gets white noise and an off-screen sound of a category that is neither visible nor audible
-in it; all clips share one silent file. Unlike in AVSBench-Robust itself, the noise is as loud and
-as long as the clip, and the off-screen sound certainly belongs to no visible object.
+in it; all clips share one silent file. Unlike in AVSBench-Robust, the noise is as loud and as long
+as the audio of the clip, and it is certain that no visible object makes the off-screen sound.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ from avseg.synthavs.clips import (
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.writer import is_written, write_options, write_wav
 
-#: Folder of AVSBench-Robust's audio, beside the folders of the data sets.
+#: Name of the folder of AVSBench-Robust's audio, beside the folders of the data sets.
 NEGATIVES = "avsbench_neg_data"
 
 
@@ -35,7 +35,7 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
     """Write negative audio for all clips except those of the training split.
 
     Args:
-        root: Folder that contains the folder of the subset; that of the audio is created beside it.
+        root: Folder that contains the folder of the subset; the audio is written beside it.
         options: Options with which the subset was written.
         workers: Number of processes; None for one per core.
 
@@ -93,7 +93,7 @@ def _write(folder: Path, options: SynthavsOptions, indexed: tuple[int, ClipEntry
         tuple(SPLIT_DOMAINS).index(entry.split),
         index,
     )
-    # The seed of the clip with a 1 added, so that the numbers differ from those of the clip itself.
+    # The seed of the clip followed by a 1, so that the random numbers are not those of the clip.
     rng = np.random.default_rng((options.seed, *numbers, 1))
     noise = rng.standard_normal(len(clip.audio), np.float32)
     # As loud as the clip, so that loudness alone does not reveal the noise.

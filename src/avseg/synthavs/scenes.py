@@ -1,6 +1,7 @@
 """Scenes of SynthAVS: drawn objects (sprites) that move over random backgrounds, with exact masks.
 
-R is the side of the square frame in pixels, N the number of objects, h x w the size of a sprite.
+R is the side of the square frame in pixels, N the number of objects, h x w the size of a sprite in
+pixels.
 """
 
 import json
@@ -26,9 +27,9 @@ class Sprite:
     Attributes:
         category: Category of the object.
         style: Art style, the icon set that the drawing is from.
-        pixels: Drawing cropped to its alpha channel, (h, w, 4) uint8 RGBA, not premultiplied. In a
-            one-colour style the colour channels contain the amount of ink instead of a colour.
-        ink: Whether the style has one colour only.
+        pixels: Drawing cropped to its visible pixels, (h, w, 4) uint8 RGBA, not premultiplied. In a
+            one-colour style, the colour channels contain the amount of ink instead of a colour.
+        ink: Whether the style has one colour.
     """
 
     category: str
@@ -100,7 +101,7 @@ class MovingObject:
         size: Longer side at time 0.
         growth: Relative growth of the size per second.
         position: Centre (x, y) at time 0.
-        velocity: Motion of the centre (x, y) per second; it is reflected at the margin.
+        velocity: Motion of the centre (x, y) per second; the centre is reflected at the margin.
         angle: Counter-clockwise rotation at time 0.
         spin: Rotation per second.
         shear: Horizontal shear.
@@ -138,8 +139,8 @@ def render(scene: Scene, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
         time_s: Time since the start of the scene, in seconds.
 
     Returns:
-        Frame, (R, R, 3) uint8 RGB, and for each pixel the number of the visible object that covers
-        at least half of it, 1 to N, or 0 for the background, (R, R) uint8.
+        Frame, (R, R, 3) uint8 RGB, and object numbers, (R, R) uint8: 1 to N for the foremost object
+        that covers at least half of the pixel, 0 for the background.
     """
     frame = scene.background.astype(np.float32)
     labels = np.zeros(frame.shape[:2], np.uint8)
@@ -183,7 +184,7 @@ def place_object(
 
 
 def spread_positions(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
-    """Draw random centres with some distance, so that objects rarely hide each other.
+    """Draw random centres at a distance from each other, so that objects rarely hide each other.
 
     Args:
         rng: Random generator.
@@ -192,11 +193,12 @@ def spread_positions(rng: np.random.Generator, count: int) -> list[tuple[float, 
     Returns:
         Centres (x, y), relative to R.
     """
-    # The best of up to 12 draws by the smallest distance; an early draw is good enough above 0.45.
-    # 9 on the diagonal excludes the distance of a centre to itself.
+    # Of up to 12 draws, the one with the largest smallest distance; above 0.45 it is good enough.
+    # The draw before the loop is always replaced; removing it would change the clips of all seeds.
     best, best_distance = rng.uniform(0.17, 0.83, (count, 2)), -1.0
     for _ in range(12):
         centres = rng.uniform(0.17, 0.83, (count, 2))
+        # 9 on the diagonal excludes the distance of a centre to itself.
         gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1) + 9 * np.eye(count)
         if gaps.min() > best_distance:
             best, best_distance = centres, float(gaps.min())
@@ -240,7 +242,7 @@ def colour_ink(rng: np.random.Generator, pixels: Rgb) -> Rgb:
     """
     ink_colour, free_colour = rng.uniform(0, 255, (2, 3))
     if abs(ink_colour.mean() - free_colour.mean()) < 60:
-        free_colour = 255 - ink_colour  # too similar to be seen: take the complement
+        free_colour = 255 - ink_colour  # of similar brightness, so the complement is used
     ink = pixels[..., :1].astype(np.float32) / 255
     colour = ink * ink_colour + (1 - ink) * free_colour
     return np.dstack([colour.astype(np.uint8), pixels[..., 3]])
@@ -260,7 +262,7 @@ def make_background(rng: np.random.Generator, side: int) -> Rgb:
     canvas = np.broadcast_to(base, (side, side, 3)).astype(np.float32)
     canvas = canvas + _PATTERNS[rng.integers(len(_PATTERNS))](rng, side, base)
     canvas += _soft_noise(rng, side, max(4, side // 10), rng.uniform(4, 22))
-    # The same noise in all channels, like the noise of a camera's brightness.
+    # The same noise in all channels: brightness noise, like that of a camera.
     canvas += rng.standard_normal((side, side, 1), np.float32) * rng.uniform(2, 10)
     for _ in range(rng.integers(0, 7)):
         _add_clutter(rng, canvas)
@@ -268,6 +270,7 @@ def make_background(rng: np.random.Generator, side: int) -> Rgb:
 
 
 def _crop(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # Pixels of almost no opacity, at the edge of a drawing, are invisible.
     ys, xs = np.nonzero(cell[..., 3] > 8)
     return cell[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
 
@@ -365,7 +368,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float32]:
 def _bounce(centre: float) -> float:
     """Reflect a coordinate at a margin of 0.08 of the frame, repeatedly if needed."""
     low, high = 0.08, 0.92
-    # There and back is one period; the second half of it is mirrored.
+    # The path to the far margin and back is one period; its second half is mirrored.
     distance = (centre - low) % (2 * (high - low))
     return low + min(distance, 2 * (high - low) - distance)
 
@@ -380,9 +383,10 @@ def _paint(
     """Paint one object on a frame and its number on the labels, in place."""
     side = len(frame)
     height, width = moving.pixels.shape[:2]
+    # An object that shrinks keeps at least 30 % of its size.
     scale = moving.size * max(0.3, 1 + moving.growth * time_s) * side / max(height, width)
     angle = np.deg2rad(moving.angle + moving.spin * time_s)
-    # Maps an offset from the centre of the drawing to one from the centre in the frame.
+    # Matrix from offsets in the drawing to offsets in the frame, both from the object's centre.
     forward = (
         scale
         * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -398,7 +402,7 @@ def _paint(
     right, bottom = min(side, int(x + reach[0]) + 1), min(side, int(y + reach[1]) + 1)
     if right <= left or bottom <= top:
         return
-    # Pillow maps each pixel of the box back to the drawing, by the inverse as 6 coefficients.
+    # Pillow needs the inverse map, from a pixel of the box to the drawing, as 6 coefficients.
     inverse = np.linalg.inv(forward)
     shift = inverse @ (left - x, top - y) + (width / 2, height / 2)
     coefficients = (*inverse[0], shift[0], *inverse[1], shift[1])
@@ -419,12 +423,13 @@ def _reduced(
 ) -> tuple[Image.Image, tuple[float, ...]]:
     """Premultiply a drawing by its alpha, and halve it if it is shown at 0.6 of its size or less.
 
-    Bilinear interpolation reads 2 x 2 pixels, so that stronger reductions would skip pixels.
+    Bilinear interpolation reads 2 x 2 pixels, so a stronger reduction would skip pixels.
     """
+    # A product of two bytes needs 16 bits. Premultiplied colours interpolate without dark edges.
     premultiplied = pixels.astype(np.uint16)
     premultiplied[..., :3] = premultiplied[..., :3] * premultiplied[..., 3:] // 255
     height, width = pixels.shape[:2]
-    # As CMYK, four plain channels: Pillow would premultiply RGBA again, and undo it afterwards.
+    # CMYK stands for four plain channels: Pillow would premultiply RGBA again for the transform.
     image = Image.frombytes("CMYK", (width, height), premultiplied.astype(np.uint8).tobytes())
     if scale > 0.6:
         return image, coefficients

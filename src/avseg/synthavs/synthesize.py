@@ -30,7 +30,7 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
     differ slightly between runs (x264). A data set that the same options wrote before is kept.
 
     Args:
-        root: Folder that the folder of the subset is written to.
+        root: Folder to which the folder of the subset is written.
         subset: "s4" (one source), "ms3" (several sources) or "avss" (both, with class labels).
         clips: Number of training clips.
         seed: Random seed.
@@ -39,7 +39,8 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
         videos: Whether to write each clip also as an mp4 file.
         negatives: Whether to write also the negative audio of AVSBench-Robust, for s4 and ms3.
         workers: Number of processes; None for one per core. Unless it is 1, a script must call
-            this function below `if __name__ == "__main__":`, since each process imports it.
+            this function below `if __name__ == "__main__":`, because each process imports the
+            script.
         on_clip: Called after each clip with the number of clips written and their total.
 
     Returns:
@@ -52,7 +53,7 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
     """
     root = Path(root)
     if negatives:
-        # Before anything is written, not after minutes of synthesis.
+        # Before the clips are written, which takes minutes.
         check_has_negatives(subset)
     options = SynthavsOptions(
         subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos

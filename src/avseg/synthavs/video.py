@@ -14,9 +14,9 @@ from avseg.synthavs.sounds import SAMPLE_RATE
 
 FRAMES_PER_SECOND = 25
 
-#: Position of the rendered moment within the time that a video frame is on screen, as a share of
-#: it. With this value the frame on screen at 15/16 of a second is the annotated frame itself, so
-#: that sampling the video by AVSBench's rule gives the frames that the masks belong to.
+#: Time of the rendered moment within the display time of a video frame, as a share of the display
+#: time. With this value, the frame on screen at 15/16 of a second is the annotated frame itself. So
+#: sampling the video by AVSBench's rule gives the frames to which the masks belong.
 _PHASE = FRAME_POSITION * FRAMES_PER_SECOND % 1
 
 #: One thread, because the number of threads changes the encoded bytes. Even so, x264 sometimes
@@ -25,7 +25,7 @@ _H264_OPTIONS = {"crf": "18", "preset": "veryfast", "threads": "1"}
 
 
 def scene_time(index: int) -> float:
-    """Return the moment of the scene that a frame of the video shows.
+    """Return the time in the scene that a frame of the video shows.
 
     Args:
         index: Index of the frame, from 0.
@@ -52,9 +52,11 @@ def write_video(clip: SyntheticClip, path: Path) -> None:
 def _encode(output: OutputContainer, clip: SyntheticClip, frame_count: int) -> None:
     video = output.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_H264_OPTIONS)
     video.height, video.width = clip.scene.background.shape[:2]
+    # The only pixel format of h264 that all browsers play; it needs even sides.
     video.pix_fmt = "yuv420p"
     audio = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
     audio.bit_rate = 96_000
+    # Audio is added frame by frame beside the pictures, so that both are interleaved in the file.
     samples_per_frame = SAMPLE_RATE // FRAMES_PER_SECOND
     for i in range(frame_count):
         pixels, _ = render(clip.scene, scene_time(i))
@@ -66,5 +68,6 @@ def _encode(output: OutputContainer, clip: SyntheticClip, frame_count: int) -> N
         block = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, begin, Fraction(1, SAMPLE_RATE)
         output.mux(audio.encode(block))
+    # None flushes the frames that an encoder still holds.
     output.mux(video.encode(None))
     output.mux(audio.encode(None))

@@ -1,8 +1,8 @@
 """Writer of SynthAVS data sets in AVSBench's layouts, so that code for AVSBench can read them.
 
 The same options give the same frames, masks and audio byte for byte, whatever the number of
-processes. AVSBench's pickled
-spectrograms (`audio_log_mel`) are not written; models compute their own from the audio.
+processes. AVSBench's pickled spectrograms (`audio_log_mel`) are not written; models compute their
+own from the audio.
 
 R is the side of the square frames in pixels, S the number of audio samples.
 """
@@ -52,7 +52,7 @@ _METADATA_COLUMNS: dict[Release, tuple[str, ...]] = {
     "ms3": ("video_name", "split"),
     "avss": SEMANTIC_COLUMNS,
 }
-#: AVSS stores its frames as JPEG; a high quality keeps the exact masks meaningful.
+#: AVSS stores its frames as JPEG; a high quality keeps the edges of objects where the masks are.
 _JPEG_QUALITY = 95
 
 
@@ -63,8 +63,8 @@ class WrittenDataset:
     Attributes:
         folder: Folder of the subset.
         counts: Number of clips of each split.
-        existed: Whether the same options wrote it before, so that nothing was written now.
-        negatives: Folder of its negative audio, or None if none was requested.
+        existed: Whether an earlier call wrote it with the same options; then nothing was written.
+        negatives: Folder of its negative audio; None if no negative audio was requested.
     """
 
     folder: Path
@@ -82,8 +82,8 @@ def write_synthavs(
     """Write a subset of SynthAVS; its folder appears when it is complete.
 
     Args:
-        root: Folder that the folder of the subset ("Single-source", "Multi-sources",
-            "AVSBench_semantic") is written to; subsets can share it.
+        root: Folder to which the folder of the subset ("Single-source", "Multi-sources" or
+            "AVSBench_semantic") is written; subsets can share it.
         options: Options of the data set.
         workers: Number of processes; None for one per core.
         on_clip: Called after each clip.
@@ -96,7 +96,7 @@ def write_synthavs(
         ValueError: If `workers` is less than 1.
     """
     folder = root / LAYOUTS[options.subset].folders[0]
-    # Repeating a command must be cheap, and must never replace other data.
+    # Repeating a call must be fast, and must never replace other data.
     if is_written(folder, options):
         return WrittenDataset(folder, options.counts(), existed=True)
     try:
@@ -150,6 +150,7 @@ def _write_clip(folder: Path, options: SynthavsOptions, number: _ClipIndex) -> C
 
 def _name(subset: Release, number: _ClipIndex, component: str) -> str:
     """Return a name in AVSBench's form: "<video>_<start ms>_<end ms>", or "<video>_<n>" in MS3."""
+    # An underscore separates the fields of a name, so the split must not contain any.
     split = number.split.replace("_", "-")
     if subset == "ms3":
         return f"synthavs-{split}-{number.index:05d}_0"
@@ -157,9 +158,10 @@ def _name(subset: Release, number: _ClipIndex, component: str) -> str:
 
 
 def _category(subset: Release, clip: SyntheticClip) -> str | None:
-    """Return the sounding categories in the form of the metadata of the subset."""
+    """Return the sounding categories as the metadata of the subset list them."""
     if subset == "ms3":
         return None
+    # Off-screen sounds are listed by one common name, without their category.
     visible = {event.category for event in clip.sound_events if event.object_number}
     off_screen = {OFF_SCREEN for event in clip.sound_events if not event.object_number}
     return "_".join([*sorted(visible), *off_screen]) or NO_SOURCE
@@ -192,7 +194,7 @@ def _save_image(pixels: NDArray[np.uint8], path: Path) -> None:
     if path.suffix == ".jpg":
         image.save(path, quality=_JPEG_QUALITY)
     else:
-        # Noisy images hardly get smaller at higher levels, which take much longer.
+        # Higher levels take much longer, and hardly reduce the size of noisy images.
         image.save(path, compress_level=3)
 
 
@@ -208,7 +210,7 @@ def write_wav(audio: NDArray[np.float32], path: Path) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
-        # 32767, so that 1.0 does not overflow 16 bits. "<i2": WAV files are little-endian.
+        # 1.0 becomes 32767, the largest 16-bit value. "<i2", because WAV files are little-endian.
         file.writeframes(np.round(audio * 32767).astype("<i2").tobytes())
 
 
@@ -246,7 +248,7 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _describe(options: SynthavsOptions) -> dict[str, object]:
-    # The resolved numbers of clips, so that defaults and equal explicit options are the same.
+    # The resolved numbers of clips, so that a default equals the same number given explicitly.
     facts = asdict(options)
     del facts["clips"], facts["evaluation_clips"]
     return {"generator_version": GENERATOR_VERSION, **facts, "clips": options.counts()}

@@ -1,7 +1,7 @@
 """Synthesized sounds of 36 categories with random parameters.
 
 Each category has one generator for all splits. A `ParameterSampler` restricts the ranges of its
-parameters, so that test sounds have parameters that training never draws.
+parameters, so that the sounds of test clips have parameters that training never uses.
 
 S is the number of samples.
 """
@@ -67,11 +67,11 @@ GENERATORS: dict[str, Generator] = {
     "woman": voices.woman,
 }
 
-#: Root mean square of all sounds, so that the gains of a mixture mean the same for each. Sounds
-#: that consist mostly of pauses (a clock) stay below it, because their peaks reach 1 first.
+#: Root mean square of all sounds, so that equal gains in a mixture give equal levels. Sounds that
+#: consist mostly of pauses (a clock) have a lower level, because their peaks are limited to 1.
 _LEVEL = 0.12
 
-#: Cutoff of the high-pass filter that removes offsets, in Hz; below the audible part of any sound.
+#: Cutoff of the high-pass filter that removes offsets, in Hz; below the lowest tone of any sound.
 _LOWEST_FREQUENCY = 30.0
 
 

@@ -65,6 +65,7 @@ def piano(sampler: ParameterSampler, num_samples: int) -> Signal:
     def strike(frequency: float, _: float) -> Signal:
         num, knock = samples(1.1), samples(0.02)
         strings = ringing(frequency, amplitudes, decay, decay / 4, num)
+        # A note has several strings of slightly different pitch, whose sum beats slowly.
         strings += 0.7 * ringing(frequency * detuning, amplitudes, decay, decay / 4, num)
         strings[:knock] += (
             0.3 * bandpass(sampler.noise(knock), 300, 3000) * np.linspace(1, 0, knock)
@@ -79,6 +80,7 @@ def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
     root, beat_s = sampler.uniform(61, 71), sampler.uniform(0.35, 0.65)
     rate, depth = sampler.uniform(5, 6.8), sampler.uniform(0.007, 0.014)
     body = [
+        # Wood resonances near 0.5 and 1 kHz, and the "bridge hill" near 2.7 kHz.
         (sampler.uniform(430, 520), 120, 0.6),
         (sampler.uniform(900, 1200), 200, 0.6),
         (sampler.uniform(2400, 3100), 500, 0.9),
@@ -86,7 +88,7 @@ def violin(sampler: ParameterSampler, num_samples: int) -> Signal:
 
     def bow(frequency: float, duration_s: float) -> Signal:
         num = samples(1.05 * duration_s)
-        late = np.minimum(1, 4 * clock(num))  # vibrato starts after the note
+        late = np.minimum(1, 4 * clock(num))  # the vibrato sets in during the first 0.25 s
         swing = 1 + depth * late * np.sin(2 * np.pi * rate * clock(num))
         string = sawtooth(frequency * swing) + 0.05 * sampler.noise(num)
         return unit_peak(
@@ -105,6 +107,7 @@ def trumpet(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(0.9 * duration_s)
         loudness = envelope(num, 0.035, 0.05, sustain=0.8)
         amplitudes = (
+            # Louder brass is brighter: higher harmonics grow faster with the loudness.
             loudness ** (1 + 0.28 * k * brassiness)
             * np.exp(-(((k * frequency - centre) / 2000) ** 2))
             for k in range(1, 15)
@@ -145,10 +148,12 @@ def drum(sampler: ParameterSampler, num_samples: int) -> Signal:
     pattern = sampler.rng.random((2, 16)) < np.array(
         [[0.3], [0.35]]
     )  # (kick and snare, sixteenths)
+    # The kick is on beats 1 and 3, the snare on beats 2 and 4; other hits are random.
     pattern[0, ::8] = True
     pattern[1, 4::8] = True
 
     track = np.zeros(num_samples + num)
+    # A sixteenth is a quarter of a beat: 60 / tempo / 4 seconds.
     for place, at in enumerate(range(0, num_samples, samples(15 / tempo))):
         for struck, hit in zip(pattern[:, place % 16], (kick, snare), strict=True):
             track[at : at + num] += struck * sampler.rng.uniform(0.7, 1) * hit
@@ -166,6 +171,7 @@ def accordion(sampler: ParameterSampler, num_samples: int) -> Signal:
         num = samples(1.02 * duration_s)
         ranks = [
             harmonics(steady(frequency * rank, num), reed)
+            # Two reeds that beat against each other, and one an octave below.
             for rank in (1 - detuning, 1 + detuning, 0.5)
         ]
         tone = np.sum(ranks, axis=0) * vibrato(bellows, 0.05, num)
@@ -183,6 +189,7 @@ def _engine(
     """Synthesize an engine: overdriven harmonics of the firing rate, and noise in its rhythm."""
     frequency = firing * sampler.drift(len(firing), 0.01, 20)
     strengths = sampler.rng.uniform(0.4, 1.0, num_harmonics) * rolloff(num_harmonics, 0.5)
+    # `tanh` clips the waveform softly, which adds the harsh harmonics of explosions.
     combustion = np.tanh(2 * harmonics(frequency, strengths))
     return combustion + roughness * sampler.noise(len(firing)) * (1 + 0.7 * sine(frequency))
 
@@ -208,6 +215,7 @@ def car(sampler: ParameterSampler, num_samples: int) -> Signal:
 
     def honk() -> Signal:
         num = samples(sampler.rng.uniform(0.2, 0.5))
+        # A square wave has odd harmonics only, with amplitudes of 1 / order.
         square = [order % 2 / order for order in range(1, 10)]
         tones = harmonics(steady(horn, num), square)
         tones += 0.9 * harmonics(steady(horn * third, num), square)
@@ -251,6 +259,7 @@ def train(sampler: ParameterSampler, num_samples: int) -> Signal:
     def whistle() -> Signal:
         num = samples(sampler.rng.uniform(0.6, 1.2))
         frequency = pitch * vibrato(5, 0.003, num)
+        # A major seventh chord: 4, 7 and 11 semitones above the root.
         chord = [harmonics(note * frequency, [1, 0.4]) for note in (1, 1.26, 1.5, 1.89)]
         breath = 0.5 * bandpass(sampler.noise(num), pitch, 3 * pitch)
         return unit_peak(fade(np.sum(chord, axis=0) + breath, 0.05))
@@ -262,6 +271,7 @@ def helicopter(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Synthesize a rotor: low noise pulsed 10 to 18 times a second, and a faint turbine."""
     rate, sharpness = sampler.uniform(9.5, 18), sampler.uniform(4, 8)
     depth, turbine = sampler.uniform(500, 1100), sampler.uniform(1500, 2600)
+    # Each blade gives a sharp pulse that decays until the next one.
     chop = np.exp(-sharpness * (cycles(rate * vibrato(0.3, 0.02, num_samples)) % 1))
     thump = unit_peak(lowpass(sampler.noise(num_samples), depth) * chop)
     air = 0.12 * bandpass(sampler.noise(num_samples), 900, 4000) * (0.3 + chop)
@@ -299,6 +309,7 @@ def tractor(sampler: ParameterSampler, num_samples: int) -> Signal:
     starts = pulses(rate * wander)
     times = clock(samples(0.06))
     thud = np.exp(-70 * times) * np.sin(2 * np.pi * thud_pitch * times)
+    # Convolution with the pulses places one thud at each explosion.
     thuds = scipy.signal.oaconvolve(starts, thud)[:num_samples]
     exhaust = scipy.signal.oaconvolve(starts, np.exp(-60 * times))[:num_samples]
     exhaust = exhaust * bandpass(sampler.noise(num_samples), 200, 1800)
@@ -316,6 +327,7 @@ def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
     def blast() -> Signal:
         num = samples(length * sampler.jitter(0.15))
         tones = harmonics(steady(pitch, num), rolloff(12, 0.5))
+        # 1.26 is a major third.
         tones += 0.5 * harmonics(steady(1.26 * pitch, num), rolloff(9, 0.5))
         return unit_peak(lowpass(tones, 1200) * envelope(num, 0.08, 0.08))
 
@@ -324,7 +336,8 @@ def boat(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 # Other objects.
 
-#: Partials of a church bell, relative to its strike note.
+#: Partials of a church bell, relative to its strike note: hum, prime, tierce (a minor third),
+#: quint, nominal, and higher ones.
 _BELL_PARTIALS = (0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.1)
 
 
@@ -338,6 +351,7 @@ def bell(sampler: ParameterSampler, num_samples: int) -> Signal:
     stroke = np.zeros(num)
     for partial in _BELL_PARTIALS:
         strength = sampler.rng.uniform(0.4, 1.0)
+        # Higher partials of a bell decay faster.
         ring = np.exp(-times * decay * (0.6 + 0.5 * partial))
         stroke += strength * np.sin(2 * np.pi * pitch * partial * times) * ring
     clapper = samples(0.025)
@@ -360,6 +374,7 @@ def telephone(sampler: ParameterSampler, num_samples: int) -> Signal:
     def ring() -> Signal:
         num = samples(length)
         turns = cycles(steady(beats, num))
+        # The second partial of a gong is not a multiple of the first.
         gongs = [sine(steady(f, num)) + 0.4 * sine(steady(2.76 * f, num)) for f in (low, high)]
         struck = np.where(np.floor(turns) % 2 > 0, *gongs)
         return unit_peak(fade(struck * np.exp(-3 * (turns % 1)), 0.01))
@@ -371,6 +386,7 @@ def clock_ticks(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Synthesize a clock: clicks of a few milliseconds at an even pace, tick higher than tock."""
     rate, pitch = sampler.uniform(2.0, 4.2), sampler.uniform(1800, 3800)
     ticks = [
+        # Both clicks are synthesized once: a clock repeats the same two.
         unit_peak(noisy_sine(sampler, pitch * lower, decay=190, duration_s=0.035))
         for lower in (1.0, 0.78)
     ]

@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 #: Sample rate of all synthesized sounds, in Hz.
 SAMPLE_RATE = 16000
 
-#: Longest silence between two repetitions of a sound, in seconds. Clearly less than 1, so that a
-#: sound is audible in every whole second.
+#: Longest silence between two repetitions of a sound, in seconds. It is far below 1 second, so that
+#: a sound is audible in every whole second.
 MAX_GAP_S = 0.5
 
-#: Bands of each parameter's range that training and test draw from, as fractions of the range. The
-#: test bands are between training bands, so that test sounds require interpolation only.
+#: Bands of each parameter's range for training and for test, as fractions of the range. The test
+#: bands are between training bands, so that a model must interpolate but not extrapolate.
 BANDS = {
     "train": ((0.0, 0.30), (0.40, 0.62), (0.72, 1.0)),
     "test": ((0.30, 0.40), (0.62, 0.72)),
 }
 
-#: Frequency in Hz above which harmonics are omitted, because they would alias.
+#: Frequency in Hz above which harmonics are omitted: slightly below half the sample rate, above
+#: which they would alias.
 _HIGHEST_FREQUENCY = 0.47 * SAMPLE_RATE
 
 Signal = NDArray[np.float64]
@@ -34,15 +35,15 @@ ParameterSplit = Literal["train", "test"]
 
 
 class ParameterSampler:
-    """Draws the random parameters of one sound, from the ranges of training or of test.
+    """Sampler of the random parameters of one sound, from the ranges of training or of test.
 
-    Parameters that distinguish one individual from another (pitch, resonances, tempo) are drawn by
-    `uniform` and differ between training and test. Variation from one repetition to the next is
-    drawn by `jitter`, `noise` and `rng`, which do not.
+    Parameters that distinguish individuals (pitch, resonances, tempo) are drawn by `uniform`, and
+    have different ranges in training and test. Variations between repetitions are drawn by
+    `jitter`, `noise` and `rng`, with the same ranges in both.
 
     Args:
         rng: Random generator.
-        parameter_split: Whose bands of each parameter's range to draw from.
+        parameter_split: "train" or "test", which selects the bands of each range.
 
     Raises:
         ValueError: If the parameter split is unknown.
@@ -55,6 +56,7 @@ class ParameterSampler:
             )
         self.rng = rng
         self._bands = np.array(BANDS[parameter_split])  # (bands, 2)
+        # A band is chosen in proportion to its width, so that the draws are uniform over all bands.
         widths = self._bands[:, 1] - self._bands[:, 0]
         self._shares = widths / widths.sum()
 
@@ -174,6 +176,7 @@ def ringing(
 
 def sawtooth(frequency: Signal) -> Signal:
     """Return a sawtooth wave in [-1, 1], with jumps smoothed by polyBLEP against aliasing."""
+    # Cycles per sample. A jump is smoothed over one sample before and one after it.
     step = frequency / SAMPLE_RATE
     phase = cycles(frequency) % 1
     wave = 2 * phase - 1
@@ -194,6 +197,8 @@ def pulses(frequency: Signal) -> Signal:
 @lru_cache(maxsize=512)
 def _design(kind: str, order: int, low: float, high: float | None) -> Signal:
     edges: Any = low if high is None else (low, high)
+    # Second-order sections stay stable at cutoffs far below the sample rate. The design is cached,
+    # since it takes longer than filtering one short event.
     sections: Signal = scipy.signal.butter(order, edges, kind, fs=SAMPLE_RATE, output="sos")
     return sections
 
@@ -223,14 +228,15 @@ def formants(excitation: Signal, resonances: Iterable[tuple[float, float, float]
 
     Args:
         excitation: Signal with many harmonics or noise, (S,).
-        resonances: Frequency, bandwidth and gain of each resonance. The gain is that of the result,
-            whatever the level of the excitation at that frequency.
+        resonances: Frequency, bandwidth and gain of each resonance. The gain is the peak of its
+            filtered signal, whatever the level of the excitation at that frequency.
 
     Returns:
         The filtered signal, (S,).
     """
     coloured = np.zeros_like(excitation)
     for frequency, bandwidth, gain in resonances:
+        # A pair of poles: their radius sets the bandwidth, their angle the frequency.
         radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE)
         cosine = np.cos(2 * np.pi * frequency / SAMPLE_RATE)
         resonator = [1.0, -2 * radius * cosine, radius**2]
@@ -248,7 +254,7 @@ def noisy_sine(
 
 
 def swell(num_samples: int, power: float = 1.0) -> Signal:
-    """Return an envelope of half a sine wave; with a smaller power it is flatter at the top."""
+    """Return an envelope of half a sine wave; a smaller power makes its top flatter."""
     return np.sin(np.pi * np.linspace(0, 1, num_samples)) ** power
 
 
@@ -339,7 +345,9 @@ def melody(
     track = np.zeros(num_samples)
     at, degree = int(sampler.rng.uniform(0, 0.06) * SAMPLE_RATE), int(sampler.rng.integers(0, 8))
     while at < num_samples:
+        # A random walk of at most two degrees per note, as tunes mostly move by small steps.
         degree = int(np.clip(degree + sampler.rng.integers(-2, 3), 0, len(_MAJOR_SCALE) - 1))
+        # A whole beat is twice as likely as half a beat, or as two beats.
         duration_s = beat_s * float(sampler.rng.choice([0.5, 1, 1, 2]))
         for third in range(chord_size):
             pitch = root + _MAJOR_SCALE[(degree + 2 * third) % len(_MAJOR_SCALE)]

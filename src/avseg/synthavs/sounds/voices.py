@@ -1,6 +1,6 @@
 """Sounds of voices: animals, then people.
 
-Most follow the source-filter model: an excitation (tone, buzz or noise) is filtered by the
+Most sounds follow the source-filter model: an excitation (tone, buzz or noise) is filtered by the
 resonances of a throat. The random parameters of an individual are drawn first; nested functions
 synthesize one call, with small variations. Frequencies are in Hz, times in seconds.
 """
@@ -93,6 +93,7 @@ def lion(sampler: ParameterSampler, num_samples: int) -> Signal:
         frequency = pitch * glide([0.8, 1.25, 1.0], num) * sampler.drift(num, 0.09, 30)
         # Slow noise modulates the amplitude, which makes a tone rough.
         tearing = 1 + 4.8 * np.abs(lowpass(sampler.noise(num), 60))
+        # At least 20 Hz, because the strong drift could make the frequency negative.
         excitation = sawtooth(np.maximum(frequency, 20)) * tearing + 0.9 * sampler.noise(num)
         return unit_peak(fade(formants(excitation, throat) * swell(num, 0.6), 0.03))
 
@@ -240,6 +241,7 @@ def duck(sampler: ParameterSampler, num_samples: int) -> Signal:
 
     def quack() -> Signal:
         num = samples(length * sampler.jitter(0.15))
+        # A rolloff of 0 gives all harmonics the same amplitude, as in a train of pulses.
         excitation = harmonics(pitch * glide([1.1, 1.05, 0.85], num), rolloff(24, 0.0))
         honk = formants(excitation, [(bill, 140, 1.0), (bill * 2, 200, 0.7)])
         return unit_peak(honk * envelope(num, 0.01, 0.05, sustain=0.7))
@@ -271,6 +273,7 @@ def elephant(sampler: ParameterSampler, num_samples: int) -> Signal:
     def blast() -> Signal:
         num = samples(sampler.rng.uniform(0.6, 1.2))
         frequency = pitch * glide([0.8, 1.3, 1.4, 1.0], num) * sampler.drift(num, 0.03, 25)
+        # Overdriving adds harmonics, which make the tone sound like brass.
         brass = np.tanh(drive * harmonics(frequency, rolloff(18, 0.3)))
         spray = 0.5 * bandpass(sampler.noise(num), 800, 5000)
         return unit_peak(bandpass(brass + spray, 400, 6500) * envelope(num, 0.04, 0.15))
@@ -290,6 +293,7 @@ def frog(sampler: ParameterSampler, num_samples: int) -> Signal:
         clicks = pulses(creak * glide([0.9, 1.2], num))
         sound = formants(clicks, [(throat, 90, 1.0), (throat * 2.3, 150, 0.5)]) * swell(num, 0.5)
         pause = np.zeros(samples(0.05))
+        # The second croak is the same sound, a little quieter.
         return unit_peak(np.concatenate([sound, pause, 0.8 * sound]))
 
     return repeat(sampler, num_samples, croak, gap_s)
@@ -297,7 +301,8 @@ def frog(sampler: ParameterSampler, num_samples: int) -> Signal:
 
 # People.
 
-#: First three formants in Hz of a, i, u, e, o and ae, spoken by a man.
+#: First three formants in Hz of the vowels a, i, u, e, o and ae: means of men in Peterson and
+#: Barney (1952).
 _VOWELS = (
     (730, 1090, 2440),
     (270, 2290, 3010),
@@ -309,7 +314,7 @@ _VOWELS = (
 
 
 def _vowel(sampler: ParameterSampler, excitation: Signal, throat: float) -> Signal:
-    """Filter an excitation to a random vowel; `throat` scales the formants of a man."""
+    """Filter an excitation to a random vowel; `throat` scales the formants, 1 for a man."""
     frequencies = _VOWELS[sampler.rng.integers(len(_VOWELS))]
     widths_and_gains = ((80, 1.0), (110, 0.55), (160, 0.25))
     return formants(
@@ -373,11 +378,12 @@ def man(sampler: ParameterSampler, num_samples: int) -> Signal:
 def woman(sampler: ParameterSampler, num_samples: int) -> Signal:
     """Synthesize singing: sustained vowels of a random tune, with a deep vibrato."""
     root, beat_s = sampler.uniform(57, 66), sampler.uniform(0.3, 0.58)
+    # A shorter vocal tract than a man's has higher formants.
     throat, rate = sampler.uniform(1.1, 1.22), sampler.uniform(5, 6.3)
 
     def sing(frequency: float, duration_s: float) -> Signal:
         num = samples(1.02 * duration_s)
-        late = np.minimum(1, 3 * clock(num))  # the vibrato starts after the note
+        late = np.minimum(1, 3 * clock(num))  # the vibrato sets in during the first 0.33 s
         swing = 1 + 0.02 * late * np.sin(2 * np.pi * rate * clock(num))
         vowel = _vowel(sampler, harmonics(frequency * swing, rolloff(18, 0.7)), throat)
         return unit_peak(vowel * envelope(num, 0.06, 0.08, sustain=0.9))
