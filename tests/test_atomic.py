@@ -149,6 +149,13 @@ def test_files_are_added_to_a_folder_as_one_set(tmp_path: Path) -> None:
     with add_when_complete(folder, OWN) as partial:
         (partial / "second.txt").write_text("2")
     assert contents(folder).keys() == {"facts.json", "more.txt", "second.txt"}
+    with (
+        pytest.raises(OutputError, match=r"report: cannot be written \(No space left"),
+        add_when_complete(folder, OWN) as partial,
+    ):
+        (partial / "third.txt").write_text("3")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert contents(folder).keys() == {"facts.json", "more.txt", "second.txt"}
 
 
 def test_files_are_not_added_to_a_folder_of_others(tmp_path: Path) -> None:
@@ -182,6 +189,15 @@ def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path: Path, error: Exce
         (partial / "half").touch()
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_names_the_output_and_not_its_temporary_path(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"/model/part: is full") as raised,
+        replace_when_complete(tmp_path / "model") as partial,
+    ):
+        raise OutputError(f"{partial}/part: is full")
+    assert "partial" not in str(raised.value)
 
 
 def test_an_error_of_reading_stays_as_it_is(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Tests of batches: result folders, repeated runs, and videos that fail."""
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,14 @@ import pytest
 
 import avseg
 from avseg.batch import BatchProgress, SegmentOptions, segment_to_folder
-from avseg.errors import NoAudioStreamError, NotAVideoError, PromptError, TruncatedVideoError
+from avseg.errors import (
+    NoAudioStreamError,
+    NotAVideoError,
+    OutputError,
+    PromptError,
+    TruncatedVideoError,
+)
+from avseg.export import png
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
 from tests.media.videos import Picture, cut, write
 from tests.segmenters import (
@@ -255,3 +264,23 @@ def test_a_wrong_option_is_an_error_before_any_video(folder: Path, tmp_path: Pat
     with pytest.raises(PromptError, match="takes no text"):
         avseg.segment(video, tmp_path / "out", model=folder, text="dog")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_an_outcome_and_the_next_video_is_tried(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [make_video(tmp_path / name, tone(1)) for name in ("a.mp4", "b.mp4")]
+    saved = png.save_mask
+
+    def save_mask(mask: Any, path: Path) -> None:
+        if "a.partial" in str(path):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved(mask, path)
+
+    monkeypatch.setattr(png, "save_mask", save_mask)
+    first, second = avseg.segment(videos, tmp_path / "out", model=folder, device="cpu")
+    assert isinstance(first.error, OutputError)
+    assert "No space left on device" in str(first.error)
+    assert second.error is None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]

@@ -32,7 +32,7 @@ _WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 #: Writers outside Python's own files: safetensors quotes the operating system's number, and torch
 #: reports a write that was cut short without one.
 _OTHER_WRITE_ERRORS = re.compile(
-    rf"\(os error (?:{'|'.join(map(str, sorted(_WRITE_ERRORS | {errno.EIO})))})\)"
+    rf"\(os error ({'|'.join(map(str, sorted(_WRITE_ERRORS | {errno.EIO})))})\)"
     "|PytorchStreamWriter failed|inline_container|file write failed"
 )
 
@@ -139,7 +139,7 @@ def replace_when_complete(destination: Path, own: OwnFolder | None = None) -> It
 
 @contextmanager
 def add_when_complete(
-    folder: Path, own: OwnFolder, besides: Collection[Path] = ()
+    folder: Path, own: OwnFolder | None = None, besides: Collection[Path] = ()
 ) -> Iterator[Path]:
     """Provide a temporary folder, and move its files to a folder at the end of the block.
 
@@ -147,7 +147,7 @@ def add_when_complete(
 
     Args:
         folder: The folder; it is created if it is missing.
-        own: Mark of the folders that may get the files.
+        own: Mark of the folders that may get the files; None if the caller has checked the folder.
         besides: Files and folders in it that the caller writes too.
 
     Yields:
@@ -156,7 +156,8 @@ def add_when_complete(
     Raises:
         OutputError: If the folder has other contents, or cannot be written to.
     """
-    own.check(folder, besides)
+    if own is not None:
+        own.check(folder, besides)
     if not folder.exists():
         with replace_when_complete(folder) as partial:
             partial.mkdir()
@@ -192,6 +193,10 @@ def explain_write_error(destination: Path, within: Path) -> Iterator[None]:
     """
     try:
         yield
+    except OutputError as error:
+        # The path of the temporary output means nothing to a user.
+        text = str(error).replace(str(within), str(destination))
+        raise OutputError(text) from error.__cause__
     except AvsegError:
         raise
     except Exception as error:
@@ -210,8 +215,11 @@ def _write_error(error: Exception, within: Path) -> str | None:
         names = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
         written = any(name == str(within) or name.startswith(f"{within}{os.sep}") for name in names)
         return (error.strerror or str(error)) if written or error.errno in _WRITE_ERRORS else None
-    text = str(error).strip()
-    return text.splitlines()[0] if _OTHER_WRITE_ERRORS.search(text) else None
+    found = _OTHER_WRITE_ERRORS.search(str(error))
+    if found is None:
+        return None
+    # The texts of the libraries explain their own state, not that of the disk.
+    return os.strerror(int(found[1])) if found[1] else "the disk accepted only a part of the file"
 
 
 def _check_replaceable(folder: Path, own: OwnFolder | None, besides: Collection[Path] = ()) -> None:

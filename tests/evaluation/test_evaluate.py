@@ -1,5 +1,7 @@
 """Evaluation: scores of own functions that use the audio or ignore it, and of avseg's models."""
 
+import errno
+import os
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -258,6 +260,18 @@ def test_a_report_is_not_written_among_other_files(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"other files than an evaluation report \(report.md\)"):
         save_report(REPORT, tmp_path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["my own"]
+
+
+def test_a_full_disk_leaves_no_part_of_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def savefig(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    with pytest.raises(OutputError, match=r"report: cannot be written \(No space left on device"):
+        save_report(REPORT, tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_report_is_written_around_its_predictions(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from avseg.errors import DatasetError, OutputError
+from avseg.evaluation import prediction_files
 from avseg.evaluation.prediction_files import (
     MANIFEST,
     PredictionFacts,
@@ -122,3 +124,17 @@ def test_predictions_replace_earlier_ones(folder: Path) -> None:
         writer.add("other", LOGITS)
     assert [clip.clip_id for clip in read_predictions(folder).clips] == ["other"]
     assert {path.name for path in folder.iterdir()} == {MANIFEST, "00000.safetensors"}
+
+
+def test_a_full_disk_leaves_no_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_file(_: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(prediction_files, "save_file", save_file)
+    with (
+        pytest.raises(OutputError, match=r"p: cannot be written \(No space left on device\)"),
+        write_predictions(tmp_path / "p", FACTS) as writer,
+    ):
+        writer.add("first", LOGITS)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Running recipes: the files of a run, and how a stopped run continues."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from transformers import TrainerState
 
 import avseg
 from avseg.checkpoints.model_folder import file_sha256
@@ -198,6 +201,54 @@ def test_a_run_stopped_after_its_last_step_is_measured_only(
         (stopped / name).unlink()
     assert run_recipe(recipe, stopped, data) == metrics
     assert file_sha256(stopped / "model.safetensors") == file_sha256(whole / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "trainer_state.json"])
+def test_a_full_disk_leaves_complete_checkpoints_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    recipe = changed(tiny.CLIP, "trainer", **SAVING)
+    run_recipe(recipe, tmp_path / "whole")
+    save, save_json = torch.save, TrainerState.save_to_json
+
+    def save_half(values: object, path: str) -> None:
+        if "checkpoint-4" in path and path.endswith(name):
+            Path(path).write_bytes(b"half")
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+        save(values, path)
+
+    def save_half_json(state: TrainerState, path: str) -> None:
+        if "checkpoint-4" in path and path.endswith(name):
+            Path(path).write_bytes(b"{")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save_json(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save_half)
+        patch.setattr(TrainerState, "save_to_json", save_half_json)
+        with pytest.raises(OutputError, match=r"checkpoint-4: cannot be written"):
+            run_recipe(recipe, tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        *("recipe.json", "environment.json", "checkpoint-2"),
+    }
+    run_recipe(recipe, tmp_path / "run")
+    assert_same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_full_disk_at_the_end_keeps_the_folder_without_half_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save_half(_: object, folder: str, **__: object) -> None:
+        Path(folder, "model.safetensors").write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("avseg.training.trainer.Trainer._save", save_half)
+        with pytest.raises(OutputError, match=r"run: cannot be written \(No space left on device"):
+            run_recipe(tiny.CLIP, tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    run_recipe(tiny.CLIP, tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.json").exists()
 
 
 def test_a_finished_run_without_weights_gets_them_from_its_checkpoint(tmp_path: Path) -> None:

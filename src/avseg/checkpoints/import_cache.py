@@ -5,8 +5,9 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+from avseg.atomic import explain_write_error
 from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
 from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
@@ -76,7 +77,7 @@ def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
     from avseg.checkpoints.importing import import_checkpoint  # loads torch
 
     # Options that the published files do not determine are given by a configuration file.
-    with TemporaryDirectory() as temporary:
+    with explain_write_error(folder, Path(gettempdir())), TemporaryDirectory() as temporary:
         config = Path(temporary) / CONFIG_FILE
         config.write_text(json.dumps(dict(release.options)), encoding="utf-8")
         import_checkpoint(files, folder, config=config if release.options else None)

@@ -64,7 +64,8 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
             pass
         write_options(unfinished, options)
     seconds = clips[0][1].seconds
-    write_wav(np.zeros(seconds * SAMPLE_RATE, np.float32), root / NEGATIVES / "silent.wav")
+    with replace_when_complete(root / NEGATIVES / "silent.wav") as partial_file:
+        write_wav(np.zeros(seconds * SAMPLE_RATE, np.float32), partial_file)
     return folder
 
 

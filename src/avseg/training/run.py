@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avseg.atomic import OwnFolder, has_marker, replace_when_complete
+from avseg.atomic import OwnFolder, explain_write_error, has_marker, replace_when_complete
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions, weights_file
 from avseg.errors import TrainingError
@@ -128,14 +128,17 @@ def run_recipe(
     plan = validate(recipe, output.parent, data)
     _OWN_FOLDER.check(output)
     metrics = read_metrics(output, recipe)
-    if metrics is not None and weights_file(output).is_file():
+    # With another form of the weights, they are saved again from the last checkpoint.
+    same_form = (_read_json(output / RECIPE_FILE) or {}).get("save") == recipe.save
+    if metrics is not None and same_form and weights_file(output).is_file():
         _log.info(
             "%s: this run is finished, its weights stay as they are; choose another folder to "
             "train again.",
             output,
         )
         return metrics
-    return run_plan(plan, output, data, feature_cache)
+    with explain_write_error(output, output):
+        return run_plan(plan, output, data, feature_cache)
 
 
 def run_plan(

@@ -5,6 +5,7 @@ batches. A checkpoint during the training contains the trainable weights only; f
 loaded again from their original files.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from avseg.atomic import add_when_complete, explain_write_error
 from avseg.checkpoints.delta import find_stored_weights, save_trained
 from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
-from avseg.errors import TrainingError
+from avseg.errors import AvsegError, TrainingError
 from avseg.training.measures import Measure
 from avseg.training.parts import loaded_parts
 from avseg.training.recipe import SavedForm
@@ -122,10 +125,13 @@ class AvsegTrainer(Trainer):
             output_dir: Folder; None for the folder of the run.
             _internal_call: Whether `Trainer` saves a checkpoint during the training.
         """
+        folder = Path(str(output_dir or self.args.output_dir))
+        if not self.args.should_save:
+            return
         if not _internal_call:
-            super().save_model(output_dir)
-        elif self.args.should_save:
-            folder = Path(str(output_dir or self.args.output_dir))
+            with add_when_complete(folder) as partial:
+                super().save_model(str(partial))
+        else:
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.trained_state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
@@ -147,11 +153,30 @@ class AvsegTrainer(Trainer):
         if not parts:
             self.save_model(str(output))
         elif self.args.should_save:
-            save_trained(model.state_dict(), parts, output)
-            if isinstance(model, PreTrainedModel):
-                model.config.save_pretrained(output)
+            with add_when_complete(output) as partial:
+                save_trained(model.state_dict(), parts, partial)
+                if isinstance(model, PreTrainedModel):
+                    model.config.save_pretrained(partial)
         if self.args.should_save:  # an earlier start of this run may have saved the other form
             (output / (WEIGHTS_FILE if parts else TRAINED_FILE)).unlink(missing_ok=True)
+
+    def save_state(self) -> None:
+        """Save the history of the training, such as its losses and scores."""
+        if self.args.should_save:
+            with add_when_complete(Path(str(self.args.output_dir))) as partial:
+                self.state.save_to_json(str(partial / TRAINER_STATE_NAME))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint, and remove an incomplete one if the disk is full."""
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        folder = Path(str(self.args.output_dir)) / name
+        try:
+            with explain_write_error(folder, folder):
+                super()._save_checkpoint(model, trial)
+        except AvsegError:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from avseg.atomic import add_when_complete
 from avseg.backbones.clap import ClapAudioTower
 from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.imagebind import ImageBindConfig, spectrograms
@@ -282,8 +283,9 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
     evf_sam = EvfSamConfig.tiny(sam_config=config.sam_config, beit3_config=config.beit3_config)
     model = EvfSamModel(evf_sam)
     load_part(model.segmenter, Part(weights, SEGMENTER))
-    model.save_pretrained(folder)
-    EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(folder)
+    with add_when_complete(folder) as partial:
+        model.save_pretrained(partial)
+        EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(partial)
 
 
 def _image_corpora(
