@@ -38,7 +38,6 @@ def write_v3_metadata(folder: Path, clips: Iterable[ClipEntry]) -> None:
         if remaining:
             splits |= {f"{shots}_shot_train": chosen, f"{shots}_shot_test": remaining}
     for split, chosen in splits.items():
-        # none.
         label = f"v3_{split}" if "shot" in split else split
         rows = [semantic_cells(clip, label) for clip in chosen]
         if rows:
