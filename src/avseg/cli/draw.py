@@ -37,7 +37,8 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
     Args:
         model: Names of models (`avseg models` lists them), or folders of saved ones.
         data: Folder of the data sets, in AVSBench's layout.
-        subset: s4 (single source), ms3 (multi source) or avss (semantic).
+        subset: s4 (single source), ms3 (multiple sources), avss (semantic), its components v1s, v1m
+            and v2, v3 (AVS-V3), or s4 and ms3 with the negative audio of AVSBench-Robust.
         output: The PNG file.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
         clips: Number of clips.
@@ -48,6 +49,7 @@ def comparison(  # noqa: PLR0913 - one argument for each option of the command
         device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         offline: Download nothing: the models must be on this machine.
     """
+    # Before torch is imported, which takes seconds: a wrong name fails at once.
     show_notices(model, offline=offline)
     from avseg.evaluation.figures.comparison_sheet import draw_comparison  # loads torch
 
@@ -92,13 +94,14 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
             family avseg-av2t-sam or avseg-tavis.
         data: Folder of the data sets, in AVSBench's layout.
         output: The PNG file.
-        subset: s4 (single source), or another one whose categories are known.
+        subset: s4 (single source), or another subset whose categories are known.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
         clips: Largest number of clips; a larger split is sampled at regular steps.
         categories: Number of categories, at most 20; the most frequent ones are drawn.
         device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         offline: Download nothing: the model must be on this machine.
     """
+    # Before torch is imported, which takes seconds: a wrong name fails at once.
     show_notices([model], offline=offline)
     from avseg.evaluation.figures.embeddings import draw_embeddings  # loads torch
 

@@ -30,12 +30,13 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     """Evaluate a model on a data set by all published protocols, and test if it uses the audio.
 
     Writes report.md, report.json, clips.csv with the scores of each clip, plots, and clips.png with
-    the worst and the best clips. `avseg compare` compares several reports.
+    the worst and the best clips. To compare several reports, use `avseg compare`.
 
     Args:
         model: Name of a model (`avseg models` lists them), or the folder of a saved one.
         data: Folder of the data sets, in AVSBench's layout.
-        subset: s4 (single source), ms3 (multi source) or avss (semantic).
+        subset: s4 (single source), ms3 (multiple sources), avss (semantic), its components v1s, v1m
+            and v2, v3 (AVS-V3), or s4 and ms3 with the negative audio of AVSBench-Robust.
         output: Folder for the report.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
         vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
@@ -47,8 +48,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         threshold: Probability above which a pixel is marked.
         robustness: Segment each clip also with its audio replaced by silence, noise, off-screen
             sound and others; takes five to eight times as long.
-        save_predictions: Folder for the model's logits, which `avseg score` scores without the
-            model.
+        save_predictions: Folder for the model's logits, from which `avseg score` computes scores
+            without the model.
         offline: Download nothing: the model must be on this machine.
     """
     # Before torch is imported, which takes seconds: a wrong name fails at once.

@@ -27,7 +27,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     model: str = DEFAULT_MODEL,
-    text: Annotated[Sequence[str], Parameter(negative="")] = (),
+    text: Annotated[Sequence[str], Parameter(negative="", show_default=False)] = (),
     vocabulary: str | None = None,
     device: str = "auto",
     memory: Literal["normal", "low"] = "normal",
@@ -50,8 +50,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         output: Folder for the results.
         model: Name of a model (`avseg models` lists them), or the folder of a saved one.
         text: Description of the objects to mark, such as "the dog on the left", for a model that is
-            prompted by texts (EVF-SAM). May be repeated; each text is a source of its own. The
-            audio is not used.
+            prompted by texts (EVF-SAM). May be repeated; each text becomes one source. The audio is
+            not used.
         vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
             chooses: names separated by commas, or a text file (.txt) with one name per line; by
             default the vocabulary saved with the model.

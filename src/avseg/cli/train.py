@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0))]
-Settings = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
+Settings = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
 def train(  # noqa: PLR0913 - one argument for each option of the command
@@ -22,7 +22,7 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
 ) -> None:
     """Train a model from a recipe; the same command resumes a run that was stopped.
 
-    For several processes: torchrun --nproc_per_node 2 -m avseg train RECIPE.
+    To train with several processes: torchrun --nproc_per_node 2 -m avseg train RECIPE.
 
     Args:
         recipe: Name of a recipe in the package, or path of a YAML file.

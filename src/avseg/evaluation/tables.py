@@ -158,6 +158,7 @@ def protocol_groups(report: Report) -> dict[str, tuple[str, ...]]:
         Names of protocols by the title of each group.
     """
     groups = {
+        # Pooled protocols give large objects more weight: their figures are another quantity.
         "Published protocols, frame by frame": False,
         "Published protocols, pixels of the whole data set together": True,
     }

@@ -94,7 +94,8 @@ class Protocol:
 
 _OURS = "avseg"
 
-#: Protocols by name. `side` is set if the code resizes; S4 and MS3 are stored at 224 x 224 pixels.
+#: Protocols by name; read-only, since a changed protocol would not give the published figures.
+#: `side` is set if the code resizes; S4 and MS3 are stored at 224 x 224 pixels.
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "tpavi": Protocol(

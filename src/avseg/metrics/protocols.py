@@ -219,6 +219,7 @@ def global_score(positive: float, negatives: Mapping[str, float]) -> float:
     """
     _check_scores({"true": positive, **negatives})
     emptied = 1 - _mean_negative(negatives)
+    # The harmonic mean of 0 and 0 is 0.
     return 2 * positive * emptied / (positive + emptied) if positive + emptied else 0.0
 
 
@@ -264,6 +265,7 @@ def _score(protocol: Protocol, clips: list[_Clip]) -> dict[str, float]:
     size = protocol.clips_per_batch or len(clips)
     starts = range(0, len(clips), size)
     batches = [torch.cat(counts[i : i + size], 1) for i in starts]
+    # All batches have equal weight, also a smaller last one, as in the published scripts.
     j = _mean([float(_frame_j(batch, protocol.silence_is_strict).mean()) for batch in batches])
     if not protocol.f_is_swept:
         return {"j": j, "f": _mean([_f_at_threshold(batch) for batch in batches])}
@@ -295,6 +297,7 @@ def _f_at_threshold(counts: Tensor) -> float:
 def _score_pooled(counts: Tensor) -> dict[str, float]:
     """Compute the mean score of object and background over the pixels of all frames, (4,)."""
     hits, marked, true, pixels = counts.tolist()
+    # Pixels that are marked and true were subtracted twice, so they are added once.
     neither = pixels - marked - true + hits
     sides = ((hits, marked, true), (neither, pixels - marked, pixels - true))
     # As in CAVP's code, a class without any pixel has an IoU of 0, and no F.
@@ -308,6 +311,7 @@ def _view(protocol: Protocol) -> _View:
 
 
 def _scores(logits: Tensor, probs: Tensor, kind: Scores) -> Tensor:
+    # A published quirk: logits above 1 reach all thresholds, negative ones reach none.
     if kind == "logits":
         return logits
     # The softmax over (p, 1 - p) gives the object sigmoid(p - (1 - p)) = sigmoid(2 p - 1).

@@ -200,6 +200,7 @@ class SemanticMetrics:
             zero_if_absent = (protocol.absent_score_zero, False)
         else:
             iou, f, frames = self._totals(protocol.padded_to)
+            # `clamp` gives a class that never occurs a score of 0 instead of 0 / 0.
             scores = torch.stack([iou, f]) / frames.clamp(min=1)
             occurs = frames > 0
             zero_if_absent = (protocol.absent_score_zero, protocol.absent_score_zero)
@@ -243,6 +244,7 @@ def _class_scores(confusion: Tensor) -> tuple[Tensor, Tensor]:
     """Compute IoU and F of each class, (..., K), from confusion matrices, (..., K, K)."""
     hits = confusion.diagonal(dim1=-2, dim2=-1)
     true, marked = confusion.sum(-1), confusion.sum(-2)
+    # `clamp` avoids 0 / 0 for a class that does not occur in a frame.
     iou = hits.double() / (true + marked - hits).clamp(min=1)
     return iou, f_measure(hits, marked, true)
 

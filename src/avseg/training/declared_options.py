@@ -227,6 +227,7 @@ def _read_module(name: str) -> _Module:
         raise LookupError(f"there is no package {top}.")
     if spec.submodule_search_locations is None:
         return _Module(name, Path(str(spec.origin)))
+    # A package may span several folders; those looked up here have one.
     place = Path(next(iter(spec.submodule_search_locations)), *below)
     package_file = place / "__init__.py"
     return _Module(name, package_file if package_file.is_file() else place.with_suffix(".py"))

@@ -100,12 +100,14 @@ class AvsegTrainer(Trainer):
         """Compute the measure of a data set; each process evaluates its share of the batches."""
         size = self.args.per_device_eval_batch_size
         batched = BatchSampler(SequentialSampler(dataset), size, drop_last=False)  # type: ignore[arg-type]
+        # Every n-th batch, so that n processes have equally many, up to one.
         numbered = list(enumerate(batched))[self.args.process_index :: self.args.world_size]
         batches = DataLoader(
             dataset, batch_sampler=[own for _, own in numbered], collate_fn=self.data_collator
         )
         measures: list[tuple[int, Measure]] = []
         for (number, _), batch in zip(numbered, batches, strict=True):
+            # The precision of the training, such as bf16.
             with torch.no_grad(), self.autocast_smart_context_manager():
                 out = self.core(**to_device(batch, self.args.device))
             of_batch = self.measure()

@@ -97,6 +97,7 @@ def validate(recipe: Recipe, runs: Path | None = None, data: Path | None = None)
     _check_model(recipe, task_class)
     prefixes = {WHOLE: "", **task_class.part_prefixes}
     _check_names(recipe, "start_from", recipe.start_from, prefixes)
+    # Without a folder of runs, `start_from` is only checked for its names.
     origins = recipe.start_from if runs is not None else {}
     if WHOLE in origins:  # the whole model replaces the parts
         origins = {WHOLE: origins[WHOLE]}

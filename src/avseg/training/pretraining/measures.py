@@ -27,6 +27,7 @@ class Ranking:
         # Applying argsort twice gives the rank of each caption, 0 for the highest logit.
         ranks = logits.cpu().argsort(dim=1, descending=True).argsort(dim=1)
         count = present.bool().sum(dim=1, keepdim=True)
+        # The n highest logits have the ranks 0 to n - 1.
         self.hits.append(((ranks < count) & present.bool()).sum(dim=1))
         self.true.append(count[:, 0])
 
@@ -106,6 +107,7 @@ class ImageBindMeasure:
         visible, audible = batch["shown"], batch["heard"]
         self.image.update(out.image_logits, visible)
         self.audio.update(out.audio_logits, audible)
+        # An image matches audio if it shows every audible category.
         matches = visible @ audible.T == audible.sum(dim=1)  # (N images, N audio)
         # Audio that matches many images of the batch would often be matched by chance.
         is_specific = (matches.sum(dim=0) >= 1) & (matches.sum(dim=0) <= 3)
@@ -198,6 +200,7 @@ class TextPromptMeasure:
         """
         targets = batch["targets"].flatten(0, 1).bool()
         logits = resize_logits(out.mask_logits.flatten(0, 1).float().cpu(), targets.shape[-2:])
+        # A logit of 0 is a probability of 0.5.
         masks = logits > 0
         # `clamp` avoids 0 / 0 for an invisible object with an empty mask; that IoU is not used.
         iou = (masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)
