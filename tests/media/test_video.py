@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from avseg.errors import CorruptVideoError, EmptyVideoError, NotAVideoError, TruncatedVideoError
-from avseg.media.container import choose_video_stream, open_media
+from avseg.media.container import choose_video_stream, ends_in_fragment_header, open_media
 from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
-from tests.media.videos import Picture, Track, cut, grey, level, overwrite, write
+from tests.media.videos import Picture, Track, copy_from, cut, grey, level, overwrite, write
 
 LETTERS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
 NOISE = Picture(times_ms=range(0, 12000, 40), noise=True)
@@ -175,6 +175,90 @@ def test_a_gap_is_detected_in_containers_without_a_frame_count(tmp_path: Path, n
     noise = Picture(times_ms=range(0, 12000, 40), noise=True, options=options)
     damage = damage_of(overwrite(write(tmp_path / name, [noise]), 0.4, 0.6))
     assert isinstance(damage, CorruptVideoError)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("begin", [0.3, 0.55, 0.8])
+def test_a_small_hole_in_a_transport_stream_is_no_silent_loss(
+    tmp_path: Path, codec: str, begin: float
+) -> None:
+    options = {"g": "100", "preset": "ultrafast", "crf": "40"}
+    if codec == "libx265":
+        options |= {"x265-params": "log-level=none:keyint=100:bframes=4"}
+    noise = Picture(range(0, 12000, 40), codec=codec, noise=True, options=options)
+    path = overwrite(write(tmp_path / "hole.ts", [noise]), begin, begin + 0.03)
+    with opened(path) as picture:
+        count = len(list(picture.shown_frames()))
+        damage = picture.damage()
+        assert count >= 297 or damage is not None
+    assert damage is not None or picture.warnings() or count == 300
+
+
+def test_a_transport_stream_that_loses_its_packets_reports_it(tmp_path: Path) -> None:
+    """A loss of 0.4 s, shorter than what counts as a jump in an intact file."""
+    options = {"preset": "ultrafast", "g": "5", "crf": "10"}
+    noise = Picture(range(0, 4000, 40), noise=True, options=options)
+    path = write(tmp_path / "gap.ts", [noise])
+    packets = path.stat().st_size // 188
+    data = path.read_bytes()
+    path.write_bytes(data[: packets // 2 * 188] + data[round(packets * 0.6) * 188 :])
+    assert isinstance(damage_of(path), CorruptVideoError)
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_a_fragmented_mp4_that_was_cut_is_damaged(tmp_path: Path, share: float) -> None:
+    noise = Picture(range(0, 4000, 40), noise=True, options={"g": "25", "preset": "ultrafast"})
+    path = cut(write(tmp_path / "cut.mp4", [noise], container_options=FRAGMENTS), share)
+    try:
+        damage = damage_of(path)
+    except TruncatedVideoError as error:  # FFmpeg does not open some of them
+        damage = error
+    assert isinstance(damage, CorruptVideoError | TruncatedVideoError)
+
+
+def test_a_fragmented_mp4_that_was_cut_in_a_header_is_truncated(tmp_path: Path) -> None:
+    picture = Picture(range(0, 4000, 40), options={"g": "25", "preset": "ultrafast"})
+    rng = np.random.default_rng(0)
+    track = Track(rng.uniform(-1, 1, (1, 4 * 44100)).astype(np.float32), 44100, codec="aac")
+    path = write(tmp_path / "cut.mp4", [picture], [track], container_options=FRAGMENTS)
+    assert damage_of(path) is None
+    data = path.read_bytes()
+    last = data.rindex(b"moof") - 4
+    path.write_bytes(data[: last + 40])
+    assert ends_in_fragment_header(path)
+    with pytest.raises(TruncatedVideoError):
+        raise damage_of(path) or AssertionError
+    path.write_bytes(data[:last])
+    assert not ends_in_fragment_header(path)
+
+
+@pytest.mark.parametrize("start_s", [0.4, 2.6, 3.6])
+def test_frames_that_an_edit_list_hides_are_not_missing(tmp_path: Path, start_s: float) -> None:
+    whole = Picture(range(0, 4000, 40), options={"preset": "ultrafast", "g": "100"})
+    path = copy_from(write(tmp_path / "whole.mp4", [whole]), tmp_path / "copied.mp4", start_s)
+    assert len(decode(path)) == round((4 - start_s) * 25)
+
+
+def test_times_that_start_again_are_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ts", [NOISE])
+    path.write_bytes(path.read_bytes() * 2)
+    damage = damage_of(path)
+    assert isinstance(damage, CorruptVideoError)
+    assert "the times of 300 frames are not after the frame before" in str(damage)
+
+
+def test_an_undecodable_start_is_a_warning(tmp_path: Path) -> None:
+    options = {"preset": "ultrafast", "g": "50", "crf": "10"}
+    path = write(tmp_path / "a.mp4", [Picture(range(0, 4000, 40), noise=True, options=options)])
+    data = path.read_bytes()
+    begin = data.index(b"mdat") + 4
+    path.write_bytes(data[:begin] + bytes(1000) + data[begin + 1000 :])
+    with opened(path) as picture:
+        count = len(list(picture.shown_frames()))
+        assert count == 100 or picture.damage() is not None or picture.warnings()
 
 
 @pytest.mark.parametrize("name", ["bad.mp4", "bad.mkv", "bad.ts"])

@@ -93,6 +93,24 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
+def copy_from(source: Path, path: Path, start_s: float) -> Path:
+    """Copy a video without encoding, from any time on: an edit list hides the frames before it."""
+    with (
+        av.open(str(source)) as container,
+        av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as output,
+    ):
+        stream = container.streams.video[0]
+        copied = output.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        offset = round(start_s / stream.time_base)
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
+                packet.stream = copied
+                output.mux(packet)
+    return path
+
+
 def _add_video(container: OutputContainer, picture: Picture) -> VideoStream:
     stream = container.add_stream(picture.codec, rate=10, options=picture.options)
     assert isinstance(stream, VideoStream)

@@ -192,6 +192,48 @@ def announced_frames(stream: VideoStream) -> int | None:
     return min(stream.frames, shown) if shown else stream.frames
 
 
+def indexed_frames(stream: VideoStream) -> int | None:
+    """Return how many frames the fragments of an MP4 file list, which are read one after the other.
+
+    Args:
+        stream: The stream, after its last packet.
+
+    Returns:
+        Number of frames, without those that an edit list hides; None for another container.
+    """
+    if "mp4" not in stream.container.format.name.split(","):
+        return None
+    return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+
+
+def ends_in_fragment_header(path: PathLike) -> bool:
+    """Return whether an MP4 file was cut off within the header of a fragment.
+
+    The frames of such a fragment are in no index, so nothing else announces them.
+
+    Args:
+        path: Path of the file; it may have any other format.
+
+    Returns:
+        True if its last box is an incomplete "moof" box.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        position, kind = 0, b""
+        while position + 8 <= size:
+            file.seek(position)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4]), head[4:8]
+            if not kind.isalnum():  # another format, or damaged
+                return False
+            if length == 1:  # a 64-bit length follows
+                length = int.from_bytes(head[8:16])
+            if length < 8:  # to the end of the file, or damaged
+                return False
+            position += length
+    return kind == b"moof" and position > size
+
+
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
     """Read the packets of some streams to the end of the file.
 

@@ -31,11 +31,13 @@ from avseg.media.container import (
     announced_end_s,
     announced_file_end_s,
     announced_frames,
+    ends_in_fragment_header,
+    indexed_frames,
     packet_end_s,
     packets_of,
     tolerance_frames,
 )
-from avseg.media.damage import GapDetector
+from avseg.media.damage import GapDetector, LossDetector
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ class VideoTrack:
         self._packets = 0
         self._decoded = 0  # frames with a later time than the one before
         self._concealed = 0  # decoded frames that the decoder repaired after damage
+        self._backward = 0  # frames whose time is not after that of the frame before
         self._untimed = 0  # frames without a timestamp
         self._refused_packets = 0  # packets that the decoder refused
         self._first_error: FFmpegError | None = None  # from the decoder or the container
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
-        self._gaps = GapDetector(stream)
+        self._gaps, self._losses = GapDetector(stream), LossDetector()
         self._warnings: list[str] = []
         # AVI stores no presentation times, and FFmpeg's guesses are wrong for streams with
         # B-frames. Decoders return frames in presentation order, so the k-th frame gets the
@@ -100,6 +103,7 @@ class VideoTrack:
                 continue
             if pending is not None:
                 if time_s <= pending_s:
+                    self._backward += 1
                     continue
                 yield ShownFrame(pending, pending_s, time_s)
             self._decoded += 1
@@ -133,13 +137,7 @@ class VideoTrack:
                 "is a raw stream, whose frames have no timestamps; store it in a container (mp4, "
                 "mkv) first.",
             )
-        counts = f"decoded {self._decoded} of {announced} announced frames"
-        if self._concealed:
-            counts += f", {self._concealed} of them damaged"
-        if self._refused_packets:
-            counts += f", {self._refused_packets} packets cannot be decoded"
-        if self._first_error is not None:
-            counts += f" ({self._first_error.strerror})"
+        counts = self._counts(announced)
         truncation = self._truncation(counts)
         if truncation is not None:
             return truncation
@@ -150,9 +148,39 @@ class VideoTrack:
                 f"the video stream is damaged: {counts}. Copy or download the file again, or "
                 "re-encode it to keep the readable frames.",
             )
-        if missing > 0:
-            self._warnings.append(f"{counts}.")
+        self._warnings += self._tolerated(announced, missing, counts)
         return None
+
+    def _tolerated(self, announced: int, missing: int, counts: str) -> list[str]:
+        """Describe what may be a loss, but is no damage for certain."""
+        warnings = [f"{counts}."] if missing > 0 else []
+        start = self._losses.undecodable_start
+        if start > tolerance_frames(announced):
+            warnings.append(
+                f"the first {start} frames cannot be decoded, as in a recording that was cut out "
+                "of a stream."
+            )
+        ticks = 0.0 if self._stream.time_base is None else float(1 / self._stream.time_base)
+        gaps_s = self._losses.unusual_gaps_s(ticks) if ticks else []
+        if gaps_s:
+            warnings.append(
+                f"{len(gaps_s)} gap{'s' * (len(gaps_s) > 1)} between frames, up to {gaps_s[0]:.2f} "
+                "s long: the picture stands still there, or frames are missing in the file."
+            )
+        return warnings
+
+    def _counts(self, announced: int) -> str:
+        """Describe how many frames were decoded, and why others were not."""
+        counts = f"decoded {self._decoded} of {announced} announced frames"
+        if self._concealed:
+            counts += f", {self._concealed} of them damaged"
+        if self._refused_packets:
+            counts += f", {self._refused_packets} packets cannot be decoded"
+        if self._backward:
+            counts += f", the times of {self._backward} frames are not after the frame before"
+        if self._first_error is not None:
+            counts += f" ({self._first_error.strerror})"
+        return counts
 
     def warnings(self) -> list[str]:
         """Describe losses that `damage` tolerates; call it after `damage`."""
@@ -176,7 +204,10 @@ class VideoTrack:
                     continue
                 if end_s is not None:
                     self._stream_end_s = max(self._stream_end_s, end_s)
-                self._packets += 1
+                # Packets that an edit list hides are decoded, but give no frame.
+                if not packet.is_discard:
+                    self._packets += 1
+                    self._losses.add_packet(packet)
                 if self._use_decoding_times:
                     self._decoding_times.append(packet.dts)
                 yield cast("Packet[VideoStream]", packet)
@@ -201,6 +232,8 @@ class VideoTrack:
         stamp = self._decoding_times.popleft() if self._decoding_times else frame.pts
         if stamp is None or self._stream.time_base is None:
             return None
+        if not self._use_decoding_times:
+            self._losses.add_frame(stamp, float(1 / self._stream.time_base))
         return float(stamp * self._stream.time_base)
 
     def _last_duration_s(self, frame: VideoFrame) -> float:
@@ -211,15 +244,23 @@ class VideoTrack:
 
     def _announced_count(self) -> int:
         """Return the expected number of frames, at least the decoded ones."""
-        # A packet gives one frame; in interlaced video two packets (fields) may give one.
         announced = announced_frames(self._stream)
         if announced is None:
-            lost = round(self._gaps.lost_s * average_rate(self._stream))
-            announced = self._decoded + lost
-        return max(announced, self._decoded, self._packets // 2)
+            # The index of a fragmented MP4 file is complete only after reading.
+            announced = indexed_frames(self._stream) or 0
+        lost = round(self._gaps.lost_s * average_rate(self._stream))
+        lost = max(lost if not announced else 0, self._losses.lost_frames(), self._backward)
+        # A packet gives one frame; in interlaced video two packets (fields) may give one.
+        return max(announced, self._decoded + lost, self._packets // 2)
 
     def _truncation(self, counts: str) -> TruncatedVideoError | None:
         """Return an error if the file ends earlier than its container announces."""
+        if ends_in_fragment_header(self._container.name.removeprefix("file:")):
+            return TruncatedVideoError(
+                self._origin,
+                f"the file ends early, in the header of a fragment ({counts}). Copy or download it "
+                "again, or re-encode it to keep the readable frames.",
+            )
         announced_s, reached_s = announced_end_s(self._stream), self._stream_end_s
         if announced_s is None:
             announced_s, reached_s = announced_file_end_s(self._container), self._file_end_s
