@@ -242,6 +242,7 @@ def _differences(
     differences = {
         name: difference_with_interval(values[name], reference[name], drawn) for name in values
     }
+    # A score that applies to no clip, such as one of silent frames, has no difference.
     return {name: difference for name, difference in differences.items() if difference is not None}
 
 

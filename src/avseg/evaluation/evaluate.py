@@ -187,6 +187,7 @@ def _evaluate(
 ) -> Report:
     start = time.monotonic()
     generated = find_synthavs_split(clips)
+    # Read once for all clips: an off-screen sound is chosen among the other clips.
     contents = read_contents(clips, generated)
     read_audio = partial(predictor.read_audio, clips)
     conditions = Conditions(predictor.sample_rate, read_audio, contents, generated)
@@ -200,6 +201,7 @@ def _evaluate(
         own = predictor.predict(clip.clip, audio, clips.class_names).of_frames(clip.annotated)
         if writer is not None:  # logits at the model's resolution, before any threshold
             writer.add(clip.clip_id, own.mask_logits, own.class_logits)
+        # A generator: the audio of one condition is in memory at a time.
         tested = conditions.of(index, clip.masks) if robustness else ()
         scores = {c.name: _score_condition(predictor, clip, c, own, threshold) for c in tested}
         totals.add(clip, own, () if contents is None else sorted(contents[index].sounding), scores)
@@ -264,6 +266,7 @@ class _Totals:
         self.protocols.update(own.mask_logits, truth, clip.category)
         sounding = truth.flatten(1).any(1)
         # Summed over frames, not clips: this is the curve of the protocol "whole-set".
+        # Silent frames have an F of 0 at all thresholds, so they are left out of the computation.
         self._f_curve_sum += f_curves(probs[sounding], truth[sounding]).sum(0)
         self._sounding_frames += int(sounding.sum())
         if self._class_names is not None and own.class_logits is not None:
@@ -300,6 +303,7 @@ class _Totals:
         if clip.labels is not None:
             # Created with the first prediction, which tells the number of classes.
             self._semantic = self._semantic or SemanticMetrics(class_logits.shape[1])
+            # Class maps of frames without ground truth are all background, so they are left out.
             labels = torch.from_numpy(clip.labels[clip.annotated])
             self._semantic.update(class_map(class_logits, clip.masks.shape[1:]), labels)
 

@@ -278,6 +278,7 @@ class FunctionPredictor(Predictor):
 
     def __init__(self, function: MaskFunction, sample_rate: int) -> None:
         self.function = function
+        # An `nn.Module` has no `__name__`; its class has one.
         default = getattr(function, "__name__", type(function).__name__)
         self.name = str(getattr(function, "name", default))
         self.sample_rate = sample_rate
@@ -298,6 +299,7 @@ class FunctionPredictor(Predictor):
             # A copy: the function may return a read-only view of its own buffer.
             result = torch.from_numpy(np.array(result, np.float32))
         probs = result.detach().float().cpu()
+        # Checked here, because a wrong shape would raise an obscure error while resizing.
         if probs.ndim != 3 or len(probs) != len(clip.frames):
             raise ValueError(
                 f"{self.name} returned an array of shape {tuple(probs.shape)}; it must be "

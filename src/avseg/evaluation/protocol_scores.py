@@ -148,6 +148,7 @@ def score(
         binary.update(resize_logits(mask_logits, truth.shape[1:]).sigmoid(), truth)
         if class_logits is not None and clip.labels is not None:
             labels = torch.from_numpy(clip.labels[clip.annotated])
+            # As for masks, logits are resized and not class numbers, which cannot be interpolated.
             classes = resize_logits(class_logits, labels.shape[1:]).argmax(1)
             semantic = semantic or SemanticMetrics(class_logits.shape[1])
             semantic.update(classes, labels)

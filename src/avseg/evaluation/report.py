@@ -144,6 +144,7 @@ class Report:
         # Every row has the columns of all conditions, even if the clip was not tested under some.
         rows = [_flatten(clip, self.conditions) for clip in self.clips]
         text = io.StringIO()
+        # CSV ends lines with \r\n by default; \n gives readable diffs.
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -270,6 +271,7 @@ def _flatten(clip: ClipScores, conditions: Mapping[str, object]) -> dict[str, ob
     """Return all scores of a clip as one flat row; None if a score does not apply."""
     row = asdict(clip)
     tested = row.pop("conditions")
+    # Categories have no spaces, so a space separates them in one cell.
     row["categories"] = " ".join(clip.categories)
     for name in conditions:
         scores = tested.get(name, {})

@@ -66,7 +66,7 @@ class ClipScores:
     Attributes:
         clip_id: Name of the clip in its data set.
         categories: Visible sounding categories, if the data set lists them.
-        j: Mean J of its frames, silent ones by AVSBench's rule.
+        j: Mean J of its frames; silent frames are scored by AVSBench's rule.
         j_sounding: Mean J of its frames that are not silent.
         j_strict: Mean J of its frames; a silent frame scores 1 if no pixel is marked, else 0.
         f: F at the clip's best threshold; 0 if all frames are silent, as in AVSBench.

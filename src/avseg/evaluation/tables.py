@@ -133,6 +133,7 @@ def score_table(report: Report) -> Table:
     """Return the scores of the model beside those of masks made without a model."""
     own = (report.model, *(report.scores.get(name) for name in SCORE_COLUMNS))
     baselines = (
+        # Italics distinguish rows without a model; `show_table` removes the asterisks.
         (f"*{name}*", *(getattr(scores, column) for column in SCORE_COLUMNS))
         for name, scores in report.baselines.items()
     )
@@ -307,6 +308,7 @@ def to_markdown(report: Report, pictures: Mapping[str, str]) -> str:
     parts.append("\n".join(f"- {sentence}" for sentence in summary_sentences(report)) + "\n")
     parts += [table.to_markdown() for table in full_tables(report)]
     parts += [f"## {title}\n\n![{title}]({name})\n" for title, name in pictures.items()]
+    # Provenance in one line: with it, the report can be reproduced.
     vocabulary = f", vocabulary {', '.join(report.vocabulary)}" if report.vocabulary else ""
     parts.append(
         f"Weights {report.weights_sha256 or 'never saved'}, threshold {report.threshold}"

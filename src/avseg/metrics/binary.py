@@ -253,13 +253,13 @@ def strict_mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BinaryScores:
-    """Scores of predicted masks against the ground truth; all but the counts are in [0, 1].
+    """Scores of predicted masks against the ground truth; all except the counts are in [0, 1].
 
     Attributes:
-        j: Mean J of the frames, silent ones by AVSBench's rule (`mask_iou`); higher is better.
+        j: Mean J of the frames, with AVSBench's rule for silent frames (`mask_iou`).
         j_sounding: Mean J of the frames that are not silent; None if all are silent.
         j_strict: Mean strict J of the frames (`strict_mask_iou`).
-        f: AVSBench's F, each clip at its own best threshold (`FScore`).
+        f: AVSBench's F, with the best threshold of each clip (`FScore`).
         f_at_threshold: Mean F of the frames that are not silent, at the threshold of the masks;
             None if all are silent.
         dataset_iou: IoU over the pixels of all frames together; large objects have more weight.

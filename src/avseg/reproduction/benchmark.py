@@ -46,7 +46,7 @@ def draw_data(folder: Path) -> Path:
 
 
 def measure_baselines(data: Path) -> dict[str, list[Measures]]:
-    """Compute the measures of masks without a model: empty ones, and those of all visible objects.
+    """Compute the measures of masks made without a model: empty masks, and all visible objects.
 
     Args:
         data: Folder of the data sets.

@@ -140,7 +140,7 @@ class Reproduction(ABC):
         Args:
             claim: The claim.
             terms: Terms of the sum.
-            margin: The claim still holds if the sum is above minus this margin.
+            margin: Number added to the sum, so that equally good rows support the claim.
 
         Returns:
             The check, decided if the sum plus the margin is over two standard errors from zero.

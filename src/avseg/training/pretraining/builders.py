@@ -142,6 +142,7 @@ def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> T
     return Task(
         model=model,
         train=AudioTextCorpus(options.size, train_sounds, options.seed),
+        # The sounds are unseen: their synthesis parameters are outside of the training ranges.
         measured={"unseen": AudioTextCorpus(options.measured_size, test_sounds, _EVALUATION_SEED)},
         collate=collate,
         measure=ContrastMeasure,

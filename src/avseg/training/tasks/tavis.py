@@ -295,6 +295,7 @@ def drop_specks(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         The class maps without classes of at most 20 pixels.
     """
     # Counted over the whole clip, so that an object that is small in one frame is kept.
+    # Class numbers are bytes, so 256 counts suffice.
     counts = np.bincount(labels.ravel(), minlength=256)
     kept: NDArray[np.uint8] = np.where(counts[labels] > _FEWEST_PIXELS, labels, 0).astype(np.uint8)
     return kept
