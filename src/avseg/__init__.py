@@ -40,7 +40,7 @@ __all__ = [
 if TYPE_CHECKING:
     from avseg.batch import VideoOutcome, segment
     from avseg.checkpoints.cascade_building import make_cascade
-    from avseg.checkpoints.importing import import_checkpoint
+    from avseg.checkpoints.conversion import import_checkpoint
     from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
     from avseg.evaluation.compare import compare
@@ -73,7 +73,7 @@ else:
         "draw_comparison": "evaluation.figures.comparison_sheet",
         "draw_embeddings": "evaluation.figures.embeddings",
         "evaluate": "evaluation.evaluate",
-        "import_checkpoint": "checkpoints.importing",
+        "import_checkpoint": "checkpoints.conversion",
         "load_segmenter": "segmenter",
         "make_cascade": "checkpoints.cascade_building",
         "probe": "media",

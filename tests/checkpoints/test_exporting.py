@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
-from avseg.checkpoints.importing import import_checkpoint
 from avseg.errors import CheckpointError, OutputError
 from tests.published import (
     SAM1_CONFIG,

@@ -13,8 +13,8 @@ import torch
 from avseg.atomic import replace_when_complete
 from avseg.checkpoints import import_cache as imported
 from avseg.checkpoints import importing
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.import_cache import find_imported, find_or_import
-from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.known_models import RELEASES, HubFile, Release
 from avseg.checkpoints.model_folder import Checkpoint
 from avseg.errors import CheckpointError
@@ -48,7 +48,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             (folder / "processor_config.json").write_text(config.read_text() if config else "")
         return Checkpoint(output.name, output)
 
-    monkeypatch.setattr(importing, "import_checkpoint", copy)
+    monkeypatch.setattr(importing, "convert_published", copy)
     return asked
 
 
@@ -121,7 +121,7 @@ def test_an_import_that_fails_leaves_no_model(
     def fail(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:
         raise CheckpointError(f"{output}: of an unknown format ({len(files)} files, {config}).")
 
-    monkeypatch.setattr(importing, "import_checkpoint", fail)
+    monkeypatch.setattr(importing, "convert_published", fail)
     with pytest.raises(CheckpointError, match="of an unknown format"):
         find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert find_imported(RELEASE) is None
@@ -180,7 +180,7 @@ def publish(
         sizes.write_text(json.dumps(json.loads(sizes.read_text()) | told))
         return import_checkpoint(files, output, config=sizes)
 
-    monkeypatch.setattr(importing, "import_checkpoint", with_sizes)
+    monkeypatch.setattr(importing, "convert_published", with_sizes)
 
 
 def test_a_published_av2t_sam_is_loaded_by_its_name(

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avseg.checkpoints import find_checkpoint, saving
-from avseg.checkpoints.importing import import_checkpoint
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamProcessor

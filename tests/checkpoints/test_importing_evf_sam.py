@@ -9,8 +9,8 @@ import torch
 
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.checkpoints import find_checkpoint
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
-from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.errors import CheckpointError
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel

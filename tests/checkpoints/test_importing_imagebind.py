@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
-from avseg.checkpoints.importing import import_checkpoint
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.keymaps.formats import TOWER_KEY_MAPS
 from avseg.checkpoints.model_folder import recorded_licences, restrictions
 from avseg.checkpoints.tower_files import read_tower

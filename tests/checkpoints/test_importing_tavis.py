@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from avseg.checkpoints import find_checkpoint
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
-from avseg.checkpoints.importing import import_checkpoint
 from avseg.checkpoints.keymaps.formats import SAM2_KEY_MAPS, detect_format
 from avseg.checkpoints.keymaps.sam2 import SAM2_MEMORY
 from avseg.checkpoints.keymaps.tavis import tavis

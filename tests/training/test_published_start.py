@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avseg.checkpoints import find_checkpoint
-from avseg.checkpoints.importing import import_checkpoint
+from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel
 from avseg.segmenter import load_segmenter

@@ -12,6 +12,8 @@ from avseg.errors import CheckpointError, TrainingError
 from avseg.training import validation
 from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import run_recipe
+from avseg.training.tasks.building import BUILDERS
+from avseg.training.tasks.options import TASKS
 from avseg.training.validation import validate
 from tests.training import tiny
 from tests.training.tiny import changed
@@ -149,3 +151,7 @@ def test_small_models_are_saved_whole_by_default(sizes: str, form: str) -> None:
     recipe = replace(load_recipe("av2t_sam_small"), sizes=sizes)
     assert validate(recipe).save == form
     assert validate(replace(recipe, save="whole")).save == "whole"
+
+
+def test_every_task_can_be_built() -> None:
+    assert set(BUILDERS) == set(TASKS.values())

@@ -12,7 +12,7 @@ from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
 from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
 
-#: To be incremented if a change of `import_checkpoint` changes the folder that it writes.
+#: To be incremented if a change of `convert_published` changes the folder that it writes.
 IMPORT_VERSION = 1
 
 _log = logging.getLogger(__name__)
@@ -74,13 +74,13 @@ def find_or_import(
 
 
 def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
-    from avseg.checkpoints.importing import import_checkpoint  # loads torch
+    from avseg.checkpoints.importing import convert_published  # loads torch
 
     # Options that the published files do not determine are given by a configuration file.
     with explain_write_error(folder, Path(gettempdir())), TemporaryDirectory() as temporary:
         config = Path(temporary) / CONFIG_FILE
         config.write_text(json.dumps(dict(release.options)), encoding="utf-8")
-        import_checkpoint(files, folder, config=config if release.options else None)
+        convert_published(files, folder, config if release.options else None)
 
 
 def _release_folder(release: Release) -> Path:

@@ -20,7 +20,6 @@ from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
-from avseg.checkpoints.delta import PARTS_VARIABLE
 from avseg.checkpoints.keymaps.formats import (
     FORMATS,
     SYSTEMS,
@@ -29,11 +28,9 @@ from avseg.checkpoints.keymaps.formats import (
     detect_format,
 )
 from avseg.checkpoints.keymaps.key_map import Converted
-from avseg.checkpoints.loading import merge_frozen_weights
 from avseg.checkpoints.model_folder import (
     PARSE_ERRORS,
     SOURCE_FILE,
-    TRAINED_FILE,
     WEIGHTS_FILE,
     Checkpoint,
     file_sha256,
@@ -62,59 +59,18 @@ _CLIP_TOKENIZER = (".txt", ".gz", ".json")
 _CLIP_TOKENIZER_LICENCE = "MIT"
 
 
-def import_checkpoint(
-    files: Sequence[str | Path],
-    output: str | Path,
-    *,
-    config: str | Path | None = None,
+def convert_published(
+    files: Sequence[Path],
+    output: Path,
+    config: Path | None = None,
     features: Features | None = None,
     trained_with: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Convert published checkpoint files to a model's folder.
-
-    The format of each file is detected from its keys. These combinations are possible:
-
-    - A file of AV2T-SAM with the files of its CLAP and CLIP towers.
-    - A file of EVF-SAM with the files of its tokenizer.
-    - A file of TAViS, which contains ImageBind, with the file of CLIP's tokenizer. The model gets
-      the options of the released code.
-    - The file of ImageBind with the file of CLIP's tokenizer. The result segments nothing by
-      itself; training runs start from it.
-    - The folder of a run that saved only its trained weights. The result has all weights.
-
-    Tensors keep their published dtype, and stay on disk until they are converted. No code in a file
-    is run: pickles are read as tensors only.
-
-    Args:
-        files: Published files (.pt, .pth, .bin, .safetensors) or folders of sharded files, and the
-            files of a tokenizer: for SentencePiece the model, and `added_tokens.json` if it exists.
-            Or the folder of one run.
-        output: The folder to write, or an imported folder to replace; it appears when it is
-            complete.
-        config: A config.json with the sizes, if they are not the published ones.
-        features: Features of the prompt of AV2T-SAM. None selects the features of the training: a
-            projection whose bias is all zero was never trained.
-        trained_with: SHA-256 of the files of the "clap" and the "clip" tower in the training of the
-            adapters; other files are rejected. None selects the hashes that the checkpoint records,
-            and accepts any file if it records none.
-
-    Returns:
-        The imported model.
-
-    Raises:
-        CheckpointError: If a file is damaged, of an unknown format, or has other tensors than its
-            format; if files are missing or superfluous; if a tower is not that of the training.
-        OutputError: If the folder cannot be written, or has other content.
-    """
-    paths, output = [Path(file) for file in files], Path(output)
-    config = None if config is None else Path(config)
-    run = next((path for path in paths if (path / TRAINED_FILE).is_file()), None)
-    if run is not None:
-        return _import_run(run, paths, output)
+    """Convert published files to a model's folder; see `conversion.import_checkpoint`."""
     # First, because reading and converting gigabytes takes minutes.
-    _check_output(output, paths)
-    tokenizers = [path for path in paths if _is_tokenizer(path)]
-    weights = [path for path in paths if not _is_tokenizer(path)]
+    _check_output(output, files)
+    tokenizers = [path for path in files if _is_tokenizer(path)]
+    weights = [path for path in files if not _is_tokenizer(path)]
     recognised = _by_role([read_published(path) for path in weights])
     if "system" not in recognised:
         return _import_imagebind(recognised["imagebind"], tokenizers, output, config)
@@ -131,15 +87,6 @@ def import_checkpoint(
         processor.save_pretrained(folder)
         _save_origins(folder, recognised, converted, tokenizers)
     return Checkpoint(output.resolve().name, output, licence=trained.format.licence)
-
-
-def _import_run(run: Path, paths: Sequence[Path], output: Path) -> Checkpoint:
-    if len(paths) > 1:
-        raise CheckpointError(
-            f"{run}: is a run, which is converted alone; give no other file, and name the files of "
-            f"its frozen parts in the environment variable {PARTS_VARIABLE}."
-        )
-    return merge_frozen_weights(run, output)
 
 
 def _import_imagebind(

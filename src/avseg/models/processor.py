@@ -251,14 +251,14 @@ def read_options(folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not exist; give a folder that save_pretrained wrote."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError for deeply nested brackets
         raise CheckpointError(
-            f"{path} is not JSON ({error}); copy or download the folder again."
+            f"{path} cannot be loaded, it is not JSON ({error}); copy or download the folder again."
         ) from error
     if not isinstance(options, dict):
         raise CheckpointError(
-            f"{path} must be a JSON object of options, got {options!r:.40}; copy or download the "
-            "folder again."
+            f"{path} cannot be loaded, it must be a JSON object of options, got {options!r:.40}; "
+            "copy or download the folder again."
         )
     # A missing option does not get a default value, because it could change the preprocessing of a
     # trained model without an error.

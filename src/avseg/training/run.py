@@ -208,6 +208,7 @@ def _build_task(
 
     from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
     from avseg.training.memory import recompute_blocks
+    from avseg.training.tasks.building import build_task
     from avseg.training.tasks.task import TaskInputs
 
     # Before the model is built: the random initial weights depend on the seed.
@@ -222,7 +223,7 @@ def _build_task(
     )
     # The first process computes features and writes them to the cache; the others read them.
     with arguments.main_process_first():
-        task = plan.task.build(inputs)
+        task = build_task(plan.task, inputs)
     if plan.memory.recomputed_blocks:
         recompute_blocks(task.model, plan.memory.recomputed_blocks)
     return task

@@ -14,6 +14,7 @@ from avseg.training.parts import CLIP_STEM, Part, load_part
 from avseg.training.pretraining.options import TextPrompt
 from avseg.training.recipe import Recipe
 from avseg.training.run import run_recipe
+from avseg.training.tasks.building import build_task
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
@@ -24,7 +25,7 @@ PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
 def build(recipe: Recipe, runs: Path) -> Task:
     torch.manual_seed(0)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
-    return validate(recipe).task.build(TaskInputs(config, {}, None, runs / "sounds"))
+    return build_task(validate(recipe).task, TaskInputs(config, {}, None, runs / "sounds"))
 
 
 @pytest.mark.parametrize("recipe", PRETRAINING, ids=lambda recipe: recipe.name)
@@ -83,7 +84,7 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
         parts[part] = Part(weights, TextPrompt.part_prefixes[part])
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     options = validate(tiny.SEGMENTER).task
-    started = options.build(TaskInputs(config, parts, None, runs / "sounds")).model
+    started = build_task(options, TaskInputs(config, parts, None, runs / "sounds")).model
     loaded = {
         name
         for name, parameter in started.named_parameters()
@@ -99,7 +100,7 @@ def build_imagebind(runs: Path, parts: dict[str, Part] | None = None) -> Task:
     torch.manual_seed(0)
     config = ImageBindConfig.tiny(**tiny.IMAGEBIND_MODEL)
     options = validate(tiny.IMAGEBIND).task
-    return options.build(TaskInputs(config, parts or {}, None, runs / "sounds"))
+    return build_task(options, TaskInputs(config, parts or {}, None, runs / "sounds"))
 
 
 def test_a_few_steps_on_one_batch_lower_the_loss_of_imagebind(runs: Path) -> None:

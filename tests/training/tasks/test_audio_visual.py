@@ -16,6 +16,7 @@ from avseg.training.clips import EmbeddedClips, SingleFrames
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
 from avseg.training.parts import Part
 from avseg.training.tasks.audio_visual import collate, frozen_towers
+from avseg.training.tasks.building import build_task
 from avseg.training.tasks.options import AudioVisual
 from avseg.training.tasks.task import TaskInputs
 from tests.training import tiny
@@ -56,7 +57,7 @@ def test_features_come_from_the_frozen_parts_of_the_model_that_a_run_starts_from
     earlier.save_pretrained(tmp_path)
     parts = {"model": Part(tmp_path / "model.safetensors")}
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.0)
-    task = options.build(TaskInputs(config, parts, data, runs / "sounds"))
+    task = build_task(options, TaskInputs(config, parts, data, runs / "sounds"))
     split = AVSBench(data, "ms3", "val")
     expected = embed(earlier, Av2tSamProcessor.from_config(config), split)[0].features
     found = task.measured["ms3_val"][0].features
@@ -90,7 +91,7 @@ def test_a_second_run_computes_nothing(
     builds = []
     for _ in range(2):
         torch.manual_seed(0)
-        builds.append(options.build(TaskInputs(config, {}, data, tmp_path, cache)))
+        builds.append(build_task(options, TaskInputs(config, {}, data, tmp_path, cache)))
         monkeypatch.setattr(FeatureCache, "write", None)
     first, second = (build.train[3].features for build in builds)
     assert first.keys() == {"clip_embeddings", "clap_embeddings", "image_features"}
@@ -141,7 +142,7 @@ def test_off_screen_pairs_are_added_for_a_model_that_uses_audio(runs: Path, data
     sizes = {}
     for features in ("clip", "clap"):
         config = Av2tSamConfig.tiny(**tiny.MODEL, features=features)
-        train = options.build(TaskInputs(config, {}, data, runs / "sounds")).train
+        train = build_task(options, TaskInputs(config, {}, data, runs / "sounds")).train
         assert isinstance(train, SingleFrames)
         sizes[features] = len(train.indices), len(train.pairs)
     split = AVSBench(data, "ms3", "train")
@@ -158,4 +159,4 @@ def test_off_screen_pairs_need_data_with_visible_categories(
     options = AudioVisual(train=("ms3/train",), measured=("ms3/val",), off_screen=0.1)
     config = Av2tSamConfig.tiny(**tiny.MODEL)
     with pytest.raises(TrainingError, match=r"data\.off_screen: ms3/train in .* does not list"):
-        options.build(TaskInputs(config, {}, tmp_path, runs / "sounds"))
+        build_task(options, TaskInputs(config, {}, tmp_path, runs / "sounds"))

@@ -20,6 +20,7 @@ from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import run_recipe
 from avseg.training.tasks.audio_visual import clap_tower
 from avseg.training.tasks.baselines import collate, single_frame_examples, whole_clip_examples
+from avseg.training.tasks.building import build_task
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
@@ -59,7 +60,7 @@ def build(recipe: Recipe, data: Path, cache: FeatureStore | None = None, **optio
     torch.manual_seed(0)
     task = validate(replace(recipe, data=recipe.data | options)).task
     config = task.config_class().tiny(**recipe.model)
-    return task.build(TaskInputs(config, {}, data, data, cache or FeaturesInMemory()))
+    return build_task(task, TaskInputs(config, {}, data, data, cache or FeaturesInMemory()))
 
 
 def clips_of(data: Path, *names: str) -> tuple[SamaModel, EmbeddedClips]:

@@ -29,6 +29,7 @@ from avseg.training.clips import FrameIndex, OffScreenPair
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
 from avseg.training.run import run_recipe
+from avseg.training.tasks.building import build_task
 from avseg.training.tasks.options import TextBridge
 from avseg.training.tasks.task import TaskInputs
 from avseg.training.tasks.tavis import (
@@ -154,7 +155,7 @@ def test_off_screen_pairs_need_single_frames(data: Path, tmp_path: Path) -> None
     with pytest.raises(TrainingError, match=r"off_screen=0\.5: .* set data\.frames_alone=true"):
         TextBridge(("ms3/train",), ("s4/val",), off_screen=0.5)
     options = TextBridge(("ms3/train", "s4/train"), ("s4/val",), frames_alone=True, off_screen=0.5)
-    train = options.build(inputs).train
+    train = build_task(options, inputs).train
     assert isinstance(train, SemanticFrames)
     assert 0 < len(train.pairs) <= 0.5 * len(train.indices)
 
@@ -218,7 +219,7 @@ def test_the_audio_of_pairs_is_of_the_clips_that_are_kept(
     kept = str(AVSBench(data, "s4", "train").entries[1].category)
     inputs = TaskInputs(TavisConfig.tiny(**MODEL), {}, data, tmp_path / "sounds")
     options = TextBridge(("s4/train",), (), classes=(kept,), frames_alone=True, off_screen=0.5)
-    frames = options.build(inputs).train
+    frames = build_task(options, inputs).train
     assert isinstance(frames, SemanticFrames)
     assert [contents.sounding for contents in told] == [{kept}] * len(frames.clips)
 

@@ -1,7 +1,7 @@
 """Options of the tasks that pre-train the small backbones on SynthAVS.
 
-A recipe's `data` section has the fields of one of these classes. torch is not imported before a
-task is built, so that a wrong recipe is reported at once.
+A recipe's `data` section has the fields of one of these classes. This module needs no
+torch, so that a wrong recipe is reported at once; `tasks/building.py` builds the tasks.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from avseg.training.parts import CLIP_STEM, SEGMENTER
 if TYPE_CHECKING:
     from avseg.backbones.imagebind import ImageBindConfig
     from avseg.models.av2t_sam.configuration import Av2tSamConfig
-    from avseg.training.tasks.task import Task, TaskInputs
 
 
 class _BackbonesOfAv2tSam:
@@ -48,12 +47,6 @@ class ImageOptions(_BackbonesOfAv2tSam):
 class ImageText(ImageOptions):
     """Pre-training of the small CLIP."""
 
-    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
-        """Build the task, see `builders.build_image_text`."""
-        from avseg.training.pretraining.builders import build_image_text
-
-        return build_image_text(self, inputs)
-
 
 @dataclass(frozen=True)
 class AudioText(_BackbonesOfAv2tSam):
@@ -71,22 +64,10 @@ class AudioText(_BackbonesOfAv2tSam):
     measured_size: int
     recordings: int
 
-    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
-        """Build the task, see `builders.build_audio_text`."""
-        from avseg.training.pretraining.builders import build_audio_text
-
-        return build_audio_text(self, inputs)
-
 
 @dataclass(frozen=True)
 class ImageClass(ImageOptions):
     """Pre-training of the image encoder of the small SAM 2."""
-
-    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
-        """Build the task, see `builders.build_image_class`."""
-        from avseg.training.pretraining.builders import build_image_class
-
-        return build_image_class(self, inputs)
 
 
 @dataclass(frozen=True)
@@ -115,12 +96,6 @@ class TextPrompt(_BackbonesOfAv2tSam):
     prompts: int
     learn_encoders: bool
 
-    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
-        """Build the task, see `builders.build_text_prompt`."""
-        from avseg.training.pretraining.builders import build_text_prompt
-
-        return build_text_prompt(self, inputs)
-
 
 @dataclass(frozen=True)
 class AudioImageText:
@@ -146,9 +121,3 @@ class AudioImageText:
         from avseg.backbones.imagebind import ImageBindConfig
 
         return ImageBindConfig
-
-    def build(self, inputs: "TaskInputs[ImageBindConfig]") -> "Task":
-        """Build the task, see `builders.build_audio_image_text`."""
-        from avseg.training.pretraining.builders import build_audio_image_text
-
-        return build_audio_image_text(self, inputs)

@@ -1,8 +1,8 @@
 """Options of every task that can be trained, and the mapping from task names to them.
 
 A recipe's `data` section has the fields of one of these classes; the classes of the pre-training
-tasks are in `pretraining/options.py`. torch is not imported before a task is built, so that a wrong
-recipe is reported at once.
+tasks are in `pretraining/options.py`. This module needs no torch, so that a wrong recipe is
+reported at once; `building.py` builds the tasks.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from avseg.models.sama.configuration import SamaConfig
     from avseg.models.tavis.configuration import TavisConfig
     from avseg.models.tpavi.configuration import TpaviConfig
-    from avseg.training.tasks.task import Task, TaskInputs
 
 
 class TaskOptions(Protocol):
-    """A recipe's `data` section: a dataclass of options that can build its task.
+    """A recipe's `data` section: a dataclass with the options of a task.
 
     Attributes:
         part_prefixes: Part of the model that a recipe's `start_from` may name -> prefix of the
@@ -45,9 +44,6 @@ class TaskOptions(Protocol):
         without an import. A recipe's `model` section has the options that differ from the defaults
         of the class, or, with `sizes: small`, from the options of its `tiny()`.
         """
-
-    def build(self, inputs: "TaskInputs[Any]") -> "Task":
-        """Build the model and its data."""
 
 
 class DataSetOptions:
@@ -103,12 +99,6 @@ class AudioVisual(DataSetOptions):
 
         return Av2tSamConfig
 
-    def build(self, inputs: "TaskInputs[Av2tSamConfig]") -> "Task":
-        """Build the task, see `audio_visual.build_audio_visual`."""
-        from avseg.training.tasks.audio_visual import build_audio_visual
-
-        return build_audio_visual(self, inputs)
-
 
 @dataclass(frozen=True)
 class BaselineOptions(DataSetOptions):
@@ -144,12 +134,6 @@ class Sama(BaselineOptions):
 
         return SamaConfig
 
-    def build(self, inputs: "TaskInputs[SamaConfig]") -> "Task":
-        """Build the task, see `baselines.build_sama`."""
-        from avseg.training.tasks.baselines import build_sama
-
-        return build_sama(self, inputs)
-
 
 @dataclass(frozen=True)
 class Tpavi(BaselineOptions):
@@ -167,12 +151,6 @@ class Tpavi(BaselineOptions):
         from avseg.models.tpavi.configuration import TpaviConfig
 
         return TpaviConfig
-
-    def build(self, inputs: "TaskInputs[TpaviConfig]") -> "Task":
-        """Build the task, see `baselines.build_tpavi`."""
-        from avseg.training.tasks.baselines import build_tpavi
-
-        return build_tpavi(self, inputs)
 
 
 @dataclass(frozen=True)
@@ -227,12 +205,6 @@ class TextBridge(DataSetOptions):
         from avseg.models.tavis.configuration import TavisConfig
 
         return TavisConfig
-
-    def build(self, inputs: "TaskInputs[TavisConfig]") -> "Task":
-        """Build the task, see `tavis.build_text_bridge`."""
-        from avseg.training.tasks.tavis import build_text_bridge
-
-        return build_text_bridge(self, inputs)
 
 
 #: Name of a task in a recipe -> class of its options.
