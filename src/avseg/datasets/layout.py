@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from avseg.datasets.other_data_sets import recognise_other
 from avseg.errors import DatasetError
 
 #: Subsets that AVSBench publishes, one folder each. Their order is part of the seeds of SynthAVS,
@@ -276,6 +277,12 @@ def find_folder(root: Path, subset: Subset) -> Path:
         raise ValueError(f"subset must be one of {', '.join(get_args(Subset))}, got {subset!r}.")
     layout = LAYOUTS[subset]
     for folder in (root, *(root / name for name in layout.folders)):
+        other = recognise_other(folder)
+        if other is not None:
+            raise DatasetError(
+                f"{folder}: is {other}, which avseg does not read; "
+                f"{_HOW_TO_GET.format(release=layout.release)}."
+            )
         if (folder / layout.metadata).is_file():
             return folder
     problem = "the folder does not exist"

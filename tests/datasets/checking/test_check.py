@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.checking import CheckReport, check_data
+from avseg.datasets.palette import class_palette
 from avseg.errors import DatasetError
 
 S4 = "Single-source/s4_data"
@@ -128,6 +130,35 @@ def one_more_red(image: Image.Image) -> Image.Image:
     return Image.fromarray(colours)
 
 
+def stray_class(root: Path) -> None:
+    """Give eight pixels of both maps of a frame the class "axe"."""
+    for name, value in (("labels_rgb", class_palette(4)[1]), ("labels_semantic", 1)):
+        path = root / AVSS / "v2/c_0_10000" / name / "4.png"
+        with Image.open(path) as image:
+            values = np.asarray(image).copy()
+        values[12, 4:12] = value
+        Image.fromarray(values).save(path)
+
+
+def speck(row: int, column: int) -> Callable[[Image.Image], Image.Image]:
+    """Return a change that marks eight pixels, two rows of four."""
+
+    def change(image: Image.Image) -> Image.Image:
+        mask = np.asarray(image).copy()
+        mask[row : row + 2, column : column + 4] = 255
+        return Image.fromarray(mask)
+
+    return change
+
+
+def nothing_sounds(root: Path) -> None:
+    """Remove the objects of one clip from its maps and from the table."""
+    for path in (root / AVSS / "v1m/b_0").glob("labels_*/*.png"):
+        with Image.open(path) as image:
+            Image.new(image.mode, image.size).save(path)
+    replace(AVSS_TABLE, "axe_horse", "background")(root)
+
+
 S4_TABLE, MS3_TABLE = "Single-source/s4_meta_data.csv", "Multi-sources/ms3_meta_data.csv"
 AVSS_TABLE = f"{AVSS}/metadata.csv"
 V2 = f"{AVSS}/v2/c_0_10000"
@@ -175,6 +206,12 @@ ERRORS: dict[str, tuple[Break, str, str, int]] = {
     "colours and numbers disagree": (
         draw(f"{V2}/labels_semantic/4.png", lambda image: image.point(lambda _: 1)),
         "labels-differ", "avss", 1,
+    ),
+    "eight pixels are of a class that the table does not name": (
+        stray_class, "class-unnamed", "avss", 1,
+    ),
+    "the table names another class": (
+        replace(AVSS_TABLE, "0,0,woman", "0,0,axe"), "class-unnamed", "avss", 10,
     ),
     "the list of classes is missing": (
         remove(f"{AVSS}/label2idx.json"), "classes-missing", "avss", 1,
@@ -225,9 +262,14 @@ WARNINGS: dict[str, tuple[Break, str, str, int]] = {
         replace(AVSS_TABLE, "axe_horse", "axe_h orse"), "name-misspelt", "avss", 1,
     ),
     "a sound comes from off the screen": (
-        replace(AVSS_TABLE, "axe_horse", "axe_off-the-screen"), "off-screen", "avss", 1,
+        replace(AVSS_TABLE, "axe_horse", "horse_off-the-screen"), "off-screen", "avss", 1,
     ),
-    "nothing sounds": (replace(AVSS_TABLE, "axe_horse", "background"), "no-object", "avss", 1),
+    "nothing sounds": (nothing_sounds, "no-object", "avss", 1),
+    "a mask has a speck": (draw(MS3_MASK, speck(120, 200)), "mask-speck", "ms3", 1),
+    "a mask has a speck at its corner": (draw(MS3_MASK, speck(222, 220)), "mask-speck", "ms3", 1),
+    "a folder of Ref-AVS is beside the others": (
+        write("REFAVS/metadata.csv", "vid,uid,split,fid,exp\n"), "other-data-set", "avss", 1,
+    ),
     "a few-shot file has another split": (
         replace(f"{AVSS}/v3_1_shot/train.csv", "v3_1_shot_train", "v3_5_shot_train"),
         "split-column", "v3", 1,
@@ -286,6 +328,41 @@ def test_a_warning_is_found_and_nothing_else(
     report = check()
     assert found(report) == {(kind, subset, count)}
     assert (report.errors, report.warnings) == (0, count)
+
+
+def lay_out_ref_avs(folder: Path) -> None:
+    (folder / "gt_mask").mkdir(parents=True)
+    (folder / "media").mkdir()
+    (folder / "metadata.csv").write_text("vid,uid,split,fid,exp\nv,v_0,test,0,the dog\n")
+
+
+def lay_out_ref_avs_metadata(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "metadata.csv").write_text("vid,uid,split,fid,exp\nv,v_0,test,0,the dog\n")
+
+
+def lay_out_omniavs(folder: Path) -> None:
+    for name in ("images", "audios", "referrings"):
+        (folder / name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("inner", ["", "inner"])
+@pytest.mark.parametrize(
+    ("lay_out", "name"),
+    [
+        (lay_out_ref_avs, "Ref-AVS"),
+        (lay_out_ref_avs_metadata, "Ref-AVS"),
+        (lay_out_omniavs, "OmniAVS"),
+    ],
+)
+def test_a_data_set_of_another_task_is_named(
+    lay_out: Callable[[Path], None], name: str, inner: str, tmp_path: Path
+) -> None:
+    lay_out(tmp_path / "data" / inner)
+    with pytest.raises(DatasetError, match=f"is {name}, .* which avseg does not read"):
+        check_data(tmp_path / "data", workers=1)
+    with pytest.raises(DatasetError, match=f"is {name}, .* which avseg does not read"):
+        AVSBench(tmp_path / "data" / inner, "avss", "test")
 
 
 def test_a_colour_close_to_that_of_a_class_gets_a_hint(

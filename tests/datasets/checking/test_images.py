@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from avseg.datasets.checking.images import looks_dithered
+from avseg.datasets.checking.images import find_specks, looks_dithered
 
 
 @pytest.fixture
@@ -31,3 +31,15 @@ def test_a_few_dots_are_no_dithering() -> None:
     mask = np.zeros((50, 50), bool)
     mask[::15, ::15] = True
     assert not looks_dithered(mask)
+
+
+def test_a_small_group_is_a_speck_only_far_from_the_objects_of_all_frames(
+    disc: NDArray[np.bool_],
+) -> None:
+    speck, nothing = np.zeros_like(disc), np.zeros_like(disc)
+    row, column = np.argwhere(~disc)[0]
+    speck[row, column] = True
+    assert find_specks([nothing, speck]) == [0, 1]
+    assert find_specks([speck, speck]) == [0, 0]  # it stays, so it is an object
+    assert find_specks([disc, nothing]) == [0, 0]
+    assert find_specks([]) == []

@@ -17,6 +17,7 @@ from avseg.datasets.checking.strays import check_strays
 from avseg.datasets.files import is_file
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset
 from avseg.datasets.metadata import find_metadata
+from avseg.datasets.other_data_sets import recognise_other
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
 
@@ -49,14 +50,14 @@ class _ClipFiles:
         folder: Folder of the subset.
         audio_folder: Folder that the audio pattern is relative to.
         entry: Metadata of the clip.
-        class_count: Number of classes in label2idx.json; None if it cannot be read.
+        class_names: Class names in label2idx.json; None if it cannot be read.
     """
 
     subset: Subset
     folder: Path
     audio_folder: Path
     entry: ClipEntry
-    class_count: int | None
+    class_names: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,14 @@ def check_data(
     root = Path(root)
     report = CheckReport(root)
     clips: list[_ClipFiles] = []
-    for release, folder in _find_releases(root):
+    others: list[Path] = []
+    for release, folder in _find_releases(root, others):
         if not (folder / LAYOUTS[release].metadata).is_file():
             path = folder / LAYOUTS[release].metadata
             report.findings[release].append(Finding("table-missing", path))
             continue
         clips += _check_release(release, folder, report)
+    _report_others(others, report)
     if not report.clips and not report.findings:
         names = ", ".join(LAYOUTS[release].metadata for release in get_args(Release))
         raise DatasetError(
@@ -125,13 +128,32 @@ def check_data(
     return report
 
 
-def _find_releases(root: Path) -> Iterator[tuple[Release, Path]]:
-    """Yield each release below a folder, level by level, with its folder."""
+def _report_others(others: list[Path], report: CheckReport) -> None:
+    """Add findings for data sets of other tasks; raise an error if there is nothing else."""
+    named = [(folder, str(recognise_other(folder))) for folder in others]
+    if named and not report.clips and not report.findings:
+        folder, name = named[0]
+        raise DatasetError(
+            f"{folder}: is {name}, which avseg does not read; pass a folder in AVSBench's layout."
+        )
+    for folder, name in named:
+        subset = next(iter(report.findings))
+        report.findings[subset].append(Finding("other-data-set", folder, name))
+
+
+def _find_releases(root: Path, others: list[Path]) -> Iterator[tuple[Release, Path]]:
+    """Yield each release below a folder, level by level, with its folder.
+
+    Folders of data sets of other tasks are added to `others`, and not searched.
+    """
     releases: tuple[Release, ...] = get_args(Release)
     folders = [root]
     for _ in range(_DEPTH + 1):
         inner: list[Path] = []
         for folder in folders:
+            if recognise_other(folder) is not None:
+                others.append(folder)
+                continue
             for release in releases:
                 names = (LAYOUTS[release].metadata, *_FRAMES[release])
                 if any((folder / name).exists() for name in names):
@@ -168,7 +190,7 @@ def _check_release(release: Release, folder: Path, report: CheckReport) -> list[
     # that a clip in two splits has the same files; these are checked once.
     known = [entry for entry in checked.entries if entry.split in SPLITS]
     entries = list({layout.path(layout.frame, folder, entry): entry for entry in known}.values())
-    clips = [_ClipFiles(release, folder, folder, entry, checked.class_count) for entry in entries]
+    clips = [_ClipFiles(release, folder, folder, entry, checked.class_names) for entry in entries]
     for subset in _NEGATIVES[release]:
         negatives = _negative_clips(subset, folder, entries)
         if negatives:
@@ -205,7 +227,7 @@ def _check_clip(files: _ClipFiles) -> _CheckedClip:
     layout, entry = LAYOUTS[files.subset], files.entry
     audio = layout.path(layout.audio, files.audio_folder, entry)
     if files.subset == layout.release:
-        findings = list(check_images(layout, files.folder, entry, files.class_count))
+        findings = list(check_images(layout, files.folder, entry, files.class_names))
         findings += check_audio(audio, entry.seconds)
         first = layout.path(layout.frame, files.folder, entry)
         return _CheckedClip(files, findings, _digest(first, audio))

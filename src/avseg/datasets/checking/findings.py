@@ -63,6 +63,10 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "classes-missing": _error("no label2idx.json, so colours have no names: copy AVSBench's"),
     "classes-numbers": _error("label2idx.json does not count from background 0: use AVSBench's"),
     "class-unlisted": _error("class that is not in label2idx.json: it is of another data set"),
+    "class-unnamed": _error(
+        "pixels of a class that the metadata does not name for the clip: they lower the mIoU; "
+        "remove them, or correct the metadata"
+    ),
     "name-misspelt": _warning("known misspelling in AVSBench, which avseg corrects"),
     "off-screen": _warning("clips with an off-screen sound; this is normal in AVSS"),
     "no-object": _warning("clips without any sounding object; this is normal in AVSS"),
@@ -81,6 +85,9 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "mask-dithered": _error(
         "dots instead of a surface, from a conversion to one bit: copy it again"
     ),
+    "mask-speck": _warning(
+        "a few pixels far from every object of the clip, from a slip in annotation: remove them"
+    ),
     "mask-not-255": _warning(
         "object is stored with another value than 255: avseg reads it, AVSBench's own code reads "
         "such a mask as (almost) empty"
@@ -91,5 +98,6 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "same-content-in-two-splits": _error("the same clip, under two names, in training and scoring"),
     "negative-is-true": _error("negative audio equals the clip's own audio: create it again"),
     "silence-sounds": _error("AVSBench-Robust's silent.wav is not silent: create it again"),
+    "other-data-set": _warning("data set of another task, which avseg does not read"),
     "file-stray": _warning("files that belong to no row of the metadata"),
 }

@@ -38,12 +38,12 @@ class CheckedMetadata:
 
     Attributes:
         entries: The clips, each once for each of its splits.
-        class_count: Number of classes in label2idx.json; None if it is missing or unreadable.
+        class_names: Class names in label2idx.json; None if it is missing or unreadable.
         findings: Problems found.
     """
 
     entries: list[ClipEntry]
-    class_count: int | None
+    class_names: tuple[str, ...] | None
     findings: list[Finding]
 
 
@@ -81,7 +81,7 @@ def check_metadata(folder: Path, subset: Subset) -> CheckedMetadata:
         findings += _check_objects(lines, class_names)
     return CheckedMetadata(
         entries=list({line.entry: None for line in lines}),
-        class_count=len(class_names) if class_names else None,
+        class_names=class_names,
         findings=findings,
     )
 
