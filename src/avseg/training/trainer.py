@@ -234,8 +234,9 @@ def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
     Raises:
         TrainingError: If options contradict each other, or one has a wrong value.
     """
-    # A step may use only some of the trainable weights (TAViS uses no memory for a clip of one
-    # frame). By default distributed training stops with an error then.
+    # A step may use only some of the trainable weights: TAViS uses no memory for a clip of one
+    # frame. Distributed training stops with an error then, unless it searches for unused weights.
+    # `Trainer` would not search with recomputed activations.
     options: dict[str, Any] = {"ddp_find_unused_parameters": True}
     try:
         return TrainingArguments(

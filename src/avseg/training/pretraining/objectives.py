@@ -277,8 +277,8 @@ class TextPromptedPretraining(nn.Module):
         # As in EVF-SAM, the class token is the prompt; the image tokens follow it.
         sparse = self.segmenter.text_hidden_fcs(tokens[:, :1])
         prediction = self.segmenter.sam.decode_masks(features.repeat(of_image), sparse)
-        # The mask logits have half the side of the images. The target is the share of mask pixels,
-        # which keeps the edges of small objects.
+        # The losses are computed at half the side of the images, which costs a quarter. The target
+        # is the share of mask pixels, which keeps the edges of small objects.
         shares = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
         logits = prediction.mask_logits.float()
         # Every mask of a prompt is trained, not only the best one.
