@@ -119,3 +119,21 @@ def test_an_import_is_found_however_it_is_written(
     file.parent.mkdir()
     file.write_text(line)
     assert imported_layers(file) == layers
+
+
+def dotted(module: Path) -> str:
+    """Return the dotted name of a file of the package."""
+    return ".".join(("avseg", *module.with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    names = {dotted(module) for module in MODULES}
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        # An imported name is a module itself, or a name in the module before its last dot.
+        found = (
+            name if name in names else name.rpartition(".")[0]
+            for name in imported_modules(SRC / module)
+        )
+        graph[dotted(module)] = {name for name in found if name in names - {"avseg"}}
+    assert list(TopologicalSorter(graph).static_order())
