@@ -47,7 +47,7 @@ from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_cont
 _STRIP, _SPACE = 64, 14
 
 #: Spectrogram: window and hop in samples, number of mel bands, and dynamic range: a band that is
-#: this much quieter than the loudest band is black. At 16 kHz a second has `SIDE` columns.
+#: this much quieter than the loudest band is black. At 16 kHz a second has about `SIDE` columns.
 _N_FFT, _HOP, _BANDS = 512, 100, 64
 _RANGE_DB = 60.0
 
