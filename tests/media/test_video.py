@@ -242,6 +242,25 @@ def test_frames_that_an_edit_list_hides_are_not_missing(tmp_path: Path, start_s:
     assert len(decode(path)) == round((4 - start_s) * 25)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cut.ts", "in the middle of a packet"),
+        ("cut.avi", "the file ends early, at 11."),
+        ("cut.mkv", "the file ends early, at 11."),
+    ],
+)
+def test_an_end_that_is_a_little_early_is_a_warning(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    path = cut(write(tmp_path / name, [NOISE]), 0.976)
+    with opened(path) as picture:
+        for _ in picture.shown_frames():
+            pass
+        assert picture.damage() is None
+        assert any(message in warning for warning in picture.warnings())
+
+
 def test_times_that_start_again_are_damage(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ts", [NOISE])
     path.write_bytes(path.read_bytes() * 2)

@@ -37,6 +37,9 @@ COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 #: Types of the boxes that an MP4 or QuickTime file can begin with.
 MP4_FIRST_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"})
 
+#: Sizes of the packets of MPEG-TS files: plain, with a time (M2TS), and with error correction.
+TS_PACKET_BYTES = (188, 192, 204)
+
 #: Number and share of frames that may be missing before a video counts as damaged; the larger one
 #: applies. Containers of intact files are often off by a few frames, for instance after a cut that
 #: removed the frames that others are predicted from.
@@ -232,6 +235,20 @@ def ends_in_fragment_header(path: PathLike) -> bool:
                 return False
             position += length
     return kind == b"moof" and position > size
+
+
+def ends_in_packet(path: PathLike, container: InputContainer) -> bool:
+    """Return whether an MPEG-TS file ends within one of its packets, which have one size.
+
+    Args:
+        path: Path of the file.
+        container: The open file; one of another format gives False.
+
+    Returns:
+        True if the file was cut off.
+    """
+    size = Path(path).stat().st_size
+    return container.format.name == "mpegts" and all(size % unit for unit in TS_PACKET_BYTES)
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:

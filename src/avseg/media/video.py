@@ -32,12 +32,16 @@ from avseg.media.container import (
     announced_file_end_s,
     announced_frames,
     ends_in_fragment_header,
+    ends_in_packet,
     indexed_frames,
     packet_end_s,
     packets_of,
     tolerance_frames,
 )
 from avseg.media.damage import GapDetector, LossDetector
+
+#: Number of frames by which a video may end early without a warning.
+END_WARNING_FRAMES = 4.5
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class VideoTrack:
 
     def __init__(self, container: InputContainer, stream: VideoStream, origin: str) -> None:
         self._container, self._stream, self._origin = container, stream, origin
+        self._path = container.name.removeprefix("file:")
         self._packets = 0
         self._decoded = 0  # frames with a later time than the one before
         self._concealed = 0  # decoded frames that the decoder repaired after damage
@@ -160,6 +165,11 @@ class VideoTrack:
                 f"the first {start} frames cannot be decoded, as in a recording that was cut out "
                 "of a stream."
             )
+        announced_s, reached_s = self._ends_s()
+        if announced_s - reached_s > END_WARNING_FRAMES / average_rate(self._stream):
+            warnings.append(f"the file ends early, at {reached_s:.2f} s of {announced_s:.2f} s.")
+        elif ends_in_packet(self._path, self._container):
+            warnings.append("the file ends in the middle of a packet: it was cut off.")
         ticks = 0.0 if self._stream.time_base is None else float(1 / self._stream.time_base)
         gaps_s = self._losses.unusual_gaps_s(ticks) if ticks else []
         if gaps_s:
@@ -255,23 +265,30 @@ class VideoTrack:
 
     def _truncation(self, counts: str) -> TruncatedVideoError | None:
         """Return an error if the file ends earlier than its container announces."""
-        if ends_in_fragment_header(self._container.name.removeprefix("file:")):
+        if ends_in_fragment_header(self._path):
             return TruncatedVideoError(
                 self._origin,
                 f"the file ends early, in the header of a fragment ({counts}). Copy or download it "
                 "again, or re-encode it to keep the readable frames.",
             )
-        announced_s, reached_s = announced_end_s(self._stream), self._stream_end_s
-        if announced_s is None:
-            announced_s, reached_s = announced_file_end_s(self._container), self._file_end_s
-        if announced_s is None or announced_s - reached_s <= END_TOLERANCE_S:
+        announced_s, reached_s = self._ends_s()
+        if announced_s - reached_s <= END_TOLERANCE_S:
             return None
-        reached_s = max(reached_s, 0.0)
         return TruncatedVideoError(
             self._origin,
             f"the file ends early, at {reached_s:.2f} s of {announced_s:.2f} s ({counts}). Copy or "
             f"download it again, or re-encode it to keep the first {reached_s:.2f} s.",
         )
+
+    def _ends_s(self) -> tuple[float, float]:
+        """Return the announced end and the end of the last packet, in seconds.
+
+        They are those of the video stream if the container announces one, else of the whole file.
+        """
+        announced_s, reached_s = announced_end_s(self._stream), self._stream_end_s
+        if announced_s is None:
+            announced_s, reached_s = announced_file_end_s(self._container), self._file_end_s
+        return announced_s or 0.0, max(reached_s, 0.0)
 
 
 def average_rate(stream: VideoStream) -> float:
