@@ -9,7 +9,7 @@ import pytest
 from cyclopts import App
 
 import avseg
-from avseg.cli.main import TRAINING_LIMIT, app, memory_limit, run
+from avseg.cli.main import TRAINING_LIMIT, Terminated, app, memory_limit, run
 
 COMMANDS = [
     *([name] for name in ("segment", "evaluate", "score", "compare", "train", "reproduce")),
@@ -88,6 +88,11 @@ def test_an_avseg_error_exits_with_1_and_prints_its_message_on_one_line(
 def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command_that(KeyboardInterrupt()), ["go"]) == 130
     assert capsys.readouterr().err == "error: interrupted.\n"
+
+
+def test_a_termination_exits_with_143(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command_that(Terminated()), ["go"]) == 143
+    assert capsys.readouterr().err == "error: terminated.\n"
 
 
 def test_an_unexpected_exception_is_not_caught() -> None:

@@ -53,9 +53,13 @@ def test_the_python_api_writes_masks_and_an_overlay(model: Path, tmp_path: Path)
         assert sum(1 for _ in container.decode(video=0)) == 10
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+    ids=["interrupted", "terminated", "killed"],
+)
 def test_an_interrupted_command_leaves_no_result_folder(
-    end: signal.Signals, model: Path, tmp_path: Path
+    end: signal.Signals, code: int, model: Path, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(120), seconds=120)
     out = tmp_path / "out"
@@ -69,5 +73,5 @@ def test_an_interrupted_command_leaves_no_result_folder(
             assert process.poll() is None, "the command ended before its first mask"
             time.sleep(0.05)
         process.send_signal(end)
-    assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == code
     assert not [path for path in out.iterdir() if not path.name.startswith(".")]

@@ -4,11 +4,12 @@ Each subcommand is registered by its import path and imported when it is called,
 imports neither torch nor transformers.
 
 Exit codes: 0 success; 1 failure (an `AvsegError`, or the number that the subcommand returned);
-2 wrong usage of the command line; 130 interrupted from the keyboard.
+2 wrong usage of the command line; 130 interrupted from the keyboard; 143 ended by SIGTERM.
 """
 
 import ast
 import ctypes
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,17 @@ def main() -> int:
         The exit code.
     """
     reuse_freed_memory(memory_limit(sys.argv[1:]))
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # the caller may have it ignored
+        signal.signal(signal.SIGTERM, _raise_terminated)
     return run(app, sys.argv[1:])
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM was received; handled in the same way as Ctrl-C, which removes unfinished output."""
+
+
+def _raise_terminated(*_: object) -> None:
+    raise Terminated
 
 
 def run(command: App, arguments: Sequence[str]) -> int:
@@ -101,6 +112,9 @@ def run(command: App, arguments: Sequence[str]) -> int:
     except avseg.AvsegError as error:
         show_error(str(error))
         return 1
+    except Terminated:
+        show_error("terminated.")
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         show_error("interrupted.")
         return 130

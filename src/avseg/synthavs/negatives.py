@@ -5,6 +5,7 @@ in it; all clips share one silent file. Unlike in AVSBench-Robust, the noise is 
 as the audio of the clip, and it is certain that no visible object makes the off-screen sound.
 """
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -60,8 +61,11 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
     ]
     with replace_when_complete(folder) as unfinished:
         unfinished.mkdir()
-        for _ in map_in_processes(partial(_write, unfinished, options), clips, workers):
-            pass
+        with closing(
+            map_in_processes(partial(_write, unfinished, options), clips, workers)
+        ) as written:
+            for _ in written:
+                pass
         write_options(unfinished, options)
     seconds = clips[0][1].seconds
     with replace_when_complete(root / NEGATIVES / "silent.wav") as partial_file:

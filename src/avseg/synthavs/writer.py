@@ -10,6 +10,7 @@ R is the side of the square frames in pixels, S the number of audio samples.
 import json
 import wave
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -104,10 +105,11 @@ def write_synthavs(
             unfinished.mkdir()
             clips = []
             write = partial(_write_clip, unfinished, options)
-            for clip in map_in_processes(write, _clip_indices(options), workers):
-                clips.append(clip)
-                if on_clip is not None:
-                    on_clip()
+            with closing(map_in_processes(write, _clip_indices(options), workers)) as written:
+                for clip in written:
+                    clips.append(clip)
+                    if on_clip is not None:
+                        on_clip()
             _write_metadata(unfinished, options, clips)
     except OSError as error:
         raise OutputError(

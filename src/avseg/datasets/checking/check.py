@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -116,13 +117,14 @@ def check_data(
         )
     # Clips with the same content are found by hash, since comparing all pairs would be too slow.
     contents: dict[tuple[Subset, Path, str], list[_ClipFiles]] = defaultdict(list)
-    for done, checked in enumerate(map_in_processes(_check_clip, clips, workers), start=1):
-        report.findings[checked.files.subset] += checked.findings
-        if checked.content is not None:
-            files = checked.files
-            contents[files.subset, files.folder, checked.content].append(files)
-        if on_clip is not None:
-            on_clip(done, len(clips))
+    with closing(map_in_processes(_check_clip, clips, workers)) as results:
+        for done, checked in enumerate(results, start=1):
+            report.findings[checked.files.subset] += checked.findings
+            if checked.content is not None:
+                files = checked.files
+                contents[files.subset, files.folder, checked.content].append(files)
+            if on_clip is not None:
+                on_clip(done, len(clips))
     for (subset, *_), same in contents.items():
         report.findings[subset] += _check_duplicate_content(same)
     return report

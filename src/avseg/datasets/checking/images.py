@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from avseg.datasets.checking.findings import Finding
 from avseg.datasets.files import is_file, read_image, read_mask
