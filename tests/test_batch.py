@@ -12,6 +12,7 @@ import pytest
 import avseg
 from avseg.batch import BatchProgress, SegmentOptions, segment_to_folder
 from avseg.errors import (
+    CorruptVideoError,
     NoAudioStreamError,
     NotAVideoError,
     OutputError,
@@ -19,6 +20,7 @@ from avseg.errors import (
     TruncatedVideoError,
 )
 from avseg.export import png
+from avseg.media import probe
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
 from tests.media.videos import Picture, cut, write
 from tests.segmenters import (
@@ -216,6 +218,24 @@ def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path) -> 
     assert [outcome.folder for outcome in outcomes if outcome.folder.exists()] == [
         tmp_path / "out" / "a"
     ]
+
+
+def test_an_unexpected_error_of_one_video_does_not_stop_the_others(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        make_video(tmp_path / name, silence(1), seconds=1)
+
+    def fail_on_first(video: Path, *_: Any) -> Any:
+        if video.name == "a.mp4":
+            raise ZeroDivisionError("division by zero")
+        return probe(video)
+
+    monkeypatch.setattr("avseg.batch.probe", fail_on_first)
+    first, second = avseg.segment(tmp_path, tmp_path / "out", model=segmenter, overlay=False)
+    assert isinstance(first.error, CorruptVideoError)
+    assert "a.mp4: cannot be segmented (ZeroDivisionError: division by zero)" in str(first.error)
+    assert second.error is None
 
 
 def test_progress_covers_each_video_and_ends_with_its_outcome(folder: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from av.error import FFmpegError
+
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.checkpoints.loading import Memory
-from avseg.errors import AvsegError
+from avseg.errors import AvsegError, CorruptVideoError
 from avseg.export import ResultKey, ResultSummary, Setting, find_result, write_result
 from avseg.export.result_folders import result_folders
 from avseg.media import probe
@@ -175,6 +177,15 @@ def _segment_one(
         )
     except AvsegError as error:
         outcome = VideoOutcome(progress.video, folder, error=error)
+    except (FFmpegError, ArithmeticError, MemoryError) as error:
+        # A damaged video that no check expects, so that the other videos are still segmented.
+        reason = CorruptVideoError(
+            str(progress.video),
+            f"cannot be segmented ({type(error).__name__}: {error}). Copy or download the file "
+            "again, or re-encode it.",
+        )
+        reason.__cause__ = error
+        outcome = VideoOutcome(progress.video, folder, error=reason)
     on_progress(replace(progress, share=1.0, outcome=outcome))
     return outcome
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -308,6 +309,86 @@ def test_a_truncated_audio_track_raises_too(tmp_path: Path) -> None:
     path = overwrite(write(tmp_path / "a.mp4", tracks=[track]), 0.4, 0.8)
     with pytest.raises(CorruptVideoError):
         read_clip(path)
+
+
+def warnings_of(path: Path, *, silent_ok: bool = False) -> list[str]:
+    found: list[str] = []
+    list(stream_clips(path, None, silent_ok=silent_ok, on_warning=found.append))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("video_ms", "audio_s", "place"),
+    [(0, 43_200.0, "starts at 4"), (0, 10.0, "starts at (10|9)"), (9_000, 0.0, "ends at 2.")],
+)
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_audio_that_does_not_overlap_the_picture_is_damage(
+    tmp_path: Path, name: str, video_ms: int, audio_s: float, place: str
+) -> None:
+    picture = Picture(times_ms=range(video_ms, video_ms + 2000, 100))
+    track = Track(level(0.5, 2, 44100), 44100, start_s=audio_s, codec="aac")
+    path = write(tmp_path / name, [picture], [track])
+    with pytest.raises(CorruptVideoError, match=f"{place}.* does not overlap the picture"):
+        read_clip(path)
+    (warning,) = warnings_of(path, silent_ok=True)
+    assert "The video is read as silent" in warning
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_audio_that_ends_early_is_a_warning(tmp_path: Path, name: str) -> None:
+    picture = Picture(times_ms=range(0, 4000, 100))
+    track = Track(level(0.5, 1, 44100), 44100, codec="aac")
+    (warning,) = warnings_of(write(tmp_path / name, [picture], [track]))
+    assert "the audio ends at" in warning
+
+
+def test_an_announced_end_of_the_audio_is_no_warning(tmp_path: Path) -> None:
+    picture = Picture(times_ms=range(0, 4000, 100))
+    track = Track(level(0.5, 1, 44100), 44100, codec="aac")
+    assert not warnings_of(write(tmp_path / "a.mp4", [picture], [track]))
+
+
+@pytest.mark.parametrize("rate", [1, None])
+def test_impossible_times_are_damage(tmp_path: Path, rate: float | None) -> None:
+    """A damaged time base, for which the audio would need terabytes."""
+    path = write(tmp_path / "a.avi", tracks=[sounding(2)])
+    data = bytearray(path.read_bytes())
+    header = data.index(b"strh") + 28  # scale and rate of the first stream, little-endian
+    data[header : header + 8] = (63_753_421).to_bytes(4, "little") + (5).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(CorruptVideoError, match="its times are damaged"):
+        read_clip(path, rate, silent_ok=True)
+
+
+@pytest.mark.parametrize("at", range(0, 48, 4))
+@pytest.mark.parametrize("value", [0, 1, 2**31 - 1, 2**32 - 1])
+def test_a_damaged_header_of_an_avi_is_a_clip_error(tmp_path: Path, at: int, value: int) -> None:
+    path = write(tmp_path / "a.avi", [Picture(times_ms=range(0, 500, 100))], [sounding(1)])
+    data = bytearray(path.read_bytes())
+    header = data.index(b"strh") + 8 + at
+    data[header : header + 4] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+    try:
+        assert probe(path).duration_s > 0
+        read_clip(path, None)
+    except ClipError as error:
+        assert error.origin == str(path)
+
+
+@pytest.mark.parametrize(
+    "error", [av.error.PermissionError(1, "no"), ZeroDivisionError(), MemoryError()]
+)
+def test_an_error_of_reading_is_that_of_the_file(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    path = write(tmp_path / "a.mkv", tracks=[sounding(2)])
+    monkeypatch.setattr("avseg.media.clip.to_rgb", fail)
+    for read in (probe, read_clip):
+        with pytest.raises(CorruptVideoError, match="the file is damaged: it cannot be read"):
+            read(path)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])

@@ -74,6 +74,8 @@ class AudioTrack:
         self._decoded_stop: int | None = None  # index after the last decoded sample
         self._finished = False
         self._decoded_any = False
+        self._decoded_start: int | None = None  # index of the first decoded sample
+        self._used = 0  # number of decoded samples within the ranges that were read
         self._mixer = MonoMixer()
         self._refused_packets = 0
         self._first_error: str | None = None
@@ -96,16 +98,38 @@ class AudioTrack:
                 self._finished = True
                 break
             self._decoded_stop = block.stop
+            if self._decoded_start is None:
+                self._decoded_start = block.start
             if block.stop > start:
                 self._buffer.append(block)
         audio = np.zeros(stop - start, np.float32)
         for block in self._buffer:
             begin, end = max(block.start, start), min(block.stop, stop)
             if begin < end:
+                self._used += end - begin
                 audio[begin - start : end - start] = block.samples[
                     begin - block.start : end - block.start
                 ]
         return audio
+
+    def range_s(self) -> tuple[float, float] | None:
+        """Return the start and end of the audio decoded so far in seconds, or None without any."""
+        if self._decoded_start is None or self._decoded_stop is None:
+            return None
+        return self._decoded_start / self._sample_rate, self._decoded_stop / self._sample_rate
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a decoded sample was in a range that was read."""
+        return self._used > 0
+
+    @property
+    def ends_unannounced(self) -> bool:
+        """Whether the track ended, and the container does not announce when it should."""
+        formats = self._container.format.name.split(",")
+        announced = announced_end_s(self._stream) is not None
+        # The duration of a stream of MPEG-TS is only that of the packets that are there.
+        return self._finished and (not announced or bool({"mpegts", "mpeg"}.intersection(formats)))
 
     def warnings(self) -> list[str]:
         """Describe properties of the audio read so far that may surprise, but are no damage."""

@@ -30,7 +30,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from avseg.errors import NoAudioStreamError
+from avseg.errors import CorruptVideoError, NoAudioStreamError
 from avseg.media.audio import SILENT_OK, AudioTrack
 from avseg.media.container import (
     PathLike,
@@ -39,6 +39,7 @@ from avseg.media.container import (
     announced_frames,
     choose_audio_stream,
     choose_video_stream,
+    damage_as_clip_error,
     open_media,
     packet_end_s,
     packets_of,
@@ -55,6 +56,16 @@ FRAME_POSITION = 15 / 16
 #: Audio that a clip includes before its first and after its last audio time, in seconds. A window
 #: of one second needs half of it; models with windows of up to two seconds need all.
 AUDIO_MARGIN_S = 1.0
+
+#: Longest time in seconds by which the audio may end before the picture without a warning, if the
+#: container does not announce the end of the audio.
+EARLY_AUDIO_S = 1.0
+
+#: Longest time of one frame on screen, and of one clip of a stream, in seconds. More is a damaged
+#: time base or timestamp, for which the audio would not fit into the memory. A whole video as one
+#: clip may be longer, if its frames are not further apart than the last value on average.
+MAX_FRAME_S = MAX_CLIP_S = 24 * 3600.0
+MAX_SPACING_S = 3600.0
 
 #: Tolerance for comparing times in seconds. Timestamps are exact fractions; converted to floats,
 #: equal times differ by less than this.
@@ -92,7 +103,7 @@ def probe(path: PathLike) -> VideoInfo:
         The metadata.
     """
     origin = os.fspath(path)
-    with open_media(path) as container:
+    with damage_as_clip_error(origin), open_media(path) as container:
         video = choose_video_stream(container, origin)
         audio = choose_audio_stream(container, video)
         first = _first_frame(VideoTrack(container, video, origin))
@@ -198,32 +209,60 @@ def _clips(
 ) -> Iterator[Clip]:
     """Yield the chunks, then raise an error if the file is damaged, or report its warnings."""
     origin = os.fspath(path)
-    with ExitStack() as files:
+    with damage_as_clip_error(origin), ExitStack() as files:
         container = files.enter_context(open_media(path))
         video_track = VideoTrack(container, choose_video_stream(container, origin), origin)
         # The audio is read through a file handle of its own. In a single pass over a file that
         # stores its audio far from its video, one of the two would fill the memory.
         audio_track = _open_audio_track(files, path, sample_rate, silent_ok)
         chunk: list[_Sample] = []
-        for sample in _samples(video_track.shown_frames(), frames_per_second):
+        shown = _plausible(video_track.shown_frames(), origin)
+        for sample in _samples(shown, frames_per_second):
             chunk.append(sample)
             if len(chunk) == frames_per_chunk:
                 yield _clip(origin, chunk, audio_track, sample_rate)
                 chunk = []
         if chunk:
             yield _clip(origin, chunk, audio_track, sample_rate)
-        damage = video_track.damage()
-        if damage is None and audio_track is not None:
-            damage = audio_track.damage()
-        if damage is not None:
-            raise damage
-        warnings = video_track.warnings()
-        if audio_track is not None:
-            warnings += audio_track.warnings()
-        for warning in warnings:
+        for warning in _check(origin, video_track, audio_track, silent_ok):
             logger.warning("%s: %s", origin, warning)
             if on_warning is not None:
                 on_warning(warning)
+
+
+def _check(
+    origin: str, video_track: VideoTrack, audio_track: AudioTrack | None, silent_ok: bool
+) -> list[str]:
+    """Raise an error if the file is damaged; return its warnings. Call it after the last frame."""
+    damage = video_track.damage()
+    if damage is None and audio_track is not None:
+        damage = audio_track.damage()
+    if damage is not None:
+        raise damage
+    warnings = video_track.warnings()
+    if audio_track is None:
+        return warnings
+    warnings += audio_track.warnings()
+    start_s, end_s = video_track.range_s
+    sound = audio_track.range_s()
+    if sound is not None and not audio_track.overlaps:
+        begins = sound[0] >= end_s
+        place = f"starts at {sound[0]:.2f} s" if begins else f"ends at {sound[1]:.2f} s"
+        problem = (
+            f"the audio {place} and does not overlap the picture, from {start_s:.2f} to "
+            f"{end_s:.2f} s; the times of one of them are damaged"
+        )
+        if not silent_ok:
+            raise CorruptVideoError(
+                origin, f"{problem}. Copy or download the file again, or re-encode it; {SILENT_OK}"
+            )
+        warnings.append(f"{problem}. The video is read as silent.")
+    elif sound is not None and audio_track.ends_unannounced and end_s - sound[1] > EARLY_AUDIO_S:
+        warnings.append(
+            f"the audio ends at {sound[1]:.2f} s, the picture at {end_s:.2f} s; after that the "
+            "video is silent, or its audio is lost."
+        )
+    return warnings
 
 
 def _open_audio_track(
@@ -238,6 +277,18 @@ def _open_audio_track(
     if not silent_ok:
         raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
     return None
+
+
+def _plausible(shown: Iterator[ShownFrame], origin: str) -> Iterator[ShownFrame]:
+    """Yield the frames; raise an error if one is on screen for an impossible time."""
+    for frame in shown:
+        if frame.end_s - frame.start_s > MAX_FRAME_S:
+            raise CorruptVideoError(
+                origin,
+                f"its times are damaged: the frame at {frame.start_s:.0f} s lasts until "
+                f"{frame.end_s:.0f} s. Copy or download the file again, or re-encode it.",
+            )
+        yield frame
 
 
 def _samples(shown: Iterator[ShownFrame], frames_per_second: float | None) -> Iterator[_Sample]:
@@ -293,6 +344,13 @@ def _clip(
     origin: str, samples: list[_Sample], audio_track: AudioTrack | None, sample_rate: int
 ) -> Clip:
     """Build the clip of one chunk of frames, with the audio around them."""
+    span_s = samples[-1].audio_s - samples[0].audio_s
+    if span_s > max(MAX_CLIP_S, MAX_SPACING_S * len(samples)):
+        raise CorruptVideoError(
+            origin,
+            f"its times are damaged: {len(samples)} frames are {span_s:.0f} s long. Copy or "
+            "download the file again, or re-encode it.",
+        )
     begin = math.floor((samples[0].audio_s - AUDIO_MARGIN_S) * sample_rate)
     end = math.ceil((samples[-1].audio_s + AUDIO_MARGIN_S) * sample_rate) + 1
     silence = np.zeros(end - begin, np.float32)
@@ -323,12 +381,12 @@ def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -
         end_s = _last_end_s(container, video)
     if end_s is not None and end_s > start_s:
         return end_s - start_s
-    return announced_file_end_s(container) or 1 / average_rate(video)
+    return max(announced_file_end_s(container) or 0.0, 1 / average_rate(video))
 
 
 def _last_end_s(container: InputContainer, video: VideoStream) -> float | None:
     """Return the end of the last video packet in seconds; None if there is none."""
-    if video.time_base is None:
+    if not video.time_base:
         return None
     # From the last key frame on, and from the start of a file that has no index.
     for target_s in (announced_file_end_s(container) or 0.0, 0.0):

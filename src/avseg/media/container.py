@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from avseg.errors import (
+    CorruptVideoError,
     EmptyVideoError,
     NotAVideoError,
     NoVideoStreamError,
@@ -96,6 +97,33 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
                 "pass a video file.",
             )
         yield container
+
+
+@contextmanager
+def damage_as_clip_error(origin: str) -> Iterator[None]:
+    """Raise an error of reading as the error of its file.
+
+    Damaged headers lead to seeks that FFmpeg refuses, divisions by zero, times that overflow, and
+    arrays that do not fit into the memory.
+
+    Args:
+        origin: Path of the file, for messages.
+
+    Yields:
+        None: The block in which the file is read.
+
+    Raises:
+        CorruptVideoError: Instead of the other error.
+    """
+    try:
+        yield
+    except (FFmpegError, ArithmeticError, ValueError, IndexError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise CorruptVideoError(
+            origin,
+            f"the file is damaged: it cannot be read ({reason.rstrip('.')}). Copy or download it "
+            "again, or re-encode it.",
+        ) from error
 
 
 def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:

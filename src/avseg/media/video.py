@@ -82,6 +82,7 @@ class VideoTrack:
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
         self._gaps, self._losses = GapDetector(stream), LossDetector()
         self._warnings: list[str] = []
+        self._shown_start_s = self._shown_end_s = 0.0
         # AVI stores no presentation times, and FFmpeg's guesses are wrong for streams with
         # B-frames. Decoders return frames in presentation order, so the k-th frame gets the
         # decoding time of the k-th packet instead.
@@ -111,11 +112,19 @@ class VideoTrack:
                     self._backward += 1
                     continue
                 yield ShownFrame(pending, pending_s, time_s)
+            if not self._decoded:
+                self._shown_start_s = time_s
             self._decoded += 1
             self._concealed += frame.is_corrupt
             pending, pending_s = frame, time_s
         if pending is not None:
-            yield ShownFrame(pending, pending_s, pending_s + self._last_duration_s(pending))
+            self._shown_end_s = pending_s + self._last_duration_s(pending)
+            yield ShownFrame(pending, pending_s, self._shown_end_s)
+
+    @property
+    def range_s(self) -> tuple[float, float]:
+        """Start and end of the picture in seconds, after the last frame."""
+        return self._shown_start_s, self._shown_end_s
 
     def damage(self) -> ClipError | None:
         """Compare the decoded frames with what the container announces.
@@ -170,7 +179,7 @@ class VideoTrack:
             warnings.append(f"the file ends early, at {reached_s:.2f} s of {announced_s:.2f} s.")
         elif ends_in_packet(self._path, self._container):
             warnings.append("the file ends in the middle of a packet: it was cut off.")
-        ticks = 0.0 if self._stream.time_base is None else float(1 / self._stream.time_base)
+        ticks = float(1 / self._stream.time_base) if self._stream.time_base else 0.0
         gaps_s = self._losses.unusual_gaps_s(ticks) if ticks else []
         if gaps_s:
             warnings.append(
@@ -240,7 +249,7 @@ class VideoTrack:
         """Return the presentation time of a frame in seconds, or None if it has no timestamp."""
         # The time base of the stream: frames that come out of a flushed decoder have none.
         stamp = self._decoding_times.popleft() if self._decoding_times else frame.pts
-        if stamp is None or self._stream.time_base is None:
+        if stamp is None or not self._stream.time_base:
             return None
         if not self._use_decoding_times:
             self._losses.add_frame(stamp, float(1 / self._stream.time_base))
