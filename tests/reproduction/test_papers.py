@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from avseg.errors import OutputError
 from avseg.reproduction import papers
 from avseg.reproduction.papers import PAPERS, reproduce
 from avseg.reproduction.runs import Measures, PlannedRun
@@ -28,6 +29,13 @@ def test_all_rows_are_trained_if_none_is_named(
     assert {run.recipe.trainer["max_steps"] for run in planned} == {7}
     assert len({run.output for run in planned}) == 2 * len(tables.row_names)
     assert (tmp_path / f"{tables.paper}.md").is_file()
+
+
+def test_a_report_of_another_origin_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "tavis.md").write_text("my own")
+    with pytest.raises(OutputError, match=r"other files than a reproduction of tavis \(tavis.md\)"):
+        reproduce("tavis", output=tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["my own"]
 
 
 def test_an_unknown_paper_raises_an_error(tmp_path: Path) -> None:

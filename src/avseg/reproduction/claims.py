@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from avseg.atomic import replace_when_complete
+from avseg.atomic import OwnFolder, add_when_complete, has_marker
 from avseg.reproduction.runs import Measures
 from avseg.training.recipe import Recipe
 
@@ -96,15 +96,39 @@ class Reproduction(ABC):
 
         Args:
             folder: The folder.
+
+        Raises:
+            OutputError: If it has files of these names that are no reproduction, or they cannot be
+                written.
         """
+        self.check_folder(folder)
         # The JSON has every value of every run, so that other tests can be computed from it.
         content = asdict(self) | {"findings": [asdict(check) for check in self.check_claims()]}
-        for name, text in (
-            (f"{self.paper}.md", self.markdown()),
-            (f"{self.paper}.json", json.dumps(content, indent=2) + "\n"),
-        ):
-            with replace_when_complete(folder / name) as partial:
-                partial.write_text(text, encoding="utf-8")
+        with add_when_complete(folder) as partial:
+            for name, text in (
+                (f"{self.paper}.md", self.markdown()),
+                (f"{self.paper}.json", json.dumps(content, indent=2) + "\n"),
+            ):
+                (partial / name).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """Raise an error if a folder has files of these names that are no reproduction.
+
+        Runs and data sets in the folder are checked by their own writers, and other files stay.
+
+        Args:
+            folder: The folder; it need not exist.
+
+        Raises:
+            OutputError: If it has such files.
+        """
+        names = {f"{cls.paper}.md", f"{cls.paper}.json"}
+        own = OwnFolder(
+            f"a reproduction of {cls.paper}", has_marker(f"{cls.paper}.json", ("rows",))
+        )
+        others = [p for p in folder.iterdir() if p.name not in names] if folder.is_dir() else []
+        own.check(folder, others)
 
     def mean(self, row: str, measure: str) -> float:
         """Compute the mean of a measure over the runs of a row.

@@ -62,6 +62,7 @@ def reproduce(  # noqa: PLR0913 - one argument for each option of the command
     tables, folder = PAPERS[paper], Path(output)
     rows = tables.row_names if rows is None else rows
     check_rows(rows, tables.row_names)
+    tables.check_folder(folder)
     recipe = recipe or load_recipe(tables.recipe_name)
     if steps is not None:  # as an option of the recipe: runs of another length are not reused
         recipe = replace(recipe, trainer=recipe.trainer | {"max_steps": steps})

@@ -209,7 +209,7 @@ def _merge(options: Any, changes: Any) -> Any:
 
 def _read_value(setting: str, text: str) -> Any:
     """Parse the value of a setting as YAML; a number may be in any notation, such as 5e-4."""
-    value = _parse_yaml(text, f"--set {setting}: the value is")
+    value = _parse_yaml(text, f"--set {setting[:60]}: the value is")
     if isinstance(value, str):
         try:
             return float(value)  # YAML 1.1 reads 5e-4, without a dot, as a text
