@@ -281,6 +281,12 @@ def test_a_checkpoint_has_the_trainable_weights_only(runs: Path, data: Path) -> 
     with pytest.raises(TrainingError, match=r"this run began with another clap than .*0{12}"):
         run_recipe(recipe, runs / "bridge_other", data)
 
+    # A later start without a checkpoint began again, with the weights of today.
+    starts = [*starts, json.loads((whole / "environment.json").read_text())[0]]
+    (runs / "bridge_other" / "environment.json").write_text(json.dumps(starts))
+    run_recipe(recipe, runs / "bridge_other", data)
+    assert_same_weights(whole, runs / "bridge_other")
+
 
 def test_the_best_checkpoint_by_validation_is_kept_and_tested_once(runs: Path, data: Path) -> None:
     best = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True}

@@ -310,9 +310,11 @@ def _record_start(
     }
     if parts:
         _warn_of_licences(output, parts)
-    # Without a checkpoint the run starts again at step 0, and may start from other weights.
-    if starts and checkpoint is not None:
-        _check_same_parts(output, starts[0]["parts"], parts)
+    # A start without a checkpoint begins at step 0, and may begin with other weights than an
+    # earlier one; checkpoints are of the last such start.
+    beginnings = [each for each in starts if each["resumed_from"] is None]
+    if beginnings and checkpoint is not None:
+        _check_same_parts(output, beginnings[-1]["parts"], parts)
     start = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "resumed_from": checkpoint and checkpoint.name,
