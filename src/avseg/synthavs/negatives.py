@@ -59,6 +59,10 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
         for index, entry in enumerate(entry for entry in entries if entry.split == split)
         if split != "train"
     ]
+    # First, since a complete folder is not written again.
+    seconds = clips[0][1].seconds
+    with replace_when_complete(root / NEGATIVES / "silent.wav") as partial_file:
+        write_wav(np.zeros(seconds * SAMPLE_RATE, np.float32), partial_file)
     with replace_when_complete(folder) as unfinished:
         unfinished.mkdir()
         with closing(
@@ -67,9 +71,6 @@ def write_negatives(root: Path, options: SynthavsOptions, workers: int | None = 
             for _ in written:
                 pass
         write_options(unfinished, options)
-    seconds = clips[0][1].seconds
-    with replace_when_complete(root / NEGATIVES / "silent.wav") as partial_file:
-        write_wav(np.zeros(seconds * SAMPLE_RATE, np.float32), partial_file)
     return folder
 
 
