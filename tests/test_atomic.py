@@ -128,6 +128,16 @@ def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"notes": b"mine"}
 
 
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OutputError, match="is a device or a pipe; choose a file"),
+        replace_when_complete(tmp_path / "pipe"),
+    ):
+        pytest.fail("the work begins only after the path was checked")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_the_working_directory_can_be_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

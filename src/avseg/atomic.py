@@ -113,6 +113,9 @@ def replace_when_complete(destination: Path, own: OwnFolder | None = None) -> It
         destination = destination.resolve()
     if own is not None or destination.is_dir():
         _check_replaceable(destination, own)
+    elif destination.exists() and not destination.is_file():
+        # A rename would remove the device itself, such as /dev/null.
+        raise OutputError(f"{destination}: is a device or a pipe; choose a file.")
     # The same folder, so that the final rename stays within one file system.
     begin, end = f".{destination.stem}.partial-{platform.node()}-", destination.suffix
     partial = destination.with_name(f"{begin}{os.getpid()}{end}")
