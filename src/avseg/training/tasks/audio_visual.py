@@ -36,7 +36,7 @@ from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, load_parts
 from avseg.training.tasks.options import AudioVisual
-from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.tasks.task import Task, TaskInputs, write_when_complete
 
 
 def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) -> Task:
@@ -93,7 +93,7 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
         tested=read_each(options.tested),
         collate=lambda clips: collate(clips, processor, needs_sam=inputs.config.adapters),
         measure=MaskMeasure,
-        finish=processor.save_pretrained,
+        finish=write_when_complete(processor.save_pretrained),
         frames_of=lambda clip: clip.frames,
     )
 

@@ -30,7 +30,7 @@ from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, load_parts
 from avseg.training.tasks.audio_visual import clap_tower, open_splits, read_split_contents
 from avseg.training.tasks.options import BaselineOptions, Sama, Tpavi
-from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.tasks.task import Task, TaskInputs, write_when_complete
 
 
 def build_sama(options: Sama, inputs: TaskInputs[SamaConfig]) -> Task:
@@ -115,7 +115,7 @@ def _build(
         tested=read_each(options.tested),
         collate=lambda clips: collate(clips, processor),
         measure=MaskMeasure,
-        finish=processor.save_pretrained,
+        finish=write_when_complete(processor.save_pretrained),
         frames_of=lambda clip: clip.frames,
     )
 

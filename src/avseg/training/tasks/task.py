@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset
 
+from avseg.atomic import add_when_complete
 from avseg.training.feature_cache import FeaturesInMemory, FeatureStore
 from avseg.training.measures import Measure
 from avseg.training.parts import Part
+
+#: Function that writes files to a folder, which need not exist.
+Save = Callable[[Path], None]
 
 #: A constant, since the default of a dataclass field should not be a function call.
 _CPU = torch.device("cpu")
@@ -42,6 +46,23 @@ class TaskInputs(Generic[Config]):
     sounds: Path
     features: FeatureStore = field(default_factory=FeaturesInMemory)
     device: torch.device = _CPU
+
+
+def write_when_complete(save: Save) -> Save:
+    """Return a function that adds the files of `save` to a folder when all of them are complete.
+
+    Args:
+        save: Function that writes the files.
+
+    Returns:
+        The function.
+    """
+
+    def add(folder: Path) -> None:
+        with add_when_complete(folder) as partial:
+            save(partial)
+
+    return add
 
 
 @dataclass(frozen=True)

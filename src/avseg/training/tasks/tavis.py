@@ -27,7 +27,7 @@ from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, Part, load_parts
 from avseg.training.tasks.audio_visual import open_splits, read_split_contents
 from avseg.training.tasks.options import TextBridge
-from avseg.training.tasks.task import Task, TaskInputs
+from avseg.training.tasks.task import Task, TaskInputs, write_when_complete
 
 #: A class with at most this many pixels in a whole clip is noise in AVSBench's class maps, and is
 #: replaced by background.
@@ -85,7 +85,7 @@ def build_text_bridge(options: TextBridge, inputs: TaskInputs[TavisConfig]) -> T
         collate=collate,
         measure=partial(SemanticMaskMeasure, processor.vocabulary, options.seen or options.classes),
         frames_of=frames_of,
-        finish=processor.save_pretrained,
+        finish=write_when_complete(processor.save_pretrained),
     )
 
 
