@@ -9,6 +9,7 @@ import pytest
 from avseg.errors import OutputError
 from avseg.export import open_overlay, save_overlay
 from avseg.media import probe, read_clip
+from avseg.types import Segmentation
 from tests.export.conftest import (
     VideoMaker,
     audio_packets,
@@ -18,6 +19,7 @@ from tests.export.conftest import (
     segment_named,
     video_times,
 )
+from tests.media.videos import Track, write
 
 EVEN_TIMES_MS = range(0, 1000, 100)
 UNEVEN_TIMES_MS = [0, 33, 150, 151, 400, 900, 1000, 1750]
@@ -242,3 +244,41 @@ def test_an_interrupted_overlay_leaves_nothing_behind_and_the_old_one_in_place(
         raise KeyboardInterrupt
     assert [entry.name for entry in path.parent.iterdir()] == ["overlay.mp4"]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels"), [("7.1", 8), ("9 channels", 9), ("7.1.4", 12), ("37 channels", 37)]
+)
+def test_audio_of_many_channels_is_encoded(tmp_path: Path, layout: str, channels: int) -> None:
+    track = Track(np.full((channels, 16000), 0.5, np.float32), layout=layout)
+    path = write(tmp_path / "many.mkv", tracks=[track])
+    blank = blank_segmentation(path)
+    report = save_overlay(blank, tmp_path / "overlay.mp4")
+    assert report.sound == "encoded anew (pcm_s16le to aac)"
+    with av.open(str(report.path)) as overlay:
+        assert sum(frame.samples for frame in overlay.decode(audio=0)) >= 15000
+
+
+def test_an_error_is_not_hidden_by_that_of_closing_the_overlay(tmp_path: Path) -> None:
+    """Audio that starts after 12 hours cannot be written to the overlay."""
+    track = Track(np.full((1, 44100), 0.5, np.float32), 44100, start_s=43_200.0, codec="aac")
+    path = write(tmp_path / "late.mp4", tracks=[track])
+    with (
+        pytest.raises(ZeroDivisionError, match="the first error"),
+        open_overlay(probe(path), tmp_path / "overlay.mp4") as writer,
+    ):
+        writer.write(blank_segmentation(path))
+        raise ZeroDivisionError("the first error")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["late.mp4"]
+
+
+def blank_segmentation(path: Path) -> Segmentation:
+    info = probe(path)
+    return Segmentation(
+        origin=str(path),
+        frame_times=np.array([info.start_s]),
+        masks=np.zeros((1, info.height, info.width), np.bool_),
+        scores=np.zeros(1, np.float32),
+        model="drawn",
+        threshold=0.5,
+    )

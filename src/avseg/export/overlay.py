@@ -5,7 +5,7 @@ with its length.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
@@ -92,8 +92,14 @@ def open_overlay(video: VideoInfo, path: Path) -> Iterator["OverlayWriter"]:
             options = {"movflags": "faststart"}
             output = stack.enter_context(av.open(str(partial), "w", format="mp4", options=options))
             writer = OverlayWriter(video_input, audio_input, output, video)
-        yield writer
-        writer.finish()
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            # Closing writes the index, which may fail too, and would hide the first error.
+            with suppress(av.FFmpegError):
+                output.close()
+            raise
 
 
 class OverlayWriter:

@@ -8,11 +8,13 @@ from math import inf
 from typing import Protocol, cast
 
 import av
+import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+from avseg.media.audio import split_channels
 from avseg.media.container import packets_of
 
 logger = logging.getLogger(__name__)
@@ -117,6 +119,7 @@ class _EncodedAudio:
         self._output = output
         self._input_stream = stream
         self._packets = packets
+        self._incomplete = False
         rate = stream.sample_rate if stream.sample_rate in _AAC_SAMPLE_RATES else 48000
         layout = "mono" if stream.channels == 1 else "stereo"
         self._output_stream = output.add_stream("aac", rate=rate, layout=layout)
@@ -150,8 +153,29 @@ class _EncodedAudio:
             self._encode(frame)
 
     def _encode(self, frame: av.AudioFrame | None) -> None:
-        for resampled in self._resampler.resample(frame):
+        for resampled in self._resample(frame):
             self._output.mux(self._output_stream.encode(resampled))
+
+    def _resample(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+        try:
+            return self._resampler.resample(None if frame is None else _with_known_layout(frame))
+        except (av.FFmpegError, ValueError) as error:  # ValueError: the format has changed
+            if not self._incomplete:  # once, because all frames of a track may be alike
+                logger.warning("audio frames are missing in the overlay: %s", error)
+            self._incomplete = True
+            return []
+
+
+def _with_known_layout(frame: av.AudioFrame) -> av.AudioFrame:
+    """Mix a frame to mono if nothing says what its channels are, so that FFmpeg cannot mix them."""
+    if frame.layout.name != f"{frame.layout.nb_channels} channels":
+        return frame
+    packed = AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+    channels = [split_channels(block) for block in packed.resample(frame)]
+    samples = np.concatenate(channels, axis=1).mean(axis=0, keepdims=True, dtype=np.float32)
+    mono = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
+    mono.sample_rate, mono.pts, mono.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return mono
 
 
 def _time(packet: Packet[AudioStream]) -> float:
