@@ -138,3 +138,26 @@ def test_a_full_disk_leaves_no_predictions(tmp_path: Path, monkeypatch: pytest.M
     ):
         writer.add("first", LOGITS)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clips": 3},
+        {"clips": [{}]},
+        {"clips": [{"clip_id": "a", "file": "b", "shape": 3}]},
+        {"x": 1},
+    ],
+)
+def test_a_damaged_manifest_raises_an_error(folder: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | change))
+    with pytest.raises(DatasetError, match=r"manifest.json: is damaged"):
+        read_predictions(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "[" * 50_000])
+def test_a_manifest_that_is_no_object_raises_an_error(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(DatasetError, match=r"manifest.json: cannot be read as the manifest"):
+        read_predictions(folder)

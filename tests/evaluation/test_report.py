@@ -110,3 +110,11 @@ def test_a_report_that_is_given_twice_raises_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a", REPORT)
     with pytest.raises(ReportError, match="is given twice"):
         read_reports([path, path])
+
+
+@pytest.mark.parametrize("change", [{"clips": 3}, {"clips": [{}]}, {"semantic": {"x": 1}}])
+def test_a_damaged_report_raises_an_error(change: dict[str, object], tmp_path: Path) -> None:
+    facts = json.loads(REPORT.to_json()) | change
+    (tmp_path / "report.json").write_text(json.dumps(facts))
+    with pytest.raises(ReportError, match=r"report.json: is damaged"):
+        read_report(tmp_path)

@@ -34,6 +34,9 @@ OWN_FOLDER = OwnFolder(
     ),
 )
 
+#: Errors of reading JSON with any other content; RuntimeError is that of too deep a nesting.
+_PARSE_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+
 _MASKS, _CLASSES = "mask_logits", "class_logits"
 _HOW_TO_WRITE = "write it with `avseg evaluate ... --save-predictions`"
 
@@ -212,7 +215,7 @@ def read_predictions(folder: Path) -> SavedPredictions:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest.pop("schema_version")
         clips = manifest.pop("clips")
-    except (OSError, ValueError, KeyError) as error:
+    except _PARSE_ERRORS as error:
         raise DatasetError(
             f"{path}: cannot be read as the manifest of predictions ({error}); {_HOW_TO_WRITE}."
         ) from error
@@ -221,8 +224,11 @@ def read_predictions(folder: Path) -> SavedPredictions:
             f"{path}: has schema version {version}, this avseg reads {SCHEMA_VERSION}; "
             f"{_HOW_TO_WRITE} of this version."
         )
-    saved = (SavedClip(clip["clip_id"], clip["file"], tuple(clip["shape"])) for clip in clips)
-    return SavedPredictions(folder, PredictionFacts(**manifest), tuple(saved))
+    try:
+        saved = [SavedClip(clip["clip_id"], clip["file"], tuple(clip["shape"])) for clip in clips]
+        return SavedPredictions(folder, PredictionFacts(**manifest), tuple(saved))
+    except _PARSE_ERRORS as error:
+        raise DatasetError(f"{path}: is damaged ({error!r}); {_HOW_TO_WRITE} again.") from error
 
 
 def _to_half(logits: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def read_report(path: str | PathLike[str]) -> Report:
     path = path / JSON_FILE if path.is_dir() else path
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReportError(
             f"{path}: no report can be read ({error}); give the folder that `avseg evaluate` wrote."
         ) from error
@@ -177,7 +177,14 @@ def read_report(path: str | PathLike[str]) -> Report:
             f"{path}: is of version {version}, this avseg reads version {SCHEMA_VERSION}; evaluate "
             "the model again."
         )
-    # The JSON also has the derived means, which are computed again from the clips.
+    try:
+        return _restore(facts)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ReportError(f"{path}: is damaged ({error!r}); evaluate the model again.") from error
+
+
+def _restore(facts: Mapping[str, Any]) -> Report:
+    """Build a report from its JSON; the derived means are computed again from the clips."""
     stored = {each.name: facts[each.name] for each in fields(Report)}
     following, semantic = stored["following"], stored["semantic"]
     return Report(
