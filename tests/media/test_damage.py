@@ -95,6 +95,12 @@ def test_a_pause_is_not_lost_but_unusual() -> None:
     assert detector.unusual_gaps_s(25.0) == [pytest.approx(31 / 25)]
 
 
+def test_several_short_gaps_are_unusual_too() -> None:
+    times = [time for time in range(200) if time % 40]
+    assert len(lost(times, times).unusual_gaps_s(25.0)) == 4
+    assert lost(times[:150], times[:150]).unusual_gaps_s(25.0) == []
+
+
 def test_a_variable_rate_has_no_unusual_gap() -> None:
     times = [*range(30), *range(30, 130, 10)]
     assert lost(times, times).unusual_gaps_s(25.0) == []

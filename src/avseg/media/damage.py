@@ -17,6 +17,8 @@ from collections import Counter, deque
 from av.packet import Packet
 from av.stream import Stream
 
+from avseg.media.container import tolerance_frames
+
 #: Longest jump in seconds that is never a gap.
 JUMP_S = 0.5
 
@@ -34,8 +36,7 @@ CORRUPT_PACKETS = 8
 CORRUPT_S = 1.0
 
 #: A video has a constant frame rate if this share of its frames follow each other at one distance.
-#: Then a distance of several frames that is also longer than the given seconds is unusual.
-CONSTANT_SHARE, UNUSUAL_FRAMES, UNUSUAL_S = 0.9, 4, 0.15
+CONSTANT_SHARE = 0.9
 
 
 class GapDetector:
@@ -168,7 +169,7 @@ class LossDetector:
         return lost
 
     def unusual_gaps_s(self, ticks_per_second: float) -> list[float]:
-        """Return the lengths of unusual gaps in a video of constant frame rate, in seconds.
+        """Return the lengths of the gaps in a video of constant frame rate, in seconds.
 
         Such a gap may be a still picture, or frames that are lost together with their packets.
 
@@ -176,15 +177,17 @@ class LossDetector:
             ticks_per_second: Number of ticks in a second.
 
         Returns:
-            Lengths, the longest first; empty for a variable frame rate.
+            Lengths, the longest first; empty for a variable frame rate, and if no more frames are
+            missing than are tolerated.
         """
         total = self._distances.total()
         usual = self._usual_distance()
         near = sum(count for gap, count in self._distances.items() if abs(gap - usual) < usual / 4)
         if not total or near < CONSTANT_SHARE * total:
             return []
-        limit = max(UNUSUAL_FRAMES * usual, UNUSUAL_S * ticks_per_second)
-        gaps = [gap for gap in self._distances.elements() if gap > limit]
+        gaps = [gap for gap in self._distances.elements() if round(gap / usual) > 1]
+        if sum(round(gap / usual) - 1 for gap in gaps) <= tolerance_frames(total):
+            return []
         return [gap / ticks_per_second for gap in sorted(gaps, reverse=True)]
 
     def _usual_distance(self) -> int:
