@@ -113,7 +113,9 @@ def _summary(outcomes: "list[VideoOutcome]") -> Table:
     named = any(
         outcome.summary is not None and outcome.summary.sources is not None for outcome in outcomes
     )
-    table = Table(*columns, *["sources"] * named, "status")
+    # Wide enough for the longest name of an error, which would be cut off otherwise.
+    status = Column("status", min_width=len("TruncatedVideoError"))
+    table = Table(*columns, *["sources"] * named, status)
     for outcome in outcomes:
         name, summary = Text(outcome.folder.name), outcome.summary
         if summary is None:
