@@ -144,6 +144,16 @@ def test_a_folder_means_all_videos_in_it(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "a" / "overlay.mp4").exists()
 
 
+def test_results_are_announced_only_if_there_are_some(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment("gone.mp4", "-o", tmp_path / "out", "--model", model) == 1
+    assert "Results are in" not in capsys.readouterr().out
+    make_video(tmp_path / "tone.mp4", tone(1), seconds=1)
+    assert segment(tmp_path / "tone.mp4", "gone.mp4", "-o", tmp_path / "out", "--model", model) == 1
+    assert "Results are in" in capsys.readouterr().out
+
+
 def test_an_error_in_one_video_is_printed_and_does_not_stop_the_others(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

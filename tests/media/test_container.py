@@ -33,8 +33,21 @@ def test_a_folder_is_not_a_video(tmp_path: Path) -> None:
     refuse(tmp_path, NotAVideoError, "is a folder")
 
 
-def test_a_url_is_not_opened() -> None:
-    refuse(Path("http://localhost/street.mp4"), NotAVideoError, "no such file")
+def test_a_url_is_not_opened_and_shown_as_it_was_typed() -> None:
+    url = "http://localhost/street.mp4"
+    refuse(Path(url), NotAVideoError, f"{url}: is a URL; download it first")
+
+
+def test_a_file_whose_path_looks_like_a_url_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "take:" / "a.mp4"
+    file.parent.mkdir()
+    file.write_bytes(b"no video")
+    refuse(file, NotAVideoError, "cannot be opened as a media file")
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/null"])
+def test_standard_input_and_devices_are_not_read(path: str) -> None:
+    refuse(Path(path), NotAVideoError, "save it to a file first")
 
 
 def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:

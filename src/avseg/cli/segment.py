@@ -101,7 +101,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             offline=offline,
             on_progress=show,
         )
-    Console().print(_summary(outcomes), Text(f"Results are in {output}."))
+    Console().print(_summary(outcomes))
+    if any(outcome.summary is not None for outcome in outcomes):
+        Console().print(Text(f"Results are in {output}."))
     # One failed video does not stop the others, but the exit code reports it.
     return int(any(outcome.error is not None for outcome in outcomes))
 

@@ -266,7 +266,10 @@ class _Segment:
         return on_time and _format(frame) == self._format
 
     def resample(self, frame: AudioFrame | None) -> Iterator[_Block]:
-        """Resample one more frame; None flushes the samples that are buffered.
+        """Resample one more frame.
+
+        Args:
+            frame: The frame that follows; None flushes the samples that are buffered.
 
         Yields:
             _Block: About one second of audio, the last one of the segment less.

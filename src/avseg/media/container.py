@@ -6,6 +6,7 @@ The announced values are compared later with what was decoded, to detect damaged
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ from avseg.errors import (
 )
 
 PathLike = str | os.PathLike[str]
+
+#: Beginning of a URL. Names of one letter are drives of Windows.
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
 
 #: Formats that FFmpeg detects in text files: it would render the text as an "ANSI art" video, or
 #: open the other files and addresses that the text lists. Both are refused.
@@ -332,9 +336,25 @@ def _check_file(path: PathLike) -> None:
     if file.is_dir():
         raise NotAVideoError(origin, "is a folder; pass a video file.")
     if not file.is_file():
-        raise NotAVideoError(origin, "there is no such file; check the path.")
+        raise _not_a_file(origin)
     if file.stat().st_size == 0:
         raise EmptyVideoError(origin, "the file has no bytes. Copy or download it again.")
+
+
+def _not_a_file(origin: str) -> NotAVideoError:
+    """Return the error for a path that is no file: a pipe, a URL, or nothing at all."""
+    if origin == "-" or Path(origin).exists():
+        return NotAVideoError(
+            origin,
+            "is standard input, a pipe or a device, and a video is read more than once; save it "
+            "to a file first.",
+        )
+    if _URL.match(origin):
+        # A `Path` joins the two slashes of a URL; the message shows it as it was typed.
+        return NotAVideoError(
+            _URL.sub(r"\1://", origin, count=1), "is a URL; download it first, and pass the file."
+        )
+    return NotAVideoError(origin, "there is no such file; check the path.")
 
 
 def _is_avi(stream: Stream) -> bool:
