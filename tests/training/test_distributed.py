@@ -93,7 +93,8 @@ def test_torchrun_trains_in_two_processes(runs: Path, data: Path, tmp_path: Path
     options = ["--standalone", "-m", "avseg", "train", str(recipe), "--data", str(data)]
     output = runs / "launched"
     done = subprocess.run(  # noqa: S603 - our own interpreter
-        [*launch, *options, "--output", str(output)], capture_output=True, text=True, check=True
+        [*launch, *options, "--output", str(output)], capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{output}: trained") == 1
     assert_alike(runs / "alone_too", output)

@@ -37,7 +37,7 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
         print_config: Print the validated recipe, defaults included, and stop.
     """
     from avseg.training.recipe import load_recipe
-    from avseg.training.run import default_output, is_first_process
+    from avseg.training.run import default_output, is_first_process, leave_process_group
     from avseg.training.run import train as train_recipe
     from avseg.training.validation import validate
 
@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
     metrics = train_recipe(
         recipe, output=folder, data=data, seed=seed, changes=set_, feature_cache=feature_cache
     )
+    leave_process_group()
     # All processes get the same scores; only the first one prints them.
     if not is_first_process():
         return

@@ -98,6 +98,21 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"  # torchrun sets RANK in each process
 
 
+def leave_process_group() -> None:
+    """Wait for the other processes of a training run, and end the communication with them.
+
+    A process that exits without this can be aborted while the threads of its communication still
+    run; `torchrun` then ends the other processes, before the first one has written its results.
+    """
+    if "RANK" not in os.environ:
+        return
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def run_recipe(
     recipe: Recipe, output: Path, data: Path | None = None, feature_cache: Path | None = None
 ) -> dict[str, float]:
