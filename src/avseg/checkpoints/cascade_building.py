@@ -22,7 +22,7 @@ from avseg.checkpoints.model_folder import (
     file_sha256,
 )
 from avseg.checkpoints.reading import read_published
-from avseg.checkpoints.saving import explain_write_errors, save_weights
+from avseg.checkpoints.saving import explain_weight_write_errors, save_weights
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig
@@ -73,7 +73,7 @@ def make_cascade(
     with torch.device("meta"):
         state = CascadeModel(sizes).state_dict()
     tensors = _clap_tensors(clap, state) | _evf_sam_tensors(segmenter, state)
-    with replace_when_complete(output) as folder, explain_write_errors(output, tensors):
+    with replace_when_complete(output) as folder, explain_weight_write_errors(output, tensors):
         folder.mkdir()
         save_weights(tensors, folder / WEIGHTS_FILE)
         sizes.save_pretrained(folder)

@@ -16,7 +16,7 @@ from avseg.checkpoints.keymaps.formats import SYSTEMS, TOWER_PREFIXES
 from avseg.checkpoints.loading import shapes_of
 from avseg.checkpoints.model_folder import recorded_origins, weights_file
 from avseg.checkpoints.reading import TRAINED_WITH
-from avseg.checkpoints.saving import explain_write_errors
+from avseg.checkpoints.saving import explain_weight_write_errors
 
 
 def export_checkpoint(model: Path, output: Path) -> None:
@@ -50,7 +50,7 @@ def export_checkpoint(model: Path, output: Path) -> None:
         published |= load_file(folder / UNUSED_FILE)
     # safetensors rejects tensors that are not contiguous, such as a transposed one.
     published = {name: values.contiguous() for name, values in published.items()}
-    with replace_when_complete(output) as partial, explain_write_errors(output, published):
+    with replace_when_complete(output) as partial, explain_weight_write_errors(output, published):
         if output.suffix == ".safetensors":
             metadata = {"format": "pt", TRAINED_WITH: json.dumps(_towers(folder))}
             save_file(published, partial, metadata=metadata)

@@ -36,7 +36,7 @@ from avseg.checkpoints.model_folder import (
     file_sha256,
 )
 from avseg.checkpoints.reading import PublishedFile, read_published
-from avseg.checkpoints.saving import explain_write_errors, save_weights
+from avseg.checkpoints.saving import explain_weight_write_errors, save_weights
 from avseg.checkpoints.tower_files import RecognisedFile, fit_file, fit_tower, role_title
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES
@@ -287,7 +287,7 @@ def _new_folder(converted: Converted, output: Path) -> Iterator[Path]:
     everything = converted.tensors | converted.unused
     with (
         replace_when_complete(output, _OWN_FOLDER) as folder,
-        explain_write_errors(output, everything),
+        explain_weight_write_errors(output, everything),
     ):
         folder.mkdir()
         for name, tensors in ((WEIGHTS_FILE, converted.tensors), (UNUSED_FILE, converted.unused)):

@@ -28,7 +28,7 @@ from avseg.checkpoints.model_folder import (
     Checkpoint,
     weights_file,
 )
-from avseg.checkpoints.saving import explain_write_errors, make_readable
+from avseg.checkpoints.saving import explain_weight_write_errors, make_readable
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES, Family
 from avseg.models.model import AvsegConfig, AvsegModel
@@ -191,7 +191,10 @@ def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another folder.")
     model, _ = load_checkpoint(find_checkpoint(run))
-    with replace_when_complete(output) as folder, explain_write_errors(output, model.state_dict()):
+    with (
+        replace_when_complete(output) as folder,
+        explain_weight_write_errors(output, model.state_dict()),
+    ):
         with _without_progress_bar():
             model.save_pretrained(folder)
         for file in run.iterdir():

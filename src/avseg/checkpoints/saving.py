@@ -42,10 +42,11 @@ def make_readable(path: Path) -> None:
 
 
 @contextmanager
-def explain_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Raise an error with a next step if the disk is full or cannot be written to.
+def explain_weight_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Raise an error with the size of the weights if they cannot be written.
 
-    The free space is checked before the block runs, so that nothing is written to a full disk.
+    The free space is checked before the block runs, so that minutes of work are not spent on a full
+    disk. `atomic.explain_write_error` explains the errors of every output, but knows no size.
 
     Args:
         output: Path of the file or folder to write.
