@@ -37,6 +37,17 @@ class VideoInfo:
         frame_count: Number of frames that the container announces, or None if it does not.
         video_codec: FFmpeg's name of the video codec, such as "h264".
         pixel_format: FFmpeg's name of the stored pixel format, such as "yuv420p10le".
+        colour_primaries: FFmpeg's name of the colour primaries, such as "bt709"; None if the file
+            has none, here and in the next three.
+        colour_transfer: FFmpeg's name of the transfer function, such as "bt709", "smpte2084" (PQ)
+            or "arib-std-b67" (HLG).
+        colour_matrix: FFmpeg's name of the matrix between R'G'B' and Y'CbCr, such as "bt709".
+        colour_range: Range of the stored values: "tv" (limited) or "pc" (full).
+        hdr: Whether the transfer function is one of high dynamic range (PQ or HLG).
+        interlaced: Whether the frames consist of two fields of different times.
+        alpha: Whether the frames have an alpha channel.
+        timecode: SMPTE timecode of the first frame, such as "01:02:03:04", or "01:02:03;04" for
+            drop-frame timecode; None if the file has none.
         audio_codec: FFmpeg's name of the audio codec, or None without an audio track.
         audio_sample_rate: Stored sample rate in Hz, or None without an audio track.
         audio_channels: Number of stored channels, or None without an audio track.
@@ -52,6 +63,14 @@ class VideoInfo:
     frame_count: int | None
     video_codec: str
     pixel_format: str
+    colour_primaries: str | None
+    colour_transfer: str | None
+    colour_matrix: str | None
+    colour_range: str | None
+    hdr: bool
+    interlaced: bool
+    alpha: bool
+    timecode: str | None
     audio_codec: str | None
     audio_sample_rate: int | None
     audio_channels: int | None

@@ -219,6 +219,41 @@ def test_probe_reads_the_metadata(tmp_path: Path) -> None:
     assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == ("aac", 44100, 2)
 
 
+def test_probe_reads_the_colour_description(tmp_path: Path) -> None:
+    hlg = Picture(pixel_format="yuv420p10le", tags=(9, 18, 9, 1))
+    info = probe(write(tmp_path / "hlg.mp4", [hlg]))
+    names = (info.colour_primaries, info.colour_transfer, info.colour_matrix, info.colour_range)
+    assert names == ("bt2020", "arib-std-b67", "bt2020nc", "tv")
+    assert info.hdr
+    untagged = probe(write(tmp_path / "untagged.mp4"))
+    assert (untagged.colour_primaries, untagged.colour_transfer) == (None, None)
+    assert not untagged.hdr
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "alpha"),
+    [
+        ("prores.mov", "prores_ks", "yuva444p10le", True),
+        ("vp9.webm", "libvpx-vp9", "yuva420p", True),
+        ("png.mov", "png", "rgba", True),
+        ("png.mov", "png", "rgb24", False),
+        ("plain.mp4", "libx264", "yuv420p", False),
+    ],
+)
+def test_probe_reports_an_alpha_channel(
+    tmp_path: Path, name: str, codec: str, pixel_format: str, alpha: bool
+) -> None:
+    picture = Picture((0, 100), codec=codec, pixel_format=pixel_format, options={})
+    assert probe(write(tmp_path / name, [picture])).alpha is alpha
+
+
+@pytest.mark.parametrize("name", ["fields.mp4", "fields.mkv", "fields.ts"])
+def test_probe_reports_interlaced_video(tmp_path: Path, name: str) -> None:
+    fields = Picture(options={"flags": "+ilme+ildct"})
+    assert probe(write(tmp_path / name, [fields])).interlaced
+    assert not probe(write(tmp_path / f"progressive_{name}")).interlaced
+
+
 def test_probe_of_a_video_without_audio(tmp_path: Path) -> None:
     info = probe(write(tmp_path / "a.mkv"))
     assert (info.audio_codec, info.audio_sample_rate, info.audio_channels) == (None, None, None)

@@ -41,10 +41,14 @@ class Picture:
     codec: str = "libx264"
     pixel_format: str = "yuv420p"
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "crf": "10"})
+    rate: Fraction = Fraction(10)
+    time_base: Fraction = MILLISECOND  # MPEG-2 can only store multiples of its frame rate
     rotation: int = 0
     mirrored: bool = False
     noise: bool = False
     drawing: npt.NDArray[np.uint8] | None = None  # (H, W, 3), instead of the shades of grey
+    tags: tuple[int, int, int, int] = (2, 2, 2, 0)  # primaries, transfer, matrix, range; H.273
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def grey(index: int) -> int:
@@ -112,11 +116,16 @@ def copy_from(source: Path, path: Path, start_s: float) -> Path:
 
 
 def _add_video(container: OutputContainer, picture: Picture) -> VideoStream:
-    stream = container.add_stream(picture.codec, rate=10, options=picture.options)
+    stream = container.add_stream(picture.codec, rate=picture.rate, options=picture.options)
     assert isinstance(stream, VideoStream)
     stream.height, stream.width = picture.size
     stream.pix_fmt = picture.pixel_format
-    stream.codec_context.time_base = MILLISECOND
+    stream.codec_context.time_base = picture.time_base
+    stream.metadata.update(picture.metadata)
+    encoder = stream.codec_context
+    (encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range) = (
+        picture.tags
+    )
     if picture.rotation or picture.mirrored:
         stream.set_display_rotation(picture.rotation, hflip=picture.mirrored)
     return stream

@@ -32,6 +32,7 @@ from av.video.stream import VideoStream
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
 from avseg.media.audio import SILENT_OK, AudioTrack
+from avseg.media.colour import ColourTags, has_alpha
 from avseg.media.container import (
     PathLike,
     announced_end_s,
@@ -44,7 +45,15 @@ from avseg.media.container import (
     packet_end_s,
     packets_of,
 )
-from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
+from avseg.media.timecode import start_timecode
+from avseg.media.video import (
+    Orientation,
+    ShownFrame,
+    VideoTrack,
+    average_rate,
+    is_interlaced,
+    to_rgb,
+)
 from avseg.types import Clip, VideoInfo
 
 logger = logging.getLogger(__name__)
@@ -108,6 +117,7 @@ def probe(path: PathLike) -> VideoInfo:
         audio = choose_audio_stream(container, video)
         first = _first_frame(VideoTrack(container, video, origin))
         height, width = to_rgb(first.frame).shape[:2]
+        colour = ColourTags.of(first.frame)
         return VideoInfo(
             path=origin,
             width=width,
@@ -119,6 +129,14 @@ def probe(path: PathLike) -> VideoInfo:
             frame_count=announced_frames(video),
             video_codec=video.codec_context.name,
             pixel_format=video.codec_context.pix_fmt or "unknown",
+            colour_primaries=colour.primaries,
+            colour_transfer=colour.transfer,
+            colour_matrix=colour.matrix,
+            colour_range=colour.range,
+            hdr=colour.hdr,
+            interlaced=is_interlaced(video, first.frame),
+            alpha=has_alpha(video, first.frame),
+            timecode=start_timecode(container, video, first.frame),
             audio_codec=None if audio is None else audio.codec_context.name,
             audio_sample_rate=None if audio is None else audio.sample_rate,
             audio_channels=None if audio is None else audio.channels,

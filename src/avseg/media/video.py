@@ -40,6 +40,9 @@ from avseg.media.container import (
 )
 from avseg.media.damage import GapDetector, LossDetector
 
+#: FFmpeg's numbers of field orders, except the one of progressive video (1) and unknown (0).
+INTERLACED_ORDERS = (2, 3, 4, 5)
+
 #: Number of frames by which a video may end early without a warning.
 END_WARNING_FRAMES = 4.5
 
@@ -310,6 +313,19 @@ def average_rate(stream: VideoStream) -> float:
         Frames per second; 25 if neither the container nor the decoder knows.
     """
     return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def is_interlaced(stream: VideoStream, frame: VideoFrame) -> bool:
+    """Return whether the frames of a stream consist of two fields of different times.
+
+    Args:
+        stream: The stream.
+        frame: Decoded frame of it.
+
+    Returns:
+        True if the frame, or the container, is marked as interlaced.
+    """
+    return frame.interlaced_frame or stream.codec_context.field_order in INTERLACED_ORDERS
 
 
 @dataclass(frozen=True)
