@@ -23,8 +23,8 @@ from avseg.models.cascade.modeling import NO_OBJECT_LOGIT
 from avseg.models.outputs import resize_logits
 from avseg.segmenter import Segmenter, load_segmenter
 
-MIN_SIMILARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
-MIN_PROBABILITIES = (0.0, 0.02, 0.05, 0.2)
+MIN_SCORES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+MIN_SHARES = (0.0, 0.02, 0.05, 0.2)
 MAX_NAMES = (1, 2, 3, 4)
 
 
@@ -51,8 +51,8 @@ def run_all_names(segmenter: Segmenter, split: AVSBench, clips: int) -> Iterator
     """
     model = cast("CascadeModel", segmenter.model)
     count = len(segmenter.vocabulary)
-    model.config.min_similarity, model.config.max_names = -1.0, count
-    model.config.min_probability = -1.0
+    model.config.min_score, model.config.max_names = -1.0, count
+    model.config.min_share = -1.0
     for index in range(min(clips, len(split))):
         clip = split[index]
         inputs = {
@@ -106,13 +106,13 @@ def main() -> None:
     model = cast("CascadeModel", segmenter.model)
     lines = []
     with torch.inference_mode():
-        for rule in product(MIN_SIMILARITIES, MIN_PROBABILITIES, MAX_NAMES):
+        for rule in product(MIN_SCORES, MIN_SHARES, MAX_NAMES):
             config = model.config
-            config.min_similarity, config.min_probability, config.max_names = rule
+            config.min_score, config.min_share, config.max_names = rule
             found = score(model, outputs)
             clean = "-" if found.silent_clean is None else f"{found.silent_clean:.3f}"
             lines.append((found.j, f"{rule}: J {found.j:.3f}, F {found.f:.3f}, silent {clean}"))
-    print(f"{options.subset}/{options.split}: (min_similarity, min_probability, max_names)")
+    print(f"{options.subset}/{options.split}: (min_score, min_share, max_names)")
     print("\n".join(line for _, line in sorted(lines)))
 
 

@@ -37,7 +37,9 @@ TEXT = ClapTextTowerConfig(
     num_heads=2,
     projection_dim=20,
 )
-SIZES: Any = CASCADE.replace(text_config=TEXT, sound_prompt="this is the sound of {name}")
+SIZES: Any = CASCADE.replace(
+    namer_config={"text_config": TEXT}, sound_prompt="this is the sound of {name}"
+)
 
 
 def save_evf_sam(folder: Path, sam: Any = SAM2) -> Path:
@@ -59,8 +61,7 @@ def write_clap(path: Path) -> CascadeModel:
     torch.manual_seed(1)
     model = CascadeModel(SIZES)
     randomise(model, seed=1)
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith("segmenter.")}
-    published = CLAP_WITH_TEXT.to_published(state)
+    published = CLAP_WITH_TEXT.to_published(model.namer.state_dict())
     unused = {k: v for k, v in UNUSED_OF_CLAP.items() if k.startswith("audio_encoder.")}
     unused["caption_encoder.base.h.1.attn.bias"] = (1, 1, 4, 4)
     torch.save({"model": published | some(unused)}, path)
@@ -90,10 +91,8 @@ def parts(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def test_the_key_map_of_both_towers_has_the_published_names() -> None:
     with torch.device("meta"):
-        state = CascadeModel(CascadeConfig()).state_dict()
-    names = CLAP_WITH_TEXT.to_published(
-        {name: values for name, values in state.items() if not name.startswith("segmenter.")}
-    )
+        state = CascadeModel(CascadeConfig()).namer.state_dict()
+    names = CLAP_WITH_TEXT.to_published(state)
     assert names["caption_encoder.base.wte.weight"].shape == (50257, 768)
     assert names["caption_encoder.base.h.11.mlp.c_proj.weight"].shape == (3072, 768)
     assert names["caption_encoder.projection.linear2.weight"].shape == (1024, 1024)

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clap import ClapAudioTowerConfig
+from avseg.backbones.clap_namer import ClapNamerConfig
 from avseg.backbones.clap_text import ClapTextTowerConfig, ClapTokenizer
 from avseg.backbones.clip import ClipImageTowerConfig
+from avseg.backbones.evf_sam_segmenter import EvfSamSegmenterConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import HieraConfig, PromptedSam2Config
 from avseg.backbones.tokenizing import WordTokenizer
@@ -104,14 +106,12 @@ TEXT = ClapTextTowerConfig(
     projection_dim=20,
 )
 CASCADE = CascadeConfig(
-    sam_config=SAM2,
-    beit3_config=BEIT3,
-    clap_config=CLAP,
-    text_config=TEXT,
+    namer_config=ClapNamerConfig(clap_config=CLAP, text_config=TEXT),
+    segmenter_config=EvfSamSegmenterConfig(sam_config=SAM2, beit3_config=BEIT3),
     window_s=0.25,
     sound_prompt="{name}",
-    min_similarity=-1.0,  # random weights give any similarity
-    min_probability=0.0,
+    min_score=-1.0,  # random weights give any cosine
+    min_share=0.0,
     max_names=2,
 )
 SAMA = SamaConfig(sam_config=SAM2, clap_config=CLAP, adapter_dim=8, window_s=0.25)

@@ -15,7 +15,7 @@ from avseg.models.tiny import tiny_text_tower
 from avseg.segmenter import load_segmenter
 from avseg.synthavs.categories import CATEGORIES
 from avseg.training.small_cascade import save_cascade
-from tests.models.factories import BEIT3, CASCADE, CLAP, SAM2
+from tests.models.factories import CASCADE, CLAP, SAM2
 from tests.segmenters import make_video, tone
 
 
@@ -23,9 +23,9 @@ from tests.segmenters import make_video, tone
 def config() -> CascadeConfig:
     """Configuration with a vocabulary of all words of SynthAVS."""
     text = tiny_text_tower(39, 2, CLAP.projection_dim)
-    beit3 = BEIT3.to_dict() | {"vocab_size": 39}
-    changed: CascadeConfig = CASCADE.replace(text_config=text, beit3_config=beit3)
-    return changed
+    return CASCADE.replace(
+        namer_config={"text_config": text}, segmenter_config={"beit3_config": {"vocab_size": 39}}
+    )
 
 
 def save_runs(config: CascadeConfig, runs: Path) -> None:
@@ -33,8 +33,8 @@ def save_runs(config: CascadeConfig, runs: Path) -> None:
     torch.manual_seed(0)
     parts = {
         "tower.": ClapAudioTower(CLAP),
-        "text_tower.": ClipTextTower(config.text_config),
-        "segmenter.": TextPromptedSam(SAM2, config.beit3_config),
+        "text_tower.": ClipTextTower(config.namer_config.text_config),
+        "segmenter.": TextPromptedSam(SAM2, config.segmenter_config.beit3_config),
     }
     states = {
         f"{prefix}{name}": values
@@ -56,7 +56,7 @@ def test_two_runs_become_a_cascade_with_the_names_of_synthavs(
     save_cascade("heard", "seen", tmp_path / "runs", tmp_path / "cascade", config)
     segmenter = load_segmenter(tmp_path / "cascade", "cpu")
     assert segmenter.vocabulary == CATEGORIES
-    assert segmenter.model.get_parameter("log_scale").item() == 3.5
+    assert segmenter.model.get_parameter("namer.log_scale").item() == 3.5
     sources = segmenter(make_video(tmp_path / "a.mp4", tone(1), seconds=1), 1).sources or ()
     assert {source.name for source in sources} <= set(CATEGORIES)
     assert len(sources) == 2

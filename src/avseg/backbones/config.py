@@ -65,7 +65,8 @@ class StrictConfig(PreTrainedConfig):
                 and isinstance(value, dict)
                 and value.get("model_type") in (None, options[name]["model_type"])
             )
-            options[name] = options[name] | value if is_partial else value
+            # The nested configuration merges its own nested configurations in the same way.
+            options[name] = getattr(self, name).replace(**value) if is_partial else value
         # `to_dict` adds the version, which is not an option.
         options.pop("transformers_version", None)
         return type(self)(**options)

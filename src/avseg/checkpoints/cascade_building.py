@@ -9,6 +9,7 @@ from torch import Tensor
 
 from avseg.atomic import replace_when_complete
 from avseg.backbones.clap_text import ClapTokenizer
+from avseg.backbones.evf_sam_segmenter import EvfSamSegmenterConfig
 from avseg.backbones.tokenizing import load_tokenizer
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.keymaps.clap import CLAP_WITH_TEXT
@@ -27,8 +28,8 @@ from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig
 
-#: Prefix of EVF-SAM's tensors, the same in the cascade and in a saved EVF-SAM.
-_SEGMENTER = "segmenter."
+#: Prefix of EVF-SAM's tensors, the same in the cascade and in a saved EVF-SAM, and of CLAP's.
+_SEGMENTER, _NAMER = "segmenter.", "namer."
 
 
 def make_cascade(
@@ -104,15 +105,14 @@ def _cascade_config(evf_sam: Checkpoint, config: CascadeConfig) -> CascadeConfig
         raise CheckpointError(f"{evf_sam.folder}: is not an EVF-SAM model; give its folder.")
     own: Any = EvfSamConfig.from_pretrained(evf_sam.folder)
     # The masks depend on these options, so they must be those of EVF-SAM's training.
-    changed: Any = config.replace(
+    segmenter = EvfSamSegmenterConfig(
         sam_config=own.sam_config,
         beit3_config=own.beit3_config,
         keep_proportions=own.keep_proportions,
         multimask=own.multimask,
         suppress_absent=own.suppress_absent,
     )
-    sizes: CascadeConfig = changed
-    return sizes
+    return config.replace(segmenter_config=segmenter)
 
 
 def _clap_tensors(clap: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -124,9 +124,14 @@ def _clap_tensors(clap: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
             f"{clap}: is {found.title if found else 'of an unknown format'}; give MS-CLAP "
             "2023's file, CLAP_weights_2023.pth."
         )
-    expected = {name: values for name, values in state.items() if not name.startswith(_SEGMENTER)}
+    expected = {
+        name.removeprefix(_NAMER): values
+        for name, values in state.items()
+        if name.startswith(_NAMER)
+    }
     try:
-        return CLAP_WITH_TEXT.fit(published.tensors, expected).tensors
+        tensors = CLAP_WITH_TEXT.fit(published.tensors, expected).tensors
+        return {_NAMER + name: values for name, values in tensors.items()}
     except CheckpointError as error:
         raise CheckpointError(
             f"{clap}: does not fit MS-CLAP 2023: {error}. Is it the whole file?"

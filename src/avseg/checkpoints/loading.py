@@ -264,7 +264,7 @@ def _with_image_size(config: Any, image_size: int) -> Any:
             f"tables fit {sam_config.image_size} only. Leave it out."
         )
     try:
-        return config.replace(sam_config={"image_size": image_size})
+        return config.with_image_size(image_size)
     except StrictDataclassError as error:
         raise CheckpointError(str(error.__cause__ or error)) from error
 

@@ -124,6 +124,17 @@ class AvsegConfig(StrictConfig):
         # `replace` merges a dictionary of a backbone's options with those of the small model.
         return cls(**cls.tiny_options).replace(**changes)
 
+    def with_image_size(self, image_size: int) -> Self:
+        """Copy the configuration with another side of SAM 2's input.
+
+        Args:
+            image_size: Side of the images, in pixels.
+
+        Returns:
+            The configuration.
+        """
+        return self.replace(sam_config={"image_size": image_size})
+
 
 class OptionGroup(StrictConfig):
     """A named group of options inside a model configuration, such as the weights of its losses.

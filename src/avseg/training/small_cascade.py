@@ -1,6 +1,7 @@
 """Assembly of a small cascade model from the runs that trained its parts."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -31,12 +32,13 @@ def save_cascade(
     config = config or CascadeConfig.tiny()
     model = CascadeModel(config)
     clap_weights = find_weights(clap, runs)
-    load_part(model.clap, Part(clap_weights, TOWER))
+    namer: Any = model.namer
+    load_part(namer.clap, Part(clap_weights, TOWER))
     # The text tower was trained together with the audio tower, so one file has both.
-    load_part(model.clap_text, Part(clap_weights, "text_tower."))
+    load_part(namer.clap_text, Part(clap_weights, "text_tower."))
     load_part(model.segmenter, Part(find_weights(evf_sam, runs), SEGMENTER))
     with torch.no_grad():  # the scale of the cosines was trained with the two CLAP towers
-        model.log_scale.copy_(load_file(clap_weights)["log_scale"])
+        namer.log_scale.copy_(load_file(clap_weights)["log_scale"])
     model.save_pretrained(folder)
     processor = CascadeProcessor.from_config(
         config, ClapTokenizer.from_words(WORDS[:-1]), WordTokenizer(WORDS)

@@ -20,7 +20,7 @@ NAMES = {
 }
 
 
-def build(**changes: object) -> CascadeModel:
+def build(**changes: object) -> Any:  # its parts are those of the configuration
     torch.manual_seed(0)
     model = CascadeModel(CASCADE.replace(**changes))
     randomise(model)
@@ -39,7 +39,7 @@ def run(model: CascadeModel, values: dict[str, Tensor]) -> Any:  # its fields ma
     return model(**values)
 
 
-def ruled(model: CascadeModel, **rule: float) -> CascadeModel:
+def ruled(model: Any, **rule: float) -> Any:
     for option, value in rule.items():
         setattr(model.config, option, value)
     return model
@@ -48,7 +48,7 @@ def ruled(model: CascadeModel, **rule: float) -> CascadeModel:
 def test_names_are_selected_by_cosine_highest_first() -> None:
     model = build()
     similarities = torch.tensor([[0.1, 0.5, 0.3], [0.05, 0.0, -0.2], [0.9, 0.0, 0.95]])
-    frames, names = ruled(model, min_similarity=0.08).select_prompts(similarities)
+    frames, names = ruled(model, min_score=0.08).select_prompts(similarities)
     assert frames.tolist() == [0, 0, 2, 2]
     assert names.tolist() == [1, 2, 2, 0]
 
@@ -56,10 +56,10 @@ def test_names_are_selected_by_cosine_highest_first() -> None:
 def test_names_compete_in_the_softmax() -> None:
     model = build()
     with torch.no_grad():
-        model.log_scale.fill_(2.0)
+        model.namer.log_scale.fill_(2.0)
     similarities = torch.tensor([[0.0, 1.0, 0.9]])  # shares 0.00, 0.68, 0.32
     chosen = {
-        share: ruled(model, min_probability=share).select_prompts(similarities)[1].tolist()
+        share: ruled(model, min_share=share).select_prompts(similarities)[1].tolist()
         for share in (0.2, 0.5, 0.8)
     }
     assert chosen == {0.2: [1, 2], 0.5: [1], 0.8: []}
@@ -104,7 +104,7 @@ def test_only_frames_with_a_name_are_encoded(monkeypatch: pytest.MonkeyPatch) ->
         return encode(pixel_values)
 
     monkeypatch.setattr(model.segmenter.sam, "encode_images", watched)
-    output = run(ruled(model, min_similarity=float(middle)), values)
+    output = run(ruled(model, min_score=float(middle)), values)
     assert looked_at == [2]
     has_mask = (output.mask_logits[0] > NO_OBJECT_LOGIT).flatten(1).any(1)
     assert has_mask.tolist() == (first > middle).tolist()
@@ -113,8 +113,8 @@ def test_only_frames_with_a_name_are_encoded(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_a_fitting_name_masks_are_empty_and_no_frame_is_encoded() -> None:
     model = build()
-    model.segmenter.sam.encode_images = None  # type: ignore[assignment, method-assign]
-    output = run(ruled(model, min_similarity=0.9999), given())
+    model.segmenter.sam.encode_images = None
+    output = run(ruled(model, min_score=0.9999), given())
     assert output.mask_logits.max() == NO_OBJECT_LOGIT
     assert output.iou_predictions.tolist() == [[0.0, 0.0]]
     assert len(output.named_logits) == 0
@@ -124,7 +124,7 @@ def test_without_a_fitting_name_masks_are_empty_and_no_frame_is_encoded() -> Non
 def test_suppress_absent_empties_the_mask_of_an_absent_object(
     logit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(suppress_absent=True)
+    model = build(segmenter_config={"suppress_absent": True})
     decode = model.segmenter.sam.decode_masks
 
     def judged(*arguments: Any) -> Any:
@@ -148,14 +148,16 @@ def test_it_runs_on_sam_1_and_with_the_text_tower_of_small_claps() -> None:
         ffn_dim=32,
         projection_dim=20,
     )
-    output = run(build(sam_config=SAM1, text_config=text), given())
+    output = run(
+        build(segmenter_config={"sam_config": SAM1}, namer_config={"text_config": text}), given()
+    )
     assert output.mask_logits.shape == (1, 2, 64, 64)
 
 
-def counted(model: CascadeModel) -> list[int]:
+def counted(model: Any) -> list[int]:
     """Record the number of names that are embedded at each call."""
     asked: list[int] = []
-    model.clap_text.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    model.namer.clap_text.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
     return asked
 
 
@@ -175,7 +177,7 @@ def test_other_names_or_weights_are_embedded_anew() -> None:
     assert asked == [3, 2]
     run(model, given())
     with torch.no_grad():
-        next(model.clap_text.parameters()).mul_(2)
+        next(model.namer.clap_text.parameters()).mul_(2)
     after = run(model, given()).similarities
     assert asked == [3, 2, 3, 3]
     assert not torch.equal(before, after)
@@ -184,13 +186,14 @@ def test_other_names_or_weights_are_embedded_anew() -> None:
 def test_names_get_gradients_in_training() -> None:
     model = build()
     run(model, given())
-    model.compare_audio(given()["audio_values"][0], NAMES["sound_ids"]).sum().backward()
-    assert next(model.clap_text.parameters()).grad is not None
+    audio = {"audio_values": given()["audio_values"][0]}
+    model.score_audio(audio, {"sound_ids": NAMES["sound_ids"]}).sum().backward()
+    assert next(model.namer.clap_text.parameters()).grad is not None
 
 
 def test_masks_do_not_have_the_padding_of_the_square() -> None:
     whole = run(build(), given())
-    part = run(build(), given() | {"frame_size": torch.tensor([64, 40])})
+    part = run(build(), given() | {"frame_size": torch.tensor([[[64, 40]] * 2])})
     assert part.mask_logits.shape == (1, 2, 64, 40)
     expected = F.interpolate(whole.named_logits[:, None], (64, 64), mode="bilinear")[:, 0, :, :40]
     torch.testing.assert_close(part.named_logits, expected)

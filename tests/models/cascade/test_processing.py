@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +42,11 @@ def test_frames_audio_and_names_become_tensors() -> None:
 
 def test_a_frame_that_keeps_its_proportions_is_padded() -> None:
     assert "frame_size" not in PROCESSOR(clip())
-    inputs = replace(PROCESSOR, keep_proportions=True)(clip())
-    assert inputs["frame_size"].tolist() == [32, 64]
+    config = CASCADE.replace(segmenter_config={"keep_proportions": True})
+    inputs = CascadeProcessor.from_config(config, CLAP_WORDS, WORDS).with_vocabulary(["dog"])(
+        clip()
+    )
+    assert inputs["frame_size"].tolist() == [[[32, 64]] * 2]
     images = inputs["pixel_values_sam"]
     assert images.shape == (1, 2, 3, 64, 64)
     assert images[..., :32, :].all()
@@ -73,7 +77,7 @@ def test_the_default_vocabulary_is_that_of_avsbench() -> None:
         ([], "the vocabulary is empty"),
         (["dog", "dog"], "the vocabulary is dog, dog; .* each once"),
         (["zebra"], "zebra"),
-        (["dog", "dog cat bus dog"], "'dog cat bus dog' has 5 tokens for CLAP, .* 4; shorten"),
+        (["dog", "dog cat bus dog"], "'dog cat bus dog' has 5 tokens for CLAP, .* 4; shorten it"),
     ],
 )
 def test_invalid_names_raise_an_error(names: list[str], message: str) -> None:
@@ -155,6 +159,15 @@ def test_without_tokenizers_encoding_and_saving_raise_an_error(tmp_path: Path) -
 
 
 def test_a_name_too_long_for_evf_sam_raises_an_error() -> None:
-    short = replace(PROCESSOR, max_picture_tokens=1)
+    picture: Any = PROCESSOR.picture
+    short = replace(PROCESSOR, picture=replace(picture, max_tokens=1))
     with pytest.raises(PromptError, match="'cat dog' has 2 tokens for EVF-SAM, which takes 1"):
         short.with_vocabulary(["bus", "cat dog"])
+
+
+def test_options_of_an_unknown_part_raise_an_error(tmp_path: Path) -> None:
+    PROCESSOR.save_pretrained(tmp_path)
+    path = tmp_path / "processor_config.json"
+    path.write_text(path.read_text().replace("avseg-clap-namer", "avseg-ear"))
+    with pytest.raises(CheckpointError, match="which no part of a cascade has"):
+        CascadeProcessor.from_pretrained(tmp_path)

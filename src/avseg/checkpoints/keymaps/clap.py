@@ -55,7 +55,7 @@ _GPT2 = KeyMap(
 #: Key map of the audio tower alone.
 CLAP = _AUDIO + KeyMap((drop("caption_encoder.{rest}"), drop("logit_scale")))
 
-#: Key map of the cascade's audio tower, text tower and logit scale.
+#: Key map of a `ClapNamer`: audio tower, text tower and logit scale.
 CLAP_WITH_TEXT = (
     _AUDIO.under("", "clap.")
     + _GPT2.under("caption_encoder.base.", "clap_text.gpt2.")

@@ -1,33 +1,35 @@
 """Processor of the cascade: converts a clip and names to tensors, and mask logits to sources.
 
-T frames, H x W size of the video, C names, P prompts, L tokens of the longest name, S / s side of
-the images for SAM / BEiT-3.
+T frames, C names.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from avseg.backbones.clap_text import ClapTokenizer
-from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
-from avseg.errors import PromptError
+from avseg.errors import CheckpointError, PromptError
 from avseg.models.cascade.configuration import NAME, CascadeConfig
+from avseg.models.cascade.parts import NAMERS, SEGMENTERS, Namer, Segmenter
+from avseg.models.picture_inputs import PictureInputs
 from avseg.models.processor import (
-    BEIT3_STATISTICS,
+    PROCESSOR_FILE,
     SavedTokenizer,
-    as_pixels,
     audio_of_frames,
-    fitted_size,
-    for_sam,
-    normalise,
-    resize,
+    read_options,
+    write_options,
 )
-from avseg.models.vocabulary import VocabularyProcessor, avsbench_names
+from avseg.models.sound_inputs import SoundInputs
+from avseg.models.vocabulary import (
+    VocabularyProcessor,
+    avsbench_names,
+    load_vocabulary,
+    save_vocabulary,
+)
 from avseg.types import Clip
 
 
@@ -38,63 +40,104 @@ class CascadeProcessor(VocabularyProcessor):
     Two processors are equal if their options are equal; tokenizers and vocabulary are not compared.
 
     Args:
-        sam_size: Side of the images for SAM, in pixels.
-        beit3_size: Side of the images for BEiT-3, in pixels.
-        sample_rate: Sample rate of the audio, in Hz.
+        sound: Inputs of the sound namer.
+        picture: Inputs of the text-prompted segmenter.
         window_s: Length of the audio window of a frame, in seconds.
-        keep_proportions: Whether frames for SAM keep their proportions and are padded to a square.
-        sound_prompt: Text for CLAP, with "{name}" as the placeholder.
-        picture_prompt: Text for EVF-SAM, with "{name}" as the placeholder.
-        max_sound_tokens: Maximum length of a text for CLAP, in tokens.
-        max_picture_tokens: Maximum length of a text for EVF-SAM, in tokens.
-        sound_tokenizer: Tokenizer of CLAP; without it names cannot be encoded.
-        picture_tokenizer: Tokenizer of EVF-SAM; without it names cannot be encoded.
+        sound_prompt: Text for the sound namer, with "{name}" as the placeholder.
+        picture_prompt: Text for the segmenter, with "{name}" as the placeholder.
+        sound_tokenizer: Tokenizer of the sound namer; without it names cannot be encoded.
+        picture_tokenizer: Tokenizer of the segmenter; without it names cannot be encoded.
         vocabulary: The names among which the model chooses.
     """
 
-    sam_size: int
-    beit3_size: int
-    sample_rate: int
+    sound: SoundInputs
+    picture: PictureInputs
     window_s: float
-    keep_proportions: bool
     sound_prompt: str
     picture_prompt: str
-    max_sound_tokens: int
-    max_picture_tokens: int
-    sound_tokenizer: ClapTokenizer | None = field(default=None, compare=False)
-    picture_tokenizer: TextTokenizer | None = field(default=None, compare=False)
+    sound_tokenizer: SavedTokenizer | None = field(default=None, compare=False)
+    picture_tokenizer: SavedTokenizer | None = field(default=None, compare=False)
     vocabulary: tuple[str, ...] = field(default_factory=avsbench_names, compare=False, kw_only=True)
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the audio, in Hz."""
+        return self.sound.sample_rate
 
     @classmethod
     def from_config(
         cls,
         config: CascadeConfig,
-        sound_tokenizer: ClapTokenizer | None = None,
-        picture_tokenizer: TextTokenizer | None = None,
+        sound_tokenizer: SavedTokenizer | None = None,
+        picture_tokenizer: SavedTokenizer | None = None,
     ) -> Self:
         """Build the processor that fits a model, with the categories of AVSBench-semantic.
 
         Args:
             config: Configuration of the model.
-            sound_tokenizer: Tokenizer of CLAP, which is not part of a configuration.
-            picture_tokenizer: Tokenizer of EVF-SAM, also not part of a configuration.
+            sound_tokenizer: Tokenizer of the sound namer, which is not part of a configuration.
+            picture_tokenizer: Tokenizer of the segmenter, also not part of a configuration.
 
         Returns:
             The processor.
         """
+        namer, segmenter = config.namer_config, config.segmenter_config
         return cls(
-            sam_size=config.sam_config.image_size,
-            beit3_size=config.beit3_config.image_size,
-            sample_rate=config.clap_config.sample_rate,
+            sound=NAMERS[namer.model_type].inputs.from_config(namer),
+            picture=SEGMENTERS[segmenter.model_type].inputs.from_config(segmenter),
             window_s=config.window_s,
-            keep_proportions=config.keep_proportions,
             sound_prompt=config.sound_prompt,
             picture_prompt=config.picture_prompt,
-            max_sound_tokens=config.max_sound_tokens,
-            max_picture_tokens=config.beit3_config.max_text_tokens,
             sound_tokenizer=sound_tokenizer,
             picture_tokenizer=picture_tokenizer,
         )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load a processor, its tokenizers and its vocabulary from the folder of its model.
+
+        Args:
+            folder: Folder that `save_pretrained` wrote.
+
+        Returns:
+            The processor.
+
+        Raises:
+            CheckpointError: If a file is missing, a tokenizer is damaged, or the options are not
+                those of this class.
+            PromptError: If the vocabulary is missing, or a tokenizer cannot encode a name in it.
+        """
+        path = Path(folder)
+        options = read_options(path, cls.option_names())
+        sound = _build_inputs(options.pop("sound"), NAMERS, path)
+        picture = _build_inputs(options.pop("picture"), SEGMENTERS, path)
+        bare = cls(
+            sound,
+            picture,
+            **options,
+            sound_tokenizer=sound.load_tokenizer(path),
+            picture_tokenizer=picture.load_tokenizer(path),
+        )
+        return bare.with_vocabulary(load_vocabulary(path))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write options, tokenizers and vocabulary.
+
+        Args:
+            folder: Folder of the model, created if it is missing.
+
+        Raises:
+            PromptError: If a tokenizer is missing, so that the saved processor could not be loaded.
+        """
+        # This may raise an error, so it comes before any file is written.
+        tokenizers = self._tokenizers
+        options = {name: getattr(self, name) for name in self.option_names()}
+        options["sound"] = _describe_inputs(self.sound, NAMERS)
+        options["picture"] = _describe_inputs(self.picture, SEGMENTERS)
+        write_options(folder, options)
+        for tokenizer in tokenizers:
+            tokenizer.save(Path(folder))
+        save_vocabulary(self.vocabulary, Path(folder))
 
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
         """Convert one clip to the inputs of the model.
@@ -109,36 +152,15 @@ class CascadeProcessor(VocabularyProcessor):
             ClipError: If the audio has another sample rate.
             PromptError: If the processor has no tokenizers.
         """
-        windows = audio_of_frames(clip, self.sample_rate, self.window_s)
-        pixels = as_pixels(clip.frames)
-        beit3 = (self.beit3_size, self.beit3_size)
-        frame_inputs = {
-            "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
-            "pixel_values_beit3": normalise(resize(pixels, beit3, "bicubic"), BEIT3_STATISTICS),
-            "audio_values": torch.from_numpy(windows),
-        }
-        inputs = {name: values.unsqueeze(0) for name, values in frame_inputs.items()} | self._tokens
-        # All frames of a clip have the same size, so the batch of one clip needs one size only.
-        if self.keep_proportions:
-            height, width = clip.frames.shape[1:3]
-            inputs["frame_size"] = torch.tensor(fitted_size((height, width), self.sam_size))
-        return inputs
-
-    @classmethod
-    def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
-        return {
-            "sound_tokenizer": ClapTokenizer.from_file(folder / ClapTokenizer.FILE),
-            "picture_tokenizer": load_tokenizer(folder),
-        }
-
-    def _tokenizers_to_save(self) -> tuple[SavedTokenizer, ...]:
-        return self._tokenizers
+        windows = torch.from_numpy(audio_of_frames(clip, self.sample_rate, self.window_s))
+        of_frames = self.sound.prepare_windows(windows) | self.picture.prepare_frames(clip.frames)
+        return {name: values.unsqueeze(0) for name, values in of_frames.items()} | self._tokens
 
     def _encode_vocabulary(self) -> object:
         return self._tokens
 
     @property
-    def _tokenizers(self) -> tuple[ClapTokenizer, TextTokenizer]:
+    def _tokenizers(self) -> tuple[SavedTokenizer, SavedTokenizer]:
         if self.sound_tokenizer is None or self.picture_tokenizer is None:
             raise PromptError(
                 "the processor has no tokenizer, so it cannot encode names; build it with "
@@ -148,33 +170,28 @@ class CascadeProcessor(VocabularyProcessor):
 
     @cached_property
     def _tokens(self) -> dict[str, Tensor]:
-        """Token ids of the vocabulary for both models, the same for every clip."""
+        """The tensors of the vocabulary for both parts, the same for every clip."""
         sound, picture = self._tokenizers
         sound_texts = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
         picture_texts = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
-        # CLAP's tokenizer pads its ids; the lists of BEiT-3's tokenizer are padded below.
-        sound_ids = sound.encode(sound_texts)
-        ids = [torch.tensor(picture.encode(text)) for text in picture_texts]
-        lengths = torch.tensor([len(numbers) for numbers in ids])
-        if sound_ids.shape[1] > self.max_sound_tokens:
-            # Padded rows do not show which text is the longest, so each is encoded again.
-            longest = max(sound_texts, key=lambda text: sound.encode([text]).shape[1])
-            raise _too_long(longest, sound_ids.shape[1], "CLAP", self.max_sound_tokens)
-        if lengths.max() > self.max_picture_tokens:
-            most = int(lengths.max())
-            raise _too_long(
-                picture_texts[lengths.argmax()], most, "EVF-SAM", self.max_picture_tokens
-            )
-        prompt_ids = pad_sequence(ids, batch_first=True, padding_value=picture.PAD_ID)
-        return {
-            "sound_ids": sound_ids,
-            "prompt_ids": prompt_ids,
-            "prompt_mask": torch.arange(prompt_ids.shape[1]) < lengths[:, None],
-        }
+        return self.sound.encode_names(sound_texts, sound) | self.picture.encode_texts(
+            picture_texts, picture
+        )
 
 
-def _too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:
-    """Build the error for a text that is too long for a model."""
-    return PromptError(
-        f"{text!r} has {tokens} tokens for {model}, which takes {limit}; shorten the name."
-    )
+def _describe_inputs(inputs: Any, parts: Mapping[str, Namer | Segmenter]) -> dict[str, Any]:
+    """Return the options of a part's inputs, with the `model_type` of the part."""
+    (model_type,) = (name for name, part in parts.items() if type(inputs) is part.inputs)
+    return {"model_type": model_type, **asdict(inputs)}
+
+
+def _build_inputs(options: Any, parts: Mapping[str, Namer | Segmenter], folder: Path) -> Any:
+    """Build a part's inputs from the options that `_describe_inputs` returned."""
+    try:
+        own = dict(options)
+        return parts[own.pop("model_type")].inputs(**own)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / PROCESSOR_FILE} has the options {options!r:.200}, which no part of a "
+            f"cascade has ({error!r}); save the processor again with this version."
+        ) from error

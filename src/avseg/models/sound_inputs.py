@@ -1,0 +1,139 @@
+"""Inputs of the sound namers: the tensors of audio windows and of names.
+
+T audio windows, C names, L tokens of the longest name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from avseg.backbones.clap_namer import ClapNamerConfig
+from avseg.backbones.clap_text import ClapTokenizer
+from avseg.errors import PromptError
+from avseg.models.processor import SavedTokenizer
+
+
+class SoundInputs(Protocol):
+    """Interface of the inputs of a sound namer; its dataclass fields are saved as JSON."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the audio, in Hz."""
+        ...
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """Build the inputs that fit the configuration of a sound namer."""
+        ...
+
+    def load_tokenizer(self, folder: Path) -> SavedTokenizer:
+        """Load the tokenizer from the folder of a model."""
+        ...
+
+    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
+        """Convert audio windows (T, samples) to the tensors of the namer, each with T rows."""
+        ...
+
+    def encode_names(self, texts: Sequence[str], tokenizer: Any) -> dict[str, Tensor]:
+        """Encode the texts of C names as the tensors of the namer, each with C rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClapInputs:
+    """Inputs of `ClapNamer`: the waveforms, and the token ids of the names.
+
+    Args:
+        sample_rate: Sample rate of the audio, in Hz.
+        max_tokens: Maximum length of a text, in tokens.
+    """
+
+    sample_rate: int
+    max_tokens: int
+
+    @classmethod
+    def from_config(cls, config: ClapNamerConfig) -> Self:
+        """Build the inputs that fit a configuration.
+
+        Args:
+            config: Configuration of the namer.
+
+        Returns:
+            The inputs.
+        """
+        return cls(config.sample_rate, config.max_text_tokens)
+
+    def load_tokenizer(self, folder: Path) -> ClapTokenizer:
+        """Load CLAP's tokenizer.
+
+        Args:
+            folder: Folder of the model.
+
+        Returns:
+            The tokenizer.
+        """
+        return ClapTokenizer.from_file(folder / ClapTokenizer.FILE)
+
+    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
+        """Return the waveforms unchanged, because the tower computes its own spectrogram.
+
+        Args:
+            windows: Audio windows, (T, samples).
+
+        Returns:
+            `audio_values`, (T, samples).
+        """
+        return {"audio_values": windows}
+
+    def encode_names(self, texts: Sequence[str], tokenizer: ClapTokenizer) -> dict[str, Tensor]:
+        """Encode the texts of names.
+
+        Args:
+            texts: Text of each name.
+            tokenizer: CLAP's tokenizer.
+
+        Returns:
+            `sound_ids`, (C, L) int64.
+
+        Raises:
+            PromptError: If a text is too long, or has a word that the tokenizer does not know.
+        """
+        ids = tokenizer.encode(texts)
+        if ids.shape[1] > self.max_tokens:
+            # Padded rows do not show which text is the longest, so each is encoded again.
+            longest = max(texts, key=lambda text: tokenizer.encode([text]).shape[1])
+            raise too_long(longest, ids.shape[1], "CLAP", self.max_tokens)
+        return {"sound_ids": ids}
+
+
+def too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:
+    """Build the error for a text that is too long for a network.
+
+    Args:
+        text: The text.
+        tokens: Its length, in tokens.
+        model: Name of the network.
+        limit: Maximum length, in tokens.
+
+    Returns:
+        The error.
+    """
+    return PromptError(
+        f"{text!r} has {tokens} tokens for {model}, which takes {limit}; shorten it."
+    )
+
+
+def padding_mask(lengths: Tensor) -> Tensor:
+    """Compute the mask of the tokens of padded texts.
+
+    Args:
+        lengths: Number of tokens of each text, (C,) int64.
+
+    Returns:
+        True for tokens and False for padding, (C, L) bool.
+    """
+    return torch.arange(int(lengths.max())) < lengths[:, None]
