@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoints": {"atomic", "backbones", "errors", "models"},
     "segmenter": {"backbones", "checkpoints", "errors", "media", "models", "types"},
     "batch": {"checkpoints", "errors", "export", "media", "models", "segmenter", "types"},
+    "diagnosis": {"checkpoints", "environment", "errors", "version"},
     "metrics": set(),
     "datasets": {"atomic", "errors", "export", "media", "types"},
     "synthavs": {"atomic", "datasets", "errors", "media"},
@@ -41,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         *("atomic", "checkpoints", "datasets", "errors", "metrics", "synthavs", "training"),
     },
     "cli": {
-        *("batch", "checkpoints", "datasets", "evaluation", "media", "metrics"),
+        *("batch", "checkpoints", "datasets", "diagnosis", "evaluation", "media", "metrics"),
         *("reproduction", "synthavs", "training"),
     },
     "__main__": {"cli"},

@@ -52,7 +52,7 @@ STAGES = {
     **dict.fromkeys(("models", "export"), 2),
     **dict.fromkeys(("checkpoints", "datasets"), 3),
     **dict.fromkeys(("segmenter", "synthavs"), 4),
-    **dict.fromkeys(("batch", "training", "evaluation"), 5),
+    **dict.fromkeys(("batch", "diagnosis", "training", "evaluation"), 5),
     **dict.fromkeys(("reproduction",), 6),
     **dict.fromkeys(("cli", "__main__"), 7),
 }

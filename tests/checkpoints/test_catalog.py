@@ -13,7 +13,8 @@ from avseg.checkpoints import (
     find_checkpoint,
     list_models,
 )
-from avseg.checkpoints.known_models import BACKBONES, RELEASES, Release
+from avseg.checkpoints.known_models import RELEASES, Release
+from avseg.checkpoints.manual_models import MANUAL_MODELS
 from avseg.errors import CheckpointError
 
 FILES = ("config.json", "model.safetensors", "processor_config.json")
@@ -54,7 +55,7 @@ def test_an_unknown_name_is_rejected_with_the_nearest_ones(name: str, nearest: s
 
 
 def test_an_error_lists_all_names_if_none_is_near() -> None:
-    with pytest.raises(CheckpointError, match=r"nearest: av2t-sam-small, .*, evf-sam;"):
+    with pytest.raises(CheckpointError, match=r"nearest: av2t-sam-small, .*, imagebind-huge;"):
         find_checkpoint("quux")
 
 
@@ -68,14 +69,27 @@ def test_a_published_model_is_imported_by_its_name(
         return Checkpoint(release.name, tmp_path)
 
     monkeypatch.setattr("avseg.checkpoints.catalog.find_or_import", find_or_import)
-    assert find_checkpoint("av2t-sam2-s4") == Checkpoint("av2t-sam2-s4", tmp_path)
+    assert find_checkpoint("evf-sam2") == Checkpoint("evf-sam2", tmp_path)
     find_checkpoint("evf-sam", offline=True)
-    assert asked == [("av2t-sam2-s4", False), ("evf-sam", True)]
+    assert asked == [("evf-sam2", False), ("evf-sam", True)]
 
 
 def test_the_list_has_every_name_once() -> None:
-    assert [listing.name for listing in list_models()] == [*PACKAGED_MODELS, *RELEASES, *BACKBONES]
-    assert not PACKAGED_MODELS.keys() & RELEASES.keys() & BACKBONES.keys()
+    names = [*PACKAGED_MODELS, *RELEASES, *MANUAL_MODELS]
+    assert sorted(listing.name for listing in list_models()) == sorted(set(names)) == sorted(names)
+
+
+def test_the_list_begins_with_models_for_film_and_ends_with_backbones() -> None:
+    listings = list_models()
+    assert [listing.masks is None for listing in listings[-2:]] == [False, True]
+    filmed = [each.training.is_filmed for each in listings if each.training and each.masks]
+    assert filmed == sorted(filmed, reverse=True)
+
+
+def test_models_whose_weights_were_not_seen_follow_those_that_were() -> None:
+    names = [listing.name for listing in list_models()]
+    assert names.index("tavis-v2") < names.index("av2t-sam2-s4")
+    assert names.index("evf-sam2") < names.index("evf-sam2-multitask")
 
 
 def test_a_file_is_rejected(tmp_path: Path) -> None:

@@ -188,26 +188,12 @@ def test_a_wrong_file_in_the_hubs_own_cache_is_rejected_and_not_deleted(hub: Loc
     assert path.exists()
 
 
-def test_a_pattern_selects_the_one_matching_file(hub: LocalHub) -> None:
-    hub.add(PART.repository, "run7_mul_s4_best.pth", CONTENT)
-    hub.add(PART.repository, "run7_mul_ms3_best.pth", b"other")
-    part = replace(PART, file="*mul_s4_best.pth")
+def test_a_file_in_a_folder_of_the_repository_is_found_again(hub: LocalHub) -> None:
+    hub.add(PART.repository, "ckpts/weights.pth", CONTENT)
+    part = replace(PART, file="ckpts/weights.pth")
     path = download(part, endpoint=hub.endpoint)
-    assert path.name == "run7_mul_s4_best.pth"
+    assert path.parts[-2:] == ("ckpts", "weights.pth")
     assert find_downloaded(part) == path
-
-
-@pytest.mark.parametrize(
-    ("pattern", "named"),
-    [("*_best.pth", "a_best.pth, b_best.pth;"), ("*_last.pth", "a_best.pth, b_best.pth, c.txt;")],
-)
-def test_a_pattern_that_matches_none_or_several_lists_the_files(
-    pattern: str, named: str, hub: LocalHub
-) -> None:
-    for name in ("b_best.pth", "a_best.pth", "c.txt"):
-        hub.add(PART.repository, name, CONTENT)
-    with pytest.raises(CheckpointError, match=rf"not exactly one file.*{named}.*import-checkpoint"):
-        download(replace(PART, file=pattern), endpoint=hub.endpoint)
 
 
 def test_a_missing_file_lists_the_files_of_the_repository(hub: LocalHub, cache: Path) -> None:

@@ -16,7 +16,7 @@ from avseg.checkpoints import importing
 from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.known_models import RELEASES, HubFile, Release
-from avseg.checkpoints.model_folder import Checkpoint
+from avseg.checkpoints.model_folder import Checkpoint, Training
 from avseg.errors import CheckpointError
 from avseg.segmenter import load_segmenter
 from tests.checkpoints.hub import LocalHub
@@ -28,9 +28,11 @@ RELEASE = Release(
     name="toy",
     what="A toy",
     files=(
-        HubFile("someone/toy", "*_best.pth", "this test", None),
+        HubFile("someone/toy", "run_best.pth", "this test", None),
         HubFile("someone/tower", "tower.pth", "this test", "MIT", size_bytes=690_000_000),
     ),
+    masks="one",
+    training=Training("toys", is_filmed=False),
 )
 
 
@@ -90,7 +92,7 @@ def test_a_download_is_announced_with_sizes_and_licences(
     assert [record.levelno for record in ours] == [logging.WARNING]
     assert ours[0].getMessage() == (
         "toy is not on this machine yet; downloading "
-        "*_best.pth of someone/toy (size not known, licence not stated: ask its owners), "
+        "run_best.pth of someone/toy (size not known, licence not stated: ask its owners), "
         f"tower.pth of someone/tower (690 MB, licence MIT) to {cache}."
     )
     caplog.clear()
@@ -172,7 +174,8 @@ def publish(
         repository = f"someone/{path.parent.name}"
         hub.add(repository, path.name, path.read_bytes())
         parts.append(HubFile(repository, path.name, "this test", "MIT"))
-    release = Release("tiny", "A tiny system", tuple(parts), options=options)
+    training = Training("toys", is_filmed=False)
+    release = Release("tiny", "A tiny system", tuple(parts), "one", training, options=options)
     monkeypatch.setitem(RELEASES, "tiny", release)
 
     def with_sizes(files: Sequence[Path], output: Path, config: Path | None) -> Checkpoint:

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from avseg.checkpoints.known_models import RELEASES, HubFile, Release, describe_size
+from avseg.checkpoints.model_folder import Training
 
+FILM = Training("films", is_filmed=True)
 PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in release.files))
 
 
@@ -24,16 +26,6 @@ def test_a_hub_file_has_a_repository_and_the_origin_of_its_name(part: HubFile) -
     assert part.sha256 is None or re.fullmatch("[0-9a-f]{64}", part.sha256)
 
 
-def test_patterns_of_the_sam_1_and_the_sam_2_file_do_not_match_each_other() -> None:
-    sam1, sam2 = (RELEASES[f"av2t-sam{n}-s4"].files[0].file for n in (1, 2))
-    assert sam1 == "*mul_adapter_evf_sam_s4_best.pth"
-    assert sam2 == "*mul_adapter_evf_sam2_s4_best.pth"
-
-
-def test_the_figures_are_those_of_table_1() -> None:
-    assert RELEASES["av2t-sam2-ms3"].figures == {"MS3 mIoU": 69.65, "MS3 F": 0.777}
-
-
 def test_only_multitask_models_have_words_of_their_own() -> None:
     files = {name: [part.file for part in release.files] for name, release in RELEASES.items()}
     assert files["evf-sam"] == ["pytorch_model.bin", "sentencepiece.bpe.model"]
@@ -46,19 +38,26 @@ def test_only_the_first_evf_sam_on_sam_2_predicts_a_single_mask() -> None:
 
 
 def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:
-    assert RELEASES["av2t-sam2-s4"].licence is None
+    stated, unstated = HubFile("a/a", "a", "", "MIT"), HubFile("b/b", "b", "", None)
+    assert Release("both", "", (stated, unstated), "one", FILM).licence is None
     assert RELEASES["evf-sam2"].licence == "Apache-2.0"
 
 
 def test_a_release_combines_the_licences_of_its_files() -> None:
     parts = (HubFile("a/a", "a", "", "MIT"), HubFile("b/b", "b", "", "Apache-2.0"))
-    assert Release("both", "", (*parts, *parts)).licence == "Apache-2.0 AND MIT"
+    assert Release("both", "", (*parts, *parts), "one", FILM).licence == "Apache-2.0 AND MIT"
 
 
 def test_a_size_is_known_if_that_of_every_file_is_known() -> None:
-    assert not RELEASES["av2t-sam2-s4"].size_is_known
-    assert RELEASES["av2t-sam2-s4"].known_bytes == 690_000_000 + 605_000_000
+    known, unknown = HubFile("a/a", "a", "", "MIT", size_bytes=5), HubFile("b/b", "b", "", "MIT")
+    both = Release("both", "", (known, unknown), "one", FILM)
+    assert (both.known_bytes, both.size_is_known) == (5, False)
     assert RELEASES["evf-sam2"].size_is_known
+
+
+def test_a_release_is_seen_if_every_file_of_it_is_seen() -> None:
+    assert RELEASES["evf-sam2"].is_seen
+    assert not RELEASES["evf-sam2-multitask"].is_seen
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,8 @@ def test_a_missing_published_model_is_an_error_when_offline(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     video = tmp_path / "a.mp4"
     video.touch()
-    assert segment(video, "-o", tmp_path / "out", "--model", "av2t-sam2-s4", "--offline") == 1
-    assert "Kyungbok/AV2T-SAM: " in capsys.readouterr().err
+    assert segment(video, "-o", tmp_path / "out", "--model", "evf-sam2", "--offline") == 1
+    assert "YxZhang/evf-sam2: " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 

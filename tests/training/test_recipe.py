@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
+from avseg.checkpoints.known_models import RELEASES, TOWER_FILES
+from avseg.checkpoints.manual_models import MANUAL_MODELS
 from avseg.errors import TrainingError
 from avseg.training.parts import WHOLE
 from avseg.training.recipe import (
@@ -21,7 +22,7 @@ from avseg.training.validation import validate
 from tests.training.tiny import CLIP
 
 #: What a recipe may start from besides runs.
-PUBLISHED = {*RELEASES, *TOWER_FILES, *BACKBONES}
+PUBLISHED = {*RELEASES, *TOWER_FILES, *MANUAL_MODELS}
 
 #: Recipes of the rows of AV2T-SAM's tables.
 AV2T_SAM = [f"av2t_sam{sam}_{subset}" for sam in (1, 2) for subset in ("ms3", "s4")]

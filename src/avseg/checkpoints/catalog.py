@@ -8,18 +8,19 @@ from typing import Literal
 
 from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.known_models import (
-    BACKBONES,
     PACKAGED_MODELS,
     RELEASES,
-    Backbone,
     HubFile,
     Release,
 )
+from avseg.checkpoints.manual_models import MANUAL_MODELS, ManualModel
 from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
     PROCESSOR_FILE,
     WEIGHTS_FILE,
     Checkpoint,
+    Masks,
+    Training,
     missing_files,
     recorded_licences,
     restrictions,
@@ -38,6 +39,9 @@ class Listing:
         state: "packaged" for a model in the package, "imported" for one in the cache,
             "downloadable" for one that is downloaded on first use, "by hand" for one that the user
             has to download.
+        masks: Kind of masks that it predicts; None for a backbone, which predicts none.
+        training: Data of its training; None if not recorded.
+        is_seen: Whether its weights were seen where they are offered.
         folder: Folder of the model; None if it is not on this machine.
         licence: SPDX expression for the weights; None if their owners state no licence.
         known_bytes: Total size of the files of known size.
@@ -54,6 +58,9 @@ class Listing:
     what: str
     details: str
     state: Literal["packaged", "imported", "downloadable", "by hand"]
+    masks: Masks | None
+    training: Training | None
+    is_seen: bool
     folder: Path | None
     licence: str | None
     known_bytes: int
@@ -92,12 +99,9 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     if name in RELEASES:
         return find_or_import(RELEASES[name], offline=offline)
     folder = Path(name_or_path)
-    # A folder with the name of a backbone is probably an import of it, so the folder is used.
-    if name in BACKBONES and not folder.is_dir():
-        raise CheckpointError(
-            f"{name}: segments nothing by itself, and is not downloaded; "
-            f"{BACKBONES[name].next_step}."
-        )
+    # A folder with the name of such a model is probably an import of it, so the folder is used.
+    if name in MANUAL_MODELS and not folder.is_dir():
+        raise CheckpointError(f"{name}: {_by_hand(MANUAL_MODELS[name])}")
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "there is no such folder"
         raise CheckpointError(
@@ -116,13 +120,15 @@ def list_models() -> list[Listing]:
     """List all models that have a name, without network and without loading any.
 
     Returns:
-        The models of the package, then the published models, then the backbones.
+        Models that work on filmed video first, backbones last; among equals those that need the
+        fewest steps first: packaged, imported, downloadable, by hand.
     """
-    return [
+    listings = [
         *map(_list_packaged, PACKAGED_MODELS.values()),
         *map(_list_release, RELEASES.values()),
-        *map(_list_backbone, BACKBONES.values()),
+        *map(_list_manual, MANUAL_MODELS.values()),
     ]
+    return sorted(listings, key=_rank)  # stable: models keep their order within a rank
 
 
 def find_listing(name: str) -> Listing:
@@ -146,8 +152,27 @@ def find_listing(name: str) -> Listing:
 
 
 def _nearest(name: str) -> str:
-    names = [*PACKAGED_MODELS, *RELEASES]
+    names = [*PACKAGED_MODELS, *RELEASES, *MANUAL_MODELS]
     return f"nearest: {', '.join(get_close_matches(name, names, n=3, cutoff=0.5) or names)}"
+
+
+def _rank(listing: Listing) -> tuple[bool, ...]:
+    """Return the sort key of a model; False comes first."""
+    return (
+        listing.masks is None,
+        listing.training is None or not listing.training.is_filmed,
+        listing.masks == "by text",  # they do not use the audio
+        listing.state == "by hand",
+        listing.state == "downloadable",
+        not listing.is_seen,
+    )
+
+
+def _by_hand(model: ManualModel) -> str:
+    """Format the limits of a model to download by hand, with the next step."""
+    if model.masks is None:
+        return f"segments nothing by itself, and is not downloaded; {model.next_step}."
+    return f"is not downloaded; {model.next_step}."
 
 
 def _list_packaged(checkpoint: Checkpoint) -> Listing:
@@ -158,6 +183,9 @@ def _list_packaged(checkpoint: Checkpoint) -> Listing:
         what=checkpoint.what,
         details=f"{checkpoint.what}. Trained on {checkpoint.world}.",
         state="packaged",
+        masks=checkpoint.masks,
+        training=checkpoint.training,
+        is_seen=True,
         folder=checkpoint.folder,
         licence=checkpoint.licence,
         known_bytes=weights.stat().st_size if weights.is_file() else 0,
@@ -179,6 +207,9 @@ def _list_release(release: Release) -> Listing:
         what=release.what,
         details=release.details,
         state="imported" if imported else "downloadable",
+        masks=release.masks,
+        training=release.training,
+        is_seen=release.is_seen,
         folder=imported.folder if imported else None,
         licence=release.licence,
         known_bytes=release.known_bytes,
@@ -194,20 +225,23 @@ def _list_release(release: Release) -> Listing:
     )
 
 
-def _list_backbone(backbone: Backbone) -> Listing:
+def _list_manual(model: ManualModel) -> Listing:
     return Listing(
-        name=backbone.name,
-        what=backbone.what,
-        details=backbone.details,
+        name=model.name,
+        what=model.what,
+        details=model.details,
         state="by hand",
+        masks=model.masks,
+        training=model.training,
+        is_seen=model.is_seen,
         folder=None,
-        licence=backbone.licence,
-        known_bytes=backbone.size_bytes,
-        size_is_known=True,
-        figures={},
-        figures_from=None,
-        files={backbone.url: backbone.size_from},
-        notice=f"It segments nothing by itself; {backbone.next_step}.",
+        licence=model.licence,
+        known_bytes=model.size_bytes or 0,
+        size_is_known=model.size_bytes is not None,
+        figures=model.figures,
+        figures_from=model.figures_from,
+        files=model.addresses,
+        notice=f"It {_by_hand(model)}",
     )
 
 

@@ -11,7 +11,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
@@ -64,9 +63,8 @@ def download(file: HubFile, *, endpoint: str | None = None, offline: bool = Fals
         )
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     with _explain_errors(file, endpoint):
-        name = _find_name(file, endpoint)
-        url = hf_hub_url(file.repository, name, revision=file.revision, endpoint=endpoint)
-        return _fetch(file, url, _folder(file) / name)
+        url = hf_hub_url(file.repository, file.file, revision=file.revision, endpoint=endpoint)
+        return _fetch(file, url, _folder(file) / file.file)
 
 
 def is_offline(wanted: bool) -> bool:
@@ -97,25 +95,13 @@ def find_downloaded(file: HubFile) -> Path | None:
     ref = hub / "refs" / file.revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else file.revision
     for folder in (_folder(file), hub / "snapshots" / commit):
-        matches = [path for path in sorted(folder.rglob(file.file)) if path.is_file()]
-        if matches:
-            return matches[0]
+        if (folder / file.file).is_file():
+            return folder / file.file
     return None
 
 
 def _folder(file: HubFile) -> Path:
     return cache_folder() / "downloads" / file.repository.replace("/", "--") / file.revision
-
-
-def _find_name(file: HubFile, endpoint: str) -> str:
-    """Return the file name; a pattern must match exactly one file of the repository."""
-    if "*" not in file.file:
-        return file.file
-    names = _list_names(file, endpoint)
-    matches = [name for name in names if fnmatch(name, file.file)]
-    if len(matches) == 1:
-        return matches[0]
-    raise CheckpointError(f"{file.repository}: {_explain_names(file, endpoint, matches or names)}")
 
 
 def _list_names(file: HubFile, endpoint: str) -> list[str]:
@@ -200,7 +186,7 @@ def _check_sha256(file: HubFile, where: Path | str, found: str | None, known: st
 
 def _explain_names(file: HubFile, endpoint: str, names: list[str]) -> str:
     return (
-        f"there is not exactly one file {file.file} (its name is known from {file.name_from}), but "
+        f"there is no file {file.file} (its name is known from {file.name_from}), but "
         f"{', '.join(names) or 'others'}; if one of them is meant, download it from "
         f"{endpoint}/{file.repository}/tree/{file.revision} and convert it with "
         "`avseg import-checkpoint`."

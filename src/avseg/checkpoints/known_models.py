@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from avseg.checkpoints.model_folder import Checkpoint
+from avseg.checkpoints.model_folder import Checkpoint, Masks, Training
 
 DEFAULT_MODEL = "av2t-sam-small"
 
 _PACKAGED_FOLDER = Path(__file__).parent / "packaged"
-_SYNTHAVS = "SynthAVS's drawn world (moving drawings and synthesised sounds)"
+_DRAWN_WORLD = "SynthAVS's drawn world (moving drawings and synthesised sounds)"
+_SYNTHAVS = Training("SynthAVS", is_filmed=False)
 
 #: The models in the package, by name.
 PACKAGED_MODELS: dict[str, Checkpoint] = {
@@ -24,14 +25,18 @@ PACKAGED_MODELS: dict[str, Checkpoint] = {
             folder=_PACKAGED_FOLDER / DEFAULT_MODEL,
             licence="Apache-2.0",
             what="AV2T-SAM, small",
-            world=_SYNTHAVS,
+            world=_DRAWN_WORLD,
+            masks="one",
+            training=_SYNTHAVS,
         ),
         Checkpoint(
             name="tavis-small",
             folder=_PACKAGED_FOLDER / "tavis-small",
             licence="Apache-2.0",
             what="TAViS, small; names its sources",
-            world=_SYNTHAVS,
+            world=_DRAWN_WORLD,
+            masks="by name",
+            training=_SYNTHAVS,
         ),
     )
 }
@@ -43,12 +48,13 @@ class HubFile:
 
     Attributes:
         repository: Repository, owner/name.
-        file: File name in the repository; a pattern (`*`) if the name is only partly known.
+        file: File name in the repository.
         name_from: Where the name was found.
         licence: SPDX identifier; None if the owners state no licence.
         size_bytes: Size to three digits, as the Hub shows it; None if not known.
         sha256: SHA-256 of the file, 64 hexadecimal digits; None if not known.
         revision: Branch or commit of the repository.
+        is_seen: Whether the file was seen on the repository's page.
     """
 
     repository: str
@@ -58,6 +64,7 @@ class HubFile:
     size_bytes: int | None = None
     sha256: str | None = None
     revision: str = "main"
+    is_seen: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Release:
         name: Name for `--model`.
         what: Description in a few words.
         files: Files that the model is made of.
+        masks: Kind of masks that the model predicts.
+        training: Data of the training.
         details: Description in one sentence.
         figures: Published figures, metric to value.
         figures_from: Publication of the figures.
@@ -78,6 +87,8 @@ class Release:
     name: str
     what: str
     files: tuple[HubFile, ...]
+    masks: Masks
+    training: Training
     details: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_from: str | None = None
@@ -99,54 +110,13 @@ class Release:
         """Whether the size of every file is known."""
         return all(file.size_bytes is not None for file in self.files)
 
-
-@dataclass(frozen=True)
-class Backbone:
-    """A published model that segments nothing itself; other models contain it or start from it.
-
-    Attributes:
-        name: Name for `start_from` in a recipe.
-        what: Description in a few words.
-        details: Description in one sentence.
-        url: Address from which its authors' code downloads it.
-        licence: SPDX identifier.
-        size_bytes: Size to three digits.
-        size_from: How the size was found.
-    """
-
-    name: str
-    what: str
-    details: str
-    url: str
-    licence: str
-    size_bytes: int
-    size_from: str
-
     @property
-    def next_step(self) -> str:
-        """Instruction to download and import the model."""
-        return (
-            f"download {self.url} ({describe_size(self.size_bytes)}, licence {self.licence}: not "
-            "for commercial use) and import it with its tokenizer: avseg import-checkpoint "
-            "imagebind_huge.pth bpe_simple_vocab_16e6.txt.gz -o imagebind-huge; recipes then start "
-            "from that folder"
-        )
+    def is_seen(self) -> bool:
+        """Whether every file was seen on the page of its repository."""
+        return all(file.is_seen for file in self.files)
 
 
-#: Backbones to download by hand, by name. They are not on the Hub.
-BACKBONES = {
-    "imagebind-huge": Backbone(
-        name="imagebind-huge",
-        what="ImageBind, TAViS's backbone",
-        details="ImageBind embeds audio, images and texts in one space; TAViS is built on it.",
-        url="https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth",
-        licence="CC-BY-NC-SA-4.0",
-        size_bytes=4_800_000_000,
-        size_from="the sizes of the authors' code, in float32",
-    )
-}
-
-#: Files of CLAP and CLIP, which every AV2T-SAM needs. The file of AV2T-SAM does not contain them.
+#: Files of CLAP and CLIP, from which recipes of AV2T-SAM start.
 _CLAP = HubFile(
     repository="microsoft/msclap",
     file="CLAP_weights_2023.pth",
@@ -164,15 +134,6 @@ _CLIP = HubFile(
     size_bytes=605_000_000,
     sha256="a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
     revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
-)
-#: Template for the files of AV2T-SAM. The authors state no licence, neither in their code's
-#: repository nor in its README. Their training code begins the name of a file with that of the
-#: training run, so only the end of the name is known.
-_AV2T = HubFile(
-    repository="Kyungbok/AV2T-SAM",
-    file="",
-    name_from="the authors' training code; not seen on the Hub",
-    licence=None,
 )
 _SAM2 = HubFile(
     repository="facebook/sam2-hiera-large",
@@ -192,28 +153,7 @@ _TOKENIZER = HubFile(
 #: The added token "[semantic]" of the multitask models.
 _ADDED_TOKENS = replace(_TOKENIZER, file="added_tokens.json", size_bytes=26)
 
-_TABLE_1 = "arXiv:2502.16359, Table 1, rows with adapters (F: see docs/reference/models.md)"
 _EVF_README = "RES score, the reference score in the README of github.com/hustvl/EVF-SAM"
-
-
-def _av2t_sam(sam: int, subset: str, miou: float, f_score: float) -> Release:
-    backbone, size, version = {
-        1: ("SAM", "ViT-H", "evf_sam"),
-        2: ("SAM 2", "Hiera-L", "evf_sam2"),
-    }[sam]
-    # The authors' code uses "ms3" and their README "m3"; the pattern matches both.
-    data = {"s4": "s4", "ms3": "m*3"}[subset]
-    return Release(
-        name=f"av2t-sam{sam}-{subset}",
-        what=f"AV2T-SAM on {backbone}, trained on {subset.upper()}",
-        details=(
-            f"AV2T-SAM on {backbone} {size}, prompted by CLIP x CLAP, with adapters; trained on "
-            f"AVSBench's {subset.upper()}."
-        ),
-        files=(replace(_AV2T, file=f"*mul_adapter_{version}_{data}_best.pth"), _CLAP, _CLIP),
-        figures={f"{subset.upper()} mIoU": miou, f"{subset.upper()} F": f_score},
-        figures_from=_TABLE_1,
-    )
 
 
 def _evf_sam(
@@ -230,9 +170,16 @@ def _evf_sam(
             "objects that a text names (`avseg segment --text`)."
         ),
         files=tuple(
-            replace(file, repository=f"YxZhang/{name}", name_from=weights.name_from)
+            replace(
+                file,
+                repository=f"YxZhang/{name}",
+                name_from=weights.name_from,
+                is_seen=weights.is_seen,
+            )
             for file in (weights, *tokenizer)
         ),
+        masks="by text",
+        training=Training("RefCOCO", is_filmed=True),
         figures={"RES score": score},
         figures_from=_EVF_README,
         options={} if multimask is None else {"multimask": multimask},
@@ -247,15 +194,13 @@ _EVF_SAM_1 = HubFile(
     size_bytes=2_630_000_000,
 )
 _EVF_SAM_2 = replace(_EVF_SAM_1, file="model.safetensors", size_bytes=3_150_000_000)
-_EVF_SAM_2_UNSEEN = replace(_EVF_SAM_2, name_from="as in YxZhang/evf-sam2", size_bytes=None)
+_EVF_SAM_2_UNSEEN = replace(
+    _EVF_SAM_2, name_from="as in YxZhang/evf-sam2", size_bytes=None, is_seen=False
+)
 #: The published models, by name.
 RELEASES: dict[str, Release] = {
     release.name: release
     for release in (
-        _av2t_sam(2, "s4", 86.67, 0.924),
-        _av2t_sam(2, "ms3", 69.65, 0.777),
-        _av2t_sam(1, "s4", 85.78, 0.919),
-        _av2t_sam(1, "ms3", 65.76, 0.738),
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
         # Older than the multitask models and trained with the single mask. Its file does not
         # contain this option.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from avseg.errors import CheckpointError
 
@@ -42,6 +42,25 @@ ENVIRONMENT_FILE = "environment.json"
 _NON_COMMERCIAL = "-NC-"
 
 
+#: Kind of masks that a model predicts: "one" mask of all sounding objects together, one mask of
+#: each sounding source "by name", or one mask of the objects that each text describes "by text".
+Masks = Literal["one", "by name", "by text"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Data that a model was trained on.
+
+    Attributes:
+        data: Name of the data set in a few characters.
+        is_filmed: Whether its pictures are filmed or photographed, so that the model can be
+            expected to work on filmed video.
+    """
+
+    data: str
+    is_filmed: bool
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A saved model.
@@ -55,6 +74,8 @@ class Checkpoint:
         restrictions: Licences that forbid commercial use. They apply to weights in the model or to
             weights from which its training started.
         what: Description in a few words; empty if not recorded.
+        masks: Kind of masks that the model predicts; None if not recorded.
+        training: Data of the training; None if not recorded.
     """
 
     name: str
@@ -63,6 +84,8 @@ class Checkpoint:
     world: str | None = None
     restrictions: tuple[str, ...] = ()
     what: str = ""
+    masks: Masks | None = None
+    training: Training | None = None
 
     @property
     def notice(self) -> str | None:

@@ -14,14 +14,24 @@ from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.known_models import describe_size
 from avseg.checkpoints.model_folder import CARD_FILE, restrictions
+from avseg.cli.choose import choose as ask_and_recommend
 
-#: Heading of each group of the list, by the state of its models.
-_HEADINGS = {
-    "packaged": "In the package",
-    "imported": "On this machine",
-    "downloadable": "Downloaded and imported on first use",
-    "by hand": "To download by hand; recipes start from it",
+#: Description of each state, and its short form in the list.
+_STATES = {
+    "packaged": ("in the package", "package"),
+    "imported": ("on this machine", "here"),
+    "downloadable": ("downloaded and imported on first use", "Hub"),
+    "by hand": ("to download by hand", "by hand"),
 }
+_HEADINGS = ("name", "masks", "film", "trained on", "size", "licence", "where")
+#: Mark of a model whose weights were not seen where they are offered.
+_UNSEEN = " ?"
+_LEGEND = (
+    "masks: one = one mask of all sounding objects; by name = a mask for each named source;",
+    "       by text = objects that --text describes, without audio; none = a backbone",
+    "film:  trained on filmed or photographed pictures, so it works on filmed video",
+    f"where: Hub = downloaded on first use;{_UNSEEN} = weights not seen there",
+)
 #: If the files of known size have fewer bytes than this in total, no weights are among them.
 _SMALLEST_WEIGHTS = 100_000_000
 #: Longest line of the texts about one model, and width of the labels, in characters.
@@ -32,8 +42,9 @@ def models(
     name: str | None = None,
     /,
     *,
+    choose: Annotated[bool, Parameter(negative="")] = False,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> None:
+) -> int:
     """List the models that have a name, or describe one of them in detail.
 
     The list has one line per model. The details of one model are its files with sizes and licences,
@@ -41,43 +52,53 @@ def models(
 
     Args:
         name: Name of the model to describe; by default all models are listed.
+        choose: Ask three questions (the videos, the masks, the use) and recommend a model.
         json_: Write JSON, with all details.
+
+    Returns:
+        0 on success, 1 if no model fulfils the answers.
     """
+    if choose:
+        return ask_and_recommend()
     listings = list_models() if name is None else [find_listing(name)]
     if json_:
         print(json.dumps([asdict(listing) for listing in listings], indent=2, default=str))
-        return
+        return 0
     console = Console()
     lines = _list_lines(listings) if name is None else _detail_lines(listings[0], console.width)
     for line in lines:
         # Soft wrap: a terminal that is narrower than a line wraps it instead of cutting it off.
         console.print(line, soft_wrap=True, highlight=False)
+    return 0
 
 
 def _list_lines(listings: list[Listing]) -> Iterator[Text]:
-    """Yield the list: groups by state, a line of at most 80 characters for each model."""
-    rows = [
-        (listing.name, listing.what, _size(listing), _short_licence(listing))
-        for listing in listings
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    state = ""
-    # `sorted` is stable, so models keep their order within a group.
-    for listing, row in sorted(
-        zip(listings, rows, strict=True), key=lambda each: [*_HEADINGS].index(each[0].state)
-    ):
-        if listing.state != state:
-            if state:
-                yield Text()
-            state = listing.state
-            yield Text(f"{_HEADINGS[state]}:")
+    """Yield the list: a line of at most 80 characters for each model, and a legend."""
+    rows = [_HEADINGS, *map(_row, listings)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line = Text("  ").join([Text(cells[0], "bold"), *map(Text, cells[1:])])
+        style = "bold" if row is not _HEADINGS else "dim"
+        line = Text("  ").join([Text(cells[0], style), *map(Text, cells[1:])])
         line.rstrip()
         yield line
     yield Text()
+    yield from (Text(line, "dim") for line in _LEGEND)
     yield Text("`avseg models NAME` describes one; `avseg segment VIDEO --model NAME` uses it.")
     yield Text(f"Models are kept in {cache_folder()}.")
+
+
+def _row(listing: Listing) -> tuple[str, ...]:
+    training = listing.training
+    return (
+        listing.name,
+        listing.masks or "none",
+        "yes" if training is not None and training.is_filmed else "no",
+        "?" if training is None else training.data,
+        _size(listing),
+        _short_licence(listing),
+        _STATES[listing.state][1] + _UNSEEN * (not listing.is_seen),
+    )
 
 
 def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
@@ -86,7 +107,10 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
     yield Text(listing.name, "bold")
     yield Text(_wrapped(listing.details, width))
     facts = {
-        "state": _HEADINGS[listing.state].lower(),
+        "state": _STATES[listing.state][0],
+        "masks": listing.masks or "none: a backbone",
+        "trained on": "" if listing.training is None else listing.training.data,
+        "weights": "seen" if listing.is_seen else "not seen where they are offered",
         "folder": str(listing.folder or ""),
         "size": _size(listing),
         "licence": listing.licence or "not stated",
@@ -129,9 +153,9 @@ def _size(listing: Listing) -> str:
         return describe_size(listing.known_bytes)
     # The size of a tokenizer alone would be a misleading lower bound.
     if listing.known_bytes < _SMALLEST_WEIGHTS:
-        return "not known"
-    return f"> {describe_size(listing.known_bytes)}"
+        return "?"
+    return f">{describe_size(listing.known_bytes)}"
 
 
 def _short_licence(listing: Listing) -> str:
-    return "non-commercial" if restrictions([listing.licence]) else listing.licence or "not stated"
+    return "non-comm." if restrictions([listing.licence]) else listing.licence or "not stated"

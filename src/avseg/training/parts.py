@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avseg.checkpoints.catalog import find_checkpoint
-from avseg.checkpoints.known_models import BACKBONES, RELEASES, TOWER_FILES
+from avseg.checkpoints.known_models import RELEASES, TOWER_FILES
+from avseg.checkpoints.manual_models import MANUAL_MODELS
 from avseg.checkpoints.model_folder import (
     TRAINED_FILE,
     WEIGHTS_FILE,
@@ -97,9 +98,9 @@ def check_origin(origin: str, runs: Path) -> None:
 
     Raises:
         TrainingError: If the run is missing, or did not finish.
-        CheckpointError: If it is a published backbone that must be downloaded by hand.
+        CheckpointError: If it is a published model that must be downloaded by hand.
     """
-    if origin in BACKBONES and _is_published_name(origin, runs):
+    if origin in MANUAL_MODELS and _is_published_name(origin, runs):
         find_checkpoint(origin)  # raises the error that explains the download
     elif not Path(origin).is_file() and not _is_published_name(origin, runs):
         find_weights(origin, runs)
@@ -108,7 +109,7 @@ def check_origin(origin: str, runs: Path) -> None:
 def _is_published_name(origin: str, runs: Path) -> bool:
     """Return whether an origin names published weights; a folder of that name takes precedence."""
     is_local = Path(origin).is_dir() or (runs / origin).is_dir()
-    return not is_local and origin in {*RELEASES, *BACKBONES, *TOWER_FILES}
+    return not is_local and origin in {*RELEASES, *MANUAL_MODELS, *TOWER_FILES}
 
 
 def find_weights(run: str, runs: Path) -> Path:
