@@ -27,8 +27,8 @@ _HEADINGS = ("name", "masks", "film", "trained on", "size", "licence", "where")
 #: Mark of a model whose weights were not seen where they are offered.
 _UNSEEN = " ?"
 _LEGEND = (
-    "masks: one = one mask of all sounding objects; by name = a mask for each named source;",
-    "       by text = objects that --text describes, without audio; none = a backbone",
+    "masks: one = of all sounding objects; by name = one for each named source;",
+    "       by text = of what --text describes, without audio; none = a backbone",
     "film:  trained on filmed or photographed pictures, so it works on filmed video",
     f"where: Hub = downloaded on first use;{_UNSEEN} = weights not seen there",
 )
