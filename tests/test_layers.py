@@ -26,7 +26,10 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoints": {"atomic", "backbones", "errors", "models"},
     "segmenter": {"backbones", "checkpoints", "errors", "media", "models", "types"},
     "batch": {"checkpoints", "errors", "export", "media", "models", "segmenter", "types"},
-    "diagnosis": {"checkpoints", "environment", "errors", "version"},
+    "diagnosis": {
+        *("checkpoints", "environment", "errors", "media", "models", "segmenter", "synthavs"),
+        *("types", "version"),
+    },
     "metrics": set(),
     "datasets": {"atomic", "errors", "export", "media", "types"},
     "synthavs": {"atomic", "datasets", "errors", "media"},

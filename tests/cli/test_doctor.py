@@ -12,7 +12,7 @@ from avseg.cli.main import app, run
 def test_json_has_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["doctor", "--json"]) == 0
     found = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
-    assert {"Python", "device cpu", "memory", "cache", "codecs", "models"} <= found.keys()
+    assert {"software", "device cpu", "memory", "cache", "codecs", "models"} <= found.keys()
     assert found["codecs"]["status"] == "ok"
 
 

@@ -29,9 +29,9 @@ def doctor(
     Returns:
         0 if videos can be segmented, 1 if a check has an error.
     """
-    from avseg.diagnosis import diagnose  # loads torch
+    from avseg.diagnosis import check_machine  # loads torch
 
-    checks = list(diagnose(online=online))
+    checks = list(check_machine(online=online))
     if json_:
         print(json.dumps([asdict(check) for check in checks], indent=2))
     else:

@@ -60,6 +60,7 @@ add_command(app, "import-checkpoint", "avseg.cli.import_checkpoint:import_checkp
 add_command(app, "make-cascade", "avseg.cli.make_cascade:make_cascade")
 add_command(app, "models", "avseg.cli.models:models")
 add_command(app, "doctor", "avseg.cli.doctor:doctor")
+add_command(app, "verify", "avseg.cli.verify:verify")
 
 data = App(name="data", help="Synthesise and check data sets.")
 add_command(data, "synthesize", "avseg.cli.data:synthesize")

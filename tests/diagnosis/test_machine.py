@@ -7,9 +7,9 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from avseg import diagnosis
 from avseg.checkpoints import PACKAGED_MODELS, Checkpoint
-from avseg.diagnosis import Check, available_memory, diagnose
+from avseg.diagnosis import Check, check_machine, machine
+from avseg.diagnosis.machine import available_memory
 from tests.checkpoints.hub import LocalHub
 
 
@@ -19,7 +19,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def checks(*, online: bool = False) -> dict[str, Check]:
-    return {check.name: check for check in diagnose(online=online)}
+    return {check.name: check for check in check_machine(online=online)}
 
 
 def test_a_machine_that_runs_the_tests_can_segment() -> None:
@@ -27,12 +27,12 @@ def test_a_machine_that_runs_the_tests_can_segment() -> None:
     assert "Hub" not in found
     assert not [check for check in found.values() if check.status == "error"]
     assert found["codecs"].status == "ok"
-    assert torch.__version__ in found["libraries"].found
+    assert torch.__version__ in found["software"].found
 
 
 def test_every_warning_and_error_has_a_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "available_memory", lambda: 10)
-    monkeypatch.setattr(diagnosis, "DECODERS", ("h264", "no-such-codec"))
+    monkeypatch.setattr(machine, "available_memory", lambda: 10)
+    monkeypatch.setattr(machine, "DECODERS", ("h264", "no-such-codec"))
     monkeypatch.setitem(PACKAGED_MODELS, "tavis-small", Checkpoint("tavis-small", Path("/none")))
     found = checks()
     assert {name for name, check in found.items() if check.status != "ok"} == {
@@ -44,7 +44,9 @@ def test_every_warning_and_error_has_a_next_step(monkeypatch: pytest.MonkeyPatch
 
 def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr("avseg.diagnosis.shutil.disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(
+        "avseg.diagnosis.machine.shutil.disk_usage", lambda _: usage._replace(free=1000)
+    )
     assert checks()["cache"].status == "warning"
     assert "1 kB free" in checks()["cache"].found
 
@@ -56,7 +58,7 @@ def test_a_cache_in_place_of_which_there_is_a_file_is_a_warning(tmp_path: Path) 
 
 
 def test_the_models_are_grouped_by_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "available_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 2_000_000_000)
     found = checks()["models"].found
     fit, _, other = found.partition("too large: ")
     assert "av2t-sam-small" in fit
@@ -65,7 +67,7 @@ def test_the_models_are_grouped_by_the_memory(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(diagnosis, "_CONTAINER_LIMIT", limit)
+    monkeypatch.setattr(machine, "_CONTAINER_LIMIT", limit)
     unlimited = available_memory()
     limit.write_text("max\n")
     assert available_memory() > 0.5 * unlimited

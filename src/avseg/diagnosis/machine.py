@@ -6,7 +6,6 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,6 +20,7 @@ from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.catalog import Listing, find_checkpoint, list_models
 from avseg.checkpoints.choosing import estimate_memory
 from avseg.checkpoints.known_models import PACKAGED_MODELS, describe_size
+from avseg.diagnosis.check import Check
 from avseg.environment import find_commit, name_device
 from avseg.errors import CheckpointError
 from avseg.version import __version__
@@ -37,24 +37,7 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Check:
-    """Result of one check.
-
-    Attributes:
-        name: What was checked.
-        status: "ok", "warning" if some uses fail, "error" if segmentation fails.
-        found: What was found.
-        next_step: What to do; empty if the status is "ok".
-    """
-
-    name: str
-    status: Literal["ok", "warning", "error"]
-    found: str
-    next_step: str = ""
-
-
-def diagnose(*, online: bool = False) -> Iterator[Check]:
+def check_machine(*, online: bool = False) -> Iterator[Check]:
     """Check whether this machine can run avseg.
 
     Args:
@@ -63,10 +46,7 @@ def diagnose(*, online: bool = False) -> Iterator[Check]:
     Yields:
         The result of each check as soon as it is known.
     """
-    yield Check("avseg", "ok", f"{__version__}, commit {find_commit() or 'not recorded'}")
-    yield Check("Python", "ok", f"{platform.python_version()} on {platform.platform()}")
-    libraries = ("torch", "transformers", "numpy", "av")
-    yield Check("libraries", "ok", ", ".join(f"{name} {version(name)}" for name in libraries))
+    yield Check("software", "ok", describe_software())
     yield from map(_check_device, _devices())
     yield _check_memory()
     yield _check_disk()
@@ -75,6 +55,15 @@ def diagnose(*, online: bool = False) -> Iterator[Check]:
     yield _check_fit()
     if online:
         yield _check_hub()
+
+
+def describe_software() -> str:
+    """Return the versions of avseg, Python, the operating system and the libraries."""
+    libraries = ("torch", "transformers", "numpy", "av")
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
+    commit = find_commit() or "not recorded"
+    python = f"Python {platform.python_version()} on {platform.platform()}"
+    return f"avseg {__version__}, commit {commit}; {python}; {versions}"
 
 
 def available_memory() -> int:
