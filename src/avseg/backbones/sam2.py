@@ -368,6 +368,20 @@ class PromptedSam2(nn.Module):
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0], mask_tokens=tokens[:, 0])
 
+    def embed_boxes(self, boxes: Tensor) -> Tensor:
+        """Embed boxes as prompts.
+
+        Args:
+            boxes: (left, top, right, bottom) in fractions of the image, (M, 4) in [0, 1].
+
+        Returns:
+            Prompt tokens, two corners and a padding token for each box, (M, 3, E).
+        """
+        corners = (boxes * self.config.image_size).unsqueeze(1)  # (M, 1, 4), in pixels
+        tokens: Tensor
+        tokens, _ = self.sam2.prompt_encoder(None, None, corners, None)
+        return tokens[:, 0]
+
     def _neck(self, stages: list[Tensor]) -> list[Tensor]:
         """Compute the feature pyramid, without the position encodings of `transformers` (unused).
 

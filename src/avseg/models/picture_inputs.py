@@ -14,8 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
+    GroundingDinoImageProcessorPil,
+)
+from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
+from avseg.backbones.box_segmenter import BoxSegmenterConfig
 from avseg.backbones.evf_sam_segmenter import EvfSamSegmenterConfig
+from avseg.backbones.hub_tokenizer import HubTokenizer
+from avseg.backbones.text_detectors import GroundingDinoDetectorConfig
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.models.processor import (
     BEIT3_STATISTICS,
@@ -27,6 +34,9 @@ from avseg.models.processor import (
     resize,
 )
 from avseg.models.sound_inputs import padding_mask, too_long
+
+#: Folder in a model's folder for the files of the segmenter's tokenizer.
+PICTURE_TOKENIZER = "picture_tokenizer"
 
 
 class PictureInputs(Protocol):
@@ -138,3 +148,110 @@ class EvfSamInputs:
             "prompt_ids": pad_sequence(ids, batch_first=True, padding_value=tokenizer.PAD_ID),
             "prompt_mask": padding_mask(lengths),
         }
+
+
+@dataclass(frozen=True)
+class BoxInputs:
+    """Inputs of `BoxSegmenter`: images for SAM 2 and for the detector, and token ids.
+
+    The images of the detector are prepared by the detector's own image processor in `transformers`,
+    in its variant on Pillow, which needs no torchvision.
+
+    Args:
+        sam_size: Side of the images for SAM 2, in pixels.
+        detector: `model_type` of the detector.
+        detector_size: Shortest and longest side of the images for Grounding DINO, in pixels; for
+            OWLv2 both are the side of the square.
+        max_tokens: Maximum length of a text, in tokens.
+    """
+
+    sam_size: int
+    detector: str
+    detector_size: tuple[int, int]
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        # A saved list becomes a tuple again, so that two processors can be compared.
+        object.__setattr__(self, "detector_size", tuple(self.detector_size))
+
+    @classmethod
+    def from_config(cls, config: BoxSegmenterConfig) -> Self:
+        """Build the inputs that fit a configuration.
+
+        Args:
+            config: Configuration of the segmenter.
+
+        Returns:
+            The inputs.
+        """
+        detector = config.detector_config
+        size = (
+            (detector.shortest_side, detector.longest_side)
+            if isinstance(detector, GroundingDinoDetectorConfig)
+            else (detector.image_size, detector.image_size)
+        )
+        return cls(config.sam_config.image_size, detector.model_type, size, config.max_text_tokens)
+
+    def load_tokenizer(self, folder: Path) -> HubTokenizer:
+        """Load the tokenizer of the detector.
+
+        Args:
+            folder: Folder of the model.
+
+        Returns:
+            The tokenizer.
+        """
+        return HubTokenizer.from_folder(folder, PICTURE_TOKENIZER)
+
+    def prepare_frames(self, frames: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """Resize and normalise frames for both networks.
+
+        Args:
+            frames: RGB, (T, H, W, 3) uint8.
+
+        Returns:
+            `pixel_values_sam` (T, 3, S, S), `pixel_values_detector` (T, 3, h, w), and `frame_size`
+            (T, 2) int64, the height and width of a frame before.
+        """
+        size = torch.tensor(frames.shape[1:3])
+        return {
+            "pixel_values_sam": for_sam(as_pixels(frames), self.sam_size, keep_proportions=False),
+            "pixel_values_detector": self._for_detector(frames),
+            "frame_size": size.expand(len(frames), 2),
+        }
+
+    def encode_texts(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
+        """Encode texts.
+
+        Args:
+            texts: The texts.
+            tokenizer: Tokenizer of the detector.
+
+        Returns:
+            `prompt_ids` (C, L) int64, and `prompt_mask` (C, L) bool, False for padding.
+
+        Raises:
+            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+        """
+        if self.detector == GroundingDinoDetectorConfig.model_type:
+            texts = [_as_phrase(text) for text in texts]
+        ids, mask = tokenizer.encode(texts, self.max_tokens, "the detector")
+        return {"prompt_ids": ids, "prompt_mask": mask}
+
+    def _for_detector(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+        """Prepare frames with the detector's image processor, (T, 3, h, w) float32."""
+        shortest, longest = self.detector_size
+        processor: Any
+        if self.detector == GroundingDinoDetectorConfig.model_type:
+            size = {"shortest_edge": shortest, "longest_edge": longest}
+            processor = GroundingDinoImageProcessorPil(size=size)
+        else:
+            processor = Owlv2ImageProcessorPil(size={"height": shortest, "width": shortest})
+        values: Tensor = processor(list(frames), return_tensors="pt")["pixel_values"]
+        return values.float()
+
+
+def _as_phrase(text: str) -> str:
+    """Return a text as one phrase of Grounding DINO's caption: lower case, one full stop."""
+    # Full stop and question mark separate phrases, so inside of a text they would cut it in two.
+    return " ".join(text.lower().replace(".", " ").replace("?", " ").split()) + "."

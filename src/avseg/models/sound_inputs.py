@@ -13,8 +13,13 @@ from torch import Tensor
 
 from avseg.backbones.clap_namer import ClapNamerConfig
 from avseg.backbones.clap_text import ClapTokenizer
+from avseg.backbones.hub_tokenizer import HubTokenizer
+from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.errors import PromptError
 from avseg.models.processor import SavedTokenizer
+
+#: Folder in a model's folder for the files of the namer's tokenizer.
+SOUND_TOKENIZER = "sound_tokenizer"
 
 
 class SoundInputs(Protocol):
@@ -108,6 +113,69 @@ class ClapInputs:
             longest = max(texts, key=lambda text: tokenizer.encode([text]).shape[1])
             raise too_long(longest, ids.shape[1], "CLAP", self.max_tokens)
         return {"sound_ids": ids}
+
+
+@dataclass(frozen=True)
+class PeAFrameInputs:
+    """Inputs of `PeAFrameNamer`: the waveforms, and the token ids of the names.
+
+    Args:
+        sample_rate: Sample rate of the audio, in Hz.
+        max_tokens: Maximum length of a text, in tokens.
+    """
+
+    sample_rate: int
+    max_tokens: int
+
+    @classmethod
+    def from_config(cls, config: PeAFrameConfig) -> Self:
+        """Build the inputs that fit a configuration.
+
+        Args:
+            config: Configuration of the namer.
+
+        Returns:
+            The inputs.
+        """
+        return cls(config.sample_rate, config.max_text_tokens)
+
+    def load_tokenizer(self, folder: Path) -> HubTokenizer:
+        """Load the tokenizer of the text encoder.
+
+        Args:
+            folder: Folder of the model.
+
+        Returns:
+            The tokenizer.
+        """
+        return HubTokenizer.from_folder(folder, SOUND_TOKENIZER)
+
+    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
+        """Return the waveforms unchanged, as the feature extractor of the network does.
+
+        Args:
+            windows: Audio windows, (T, samples).
+
+        Returns:
+            `audio_values`, (T, samples).
+        """
+        return {"audio_values": windows}
+
+    def encode_names(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
+        """Encode the texts of names.
+
+        Args:
+            texts: Text of each name.
+            tokenizer: The tokenizer.
+
+        Returns:
+            `sound_ids` (C, L) int64, and `sound_mask` (C, L) bool, False for padding.
+
+        Raises:
+            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+        """
+        ids, mask = tokenizer.encode(texts, self.max_tokens, "PE-A-Frame")
+        return {"sound_ids": ids, "sound_mask": mask}
 
 
 def too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:

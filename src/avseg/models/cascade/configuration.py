@@ -38,6 +38,8 @@ class CascadeConfig(AvsegConfig):
         sound_prompt: Text for the sound namer, with "{name}" as the placeholder; the default is
             that of MS-CLAP's examples.
         picture_prompt: Text for the segmenter, with "{name}" as the placeholder.
+        object_captions: Whether the segmenter gets the caption of a name's object instead of the
+            name itself ("a dog barking": "dog"), see `object_caption`.
         min_score: Score that a name must exceed to become a prompt: a cosine for CLAP, in [-1, 1],
             a probability for other namers, in [0, 1].
         min_share: Share among all names that a name must exceed, in [0, 1].
@@ -68,6 +70,7 @@ class CascadeConfig(AvsegConfig):
     smoothing_s: float = 0.2
     sound_prompt: str = "this is the sound of {name}"
     picture_prompt: str = NAME
+    object_captions: bool = False
     min_score: float = 0.1
     min_share: float = 0.05
     max_names: int = 3

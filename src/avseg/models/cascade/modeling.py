@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from avseg.backbones.sam import NO_OBJECT_LOGIT
+from avseg.backbones.text_prompted import TextMasks
 from avseg.models.cascade.configuration import CascadeConfig
 from avseg.models.cascade.parts import build_namer, build_segmenter
 from avseg.models.model import AvsegModel
@@ -42,6 +44,12 @@ class CascadeModel(AvsegModel):
         self.segmenter = build_segmenter(config.segmenter_config)
         self._names: tuple[dict[str, Tensor], tuple[object, ...], Tensor] | None = None
         self.post_init()
+        # A saved model has tensors that two modules share once. `transformers` looks for such
+        # modules in direct children only; the networks of the parts are deeper.
+        for path, module in self.named_modules():
+            if path and isinstance(module, PreTrainedModel):
+                for name, shared_with in module.all_tied_weights_keys.items():
+                    self.all_tied_weights_keys[f"{path}.{name}"] = f"{path}.{shared_with}"
 
     def forward(self, **inputs: Tensor) -> NamedOutput:
         """Select the names that fit the audio of each frame and segment the named objects.
@@ -66,6 +74,10 @@ class CascadeModel(AvsegModel):
             {name: values[names] for name, values in picture_texts.items()},
             image_index,
         )  # (P, h, w), (P,)
+        # A name without an object in the picture, score 0, is no source of the frame.
+        shown = masks.scores > 0
+        frames, names = frames[shown], names[shown]
+        masks = TextMasks(masks.mask_logits[shown], masks.scores[shown])
         # 2. Merge the masks of each frame; a frame without a prompt has an empty mask and score 0.
         count = len(scores)
         return NamedOutput(

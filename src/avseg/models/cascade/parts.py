@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from avseg.backbones.box_segmenter import BoxSegmenter, BoxSegmenterConfig
 from avseg.backbones.clap_namer import ClapNamer, ClapNamerConfig
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.evf_sam_segmenter import EvfSamSegmenter, EvfSamSegmenterConfig
+from avseg.backbones.pe_a_frame import PeAFrameConfig, PeAFrameNamer
 from avseg.backbones.sound_namer import SoundNamer
 from avseg.backbones.text_prompted import TextPromptedSegmenter
-from avseg.models.picture_inputs import EvfSamInputs, PictureInputs
-from avseg.models.sound_inputs import ClapInputs, SoundInputs
+from avseg.models.picture_inputs import BoxInputs, EvfSamInputs, PictureInputs
+from avseg.models.sound_inputs import ClapInputs, PeAFrameInputs, SoundInputs
 
 
 class Namer(NamedTuple):
@@ -30,13 +32,20 @@ class Segmenter(NamedTuple):
 
 #: The sound namers, by the `model_type` of their configurations; the first is the default.
 NAMERS: Mapping[str, Namer] = {
-    part.config.model_type: part for part in (Namer(ClapNamerConfig, ClapNamer, ClapInputs),)
+    part.config.model_type: part
+    for part in (
+        Namer(ClapNamerConfig, ClapNamer, ClapInputs),
+        Namer(PeAFrameConfig, PeAFrameNamer, PeAFrameInputs),
+    )
 }
 #: The text-prompted segmenters, by the `model_type` of their configurations; the first is the
 #: default.
 SEGMENTERS: Mapping[str, Segmenter] = {
     part.config.model_type: part
-    for part in (Segmenter(EvfSamSegmenterConfig, EvfSamSegmenter, EvfSamInputs),)
+    for part in (
+        Segmenter(EvfSamSegmenterConfig, EvfSamSegmenter, EvfSamInputs),
+        Segmenter(BoxSegmenterConfig, BoxSegmenter, BoxInputs),
+    )
 }
 
 

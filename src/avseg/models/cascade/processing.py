@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avseg.errors import CheckpointError, PromptError
+from avseg.models.cascade.captions import object_caption
 from avseg.models.cascade.configuration import NAME, CascadeConfig
 from avseg.models.cascade.parts import NAMERS, SEGMENTERS, Namer, Segmenter
 from avseg.models.picture_inputs import PictureInputs
@@ -45,6 +46,7 @@ class CascadeProcessor(VocabularyProcessor):
         window_s: Length of the audio window of a frame, in seconds.
         sound_prompt: Text for the sound namer, with "{name}" as the placeholder.
         picture_prompt: Text for the segmenter, with "{name}" as the placeholder.
+        object_captions: Whether the placeholder stands for the caption of a name's object.
         sound_tokenizer: Tokenizer of the sound namer; without it names cannot be encoded.
         picture_tokenizer: Tokenizer of the segmenter; without it names cannot be encoded.
         vocabulary: The names among which the model chooses.
@@ -55,6 +57,7 @@ class CascadeProcessor(VocabularyProcessor):
     window_s: float
     sound_prompt: str
     picture_prompt: str
+    object_captions: bool
     sound_tokenizer: SavedTokenizer | None = field(default=None, compare=False)
     picture_tokenizer: SavedTokenizer | None = field(default=None, compare=False)
     vocabulary: tuple[str, ...] = field(default_factory=avsbench_names, compare=False, kw_only=True)
@@ -88,6 +91,7 @@ class CascadeProcessor(VocabularyProcessor):
             window_s=config.window_s,
             sound_prompt=config.sound_prompt,
             picture_prompt=config.picture_prompt,
+            object_captions=config.object_captions,
             sound_tokenizer=sound_tokenizer,
             picture_tokenizer=picture_tokenizer,
         )
@@ -173,7 +177,10 @@ class CascadeProcessor(VocabularyProcessor):
         """The tensors of the vocabulary for both parts, the same for every clip."""
         sound, picture = self._tokenizers
         sound_texts = [self.sound_prompt.replace(NAME, name) for name in self.vocabulary]
-        picture_texts = [self.picture_prompt.replace(NAME, name) for name in self.vocabulary]
+        objects = self.vocabulary
+        if self.object_captions:
+            objects = tuple(map(object_caption, objects))
+        picture_texts = [self.picture_prompt.replace(NAME, name) for name in objects]
         return self.sound.encode_names(sound_texts, sound) | self.picture.encode_texts(
             picture_texts, picture
         )

@@ -1,0 +1,189 @@
+"""Tiny random networks of the open cascade, and the files in which they would be published."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordLevel
+from torch import nn
+from transformers import (
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    PeAudioConfig,
+    PeAudioFrameLevelModel,
+    PreTrainedTokenizerFast,
+    Sam2Model,
+)
+
+from avseg.backbones.box_segmenter import BoxSegmenterConfig
+from avseg.backbones.pe_a_frame import PeAFrameConfig
+from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
+from avseg.models.cascade import CascadeConfig
+from tests.models.factories import SAM2, randomise
+
+#: Ids of Grounding DINO's start token, end token and full stop, which its code contains as numbers.
+_START, _END, _STOP = 101, 102, 1012
+
+PE_AUDIO = PeAudioConfig(
+    text_config={
+        "model_type": "modernbert",
+        "vocab_size": 1030,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+        "cls_token_id": _START,
+        "sep_token_id": _END,
+        "bos_token_id": _START,
+        "eos_token_id": _END,
+    },
+    audio_config={
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "head_dim": 16,
+        "dac_config": {
+            "encoder_hidden_size": 4,
+            "hidden_size": 64,
+            "codebook_dim": 8,
+            "downsampling_ratios": [2, 8, 20],
+        },
+    },
+)
+GROUNDING_DINO = GroundingDinoConfig(
+    backbone_config={
+        "model_type": "swin",
+        "image_size": 64,
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2],
+        "window_size": 4,
+        "out_indices": [2, 3, 4],
+    },
+    text_config={
+        "model_type": "bert",
+        "vocab_size": 1030,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    },
+    d_model=32,
+    encoder_layers=1,
+    decoder_layers=2,
+    encoder_ffn_dim=32,
+    decoder_ffn_dim=32,
+    encoder_attention_heads=2,
+    decoder_attention_heads=2,
+    num_queries=12,
+    max_text_len=64,
+)
+OWLV2 = Owlv2Config(
+    text_config={
+        "vocab_size": 1030,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 16,
+        "bos_token_id": _START,
+        "eos_token_id": _END,
+        "pad_token_id": 0,
+    },
+    vision_config={
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 16,
+    },
+    projection_dim=16,
+)
+#: 320 samples between two scores: 40 ms at 8 kHz.
+NAMER = PeAFrameConfig(pe_audio_config=PE_AUDIO, sample_rate=8000)
+DINO_SEGMENTER = BoxSegmenterConfig(
+    detector_config=GroundingDinoDetectorConfig(
+        grounding_dino_config=GROUNDING_DINO, shortest_side=48, longest_side=96, max_text_tokens=16
+    ),
+    sam_config=SAM2,
+    min_box_score=0.0,  # random weights give any score
+)
+OWLV2_SEGMENTER = BoxSegmenterConfig(
+    detector_config=Owlv2DetectorConfig(owlv2_config=OWLV2), sam_config=SAM2, min_box_score=0.0
+)
+OPEN_CASCADE = CascadeConfig(
+    namer_config=NAMER,
+    segmenter_config=DINO_SEGMENTER,
+    window_s=0.4,
+    sound_prompt="{name}",
+    object_captions=True,
+    min_score=0.0,
+    min_share=0.0,
+    max_names=2,
+)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Build a tokenizer of whole words, in lower case, with the special ids of BERT."""
+    words = ["a", "photo", "of", "dog", "cat", "bus", "bell", "church", "ringing", "barking", "ü"]
+    numbers = {"[PAD]": 0, "[UNK]": 100, "[CLS]": _START, "[SEP]": _END, ".": _STOP}
+    numbers |= {word: 200 + i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(WordLevel(numbers, unk_token="[UNK]"))  # noqa: S106 - a token, no password
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", _START), ("[SEP]", _END)]
+    )
+    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **{f"{name}_token": token for name, token in special.items()}
+    )
+
+
+def random_network(network: type[Any], config: Any) -> Any:
+    """Build a network of `transformers` in which no weight is zero by initialisation."""
+    torch.manual_seed(0)
+    model: nn.Module = network(config)
+    randomise(model)
+    return model.eval()
+
+
+def publish(folder: Path, network: type[Any], config: Any, **preprocessing: object) -> Path:
+    """Write the files of a network as its repository on the Hub has them."""
+    random_network(network, config).save_pretrained(folder)
+    if network is not Sam2Model:
+        build_tokenizer().save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+def publish_all(folder: Path) -> dict[str, Path]:
+    """Write the files of all four networks of the open cascades, each in a folder of its own."""
+    return {
+        "namer": publish(
+            folder / "pe-a-frame",
+            PeAudioFrameLevelModel,
+            PE_AUDIO,
+            sampling_rate=8000,
+            hop_length=320,
+        ),
+        "dino": publish(
+            folder / "dino",
+            GroundingDinoForObjectDetection,
+            GROUNDING_DINO,
+            size={"shortest_edge": 48, "longest_edge": 96},
+        ),
+        "owlv2": publish(
+            folder / "owlv2", Owlv2ForObjectDetection, OWLV2, size={"height": 64, "width": 64}
+        ),
+        "sam2": publish(folder / "sam2", Sam2Model, SAM2.to_transformers()),
+    }
