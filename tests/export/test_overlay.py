@@ -9,6 +9,7 @@ import pytest
 from avseg.errors import OutputError
 from avseg.export import open_overlay, save_overlay
 from avseg.media import probe, read_clip
+from avseg.media.conversion import stored_rgb
 from avseg.types import Segmentation
 from tests.export.conftest import (
     VideoMaker,
@@ -19,6 +20,7 @@ from tests.export.conftest import (
     segment_named,
     video_times,
 )
+from tests.media.patches import COLOURS, SIZE, first_frame, means, write_patches
 from tests.media.videos import Track, write
 
 EVEN_TIMES_MS = range(0, 1000, 100)
@@ -270,6 +272,50 @@ def test_an_error_is_not_hidden_by_that_of_closing_the_overlay(tmp_path: Path) -
         writer.write(blank_segmentation(path))
         raise ZeroDivisionError("the first error")
     assert [entry.name for entry in tmp_path.iterdir()] == ["late.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "tags", "written"),
+    [
+        ("a.mkv", "libx264rgb", "rgb24", (2, 2, 0, 2), ("bt709", "bt709", "bt709", "tv")),
+        ("a.mov", "png", "rgba", (2, 2, 2, 0), ("bt709", "bt709", "bt709", "tv")),
+        ("a.mov", "qtrle", "rgb24", (2, 2, 2, 0), ("bt709", "bt709", "bt709", "tv")),
+        ("a.mp4", "libx264", "yuvj420p", (1, 1, 1, 2), ("bt709", "bt709", "bt709", "tv")),
+        ("b.mp4", "libx264", "yuv444p10le", (1, 1, 1, 1), ("bt709", "bt709", "bt709", "tv")),
+        ("a.mov", "prores_ks", "yuv422p10le", (1, 1, 1, 1), ("bt709", "bt709", "bt709", "tv")),
+        ("c.mp4", "libx264", "yuv420p", (5, 5, 5, 1), ("bt470bg", "bt470bg", "bt470bg", "tv")),
+        ("d.mp4", "libx264", "yuv420p", (2, 2, 2, 0), (None, None, None, None)),
+        ("e.mp4", "libx264", "yuvj420p", (2, 2, 2, 2), (None, None, None, None)),
+    ],
+)
+def test_the_overlay_has_the_colours_of_its_video_and_describes_them(
+    tmp_path: Path,
+    name: str,
+    codec: str,
+    pixel_format: str,
+    tags: tuple[int, int, int, int],
+    written: tuple[str | None, ...],
+) -> None:
+    video = write_patches(tmp_path / name, codec, pixel_format, tags)
+    path = save_overlay(blank_segmentation(video), tmp_path / "overlay.mp4").path
+    shown = first_frame(path)
+    colours = stored_rgb(shown.reformat(format="yuv444p16le"), SIZE, SIZE)
+    assert np.abs(means(colours) - COLOURS).max() <= 3
+    assert np.abs(means(colours) - COLOURS).mean() <= 1
+    info = probe(path)
+    found = (info.colour_primaries, info.colour_transfer, info.colour_matrix, info.colour_range)
+    assert found == written
+
+
+def test_the_overlay_of_hdr_is_sdr(tmp_path: Path) -> None:
+    video = write_patches(tmp_path / "a.mkv", "ffv1", "yuv420p10le", (9, 18, 9, 1), COLOURS * 0.7)
+    path = save_overlay(blank_segmentation(video), tmp_path / "overlay.mp4").path
+    info = probe(path)
+    assert (info.colour_primaries, info.colour_transfer) == ("bt709", "bt709")
+    assert (info.colour_matrix, info.colour_range, info.hdr) == ("bt709", "tv", False)
+    seen = means(stored_rgb(first_frame(video), SIZE, SIZE))
+    shown = means(stored_rgb(first_frame(path).reformat(format="yuv444p16le"), SIZE, SIZE))
+    assert np.abs(shown - seen).mean() <= 1
 
 
 def blank_segmentation(path: Path) -> Segmentation:

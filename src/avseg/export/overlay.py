@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.video.reformatter import ColorRange
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from avseg.atomic import replace_when_complete
@@ -26,7 +26,9 @@ from avseg.export.labels import SourceNumbers
 from avseg.export.legend import Legend
 from avseg.export.soundtrack import open_soundtrack
 from avseg.media import probe
+from avseg.media.colour import ColourTags
 from avseg.media.container import choose_audio_stream, choose_video_stream, open_media
+from avseg.media.conversion import i420_tags, stored_i420
 from avseg.media.video import Orientation, ShownFrame, VideoTrack
 from avseg.types import Segmentation, VideoInfo
 
@@ -245,29 +247,34 @@ def _add_h264(
     # Only a hint for the encoder; the timestamps of the frames decide when they are shown.
     rate = original.average_rate or Fraction(video.average_rate).limit_denominator(1001)
     stream = output.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
-    encoder, decoder = stream.codec_context, original.codec_context
+    encoder = stream.codec_context
     encoder.height, encoder.width = canvas.luma.shape
     encoder.pix_fmt = "yuv420p"  # the format that all players and browsers support
     aspect = original.sample_aspect_ratio  # width / height of one stored pixel
     if aspect:
         encoder.sample_aspect_ratio = 1 / aspect if video.rotation % 180 else aspect
-    encoder.colorspace = decoder.colorspace
-    encoder.color_primaries = decoder.color_primaries
-    encoder.color_trc = decoder.color_trc
-    encoder.color_range = ColorRange.MPEG
+    _describe_colour(encoder, video)
     return stream
+
+
+def _describe_colour(encoder: VideoCodecContext, video: VideoInfo) -> None:
+    """Set the colour description of the frames that are encoded."""
+    tags = i420_tags(
+        ColourTags(
+            video.colour_primaries, video.colour_transfer, video.colour_matrix, video.colour_range
+        ),
+        video.pixel_format,
+    )
+    encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range = (
+        tags.numbers()
+    )
 
 
 def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> None:
     """Copy a decoded frame to the canvas: 8 bits, limited range, upright, padded to even sides."""
     orientation = Orientation.of(frame)
     height, width = orientation.size(video.height, video.width)
-    i420 = frame.reformat(
-        width=width,  # a stream may change its size
-        height=height,
-        format="yuv420p",
-        dst_color_range=ColorRange.MPEG if frame.color_range == ColorRange.JPEG else None,
-    )
+    i420 = stored_i420(frame, height, width)  # a stream may change its size
     # Rows of a decoded plane are padded to `line_size` bytes.
     for plane, target in zip(i420.planes, (canvas.luma, canvas.blue, canvas.red), strict=True):
         # Planes support the buffer protocol, but PyAV's type stubs do not declare it.

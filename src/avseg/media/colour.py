@@ -1,4 +1,4 @@
-"""Colour of decoded frames: what it is described as in the file.
+"""Colour description of decoded frames.
 
 The numbers are those of ITU-T H.273, which FFmpeg and most codecs share.
 """
@@ -102,10 +102,28 @@ class ColourTags:
             range=RANGES.get(frame.color_range),
         )
 
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Return the numbers of primaries, transfer, matrix and range.
+
+        Returns:
+            The four numbers; those for "not described" where a name is None.
+        """
+        return (
+            _number(PRIMARIES, self.primaries, 2),
+            _number(TRANSFERS, self.transfer, 2),
+            _number(MATRICES, self.matrix, 2),
+            _number(RANGES, self.range, 0),
+        )
+
     @property
     def hdr(self) -> bool:
         """Whether the frame has a high dynamic range (PQ or HLG)."""
         return self.transfer in (PQ, HLG)
+
+
+def _number(names: dict[int, str], name: str | None, undescribed: int) -> int:
+    """Return the number of a name."""
+    return next((number for number, known in names.items() if known == name), undescribed)
 
 
 def has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:

@@ -38,6 +38,7 @@ from avseg.media.container import (
     packets_of,
     tolerance_frames,
 )
+from avseg.media.conversion import conversion_notes, stored_rgb
 from avseg.media.damage import GapDetector, LossDetector
 
 #: FFmpeg's numbers of field orders, except the one of progressive video (1) and unknown (0).
@@ -85,6 +86,7 @@ class VideoTrack:
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
         self._gaps, self._losses = GapDetector(stream), LossDetector()
         self._warnings: list[str] = []
+        self._notes: list[str] = []  # what the conversion of the frames changes
         self._shown_start_s = self._shown_end_s = 0.0
         # AVI stores no presentation times, and FFmpeg's guesses are wrong for streams with
         # B-frames. Decoders return frames in presentation order, so the k-th frame gets the
@@ -117,6 +119,7 @@ class VideoTrack:
                 yield ShownFrame(pending, pending_s, time_s)
             if not self._decoded:
                 self._shown_start_s = time_s
+                self._notes = conversion_notes(self._stream, frame)
             self._decoded += 1
             self._concealed += frame.is_corrupt
             pending, pending_s = frame, time_s
@@ -205,8 +208,8 @@ class VideoTrack:
         return counts
 
     def warnings(self) -> list[str]:
-        """Describe losses that `damage` tolerates; call it after `damage`."""
-        return self._warnings
+        """Describe losses that `damage` tolerates, and conversions; call it after `damage`."""
+        return [*self._warnings, *self._notes]
 
     def _frames(self) -> Iterator[VideoFrame]:
         """Decode every packet, then flush the frames that the decoder has buffered."""
@@ -392,8 +395,9 @@ class Orientation:
 def to_rgb(frame: VideoFrame, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
     """Convert a frame to RGB and turn it upright by its display matrix.
 
-    The colour matrix and range are those that the frame declares. More than 8 bits per channel are
-    reduced to 8 without tone mapping. Non-square pixels are not resampled.
+    The colour matrix and range are those that the frame declares, else BT.601 and limited. HDR and
+    wide gamuts are converted to SDR (BT.709). An alpha channel is left out, so that transparent
+    pixels have the colours that are stored for them. Non-square pixels are not resampled.
 
     Args:
         frame: Frame as decoded.
@@ -406,9 +410,6 @@ def to_rgb(frame: VideoFrame, size: tuple[int, int] | None = None) -> npt.NDArra
     orientation = Orientation.of(frame)
     height, width = size or orientation.size(frame.height, frame.width)
     stored_height, stored_width = orientation.size(height, width)
-    rgb = cast(
-        "npt.NDArray[np.uint8]",
-        frame.to_ndarray(format="rgb24", width=stored_width, height=stored_height),
-    )
+    rgb = stored_rgb(frame, stored_height, stored_width)
     # A copy, because `upright` returns a view with negative strides, which torch does not accept.
     return np.ascontiguousarray(orientation.upright(rgb))
