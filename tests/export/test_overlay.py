@@ -1,5 +1,6 @@
 """The overlay keeps times and audio of the video, and lights sounding objects."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -21,7 +22,7 @@ from tests.export.conftest import (
     video_times,
 )
 from tests.media.patches import COLOURS, SIZE, first_frame, means, write_patches
-from tests.media.videos import Track, write
+from tests.media.videos import Picture, Track, write
 
 EVEN_TIMES_MS = range(0, 1000, 100)
 UNEVEN_TIMES_MS = [0, 33, 150, 151, 400, 900, 1000, 1750]
@@ -316,6 +317,32 @@ def test_the_overlay_of_hdr_is_sdr(tmp_path: Path) -> None:
     seen = means(stored_rgb(first_frame(video), SIZE, SIZE))
     shown = means(stored_rgb(first_frame(path).reformat(format="yuv444p16le"), SIZE, SIZE))
     assert np.abs(shown - seen).mean() <= 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "timecode"),
+    [("25", "01:02:03:04"), ("30000/1001", "01:02:03;04"), ("24000/1001", "23:59:59:23")],
+)
+@pytest.mark.parametrize("name", ["a.mov", "a.mkv"])
+def test_the_overlay_has_the_timecode_of_its_video(
+    tmp_path: Path, name: str, rate: str, timecode: str
+) -> None:
+    fps = Fraction(rate)
+    picture = Picture((0, 40, 80), time_base=1 / fps, rate=fps, metadata={"timecode": timecode})
+    video = write(tmp_path / name, [picture])
+    report = save_overlay(blank_segmentation(video), tmp_path / "overlay.mp4")
+    assert probe(report.path).timecode == timecode
+    with av.open(str(report.path)) as overlay:
+        assert [stream.metadata["timecode"] for stream in overlay.streams.data] == [timecode]
+
+
+def test_a_timecode_that_mp4_cannot_store_is_left_out(tmp_path: Path) -> None:
+    """Drop-frame timecode counts 30 or 60 frames per second only."""
+    picture = Picture(rate=Fraction(25), metadata={"timecode": "01:02:03;04"})
+    video = write(tmp_path / "a.mkv", [picture])
+    report = save_overlay(blank_segmentation(video), tmp_path / "overlay.mp4")
+    assert probe(video).timecode == "01:02:03;04"
+    assert probe(report.path).timecode is None
 
 
 def blank_segmentation(path: Path) -> Segmentation:

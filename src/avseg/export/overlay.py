@@ -243,7 +243,7 @@ def _audio_stream(container: InputContainer, video: VideoInfo) -> AudioStream | 
 def _add_h264(
     output: OutputContainer, original: VideoStream, canvas: Canvas, video: VideoInfo
 ) -> VideoStream:
-    """Add an h264 stream with the aspect ratio and colour description of the original."""
+    """Add an h264 stream with the aspect ratio, colour and timecode of the original."""
     # Only a hint for the encoder; the timestamps of the frames decide when they are shown.
     rate = original.average_rate or Fraction(video.average_rate).limit_denominator(1001)
     stream = output.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
@@ -254,6 +254,8 @@ def _add_h264(
     if aspect:
         encoder.sample_aspect_ratio = 1 / aspect if video.rotation % 180 else aspect
     _describe_colour(encoder, video)
+    if video.timecode is not None:
+        stream.metadata["timecode"] = video.timecode  # the muxer writes a timecode track
     return stream
 
 
