@@ -138,6 +138,7 @@ def test_the_description_of_converted_frames(
         ("pq.mkv", Picture(pixel_format="yuv420p10le", tags=(9, 16, 9, 1)), "HDR (PQ)"),
         ("wide.mkv", Picture(tags=(9, 14, 9, 1)), "wide gamut"),
         ("ycgco.mkv", Picture(tags=(1, 1, 8, 1)), "matrix ycgco"),
+        ("fields.mkv", Picture(options={"flags": "+ilme+ildct"}), "20 interlaced frames"),
     ],
 )
 def test_a_conversion_is_a_warning(tmp_path: Path, name: str, picture: Picture, note: str) -> None:

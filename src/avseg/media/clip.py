@@ -51,7 +51,6 @@ from avseg.media.video import (
     ShownFrame,
     VideoTrack,
     average_rate,
-    is_interlaced,
     to_rgb,
 )
 from avseg.types import Clip, VideoInfo
@@ -115,7 +114,8 @@ def probe(path: PathLike) -> VideoInfo:
     with damage_as_clip_error(origin), open_media(path) as container:
         video = choose_video_stream(container, origin)
         audio = choose_audio_stream(container, video)
-        first = _first_frame(VideoTrack(container, video, origin))
+        video_track = VideoTrack(container, video, origin)
+        first = _first_frame(video_track)
         height, width = to_rgb(first.frame).shape[:2]
         colour = ColourTags.of(first.frame)
         return VideoInfo(
@@ -134,7 +134,7 @@ def probe(path: PathLike) -> VideoInfo:
             colour_matrix=colour.matrix,
             colour_range=colour.range,
             hdr=colour.hdr,
-            interlaced=is_interlaced(video, first.frame),
+            interlaced=video_track.interlaced,
             alpha=has_alpha(video, first.frame),
             timecode=start_timecode(container, video, first.frame),
             audio_codec=None if audio is None else audio.codec_context.name,

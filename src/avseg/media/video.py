@@ -40,6 +40,7 @@ from avseg.media.container import (
 )
 from avseg.media.conversion import conversion_notes, stored_rgb
 from avseg.media.damage import GapDetector, LossDetector
+from avseg.media.deinterlacing import Deinterlacer
 
 #: FFmpeg's numbers of field orders, except the one of progressive video (1) and unknown (0).
 INTERLACED_ORDERS = (2, 3, 4, 5)
@@ -85,6 +86,7 @@ class VideoTrack:
         self._first_error: FFmpegError | None = None  # from the decoder or the container
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
         self._gaps, self._losses = GapDetector(stream), LossDetector()
+        self._deinterlacer = Deinterlacer()
         self._warnings: list[str] = []
         self._notes: list[str] = []  # what the conversion of the frames changes
         self._shown_start_s = self._shown_end_s = 0.0
@@ -131,6 +133,14 @@ class VideoTrack:
     def range_s(self) -> tuple[float, float]:
         """Start and end of the picture in seconds, after the last frame."""
         return self._shown_start_s, self._shown_end_s
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether a frame so far, or the container, is marked as interlaced."""
+        return (
+            self._deinterlacer.count > 0
+            or self._stream.codec_context.field_order in INTERLACED_ORDERS
+        )
 
     def damage(self) -> ClipError | None:
         """Compare the decoded frames with what the container announces.
@@ -209,13 +219,18 @@ class VideoTrack:
 
     def warnings(self) -> list[str]:
         """Describe losses that `damage` tolerates, and conversions; call it after `damage`."""
-        return [*self._warnings, *self._notes]
+        interlaced = self._deinterlacer.count
+        fields = f"{interlaced} interlaced frames are de-interlaced, in the overlay too."
+        return [*self._warnings, *self._notes, *([fields] if interlaced else [])]
 
     def _frames(self) -> Iterator[VideoFrame]:
         """Decode every packet, then flush the frames that the decoder has buffered."""
         for packet in self._video_packets():
-            yield from self._decode(packet)
-        yield from self._decode(None)
+            for frame in self._decode(packet):
+                yield from self._deinterlacer.add(frame)
+        for frame in self._decode(None):
+            yield from self._deinterlacer.add(frame)
+        yield from self._deinterlacer.flush()
 
     def _video_packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the video packets; record the latest end of the packets of all streams."""
@@ -316,19 +331,6 @@ def average_rate(stream: VideoStream) -> float:
         Frames per second; 25 if neither the container nor the decoder knows.
     """
     return float(stream.average_rate or stream.guessed_rate or 25)
-
-
-def is_interlaced(stream: VideoStream, frame: VideoFrame) -> bool:
-    """Return whether the frames of a stream consist of two fields of different times.
-
-    Args:
-        stream: The stream.
-        frame: Decoded frame of it.
-
-    Returns:
-        True if the frame, or the container, is marked as interlaced.
-    """
-    return frame.interlaced_frame or stream.codec_context.field_order in INTERLACED_ORDERS
 
 
 @dataclass(frozen=True)
