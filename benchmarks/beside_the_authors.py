@@ -42,11 +42,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from avseg.allocator import reuse_freed_memory
 from avseg.backbones import PromptedSam1Config, PromptedSam2Config
 from avseg.checkpoints.keymaps.av2t_sam import av2t_sam
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.checkpoints.model_folder import WEIGHTS_FILE, Checkpoint
-from avseg.cli.main import TRAINING_LIMIT, reuse_freed_memory
+from avseg.cli.main import TRAINING_LIMIT
 from avseg.metrics.binary import FScore
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.outputs import resize_logits

@@ -33,8 +33,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.initialization import no_init_weights
 
+from avseg.allocator import reuse_freed_memory
 from avseg.backbones import PromptedSam1Config, PromptedSam2Config
-from avseg.cli.main import TRAINING_LIMIT, reuse_freed_memory
+from avseg.cli.main import TRAINING_LIMIT
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel
 from avseg.models.tavis import TavisConfig, TavisModel
 from avseg.models.tavis.bridge import Names

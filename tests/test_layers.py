@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
     "types": set(),
+    "allocator": set(),
     "atomic": {"errors"},
     "environment": {"version"},
     "media": {"errors", "types"},
@@ -45,8 +46,8 @@ ALLOWED: dict[str, set[str]] = {
         *("atomic", "checkpoints", "datasets", "errors", "metrics", "synthavs", "training"),
     },
     "cli": {
-        *("batch", "checkpoints", "datasets", "diagnosis", "evaluation", "media", "metrics"),
-        *("reproduction", "synthavs", "training"),
+        *("allocator", "batch", "checkpoints", "datasets", "diagnosis", "evaluation", "media"),
+        *("metrics", "reproduction", "synthavs", "training"),
     },
     "__main__": {"cli"},
 }

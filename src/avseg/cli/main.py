@@ -1,4 +1,4 @@
-"""The `avseg` command: subcommands, exit codes, error display, and the allocator settings.
+"""The `avseg` command: subcommands, exit codes, and error display.
 
 Each subcommand is registered by its import path and imported when it is called, so `avseg --help`
 imports neither torch nor transformers.
@@ -8,7 +8,6 @@ Exit codes: 0 success; 1 failure (an `AvsegError`, or the number that the subcom
 """
 
 import ast
-import ctypes
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from cyclopts import App, CycloptsError
 
 import avseg
+from avseg.allocator import reuse_freed_memory
 from avseg.cli.terminal import show_error
 
 app = App(
@@ -123,22 +123,12 @@ def run(command: App, arguments: Sequence[str]) -> int:
     return int(status)
 
 
-# Allocator settings. By default glibc requests each large block from the operating system, which
-# provides zeroed pages: a tenth of the time of SAM 2's image encoder at 1024 pixels is spent on
-# zeroing. So commands keep freed memory for the next tensor. The settings are made here, before
-# torch is imported and allocates memory.
-
 #: Block size, in bytes, from which training returns freed memory to the operating system; it is the
 #: largest that glibc accepts. Activations kept for the backward pass fragment the heap: no gap is
 #: large enough for such a block, so keeping freed blocks would make memory grow.
 TRAINING_LIMIT = 2**25
 
 _MEMORY_LIMITS = {"train": TRAINING_LIMIT, "reproduce": TRAINING_LIMIT}
-
-#: Options of `mallopt`, by their numbers in glibc's malloc.h. They set the free space at the top of
-#: the heap from which it is returned to the operating system, the size from which a block is
-#: requested from the operating system directly (mmap), and the largest number of such blocks.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 
 
 def memory_limit(arguments: Sequence[str]) -> int | None:
@@ -153,24 +143,3 @@ def memory_limit(arguments: Sequence[str]) -> int | None:
     # Parsed before the command runs, because the allocator must be set before torch is imported.
     command, _, _ = app.parse_commands(arguments)
     return _MEMORY_LIMITS.get(command[0]) if command else None
-
-
-def reuse_freed_memory(limit: int | None = None) -> None:
-    """Set glibc to keep freed memory for later allocations; without glibc, change nothing.
-
-    Args:
-        limit: Size in bytes from which freed blocks are returned nevertheless; None keeps all.
-    """
-    # Options of glibc; macOS and Windows have other allocators.
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # another C library, such as musl
-        return
-    # The largest C int: the heap never shrinks.
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    if limit is None:
-        # No block is requested by mmap, so every freed block stays in the heap.
-        mallopt(_M_MMAP_MAX, 0)
-    else:
-        mallopt(_M_MMAP_THRESHOLD, limit)

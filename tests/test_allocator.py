@@ -1,0 +1,43 @@
+"""Tests of the allocator settings."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource, sys
+from avseg.allocator import reuse_freed_memory
+limit, size = eval(sys.argv[1]), int(sys.argv[2])
+if limit != "default":
+    reuse_freed_memory(limit)
+def page_faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+text = b"1" * 16
+bytearray(text * (size // 16))
+before = page_faults()
+for _ in range(4):
+    bytearray(text * (size // 16))
+print(page_faults() - before)
+"""
+
+LARGE, SMALL = 2**26, 2**24
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize(
+    ("limit", "size", "is_reused"),
+    [
+        ("default", LARGE, False),
+        (None, LARGE, True),
+        (None, SMALL, True),
+        (2**25, LARGE, False),
+        (2**25, SMALL, True),
+    ],
+)
+def test_a_block_below_the_limit_is_reused(limit: object, size: int, is_reused: bool) -> None:
+    arguments = [sys.executable, "-c", CODE, repr(limit), str(size)]
+    faults = int(subprocess.check_output(arguments))  # noqa: S603 - fixed arguments
+    pages = 4 * size // 4096
+    assert (faults < pages / 10) == is_reused
