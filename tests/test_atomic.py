@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from avseg.atomic import OwnFolder, add_when_complete, has_marker, replace_when_complete
+from avseg.atomic import (
+    OwnFolder,
+    add_when_complete,
+    has_marker,
+    remove_abandoned,
+    replace_when_complete,
+)
 from avseg.errors import OutputError
 
 
@@ -255,3 +261,24 @@ def test_files_of_a_killed_process_are_removed_by_the_next_one(tmp_path: Path) -
         assert set(tmp_path.iterdir()) == others
         partial.mkdir()
     assert set(tmp_path.iterdir()) == {folder, *others}
+
+
+def test_a_folder_is_restored_if_a_process_was_killed_while_it_replaced_it(tmp_path: Path) -> None:
+    stop_between = (
+        "import os, pathlib, sys\n"
+        "from avseg.atomic import OwnFolder, replace_when_complete\n"
+        "own = OwnFolder('anything', lambda _: True)\n"
+        "pathlib.Path.rename = lambda old, new, rename=pathlib.Path.rename: (\n"
+        "    os.kill(os.getpid(), 9) if '.partial-' in old.name else rename(old, new))\n"
+        "with replace_when_complete(pathlib.Path(sys.argv[1]), own) as partial:\n"
+        "    partial.mkdir()\n"
+    )
+    folder = tmp_path / "v1.0"
+    folder.mkdir()
+    (folder / "first.txt").touch()
+    subprocess.run([sys.executable, "-c", stop_between, str(folder)], check=False)  # noqa: S603
+    assert not folder.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_abandoned(folder)
+    assert list(tmp_path.iterdir()) == [folder]
+    assert [path.name for path in folder.iterdir()] == ["first.txt"]

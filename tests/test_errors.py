@@ -26,7 +26,11 @@ def test_the_message_of_a_clip_error_begins_with_the_path() -> None:
     assert error.origin == "street.mp4"
 
 
-def test_a_clip_error_survives_pickling() -> None:
-    error = pickle.loads(pickle.dumps(errors.CorruptVideoError("street.mp4", "is damaged.")))  # noqa: S301 - our own bytes
-    assert isinstance(error, errors.CorruptVideoError)
-    assert str(error) == "street.mp4: is damaged."
+@pytest.mark.parametrize("error", classes())
+def test_every_error_survives_pickling_between_processes(error: type[Exception]) -> None:
+    arguments = ("street.mp4", "is damaged.")
+    sent = error(*arguments[: 2 if issubclass(error, errors.ClipError) else 1])
+    received = pickle.loads(pickle.dumps(sent))  # noqa: S301 - our own bytes
+    assert type(received) is error
+    assert str(received) == str(sent)
+    assert vars(received) == vars(sent)

@@ -47,7 +47,7 @@ RIDDLES = re.compile(
 #: Stages of the data's path. A module may import modules of its own folder and of lower stages;
 #: folders of one stage stand beside each other.
 STAGES = {
-    **dict.fromkeys(("allocator", "errors", "types", "version", "metrics"), 0),
+    **dict.fromkeys(("allocator", "errors", "heartbeat", "types", "version", "metrics"), 0),
     **dict.fromkeys(("atomic", "environment", "media", "backbones"), 1),
     **dict.fromkeys(("models", "export"), 2),
     **dict.fromkeys(("checkpoints", "datasets"), 3),

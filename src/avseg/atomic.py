@@ -109,16 +109,14 @@ def replace_when_complete(destination: Path, own: OwnFolder | None = None) -> It
         OutputError: If the destination has other contents, the parent cannot be created, the disk
             is full or cannot be written to, or the block wrote nothing.
     """
-    if destination.name in ("", ".."):  # such as ".", which has no name to put a prefix to
-        destination = destination.resolve()
+    destination = _with_name(destination)
     if own is not None or destination.is_dir():
         _check_replaceable(destination, own)
     elif destination.exists() and not destination.is_file():
         # A rename would remove the device itself, such as /dev/null.
         raise OutputError(f"{destination}: is a device or a pipe; choose a file.")
     # The same folder, so that the final rename stays within one file system.
-    begin, end = f".{destination.stem}.partial-{platform.node()}-", destination.suffix
-    partial = destination.with_name(f"{begin}{os.getpid()}{end}")
+    partial = _hidden_path(destination, "partial", os.getpid())
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,7 +126,7 @@ def replace_when_complete(destination: Path, own: OwnFolder | None = None) -> It
         ) from error
     with explain_write_error(destination, partial):
         _remove(partial)
-        _remove_abandoned(destination.parent, begin, end)
+        remove_abandoned(destination)
         try:
             yield partial
             if not partial.exists():
@@ -212,6 +210,24 @@ def explain_write_error(destination: Path, within: Path) -> Iterator[None]:
         ) from error
 
 
+def remove_abandoned(destination: Path) -> None:
+    """Remove the partial output of a file or folder that killed processes of this host left.
+
+    An earlier output that such a process was replacing is restored.
+
+    Args:
+        destination: Final path of the output, which need not exist.
+    """
+    destination = _with_name(destination)
+    for path in _abandoned(destination, "old"):
+        if destination.exists():
+            _remove(path)
+        else:
+            path.rename(destination)
+    for path in _abandoned(destination, "partial"):
+        _remove(path)
+
+
 def _write_error(error: Exception, within: Path) -> str | None:
     """Return the reason of an error of writing; None for any other error."""
     if isinstance(error, OSError):
@@ -252,7 +268,7 @@ def _check_replaceable(folder: Path, own: OwnFolder | None, besides: Collection[
 
 def _entries(folder: Path) -> list[Path]:
     """List a folder without the partial outputs of processes that were killed."""
-    hidden = re.compile(r"\..*\.partial-.*-\d+(\..*)?")
+    hidden = re.compile(r"\..*\.(partial|old)-.*-\d+(\..*)?")
     return [path for path in folder.iterdir() if not hidden.fullmatch(path.name)]
 
 
@@ -268,7 +284,7 @@ def _move(partial: Path, destination: Path, own: OwnFolder | None) -> None:
     _check_replaceable(destination, own)
     # A folder that is not empty cannot be replaced by one rename. The old one is renamed first, and
     # renamed back if the second rename fails.
-    old = destination.with_name(f".{destination.name}.old-{os.getpid()}")
+    old = _hidden_path(destination, "old", os.getpid())
     _remove(old)
     destination.rename(old)
     try:
@@ -279,12 +295,29 @@ def _move(partial: Path, destination: Path, own: OwnFolder | None) -> None:
     _remove(old)
 
 
-def _remove_abandoned(folder: Path, begin: str, end: str) -> None:
-    """Remove partial outputs of processes of this host that were killed."""
-    for path in folder.iterdir():
+def _with_name(destination: Path) -> Path:
+    """Return the path in a form that ends with a name, unlike "."."""
+    return destination.resolve() if destination.name in ("", "..") else destination
+
+
+def _hidden_path(destination: Path, kind: str, pid: int | str) -> Path:
+    """Return the path of a process for its partial or replaced ("old") output."""
+    return destination.with_name(
+        f".{destination.stem}.{kind}-{platform.node()}-{pid}{destination.suffix}"
+    )
+
+
+def _abandoned(destination: Path, kind: str) -> list[Path]:
+    """List the hidden outputs of processes of this host that do not run any more."""
+    if not destination.parent.is_dir():
+        return []
+    begin, _, end = _hidden_path(destination, kind, "*").name.rpartition("*")
+    found = []
+    for path in destination.parent.iterdir():
         pid = path.name.removeprefix(begin).removesuffix(end)
         if path.name == f"{begin}{pid}{end}" and pid.isdecimal() and not _is_running(int(pid)):
-            _remove(path)
+            found.append(path)
+    return found
 
 
 def _is_running(pid: int) -> bool:

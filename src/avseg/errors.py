@@ -15,7 +15,10 @@ AvsegError
 ├── DatasetError               files of a data set are missing or malformed
 ├── ReportError                an evaluation report is missing or not comparable
 ├── PromptError                a text prompt is missing, or the model cannot use it
-└── TrainingError              a training recipe or its inputs are invalid
+├── TrainingError              a training recipe or its inputs are invalid
+├── OutOfMemoryError           the memory does not suffice to segment a video
+├── StallError                 the segmentation of a video makes no progress
+└── WorkerDiedError            the process that segments the videos of a batch crashed
 ```
 
 Catch `ClipError` to skip single videos of a batch, and `AvsegError` for everything above.
@@ -143,4 +146,27 @@ class TrainingError(AvsegError):
     """A training recipe or one of its inputs is invalid.
 
     Raised before training starts or when it resumes. Change the option that the message names.
+    """
+
+
+class OutOfMemoryError(AvsegError):
+    """The memory of the machine or of the GPU does not suffice to segment a video.
+
+    Outcome of one video of a batch. Use low memory, a smaller image size or a smaller model.
+    """
+
+
+class StallError(AvsegError):
+    """The segmentation of a video made no progress for a long time, so its process was ended.
+
+    Outcome of one video of a batch in a worker process. Re-encode the video, or raise the limit.
+    """
+
+
+class WorkerDiedError(AvsegError):
+    """The worker process of a batch crashed in a native library, or was killed.
+
+    Outcome of the video that the process was segmenting; raised if it died while it loaded the
+    model. The message names the signal or the exit code, and the probable cause. A process that is
+    killed (SIGKILL) usually needed more memory than the machine has.
     """

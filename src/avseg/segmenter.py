@@ -2,7 +2,7 @@
 
 `Segmenter.stream` reads a video in chunks. For each chunk, `_segment` selects the frames that are
 not silent, and `_forward` prepares the inputs, runs the model and post-processes its outputs.
-`load_segmenter` loads the model; `batch.py` writes result folders.
+`load_segmenter` loads the model; `batch/` writes result folders.
 
 T frames, H x W size of the video in pixels, S audio samples in the window of a frame.
 """

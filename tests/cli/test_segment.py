@@ -1,12 +1,14 @@
 """Tests of `avseg segment`: files, printed table, errors and exit codes."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from huggingface_hub import constants
 
+import avseg
 from avseg.checkpoints import PACKAGED_MODELS, Checkpoint
 from avseg.cli.main import app, run
 from tests.media.videos import Track
@@ -31,6 +33,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random model that is prompted by the words dog, cat and bus."""
     return save_random_text_model(tmp_path_factory.mktemp("models") / "random_text")
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segment without a worker process, which needs seconds to load torch."""
+    monkeypatch.setattr(avseg, "segment", partial(avseg.segment, isolate=False))
 
 
 def segment(*arguments: object) -> int:
@@ -63,6 +71,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in shown
     assert "--memory" in shown
     assert "--image-size" in shown
+    assert "--stall-limit" in shown
     assert "--no-overlay" in shown
     assert "--silent-ok" in shown
     assert "--offline" in shown
@@ -285,6 +294,7 @@ def test_a_missing_published_model_is_an_error_when_offline(
         (["--model", "av2t-sam-huge"], 1, "no model has that name"),
         (["--threshold", "1.5"], 2, "1.5"),
         (["--frames-per-second", "0"], 2, "0"),
+        (["--stall-limit", "0"], 2, "0"),
         (["--colour", "red"], 2, "--colour"),
     ],
 )
@@ -305,3 +315,24 @@ def test_an_empty_folder_is_an_error(
 ) -> None:
     assert segment(tmp_path, "-o", tmp_path / "out", "--model", model) == 1
     assert "contains no video file" in capsys.readouterr().err
+
+
+def test_a_crash_is_the_row_of_its_video_and_the_others_are_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(avseg, "segment", partial(avseg.segment, isolate=True))
+    monkeypatch.setattr("avseg.batch.supervisor.WORKER_MODULE", "tests.batch.crashing_worker")
+    for name in ("a", "hang", "segfault", "z"):
+        make_video(tmp_path / f"{name}.mkv", seconds=1)
+    options = ("--model", model, "--no-overlay", "--stall-limit", 1)
+    assert segment(tmp_path, "-o", tmp_path / "out", *options) == 1
+    captured = capsys.readouterr()
+    assert {row[0]: row[-1] for row in rows(captured.out)} == {
+        **dict.fromkeys(("a", "z"), "written"),
+        "hang": "StallError",
+        "segfault": "WorkerDiedError",
+    }
+    assert f"error: {tmp_path}/hang.mkv: there was no progress for 1 s" in captured.err
+    assert f"error: {tmp_path}/segfault.mkv: the worker process crashed (SIGSEGV)" in captured.err
+    assert "Results are in" in captured.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "z"}

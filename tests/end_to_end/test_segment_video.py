@@ -1,6 +1,7 @@
 """Tests of `avseg segment` in a new process, from the command to the files, with random weights."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from PIL import Image
 
 import avseg
 from avseg.export import decode_mask
+from tests.processes import needs_proc, wait_until_ended
 from tests.segmenters import make_video, save_random_model, tone
 
 COMMAND = [sys.executable, "-c", "import sys; from avseg.cli.main import main; sys.exit(main())"]
@@ -53,12 +55,13 @@ def test_the_python_api_writes_masks_and_an_overlay(model: Path, tmp_path: Path)
         assert sum(1 for _ in container.decode(video=0)) == 10
 
 
+@needs_proc
 @pytest.mark.parametrize(
     ("end", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
     ids=["interrupted", "terminated", "killed"],
 )
-def test_an_interrupted_command_leaves_no_result_folder(
+def test_an_interrupted_command_leaves_no_file_and_no_process(
     end: signal.Signals, code: int, model: Path, tmp_path: Path
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(120), seconds=120)
@@ -72,6 +75,43 @@ def test_an_interrupted_command_leaves_no_result_folder(
         while not list(out.glob(".a.partial-*/masks/*.png")):
             assert process.poll() is None, "the command ended before its first mask"
             time.sleep(0.05)
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(end)
     assert process.returncode == code
-    assert not [path for path in out.iterdir() if not path.name.startswith(".")]
+    # The worker process of a killed command removes its unfinished output itself.
+    assert wait_until_ended([int(worker)])
+    assert list(out.iterdir()) == []
+
+
+#: Imported by Python at the start of each process; crashes the one that writes a mask of `bad`.
+CRASH = """
+import ctypes, resource
+from avseg.export import png
+saved = png.save_mask
+def save_mask(mask, path):
+    saved(mask, path)
+    if "bad.partial" in str(path):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        ctypes.string_at(0)
+png.save_mask = save_mask
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and resource")
+def test_a_crash_in_native_code_is_the_error_of_one_video(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CRASH)
+    for name in ("after", "bad", "before"):
+        make_video(tmp_path / f"{name}.mkv", tone(1), seconds=1)
+    out = tmp_path / "out"
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [*COMMAND, "segment", tmp_path, "-o", out, "--model", model, "--no-overlay"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "bad.mkv: the worker process crashed (SIGSEGV) in a native library" in done.stderr
+    assert "WorkerDiedError" in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["after", "before"]

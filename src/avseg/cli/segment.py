@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import avseg
+from avseg.batch.supervisor import STALL_LIMIT_S
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.cli.terminal import progress_bar, show_error, show_notices
 from avseg.media.video_files import find_videos
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Rate = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+Seconds = Annotated[float, Parameter(validator=validators.Number(gt=0))]
 
 
 def segment(  # noqa: PLR0913 - one argument for each option of the command
@@ -38,6 +40,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     overlay: bool = True,
     silent_ok: Annotated[bool, Parameter(negative="")] = False,
     offline: Annotated[bool, Parameter(negative="")] = False,
+    stall_limit: Seconds = STALL_LIMIT_S,
 ) -> int:
     """Mark the sounding objects of videos, or the objects that texts describe.
 
@@ -67,6 +70,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         overlay: Write the overlay video.
         silent_ok: Accept a video without an audio stream as silent.
         offline: Download nothing: the model must be on this machine.
+        stall_limit: Seconds without progress (a packet read, a layer computed) after which a video
+            is an error and the next one is segmented; "inf" for no limit. Loading the model does
+            not count.
 
     Returns:
         0 if all videos were segmented, 1 if at least one failed.
@@ -99,6 +105,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             overlay=overlay,
             silent_ok=silent_ok,
             offline=offline,
+            stall_limit_s=stall_limit,
             on_progress=show,
         )
     Console().print(_summary(outcomes))

@@ -26,6 +26,7 @@ from avseg.errors import (
     NoVideoStreamError,
     TruncatedVideoError,
 )
+from avseg.heartbeat import beat
 
 PathLike = str | os.PathLike[str]
 
@@ -298,6 +299,7 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[S
     # flush the decoders themselves.
     with suppress(IndexError):
         for packet in container.demux(*streams):
+            beat()
             if packet.size:
                 yield packet
 
