@@ -350,3 +350,23 @@ def test_a_missing_video_raises_with_its_path(video: VideoFile) -> None:
     video.path.unlink()
     with pytest.raises(OutputError, match=r"bell.mp4: the video cannot be found"):
         run.fingerprint()
+
+
+def test_results_of_videos_whose_frames_are_converted_now_are_made_again(
+    make_video: VideoMaker,
+) -> None:
+    """Frames of 8 bits keep their results of earlier versions."""
+    key = key_of(make_video())
+    assert key.video.pixel_format == "yuv420p"
+    converted = [
+        replace(key.video, hdr=True, colour_transfer="smpte2084"),
+        replace(key.video, colour_primaries="bt2020"),
+        replace(key.video, interlaced=True),
+        replace(key.video, pixel_format="yuv422p10le"),
+        replace(key.video, timecode="01:02:03:04"),
+    ]
+    fingerprints = {replace(key, video=video).fingerprint() for video in converted}
+    assert len(fingerprints) == 1
+    assert fingerprints != {key.fingerprint()}
+    same = replace(key.video, colour_primaries="bt709", colour_matrix="bt709", colour_range="tv")
+    assert replace(key, video=same).fingerprint() == key.fingerprint()

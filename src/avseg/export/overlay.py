@@ -261,12 +261,7 @@ def _add_h264(
 
 def _describe_colour(encoder: VideoCodecContext, video: VideoInfo) -> None:
     """Set the colour description of the frames that are encoded."""
-    tags = i420_tags(
-        ColourTags(
-            video.colour_primaries, video.colour_transfer, video.colour_matrix, video.colour_range
-        ),
-        video.pixel_format,
-    )
+    tags = i420_tags(ColourTags.of_video(video), video.pixel_format)
     encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range = (
         tags.numbers()
     )

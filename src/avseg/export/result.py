@@ -37,6 +37,8 @@ from avseg.export import rle
 from avseg.export.labels import SourceNumbers
 from avseg.export.overlay import open_overlay
 from avseg.export.png import MaskWriter
+from avseg.media.colour import ColourTags
+from avseg.media.tone_mapping import needs_mapping
 from avseg.types import SILENCE_DBFS, NamedSource, Segmentation, VideoInfo
 
 #: Increased when the format of `result.json` changes.
@@ -102,6 +104,8 @@ class ResultKey:
             "settings": dict(self.settings),
             "overlay": self.overlay,
         }
+        if _is_converted(self.video):
+            decisive["conversion"] = 1  # so that results of version 0.1.0.dev0 are replaced
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -349,6 +353,16 @@ def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:
         "box": rle.bounding_box(mask),
         "rle": rle.encode_mask(mask),
     }
+
+
+def _is_converted(video: VideoInfo) -> bool:
+    """Return whether frames or overlay differ from those of version 0.1.0.dev0."""
+    return (
+        needs_mapping(ColourTags.of_video(video))
+        or video.interlaced
+        or video.timecode is not None
+        or video.pixel_format not in ("yuv420p", "yuvj420p")
+    )
 
 
 def _check_same_video(folder: Path, video: Path) -> None:

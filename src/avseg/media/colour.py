@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from avseg.types import VideoInfo
+
 #: FFmpeg's names of the colour primaries.
 PRIMARIES = {
     1: "bt709",
@@ -100,6 +102,20 @@ class ColourTags:
             transfer=TRANSFERS.get(frame.color_trc),
             matrix=MATRICES.get(frame.colorspace),
             range=RANGES.get(frame.color_range),
+        )
+
+    @classmethod
+    def of_video(cls, video: VideoInfo) -> ColourTags:
+        """Return the colour description in the metadata of a video.
+
+        Args:
+            video: Metadata of the video.
+
+        Returns:
+            The description.
+        """
+        return cls(
+            video.colour_primaries, video.colour_transfer, video.colour_matrix, video.colour_range
         )
 
     def numbers(self) -> tuple[int, int, int, int]:
