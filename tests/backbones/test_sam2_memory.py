@@ -1,5 +1,7 @@
 """SAM 2's memory: fixed size, independent prompts, effect of every frame."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -89,6 +91,31 @@ def test_below_the_cut_the_pointer_is_that_of_no_object(memory: FrameMemory) -> 
     bank = memory.append_frame(None, torch.zeros(M, 64, 4, 4), predicted(scores))
     is_none = [torch.equal(row, memory.no_object_pointer[0]) for row in bank.first_pointer]
     assert is_none == [True, False, False, True]
+
+
+def test_binary_masks_store_the_sign_of_the_logits_only(memory: FrameMemory) -> None:
+    binary = FrameMemory(MEMORY.replace(binary_masks=True), SAM)
+    binary.load_state_dict(memory.state_dict())
+    binary.train(mode=False)
+    prediction = predicted(torch.zeros(M, 1))
+    weaker = replace(prediction, mask_logits=prediction.mask_logits / 100)
+    maps = [
+        model.encode_frame(HERE, given)[0]
+        for model in (binary, memory)
+        for given in (prediction, weaker)
+    ]
+    torch.testing.assert_close(maps[0], maps[1])
+    assert (maps[2] - maps[3]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_a_memory_without_pointers_can_be_attended_to(memory: FrameMemory) -> None:
+    bank = remember_frames(memory, 1)
+    conditioned = memory.attend(HERE, [bank.first_map], [2], [])
+    with_pointer = memory.attend(HERE, [bank.first_map], [2], [bank.first_pointer])
+    assert conditioned.shape == HERE.shape
+    assert (conditioned - with_pointer).abs().max() > 1e-4
+    assert (conditioned - memory.attend(HERE, [bank.first_map], [0], [])).abs().max() > 1e-4
 
 
 def test_the_published_size_has_as_many_weights_as_sam_2() -> None:

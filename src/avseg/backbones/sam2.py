@@ -7,6 +7,7 @@ N images, M prompts, S image side, C_i input width of block i, E prompt width, P
 h = S / 16 with the published stride of 4.
 """
 
+from collections.abc import Sequence
 from dataclasses import field
 
 from huggingface_hub.dataclasses import strict
@@ -29,6 +30,7 @@ from avseg.backbones.sam import (
     is_recomputed,
     run_block,
 )
+from avseg.backbones.sam2_residuals import LayerResidual, use_residuals
 
 
 @strict
@@ -238,6 +240,7 @@ class PromptedSam2(nn.Module):
         self.config = config
         self.sam2 = Sam2Model(config.to_transformers())
         use_lean_attention(self.sam2.vision_encoder.backbone)
+        use_residuals(self.sam2.mask_decoder)
         #: Whether activations of blocks are recomputed in the backward pass instead of stored.
         self.gradient_checkpointing = False
         #: Number of recomputed blocks, from the first on; None for all. The first ones, at the
@@ -331,6 +334,7 @@ class PromptedSam2(nn.Module):
         sparse_prompt_embeddings: Tensor,
         multimask: bool = True,
         dense_prompt_embeddings: Tensor | None = None,
+        residuals: Sequence[LayerResidual] | None = None,
     ) -> MaskPrediction:
         """Decode the masks of each prompt.
 
@@ -342,6 +346,8 @@ class PromptedSam2(nn.Module):
                 training.
             dense_prompt_embeddings: Vector added at every position of the image embedding, (M, E);
                 None adds SAM's embedding of "no mask".
+            residuals: Residual before each layer of the decoder and before its last attention;
+                None adds nothing.
 
         Returns:
             The masks, of side 4h, and their predicted quality.
@@ -365,6 +371,8 @@ class PromptedSam2(nn.Module):
             dense_prompt_embeddings=dense[:, :, None, None].expand_as(embeddings),
             multimask_output=multimask,
             high_resolution_features=[features.per_prompt(level) for level in fine],
+            # The decoder passes arguments that it does not know to its transformer.
+            residuals=residuals,
         )
         return MaskPrediction(masks[:, 0], iou[:, 0], object_scores[:, 0], mask_tokens=tokens[:, 0])
 

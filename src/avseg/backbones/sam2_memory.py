@@ -9,6 +9,7 @@ M prompts (each a tracked object), E prompt width, C = 64 width of the memory, h
 the image embedding's grid, S image side.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,8 @@ class Sam2MemoryConfig(StrictConfig):
         dropout: Dropout rate in these layers.
         presence_cut: Threshold on the object score, before the sigmoid. Above it the pointer of the
             object is stored, otherwise the pointer of "no object". It is 0 in SAM 2.
+        binary_masks: Whether masks are binarised before they are stored, as SAM 2 does with the
+            masks of prompted frames. Then the memory has no gradient for them.
     """
 
     model_type = "avseg-sam2-memory"
@@ -58,6 +61,7 @@ class Sam2MemoryConfig(StrictConfig):
     ffn_dim: int = 2048
     dropout: float = 0.1
     presence_cut: float = 0.0
+    binary_masks: bool = False
 
     def validate_bank(self) -> None:
         """Validate that the memory holds at least the first frame and the previous one."""
@@ -154,29 +158,53 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         Returns:
             The conditioned image embedding, (M, E, h, h).
         """
-        grid = embeddings.shape[-2:]
-        # Memory maps: the first frame with the last time embedding, then the others from old to
-        # new. The latest map is one frame before, so it has row 0.
-        maps = [bank.first_map, *bank.maps]
+        # The first frame has the last time embedding. The latest map is one frame before, so it has
+        # row 0.
         rows = [len(self.time_embeddings) - 1, *range(len(bank.maps) - 1, -1, -1)]
+        return self.attend(
+            embeddings,
+            [bank.first_map, *bank.maps],
+            rows,
+            [bank.first_pointer, *bank.pointers],
+        )
+
+    def attend(
+        self,
+        embeddings: Tensor,
+        maps: Sequence[Tensor],
+        rows: Sequence[int],
+        pointers: Sequence[Tensor],
+    ) -> Tensor:
+        """Condition a frame's image embedding on chosen memory maps and object pointers.
+
+        Args:
+            embeddings: Image embedding of the frame for each prompt, (M, E, h, h).
+            maps: Memory maps, at least one, (M, C, h, h) each.
+            rows: Row of `time_embeddings` for each map.
+            pointers: Object pointers, (M, E) each; there may be none.
+
+        Returns:
+            The conditioned image embedding, (M, E, h, h).
+        """
+        grid = embeddings.shape[-2:]
         positions = _as_tokens(self._positions(self.encoder.position_encoding, maps[0]))
+        tokens = [*map(_as_tokens, maps)]
+        token_positions = [positions + self.time_embeddings[row] for row in rows]
         # An object pointer has E values and becomes E / C memory tokens. They have no time
         # position, as in SAM 2.0.
-        pointers = torch.stack((bank.first_pointer, *bank.pointers))  # (p, M, E)
-        pointers = pointers.unflatten(-1, (-1, MEMORY_DIM)).transpose(1, 2).flatten(0, 1)
-        memory = torch.cat([*map(_as_tokens, maps), pointers])  # (tokens, M, C)
-        memory_positions = torch.cat(
-            [positions + self.time_embeddings[row] for row in rows] + [torch.zeros_like(pointers)]
-        )
+        parts = [part for pointer in pointers for part in pointer.split(MEMORY_DIM, dim=-1)]
+        if parts:
+            tokens.append(torch.stack(parts))  # (tokens, M, C)
+            token_positions.append(torch.zeros_like(tokens[-1]))
         conditioned: Tensor = self.attention(
             current_vision_features=_as_tokens(embeddings),
             current_vision_position_embeddings=_as_tokens(
                 self._positions(self.positions, embeddings)
             ),
-            memory=memory,
+            memory=torch.cat(tokens),
             # transformers misspells the name of this argument.
-            memory_posision_embeddings=memory_positions,
-            num_object_pointer_tokens=len(pointers),
+            memory_posision_embeddings=torch.cat(token_positions),
+            num_object_pointer_tokens=len(parts),
         )  # (1, M, h * h, E); transformers adds the first axis
         return conditioned[0].transpose(1, 2).unflatten(-1, grid)
 
@@ -195,18 +223,7 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         Returns:
             The bank with the frame.
         """
-        mask_logits, _ = prediction.best()  # (M, m, m)
-        mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
-        side = (self.image_size, self.image_size)
-        # The memory encoder of SAM 2 takes masks at the resolution of the input images.
-        logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
-        new_map, _ = self.encoder(embeddings, logits.sigmoid() * _MASK_SCALE + _MASK_BIAS)
-        # A pointer of "no object" replaces the pointer of an object that is not visible.
-        is_present = torch.ones_like(mask_tokens[:, :1])
-        if scores is not None:
-            is_present = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
-        pointer = self.pointer_projection(mask_tokens)
-        pointer = is_present * pointer + (1 - is_present) * self.no_object_pointer
+        new_map, pointer = self.encode_frame(embeddings, prediction)
         if bank is None:
             return MemoryBank(new_map, pointer)
         # The first frame stays in the bank for the whole video, as the prompted frame in SAM 2
@@ -214,6 +231,30 @@ class FrameMemory(Sam2VideoPreTrainedModel):
         maps = (*bank.maps, new_map)[-(self.sizes.frames - 1) :]
         pointers = (*bank.pointers, pointer)[-(self.sizes.pointers - 1) :]
         return MemoryBank(bank.first_map, bank.first_pointer, maps, pointers)
+
+    def encode_frame(self, embeddings: Tensor, prediction: MaskPrediction) -> tuple[Tensor, Tensor]:
+        """Compute the memory map and the object pointer of a frame.
+
+        Args:
+            embeddings: As for `append_frame`.
+            prediction: As for `append_frame`.
+
+        Returns:
+            Memory map (M, C, h, h) and object pointer (M, E).
+        """
+        mask_logits, _ = prediction.best()  # (M, m, m)
+        mask_tokens, scores = prediction.best_tokens(), prediction.object_score_logits
+        side = (self.image_size, self.image_size)
+        # The memory encoder of SAM 2 takes masks at the resolution of the input images.
+        logits = F.interpolate(mask_logits.unsqueeze(1), side, mode="bilinear")
+        masks = (logits > 0).to(logits) if self.sizes.binary_masks else logits.sigmoid()
+        new_map, _ = self.encoder(embeddings, masks * _MASK_SCALE + _MASK_BIAS)
+        # A pointer of "no object" replaces the pointer of an object that is not visible.
+        is_present = torch.ones_like(mask_tokens[:, :1])
+        if scores is not None:
+            is_present = (scores > self.sizes.presence_cut).to(mask_tokens)  # (M, 1)
+        pointer = self.pointer_projection(mask_tokens)
+        return new_map, is_present * pointer + (1 - is_present) * self.no_object_pointer
 
     @staticmethod
     def _positions(encoding: Sam2VideoPositionEmbeddingSine, like: Tensor) -> Tensor:
