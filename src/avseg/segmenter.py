@@ -347,7 +347,9 @@ def load_segmenter(
         processor,
         checkpoint.name,
         checkpoint.sha256(),
-        frames_per_forward=1 if memory == "low" else FRAMES_PER_FORWARD,
+        frames_per_forward=(
+            1 if memory == "low" and not model.frames_are_fused else FRAMES_PER_FORWARD
+        ),
     )
 
 

@@ -215,7 +215,8 @@ def test_a_superfluous_tower_is_rejected(files: list[Path], config: Path, tmp_pa
         ("beit3.encoder.layer_norm.A.bias", "is BEiT-3, which is a part"),
         (
             "model.diffusion_model.out.bias",
-            "of an unknown format; known formats are AV2T-SAM, EVF-SAM, TAViS, MS-CLAP",
+            "of an unknown format; known formats are AuralSAM2, AuralSAM2 with SAM 2, AV2T-SAM, "
+            "EVF-SAM, TAViS, MS-CLAP",
         ),
     ],
 )

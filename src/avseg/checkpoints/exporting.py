@@ -12,7 +12,7 @@ from avseg.atomic import replace_when_complete
 from avseg.checkpoints.catalog import find_checkpoint
 from avseg.checkpoints.delta import read_weights
 from avseg.checkpoints.importing import UNUSED_FILE
-from avseg.checkpoints.keymaps.formats import SYSTEMS, TOWER_PREFIXES
+from avseg.checkpoints.keymaps.formats import FILE_PREFIXES, SYSTEMS, System
 from avseg.checkpoints.loading import shapes_of
 from avseg.checkpoints.model_folder import recorded_origins, weights_file
 from avseg.checkpoints.reading import TRAINED_WITH
@@ -37,9 +37,11 @@ def export_checkpoint(model: Path, output: Path) -> None:
     """
     folder = find_checkpoint(model).folder
     config: Any = AutoConfig.from_pretrained(folder)
-    system = next(known for known in SYSTEMS.values() if known.model_type == config.model_type)
+    system = _system(folder, config.model_type)
     # The towers have published files of their own, so they are left out.
-    tower_prefixes = tuple(TOWER_PREFIXES[role] for role in system.towers(config))
+    tower_prefixes = tuple(
+        prefix for role in system.towers(config) for prefix in FILE_PREFIXES[role]
+    )
     tensors = {
         name: values
         for name, values in read_weights(weights_file(folder), shapes_of(config)).items()
@@ -58,10 +60,17 @@ def export_checkpoint(model: Path, output: Path) -> None:
             torch.save(published, partial)
 
 
+def _system(folder: Path, model_type: str) -> System:
+    """Return the format from which a model was imported, else the first one of its family."""
+    imported = [origin["format"] for origin in recorded_origins(folder)]
+    names = [name for name, known in SYSTEMS.items() if known.model_type == model_type]
+    return SYSTEMS[next((name for name in names if name in imported), names[0])]
+
+
 def _towers(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each tower's file of an imported model, by the role of the file."""
     return {
         origin["role"]: origin["sha256"]
         for origin in recorded_origins(folder)
-        if origin["role"] in TOWER_PREFIXES
+        if origin["role"] in FILE_PREFIXES
     }

@@ -8,6 +8,7 @@ The folder has the usual files of a model and two more. `source.json` records th
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,9 @@ from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
+from avseg.checkpoints.keymaps.auralsam2 import current_names
 from avseg.checkpoints.keymaps.formats import (
+    FILE_PREFIXES,
     FORMATS,
     SYSTEMS,
     TOWER_PREFIXES,
@@ -121,7 +124,8 @@ def _check_output(output: Path, paths: Sequence[Path]) -> None:
 def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
     """Detect each file's format, and raise an error if the files do not make one model."""
     recognised: dict[str, RecognisedFile] = {}
-    for file in files:
+    for published in files:
+        file = _with_current_names(published)
         found = detect_format(file.tensors)
         if found is None:
             raise CheckpointError(
@@ -130,7 +134,7 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
                 f"{', '.join(known.title for known in FORMATS.values())}. Give the file that the "
                 "model's authors published."
             )
-        if found.role == "part":
+        if found.role == "part" or (found.role == "sam2" and len(files) == 1):
             raise CheckpointError(
                 f"{file.path}: is {found.title}, which is a part of EVF-SAM and AV2T-SAM, "
                 "contained in their files; give one of those."
@@ -144,10 +148,18 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
     if "system" not in recognised and set(recognised) != {"imagebind"}:
         given = ", ".join(each.format.title for each in recognised.values()) or "nothing"
         raise CheckpointError(
-            f"there is no trained system among the files ({given}); give an AV2T-SAM, "
-            "EVF-SAM or TAViS file too, or ImageBind's alone."
+            f"there is no trained system among the files ({given}); give an AuralSAM2, "
+            "AV2T-SAM, EVF-SAM or TAViS file too, or ImageBind's alone."
         )
     return recognised
+
+
+def _with_current_names(file: PublishedFile) -> PublishedFile:
+    """Rename the tensors of an older file of AuralSAM2."""
+    try:
+        return replace(file, tensors=current_names(file.tensors))
+    except CheckpointError as error:
+        raise CheckpointError(f"{file.path}: {error}") from error
 
 
 def _configuration(
@@ -185,7 +197,7 @@ def _read_sizes(config: Path, config_class: type[StrictConfig], recognised: Reco
 
 def _check_towers(needed: Sequence[str], recognised: Mapping[str, RecognisedFile]) -> None:
     system = recognised["system"]
-    for role in TOWER_PREFIXES:
+    for role in FILE_PREFIXES:
         if role in needed and role not in recognised:
             raise CheckpointError(
                 f"{system.file.path}: this {system.format.title} needs {role_title(role)}, which "
@@ -274,8 +286,8 @@ def _convert(
     # Each tower file fills its own part of the model; the system's file fills what remains of
     # `state`.
     for role in system.towers(sizes):
-        prefix = TOWER_PREFIXES[role]
-        expected = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+        prefixes = FILE_PREFIXES[role]
+        expected = {name: state.pop(name) for name in list(state) if name.startswith(prefixes)}
         tensors |= fit_tower(recognised[role], expected).tensors
     trained = fit_file(recognised["system"], system.key_map(sizes), state)
     return Converted(tensors | trained.tensors, trained.unused)

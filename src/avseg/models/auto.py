@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from transformers import AutoConfig, AutoModel
 
+from avseg.models.auralsam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
@@ -27,6 +28,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     family.config.model_type: family
     for family in (
+        Family(AuralSam2Config, AuralSam2Model, AuralSam2Processor),
         Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
         Family(CascadeConfig, CascadeModel, CascadeProcessor),
         Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),

@@ -22,12 +22,15 @@ class AvsegModel(PreTrainedModel):
         product_dtype: Dtype of matrix products, convolutions and attention, torch.float16 or
             torch.bfloat16; None for the dtype of the weights. The weights keep their dtype, and so
             do the operations that need its precision: norms, residual sums, spectrograms.
+        frames_are_fused: Whether the masks of a frame depend on the audio of other frames in the
+            same forward pass. If so, the frames of a video are never passed one at a time.
         checkpoint_image_size: Side of SAM 2's square input in the checkpoint, in pixels, if the
             user chose another image size at loading; else None.
     """
 
     trainable_prefixes: ClassVar[tuple[str, ...] | None] = None
     product_dtype: torch.dtype | None = None
+    frames_are_fused: ClassVar[bool] = False
     checkpoint_image_size: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 from avseg.backbones.evf_sam import SamConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
+from avseg.checkpoints.keymaps.auralsam2 import AURALSAM2, AURALSAM2_FUSER, AURALSAM2_SAM2
 from avseg.checkpoints.keymaps.av2t_sam import PROJECTIONS, av2t_sam
 from avseg.checkpoints.keymaps.clap import CLAP
 from avseg.checkpoints.keymaps.clip import CLIP, CLIP_OPENAI
@@ -17,6 +18,7 @@ from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.checkpoints.keymaps.sam2 import SAM2, SAM2_MEMORY_ALONE
 from avseg.checkpoints.keymaps.tavis import tavis
+from avseg.models.auralsam2 import AuralSam2Config
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.models.evf_sam import EvfSamConfig
 from avseg.models.model import AvsegConfig
@@ -26,6 +28,13 @@ from avseg.models.tavis.configuration import RELEASED
 #: Prefix of a tower's tensors in a model, by the role of the tower's file. The file of a trained
 #: system does not contain its towers, except for TAViS, whose file contains ImageBind.
 TOWER_PREFIXES = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
+
+#: Prefixes of the tensors in a model that come from a file beside that of the trained system, by
+#: the role of that file.
+FILE_PREFIXES: dict[str, tuple[str, ...]] = {
+    **{role: (prefix,) for role, prefix in TOWER_PREFIXES.items()},
+    "sam2": ("sam.", "memory."),
+}
 
 #: Key maps of SAM 2's own file, by a prefix of the tensors of the module that is loaded from it.
 SAM2_KEY_MAPS = {"sam2.": SAM2.under("", "sam2."), "attention.": SAM2_MEMORY_ALONE}
@@ -39,7 +48,8 @@ class System:
         model_type: Model type of the family in this package.
         options: Function that returns the options of the configuration that the file determines.
         key_map: Function that returns the key map for a configuration.
-        towers: Function that returns the roles of the tower files that a configuration needs.
+        towers: Function that returns the roles of the files that a configuration needs beside the
+            system's own: of its towers, or of SAM 2.
         tokenizer: Tokenizer that the model needs, "sentencepiece" or "clip"; None for a model
             without text input.
     """
@@ -59,7 +69,7 @@ class Format:
         name: Name in `source.json`.
         title: Name in messages.
         role: Role of the file in a model: the trained "system", a tower ("clap", "clip" or
-            "imagebind"), or a "part" that the file of a system contains already.
+            "imagebind"), "sam2", or a "part" that the file of a system contains already.
         licence: SPDX identifier of the weights' licence; None if the project states none.
         key_prefixes: Prefixes that identify the format: in such a file each of them occurs.
         system: Conversion of a trained system's file; None for other roles.
@@ -138,6 +148,34 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
         Format(
+            "auralsam2",
+            "AuralSAM2",
+            "system",
+            "MIT",
+            ("vgg.", "fusion_modules."),
+            system=System(
+                AuralSam2Config.model_type,
+                lambda _: {"sam_config": PromptedSam2Config()},
+                lambda _: AURALSAM2_FUSER,
+                lambda _: ("sam2",),
+                tokenizer=None,
+            ),
+        ),
+        Format(
+            "auralsam2-whole",
+            "AuralSAM2 with SAM 2",
+            "system",
+            "MIT",
+            ("v_model.", "aural_fuser."),
+            system=System(
+                AuralSam2Config.model_type,
+                lambda _: {"sam_config": PromptedSam2Config()},
+                lambda _: AURALSAM2,
+                lambda _: (),
+                tokenizer=None,
+            ),
+        ),
+        Format(
             "av2t-sam",
             "AV2T-SAM",
             "system",
@@ -214,7 +252,15 @@ FORMATS: dict[str, Format] = {
             ("modality_preprocessors.", "modality_trunks."),
             tower_key_map=IMAGEBIND.under("", TOWER_PREFIXES["imagebind"]),
         ),
-        Format("sam2", "SAM 2", "part", "Apache-2.0", ("image_encoder.trunk.",)),
+        Format(
+            "sam2",
+            "SAM 2",
+            "sam2",
+            "Apache-2.0",
+            ("image_encoder.trunk.",),
+            # In a model; a part of a model is loaded with `SAM2_KEY_MAPS`.
+            tower_key_map=AURALSAM2_SAM2,
+        ),
         Format("sam1", "SAM", "part", "Apache-2.0", ("image_encoder.blocks.",)),
         Format("beit3", "BEiT-3", "part", "MIT", ("beit3.encoder.",)),
     )

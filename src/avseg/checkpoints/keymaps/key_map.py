@@ -78,6 +78,26 @@ def transpose(published: str, ours: str) -> KeyRule:
     return KeyRule((published,), (ours,), _transpose, _transpose)
 
 
+def linear(published: str, ours: str, axes: int) -> tuple[KeyRule, KeyRule]:
+    """Build the rules for a convolution with kernel 1 that is a linear layer here.
+
+    Args:
+        published: Name of the convolution, without ".weight".
+        ours: Name of the linear layer, without ".weight".
+        axes: Number of axes over which the convolution runs: 1, 2 or 3.
+
+    Returns:
+        Rules for weight and bias.
+    """
+    weight = KeyRule(
+        (published + ".weight",),
+        (ours + ".weight",),
+        partial(_remove_axes, axes=axes),
+        partial(_add_axes, axes=axes),
+    )
+    return weight, rename(published + ".bias", ours + ".bias")
+
+
 class Converted(NamedTuple):
     """Tensors of a published file after the conversion.
 
@@ -292,3 +312,13 @@ def _first(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _transpose(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return [tensors[0].T.contiguous()]
+
+
+def _remove_axes(tensors: Sequence[Tensor], axes: int) -> Sequence[Tensor]:
+    # A kernel of another size keeps its shape, and so is reported as of another shape.
+    kernel = tensors[0].shape[-axes:]
+    return [tensors[0].flatten(-axes - 1)] if kernel.numel() == 1 else tensors
+
+
+def _add_axes(tensors: Sequence[Tensor], axes: int) -> Sequence[Tensor]:
+    return [tensors[0][(...,) + (None,) * axes]]
