@@ -27,6 +27,8 @@ if __name__ == "__main__":
             logging.getLogger("avseg.x").log(level, "level %s", logging.getLevelName(level))
     elif request == "error":
         channel.send_error(UnpicklableError(7))
+    elif request == "foreign":
+        channel.send(UnpicklableError(7))  # its module is another one for the supervisor
     elif request == "beat":
         for _ in range(15):
             channel.beat()

@@ -41,6 +41,12 @@ def test_an_exception_that_cannot_be_pickled_is_sent_by_its_text() -> None:
     assert str(error) == "UnpicklableError: number 7"
 
 
+def test_a_message_that_cannot_be_read_is_an_exception_and_ends_the_worker() -> None:
+    with WorkerProcess(WORKER, "foreign") as worker:
+        assert isinstance(worker.receive(60), AttributeError)
+        assert isinstance(worker.receive(60), WorkerEnd)
+
+
 def test_signs_of_progress_are_not_messages_and_prolong_the_wait() -> None:
     with WorkerProcess(WORKER, "beat") as worker:
         assert worker.receive(60) == ("done", "beat")

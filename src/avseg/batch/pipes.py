@@ -72,6 +72,8 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, request: object) -> None:
+        level = logging.getLogger("avseg").getEffectiveLevel()
+        start = pickle.dumps((level, request))
         self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a module of this package
             # -P: a file torch.py in the working folder must not be imported.
@@ -82,9 +84,8 @@ class WorkerProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        level = logging.getLogger("avseg").getEffectiveLevel()
         with suppress(BrokenPipeError):  # it has ended already, which `receive` reports
-            pickle.dump((level, request), self._stdin)
+            self._stdin.write(start)
             # Not closed: the worker ends when this pipe is closed, however this process ends.
             self._stdin.flush()
 
@@ -107,7 +108,7 @@ class WorkerProcess:
                 seconds; None for no limit.
 
         Returns:
-            The message, or a `WorkerEnd`.
+            The message, or a `WorkerEnd`. A message that cannot be read is the exception.
         """
         idle_s = 0.0
         while limit_s is None or idle_s < limit_s:
@@ -133,6 +134,9 @@ class WorkerProcess:
                 self._messages.put(pickle.load(self._stdout))  # noqa: S301 - from our own worker
         except (EOFError, pickle.UnpicklingError):
             pass  # the end of the process, perhaps in the middle of a message
+        except Exception as error:  # noqa: BLE001 - whatever the class of a message raises
+            self._messages.put(error)
+            self._process.kill()
         finally:
             self._messages.put(WorkerEnd(self._process.wait()))
 
