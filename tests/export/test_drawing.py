@@ -122,3 +122,17 @@ def test_the_timeline_ends_at_the_right_edge_if_the_video_is_longer_than_announc
     timeline.advance(1.2, sounding=True)
     timeline.draw(canvas)
     assert (canvas.luma[-1] == round(PAST.luma)).all()
+
+
+@pytest.mark.parametrize("kept_pixels", [0, 2**23])
+def test_bands_of_rows_are_drawn_like_the_whole_frame(
+    kept_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.zeros((400, 100), np.uint8)
+    labels[100:180, 20:60], labels[170:300, 50:90] = 1, 2
+    whole, in_bands = grey_canvas(400, 100), grey_canvas(400, 100)
+    MaskDrawing(labels).draw(whole)
+    monkeypatch.setattr("avseg.export.drawing.BAND_PIXELS", 3000)
+    monkeypatch.setattr("avseg.export.drawing.KEPT_PIXELS", kept_pixels)
+    MaskDrawing(labels).draw(in_bands)
+    np.testing.assert_array_equal(in_bands.packed, whole.packed)

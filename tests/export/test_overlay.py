@@ -122,6 +122,19 @@ def test_odd_sizes_are_padded_to_even_ones(make_video: VideoMaker, tmp_path: Pat
     assert np.abs(difference).max() < 12
 
 
+def test_a_large_video_is_scaled_down_by_a_whole_number(
+    make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avseg.export.overlay.MAX_OVERLAY_PIXELS", 48 * 64 // 4)
+    monkeypatch.setattr("avseg.export.overlay._LARGE_PIXELS", 1)
+    video = make_video()
+    save_overlay(segment(video, [0.0]), tmp_path / "overlay.mp4")
+    drawn = luma(tmp_path / "overlay.mp4")
+    assert drawn.shape[1:] == (24, 32)
+    # The mask covers the middle half of each side, so the corner is darkened.
+    assert drawn[0, 12, 10] > drawn[0, 2, 2] + 10
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_a_rotated_or_mirrored_video_is_drawn_as_displayed(

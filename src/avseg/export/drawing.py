@@ -7,7 +7,7 @@ standard of the video, and a frame needs half the memory of RGB.
 H x W is the size of a frame, h x w that of a region of it, in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from functools import cache
 
@@ -76,6 +76,14 @@ GLOW_OPACITY = 0.55
 #: Standard deviation of the blur that gives the glow, in 1/360 of the shorter side of the frame.
 GLOW_RADIUS = 14
 
+#: Pixels of a band of rows of which the layers are computed together. A layer takes four bytes per
+#: pixel, so an 8K frame is drawn in several bands.
+BAND_PIXELS = 2**21
+
+#: Largest region near the masks of which the layers are kept for the next video frame, in pixels.
+#: For a larger one they are computed again for each frame, in less memory.
+KEPT_PIXELS = 2**22
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -115,14 +123,16 @@ class FlatLayers:
 
     Args:
         layers: Opacity in [0, 1], (h, w), and colour of each layer, from bottom to top; h and w are
-            even.
+            even. They are consumed one by one.
     """
 
-    def __init__(self, layers: Sequence[tuple[FloatPlane, Colour]]) -> None:
-        halved = [(_halve(opacity), colour) for opacity, colour in layers]
-        self._luma = _flatten([(opacity, colour.luma) for opacity, colour in layers])
-        self._blue = _flatten([(opacity, colour.blue) for opacity, colour in halved])
-        self._red = _flatten([(opacity, colour.red) for opacity, colour in halved])
+    def __init__(self, layers: Iterable[tuple[FloatPlane, Colour]]) -> None:
+        self._luma, self._blue, self._red = _FlatPlane(), _FlatPlane(), _FlatPlane()
+        for opacity, colour in layers:
+            halved = _halve(opacity)
+            self._luma.add(opacity, colour.luma)
+            self._blue.add(halved, colour.blue)
+            self._red.add(halved, colour.red)
 
     def draw(self, canvas: Canvas, region: Region) -> None:
         """Draw the layers on a region of a frame, in place.
@@ -132,9 +142,32 @@ class FlatLayers:
             region: Rows and columns, (h, w) in size, with even bounds.
         """
         half = _chroma(region)
-        canvas.luma[region] = _blend(canvas.luma[region], *self._luma)
-        canvas.blue[half] = _blend(canvas.blue[half], *self._blue)
-        canvas.red[half] = _blend(canvas.red[half], *self._red)
+        canvas.luma[region] = self._luma.blend(canvas.luma[region])
+        canvas.blue[half] = self._blue.blend(canvas.blue[half])
+        canvas.red[half] = self._red.blend(canvas.red[half])
+
+
+class _FlatPlane:
+    """Gain and offset of each value of one plane."""
+
+    def __init__(self) -> None:
+        self._gain: FloatPlane | None = None
+        self._offset: FloatPlane | None = None
+
+    def add(self, opacity: FloatPlane, value: float) -> None:
+        """Put a layer on top of the others."""
+        if self._gain is None or self._offset is None:
+            self._gain, self._offset = np.ones_like(opacity), np.zeros_like(opacity)
+        self._gain *= 1 - opacity
+        self._offset *= 1 - opacity
+        self._offset += opacity * np.float32(value)
+
+    def blend(self, plane: Plane) -> Plane:
+        """Return the plane with the layers on it."""
+        if self._gain is None or self._offset is None:  # no layers
+            return plane
+        # + 0.5: the conversion to uint8 truncates
+        return (plane * self._gain + (self._offset + np.float32(0.5))).astype(np.uint8)
 
 
 def tint_of(number: int) -> Tint:
@@ -156,10 +189,13 @@ class MaskDrawing:
 
     def __init__(self, labels: npt.NDArray[np.bool_ | np.uint8]) -> None:
         # Line widths scale with the frame, so that overlays look alike at any resolution.
-        unit = max(1.0, min(labels.shape) / 360)
+        self._unit = max(1.0, min(labels.shape) / 360)
         # Beyond three standard deviations the glow is below one grey level.
-        self._near = _bounds(labels, margin=round(3 * GLOW_RADIUS * unit))
-        self._flat = FlatLayers(_layers(labels[self._near].astype(np.uint8), unit))
+        self._near = _bounds(labels, margin=round(3 * GLOW_RADIUS * self._unit))
+        near = labels[self._near]
+        self._labels = near.astype(np.uint8)
+        self._numbers = np.flatnonzero(np.bincount(self._labels.ravel(), minlength=2)[1:]) + 1
+        self._kept = list(self._bands()) if near.size <= KEPT_PIXELS else None
 
     def draw(self, canvas: Canvas) -> None:
         """Draw the masks on a frame of their size, in place.
@@ -167,40 +203,55 @@ class MaskDrawing:
         Args:
             canvas: The frame.
         """
-        # Shade the whole frame by table look-up, restore the region near the masks, and draw the
-        # layers there, which include its shade.
+        for region, flat in self._bands() if self._kept is None else self._kept:
+            flat.draw(canvas, region)
+        # The layers include the shade. Around them there is only the shade, by table look-up.
         half = _chroma(self._near)
-        for plane, near, shade in (
+        for plane, near, value in (
             (canvas.luma, self._near, SHADE.luma),
             (canvas.blue, half, SHADE.blue),
             (canvas.red, half, SHADE.red),
         ):
-            nearby = plane[near].copy()
-            np.take(_shaded(shade), plane, out=plane)
-            plane[near] = nearby
-        self._flat.draw(canvas, self._near)
+            for outside in _around(near):
+                plane[outside] = _shaded(value)[plane[outside]]
+
+    def _bands(self) -> Iterator[tuple[Region, FlatLayers]]:
+        """Compute the layers of the region near the masks, band by band from top to bottom."""
+        rows, columns = self._near
+        height, width = self._labels.shape
+        step = max(2, BAND_PIXELS // max(1, width) // 2 * 2)
+        # A blur is three box filters, which together reach three standard deviations and a pixel
+        # each. A band includes that many rows of its neighbours, so that its edges do not show.
+        reach = 3 * (round(GLOW_RADIUS * self._unit) + 2)
+        for top in range(0, height, step):
+            bottom = min(height, top + step)
+            first = max(0, top - reach)
+            labels = self._labels[first : bottom + reach]
+            within = slice(top - first, bottom - first)
+            region = slice(rows.start + top, rows.start + bottom), columns
+            yield region, FlatLayers(_layers(labels, self._numbers, within, self._unit))
 
 
-def _layers(labels: Plane, unit: float) -> list[tuple[FloatPlane, Colour]]:
-    """Return opacity and colour of all layers, from bottom to top."""
-    numbers = np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1
+def _layers(
+    labels: Plane, numbers: npt.NDArray[np.intp], rows: slice, unit: float
+) -> Iterator[tuple[FloatPlane, Colour]]:
+    """Yield opacity and colour of all layers in some rows of a label map, from bottom to top."""
     solids = [
         Image.fromarray((labels == number).astype(np.uint8) * np.uint8(255)) for number in numbers
     ]
     tints = [tint_of(number) for number in numbers.tolist()]
-    insides = [_blurred(solid, 0.9 * unit) for solid in solids]
+    insides = [_blurred(solid, 0.9 * unit, rows) for solid in solids]
     outside = 1 - np.maximum.reduce(insides)
     # Glows below all outlines, so that the glow of one source does not cover the outline of
     # another.
-    layers = [(SHADE_OPACITY * outside, SHADE)]
+    yield SHADE_OPACITY * outside, SHADE
     for solid, tint in zip(solids, tints, strict=True):
-        layers.append((GLOW_OPACITY * (_blurred(solid, GLOW_RADIUS * unit) * outside), tint.light))
+        yield GLOW_OPACITY * (_blurred(solid, GLOW_RADIUS * unit, rows) * outside), tint.light
     for solid, inside, tint in zip(solids, insides, tints, strict=True):
-        layers.append((LIGHT_OPACITY * inside, tint.light))
+        yield LIGHT_OPACITY * inside, tint.light
         # A dark edge around the bright line keeps it visible on bright frames.
-        layers.append((0.5 * _contour(_blurred(solid, 2.2 * unit)), EDGE))
-        layers.append((_contour(inside), tint.line))
-    return layers
+        yield 0.5 * _contour(_blurred(solid, 2.2 * unit, rows)), EDGE
+        yield _contour(inside), tint.line
 
 
 class Timeline:
@@ -251,6 +302,17 @@ def _chroma(region: Region) -> Region:
     return rows, columns
 
 
+def _around(region: Region) -> tuple[Region, ...]:
+    """Return the four regions around a region: above, below, to the left and to the right of it."""
+    rows, columns = region
+    return (
+        (slice(0, rows.start), slice(None)),
+        (slice(rows.stop, None), slice(None)),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, None)),
+    )
+
+
 def _bounds(mask: npt.NDArray[np.bool_ | np.uint8], margin: int) -> Region:
     """Return the bounding box of a mask, enlarged by a margin and to even bounds."""
     sides = []
@@ -266,13 +328,14 @@ def _bounds(mask: npt.NDArray[np.bool_ | np.uint8], margin: int) -> Region:
 @cache
 def _shaded(value: float) -> Plane:
     """Return a look-up table that applies the shade to each value of a plane, (256,) uint8."""
-    gain, offset = _flatten([(np.full(256, SHADE_OPACITY, np.float32), value)])
-    return _blend(np.arange(256, dtype=np.uint8), gain, offset)
+    flat = _FlatPlane()
+    flat.add(np.full(256, SHADE_OPACITY, np.float32), value)
+    return flat.blend(np.arange(256, dtype=np.uint8))
 
 
-def _blurred(solid: Image.Image, radius: float) -> FloatPlane:
-    blurred = solid.filter(ImageFilter.GaussianBlur(radius))
-    return np.asarray(blurred, dtype=np.float32) / np.float32(255)
+def _blurred(solid: Image.Image, radius: float, rows: slice) -> FloatPlane:
+    blurred = np.asarray(solid.filter(ImageFilter.GaussianBlur(radius)))[rows]
+    return blurred.astype(np.float32) / np.float32(255)
 
 
 def _contour(soft: FloatPlane) -> FloatPlane:
@@ -285,17 +348,3 @@ def _halve(opacity: FloatPlane) -> FloatPlane:
     height, width = opacity.shape
     halved: FloatPlane = opacity.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
     return halved
-
-
-def _flatten(layers: Sequence[tuple[FloatPlane, float]]) -> tuple[FloatPlane, FloatPlane]:
-    gain: FloatPlane = np.ones_like(layers[0][0])
-    offset: FloatPlane = np.zeros_like(gain)
-    for opacity, value in layers:  # alpha compositing, from bottom to top
-        gain *= 1 - opacity
-        offset *= 1 - opacity
-        offset += opacity * np.float32(value)
-    return gain, offset + np.float32(0.5)  # + 0.5: the conversion to uint8 truncates
-
-
-def _blend(plane: Plane, gain: FloatPlane, offset: FloatPlane) -> Plane:
-    return (plane * gain + offset).astype(np.uint8)

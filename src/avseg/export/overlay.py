@@ -4,6 +4,7 @@ The video is read a second time, in step with the segmentation, so that the memo
 with its length.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -32,8 +33,20 @@ from avseg.media.conversion import i420_tags, stored_i420
 from avseg.media.video import Orientation, ShownFrame, VideoTrack
 from avseg.types import Segmentation, VideoInfo
 
+#: Largest number of pixels of an overlay. It is that of h264's level 5.1, which 4K players support.
+#: The overlay of a larger video is scaled down.
+MAX_OVERLAY_PIXELS = 4096 * 2304
+
 #: Options of x264: visually close to the original, with a fast preset.
 _ENCODER_OPTIONS = {"crf": "20", "preset": "veryfast"}
+
+#: The same for frames from this number of pixels on. x264 then holds no frames to look ahead, which
+#: would be 380 MB of 4K, and its files are larger by half.
+_LARGE_PIXELS = 2**22
+_LARGE_OPTIONS = _ENCODER_OPTIONS | {"tune": "zerolatency"}
+
+#: Memory of the frames that x264 encodes at the same time, and of one of their pixels, in bytes.
+_ENCODER_BYTES, _BYTES_PER_PIXEL = 2**27, 7
 
 
 @dataclass(frozen=True)
@@ -110,8 +123,9 @@ class OverlayWriter:
     A video frame shows the mask whose time is nearest to its own: at the full rate of the video its
     own mask; at 1 fps the mask changes half-way between two segmented frames. Every frame of the
     video is in the overlay at its original time, and upright if the video is stored rotated. An odd
-    height or width is padded by one row or column, because h264 needs even sizes. Each named source
-    has its own colour, and a legend lists the sources with a mask.
+    height or width is padded by one row or column, because h264 needs even sizes. A video of more
+    than 4096 x 2304 pixels is scaled down by a whole number, because encoding it would take too
+    much memory. Each named source has its own colour, and a legend lists the sources with a mask.
 
     Args:
         video_input: The original file, opened for its video only.
@@ -138,7 +152,11 @@ class OverlayWriter:
         # only for streams of a closed file.
         self._time_base = cast("Fraction", stream.time_base)
         self._next: ShownFrame | None = None
-        self._canvas = Canvas.blank(video.height + video.height % 2, video.width + video.width % 2)
+        self._step = _step(video)
+        #: Height and width of a drawn frame without its padding.
+        self._size = -(-video.height // self._step), -(-video.width // self._step)
+        height, width = (side + side % 2 for side in self._size)
+        self._canvas = Canvas.blank(height, width)
         self._timeline = Timeline(*self._canvas.luma.shape)
         self._encoder = _add_h264(output, stream, self._canvas, video)
         self._encoder.codec_context.time_base = self._time_base
@@ -161,14 +179,15 @@ class OverlayWriter:
                 file cannot be written.
         """
         self._check(segmentation)
-        padding = ((0, self._video.height % 2), (0, self._video.width % 2))
+        padding = tuple((0, side % 2) for side in self._size)
         frames = self._numbers.label(segmentation)
         for time, (labels, marked) in zip(segmentation.frame_times, frames, strict=True):
             # The current mask is the nearest one up to the middle between it and the next.
             self._draw_until((self._mask_time_s + float(time)) / 2)
             self._mask_time_s = float(time)
+            scaled = labels[:: self._step, :: self._step]
             self._mask_drawing = (
-                MaskDrawing(np.pad(labels, padding, mode="edge")) if labels.any() else None
+                MaskDrawing(np.pad(scaled, padding, mode="edge")) if scaled.any() else None
             )
             self._update_legend(
                 {self._numbers.by_name[source.name]: source.name for source in marked}
@@ -222,7 +241,7 @@ class OverlayWriter:
                 self._next = next(self._shown, None)
 
     def _draw(self, shown: ShownFrame) -> None:
-        _copy_upright(shown.frame, self._video, self._canvas)
+        _copy_upright(shown.frame, self._size, self._canvas)
         if self._mask_drawing is not None:
             self._mask_drawing.draw(self._canvas)
         if self._legend is not None:
@@ -246,8 +265,13 @@ def _add_h264(
     """Add an h264 stream with the aspect ratio, colour and timecode of the original."""
     # Only a hint for the encoder; the timestamps of the frames decide when they are shown.
     rate = original.average_rate or Fraction(video.average_rate).limit_denominator(1001)
-    stream = output.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
+    is_large = canvas.luma.size >= _LARGE_PIXELS
+    options = _LARGE_OPTIONS if is_large else _ENCODER_OPTIONS
+    stream = output.add_stream("libx264", rate=rate, options=options)
     encoder = stream.codec_context
+    # As many threads as x264 chooses, but each of them holds a frame.
+    parallel = max(1, _ENCODER_BYTES // (_BYTES_PER_PIXEL * canvas.luma.size))
+    encoder.thread_count = min((os.cpu_count() or 1) * 3 // 2, parallel)
     encoder.height, encoder.width = canvas.luma.shape
     encoder.pix_fmt = "yuv420p"  # the format that all players and browsers support
     aspect = original.sample_aspect_ratio  # width / height of one stored pixel
@@ -267,10 +291,18 @@ def _describe_colour(encoder: VideoCodecContext, video: VideoInfo) -> None:
     )
 
 
-def _copy_upright(frame: av.VideoFrame, video: VideoInfo, canvas: Canvas) -> None:
+def _step(video: VideoInfo) -> int:
+    """Return by which whole number the frames are scaled down."""
+    step = 1
+    while (video.height // step) * (video.width // step) > MAX_OVERLAY_PIXELS:
+        step += 1
+    return step
+
+
+def _copy_upright(frame: av.VideoFrame, size: tuple[int, int], canvas: Canvas) -> None:
     """Copy a decoded frame to the canvas: 8 bits, limited range, upright, padded to even sides."""
     orientation = Orientation.of(frame)
-    height, width = orientation.size(video.height, video.width)
+    height, width = orientation.size(*size)
     i420 = stored_i420(frame, height, width)  # a stream may change its size
     # Rows of a decoded plane are padded to `line_size` bytes.
     for plane, target in zip(i420.planes, (canvas.luma, canvas.blue, canvas.red), strict=True):

@@ -20,8 +20,11 @@ source with a higher score covers them:
                    "box": ..., "rle": ...}]
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -184,6 +187,7 @@ def write_result(
                 result_file.write(segmentation)
                 if overlay is not None:
                     overlay.write(segmentation)
+                del segmentation  # before the next chunk is segmented
             sound = overlay.sound if overlay is not None else None
             return result_file.finish(sound, list(warnings))
 
@@ -222,20 +226,20 @@ class _ResultFile:
     """Writes `result.json` line by line; keeps a few numbers per frame for the summary."""
 
     #: Indices of the frames with a mask of each source; None for a model without named sources.
-    _source_frames: dict[str, list[int]] | None = None
+    _source_frames: dict[str, array[int]] | None = None
 
     def __init__(self, path: Path, key: ResultKey) -> None:
         self._key = key
         self._fingerprint = key.fingerprint()
         self._file = path.open("w", encoding="utf-8")
-        self._scores: list[float] = []
-        self._areas: list[float] = []
-        self._times: list[float] = []
-        self._durations: list[float] = []  # empty if the segmentations have none
+        self._scores = array("d")
+        self._areas = array("d")
+        self._times = array("d")
+        self._durations = array("d")  # empty if the segmentations have none
         self._audible: bool | None = None  # whether any frame is; None if the audio is not used
         self._numbers = SourceNumbers()
 
-    def __enter__(self) -> "_ResultFile":
+    def __enter__(self) -> _ResultFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -245,7 +249,7 @@ class _ResultFile:
         if segmentation.audible is not None:
             self._audible = bool(self._audible) or bool(segmentation.audible.any())
         if segmentation.durations is not None:
-            self._durations.extend(segmentation.durations.tolist())
+            self._durations.extend(segmentation.durations)
         for k, (_, marked) in enumerate(self._numbers.label(segmentation)):
             # The head needs the name of the model, which is known with the first chunk only.
             before = ",\n" if self._areas else self._head(segmentation.model)
@@ -292,7 +296,7 @@ class _ResultFile:
     def _sources(self, marked: list[NamedSource], k: int) -> list[dict[str, Any]]:
         frames = self._source_frames = self._source_frames or {}
         for source in marked:
-            frames.setdefault(source.name, []).append(len(self._areas) - 1)
+            frames.setdefault(source.name, array("q")).append(len(self._areas) - 1)
         return [
             {"name": source.name, "value": self._numbers.by_name[source.name]}
             | _describe(source.masks[k], source.scores[k])
