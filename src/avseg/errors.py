@@ -7,6 +7,7 @@ AvsegError
 │   ├── NoVideoStreamError     it has no video stream that can be decoded
 │   ├── NoAudioStreamError     it has no audio track that can be decoded
 │   ├── EmptyVideoError        it has no frames or no bytes
+│   ├── VideoTooLargeError     it needs more memory than is allowed
 │   ├── TruncatedVideoError    it ends early, or its index is missing
 │   └── CorruptVideoError      it decodes to fewer frames or samples than its container announces
 ├── DeviceError                the requested device is not available
@@ -78,6 +79,14 @@ class EmptyVideoError(ClipError):
     """The file has no bytes, or its video stream has no frames.
 
     Raised when a file is opened or read. Copy or download the file again.
+    """
+
+
+class VideoTooLargeError(ClipError):
+    """Reading the file needs more memory than is allowed for one video.
+
+    Raised before a frame or an audio packet that is too large is read. Scale the video down, or
+    re-encode it as described in the message.
     """
 
 

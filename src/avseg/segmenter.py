@@ -114,8 +114,8 @@ class Segmenter:
                 them too.
 
         Yields:
-            Masks of the next frames, 16 at most. An error for missing frames comes after the last
-            chunk, because only then are all frames counted.
+            Masks of the next frames, 16 at most, and fewer of large pictures. An error for missing
+            frames comes after the last chunk, because only then are all frames counted.
 
         Raises:
             ClipError: If the video cannot be read, is damaged, or has no audio stream.
@@ -134,7 +134,9 @@ class Segmenter:
             on_warning,
         ):
             segmentation, memory = self._segment(clip, threshold, memory)
+            del clip  # large pictures need much memory while they are written
             yield segmentation
+            del segmentation
 
     def segment_clip(self, clip: Clip, threshold: float = 0.5) -> Segmentation:
         """Segment a clip that is in memory already, such as one from `read_clip`.
@@ -172,7 +174,8 @@ class Segmenter:
         for start in range(0, len(selected), step):
             index = selected[start : start + step]
             predictions, memory = self._forward(_select_frames(clip, index), threshold, memory)
-            for name, masks, scores in predictions:
+            while predictions:  # emptied, so that the masks of a source are in memory once
+                name, masks, scores = predictions.pop(0)
                 union[index] |= masks
                 best_scores[index] = np.maximum(best_scores[index], scores)
                 if name is None:

@@ -420,7 +420,7 @@ def test_an_error_of_reading_is_that_of_the_file(
         raise error
 
     path = write(tmp_path / "a.mkv", tracks=[sounding(2)])
-    monkeypatch.setattr("avseg.media.clip.to_rgb", fail)
+    monkeypatch.setattr("avseg.media.clip.VideoTrack.shown_frames", fail)
     for read in (probe, read_clip):
         with pytest.raises(CorruptVideoError, match="the file is damaged: it cannot be read"):
             read(path)
@@ -433,7 +433,7 @@ def test_a_rate_must_be_positive(rate: float) -> None:
 
 
 def test_chunks_and_sample_rates_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="frames_per_chunk 0"):
+    with pytest.raises(ValueError, match="frames_per_chunk is 0"):
         stream_clips("street.mp4", frames_per_chunk=0)
     with pytest.raises(ValueError, match="sample_rate is 0 Hz"):
         read_clip("street.mp4", sample_rate=0)

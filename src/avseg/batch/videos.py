@@ -185,7 +185,9 @@ def _with_progress(
 ) -> Iterator[Segmentation]:
     """Yield the chunks and report after each which share of the video is done."""
     for chunk in chunks:
+        last_s = chunk.frame_times[-1]
         yield chunk
-        share = (chunk.frame_times[-1] - video.start_s) / max(video.duration_s, 1e-9)
+        del chunk  # before the next chunk is segmented
+        share = (last_s - video.start_s) / max(video.duration_s, 1e-9)
         # Containers may announce a shorter duration than their frames have.
         on_progress(min(max(float(share), 0.0), 1.0))

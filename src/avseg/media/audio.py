@@ -20,6 +20,7 @@ from av.packet import Packet
 
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
 from avseg.media.container import END_TOLERANCE_S, announced_end_s, packets_of
+from avseg.media.limits import check_audio_frame, check_audio_packet
 from avseg.media.mono import MonoMixer
 
 SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
@@ -90,6 +91,9 @@ class AudioTrack:
 
         Returns:
             Samples, (stop - start,) float32 in [-1, 1].
+
+        Raises:
+            VideoTooLargeError: If a packet or a frame of the audio is too large.
         """
         self._buffer = [block for block in self._buffer if block.stop > start]
         while not self._finished and (self._decoded_stop is None or self._decoded_stop < stop):
@@ -182,6 +186,7 @@ class AudioTrack:
             if frame.sample_rate < MIN_SAMPLE_RATE:
                 self._refuse(f"its sample rate is {frame.sample_rate} Hz")
                 continue
+            check_audio_frame(frame, self._sample_rate, self._origin)
             time_s = self._time_s(frame)
             if segment is not None and not segment.continues_with(frame, time_s):
                 yield from self._resample(segment, None)
@@ -214,7 +219,9 @@ class AudioTrack:
     def _frames(self) -> Iterator[AudioFrame]:
         try:
             for packet in packets_of(self._container, self._stream):
-                yield from self._decode(cast("Packet[AudioStream]", packet))
+                audio_packet = cast("Packet[AudioStream]", packet)
+                check_audio_packet(audio_packet, self._origin)
+                yield from self._decode(audio_packet)
         except FFmpegError as error:
             # The remaining packets cannot be read. `damage` reports how much audio is missing.
             self._first_error = self._first_error or explain(error)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -45,6 +44,7 @@ from avseg.media.container import (
     packet_end_s,
     packets_of,
 )
+from avseg.media.limits import CLIP_PIXELS, CLIP_SPAN_S
 from avseg.media.timecode import start_timecode
 from avseg.media.video import (
     Orientation,
@@ -116,13 +116,14 @@ def probe(path: PathLike) -> VideoInfo:
         audio = choose_audio_stream(container, video)
         video_track = VideoTrack(container, video, origin)
         first = _first_frame(video_track)
-        height, width = to_rgb(first.frame).shape[:2]
         colour = ColourTags.of(first.frame)
+        orientation = Orientation.of(first.frame)
+        height, width = orientation.size(first.frame.height, first.frame.width)
         return VideoInfo(
             path=origin,
             width=width,
             height=height,
-            rotation=Orientation.of(first.frame).rotation,
+            rotation=orientation.rotation,
             start_s=first.start_s,
             duration_s=_duration_s(container, video, first.start_s),
             average_rate=average_rate(video),
@@ -164,9 +165,9 @@ def read_clip(
     Returns:
         The clip.
     """
-    # One chunk of unlimited length. Unpacking exhausts the generator, which also runs the checks
-    # after the last frame.
-    (clip,) = stream_clips(path, frames_per_second, sample_rate, sys.maxsize, silent_ok)
+    _check_rates(frames_per_second, sample_rate)
+    # Unpacking exhausts the generator, which also runs the checks after the last frame.
+    (clip,) = _clips(path, frames_per_second, sample_rate, None, silent_ok, None)
     return clip
 
 
@@ -182,7 +183,8 @@ def stream_clips(
 
     A file that cannot be read raises a `ClipError` when the first clip is requested:
     `NotAVideoError`, `NoVideoStreamError`, `NoAudioStreamError` (unless `silent_ok`),
-    `EmptyVideoError`, or `TruncatedVideoError` (no index). Other damage is reported at the end: the
+    `EmptyVideoError`, or `TruncatedVideoError` (no index). A frame or an audio packet that is too
+    large for the memory raises `VideoTooLargeError`. Other damage is reported at the end: the
     iterator yields the readable chunks, then raises `TruncatedVideoError` (the file ends early) or
     `CorruptVideoError` (it decodes to much less than its container announces). `VideoTrack.damage`
     and `AudioTrack.damage` document how much may be missing.
@@ -192,7 +194,9 @@ def stream_clips(
         frames_per_second: Number of frames per second, by the sampling rule of this module; None
             for every frame of the video.
         sample_rate: Sample rate of the audio, in Hz.
-        frames_per_chunk: Number of frames in each clip; the last clip may have fewer.
+        frames_per_chunk: Largest number of frames in a clip. A clip has fewer at the end of the
+            video, if they would be more than 300 s apart, or if they would have more than 2^25
+            pixels together (16 frames of 1920 x 1080).
         silent_ok: Whether to read a video without an audio track as a silent one.
         on_warning: Called after the last clip with each warning about the video, such as a few
             missing frames; the log has them too.
@@ -204,28 +208,35 @@ def stream_clips(
     Raises:
         ValueError: If a rate or `frames_per_chunk` is not positive.
     """
+    _check_rates(frames_per_second, sample_rate)
+    if frames_per_chunk < 1:
+        raise ValueError(f"frames_per_chunk is {frames_per_chunk}; it must be at least 1.")
+    return _clips(path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning)
+
+
+def _check_rates(frames_per_second: float | None, sample_rate: int) -> None:
+    """Validate that both rates are positive."""
     if frames_per_second is not None and not 0 < frames_per_second < math.inf:
         raise ValueError(
             f"frames_per_second is {frames_per_second}; it must be positive, or None for every "
             "frame of the video."
         )
-    if sample_rate < 1 or frames_per_chunk < 1:
-        raise ValueError(
-            f"sample_rate is {sample_rate} Hz and frames_per_chunk {frames_per_chunk}; "
-            "both must be at least 1."
-        )
-    return _clips(path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning)
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least 1.")
 
 
 def _clips(
     path: PathLike,
     frames_per_second: float | None,
     sample_rate: int,
-    frames_per_chunk: int,
+    frames_per_chunk: int | None,
     silent_ok: bool,
     on_warning: Callable[[str], None] | None,
 ) -> Iterator[Clip]:
-    """Yield the chunks, then raise an error if the file is damaged, or report its warnings."""
+    """Yield the chunks, then raise an error if the file is damaged, or report its warnings.
+
+    Without a number of frames, the whole video is one chunk.
+    """
     origin = os.fspath(path)
     with damage_as_clip_error(origin), ExitStack() as files:
         container = files.enter_context(open_media(path))
@@ -233,14 +244,8 @@ def _clips(
         # The audio is read through a file handle of its own. In a single pass over a file that
         # stores its audio far from its video, one of the two would fill the memory.
         audio_track = _open_audio_track(files, path, sample_rate, silent_ok)
-        chunk: list[_Sample] = []
         shown = _plausible(video_track.shown_frames(), origin)
-        for sample in _samples(shown, frames_per_second):
-            chunk.append(sample)
-            if len(chunk) == frames_per_chunk:
-                yield _clip(origin, chunk, audio_track, sample_rate)
-                chunk = []
-        if chunk:
+        for chunk in _chunks(_samples(shown, frames_per_second), frames_per_chunk):
             yield _clip(origin, chunk, audio_track, sample_rate)
         for warning in _check(origin, video_track, audio_track, silent_ok):
             logger.warning("%s: %s", origin, warning)
@@ -316,15 +321,41 @@ def _samples(shown: Iterator[ShownFrame], frames_per_second: float | None) -> It
     return _at_rate(shown, frames_per_second)
 
 
+def _chunks(samples: Iterator[_Sample], frames_per_chunk: int | None) -> Iterator[list[_Sample]]:
+    """Divide the frames into chunks of bounded memory; without a number, yield all together."""
+    if frames_per_chunk is None:
+        chunk = list(samples)
+        if chunk:
+            yield chunk
+        return
+    chunk = []
+    for sample in samples:
+        height, width, _ = sample.rgb.shape
+        if chunk and sample.audio_s - chunk[0].audio_s > CLIP_SPAN_S:
+            yield chunk
+            chunk = []
+        chunk.append(sample)
+        del sample  # it may be large, and the chunk is emptied by its consumer
+        if len(chunk) >= min(frames_per_chunk, CLIP_PIXELS // (height * width)):
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
 def _every_frame(shown: Iterator[ShownFrame]) -> Iterator[_Sample]:
     # All frames get the size of the first: a clip is one array, but a stream may change its size.
     size: tuple[int, int] | None = None
     for frame in shown:
-        rgb = to_rgb(frame.frame, size)
-        size = size or rgb.shape[:2]
-        yield _Sample(
-            rgb, frame.start_s, (frame.start_s + frame.end_s) / 2, frame.end_s - frame.start_s
+        sample = _Sample(
+            to_rgb(frame.frame, size),
+            frame.start_s,
+            (frame.start_s + frame.end_s) / 2,
+            frame.end_s - frame.start_s,
         )
+        size = size or sample.rgb.shape[:2]
+        yield sample
+        del sample  # a large picture, while the next one is converted
 
 
 def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[_Sample]:
@@ -339,10 +370,10 @@ def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[
         while start_s + (interval + FRAME_POSITION) / frames_per_second < last.end_s - EPSILON_S:
             if pending is not None:
                 yield pending
-            rgb = to_rgb(last.frame, size)
-            size = size or rgb.shape[:2]
+                pending = None  # a large picture, while the next one is converted
             middle_s = start_s + (interval + 0.5) / frames_per_second
-            pending = _Sample(rgb, last.start_s, middle_s, length_s)
+            pending = _Sample(to_rgb(last.frame, size), last.start_s, middle_s, length_s)
+            size = size or pending.rgb.shape[:2]
             interval += 1
     if last is None or start_s is None:
         return
@@ -361,7 +392,10 @@ def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[
 def _clip(
     origin: str, samples: list[_Sample], audio_track: AudioTrack | None, sample_rate: int
 ) -> Clip:
-    """Build the clip of one chunk of frames, with the audio around them."""
+    """Build the clip of one chunk of frames, with the audio around them.
+
+    The list of samples is emptied, because their frames need as much memory as those of the clip.
+    """
     span_s = samples[-1].audio_s - samples[0].audio_s
     if span_s > max(MAX_CLIP_S, MAX_SPACING_S * len(samples)):
         raise CorruptVideoError(
@@ -371,17 +405,25 @@ def _clip(
         )
     begin = math.floor((samples[0].audio_s - AUDIO_MARGIN_S) * sample_rate)
     end = math.ceil((samples[-1].audio_s + AUDIO_MARGIN_S) * sample_rate) + 1
-    silence = np.zeros(end - begin, np.float32)
-    return Clip(
+    # One frame may have many pixels, and is not copied.
+    alone = len(samples) == 1
+    frames = samples[0].rgb[None] if alone else np.stack([sample.rgb for sample in samples])
+    clip = Clip(
         origin=origin,
-        frames=np.stack([sample.rgb for sample in samples]),
+        frames=frames,
         frame_times=np.array([sample.frame_s for sample in samples]),
         audio_times=np.array([sample.audio_s for sample in samples]),
-        audio=silence if audio_track is None else audio_track.read(begin, end),
+        audio=(
+            np.zeros(end - begin, np.float32)
+            if audio_track is None
+            else audio_track.read(begin, end)
+        ),
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,
         durations=np.array([sample.duration_s for sample in samples]),
     )
+    samples.clear()
+    return clip
 
 
 def _first_frame(video_track: VideoTrack) -> ShownFrame:

@@ -27,6 +27,12 @@ from avseg.errors import (
     TruncatedVideoError,
 )
 from avseg.heartbeat import beat
+from avseg.media.limits import (
+    limit_audio_decoder,
+    limit_blocks,
+    limit_video_decoder,
+    video_options,
+)
 
 PathLike = str | os.PathLike[str]
 
@@ -73,10 +79,11 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
     """
     _check_file(path)
     origin = os.fspath(path)
+    limit_blocks()
     try:
         # "file:" keeps FFmpeg from reading a name such as "take:2.mp4" as a URL. "replace" because
         # a title in an old text encoding is no reason to refuse a video.
-        container = av.open(f"file:{origin}", metadata_errors="replace")
+        container = av.open(f"file:{origin}", metadata_errors="replace", options=video_options())
     except FFmpegError as error:
         # FFmpeg reports a file without any frame as end of file.
         if isinstance(error, EOFError):
@@ -139,10 +146,11 @@ def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
         origin: Path of the file, for messages.
 
     Returns:
-        FFmpeg's best video stream, set to decode with several threads.
+        FFmpeg's best video stream, set to decode with several threads and bounded memory.
 
     Raises:
         NoVideoStreamError: If the file has no video stream except cover art, or no decoder for it.
+        VideoTooLargeError: If its frames have too many pixels.
     """
     streams = [s for s in container.streams.video if not s.disposition & COVER_ART]
     # FFmpeg's choice among several streams (default flag, bit rate), much like that of players.
@@ -156,8 +164,7 @@ def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:
     stream = next(
         (s for s in decodable if best is not None and s.index == best.index), decodable[0]
     )
-    # Frame threads too; by default FFmpeg uses threads only within a frame, which is slower.
-    stream.thread_type = "AUTO"
+    limit_video_decoder(stream.codec_context, origin)
     return stream
 
 
@@ -173,10 +180,13 @@ def choose_audio_stream(container: InputContainer, video: VideoStream) -> AudioS
     """
     decodable = [s for s in container.streams.audio if s.codec_context is not None]
     best = container.streams.best("audio", video)
-    return next(
+    stream = next(
         (s for s in decodable if best is not None and s.index == best.index),
         decodable[0] if decodable else None,
     )
+    if stream is not None:
+        limit_audio_decoder(stream.codec_context)
+    return stream
 
 
 def announced_end_s(stream: Stream) -> float | None:

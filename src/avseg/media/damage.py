@@ -53,7 +53,8 @@ class GapDetector:
         self._video_index = video.index
         mpeg = video.container.format.name in {"mpegts", "mpeg"}
         self._bytes_per_second = MPEG_BYTES_PER_SECOND if mpeg else BYTES_PER_SECOND
-        self._last: Packet[Stream] | None = None
+        # Position and size of the last video packet. Not the packet, which may have many bytes.
+        self._last: tuple[int | None, int] | None = None
         self._latest_s = 0.0  # latest presentation time so far
         self._corrupt: deque[bool] = deque(maxlen=CORRUPT_PACKETS)
         self._bytes_since = 0  # known bytes since the last video packet
@@ -82,18 +83,22 @@ class GapDetector:
             if jump_s > JUMP_S and self._lost_bytes(self._last, packet, jump_s):
                 self.lost_s += jump_s
             time_s = max(time_s, self._latest_s)
-        self._last, self._latest_s, self._bytes_since = packet, time_s, 0
+        self._last, self._latest_s = (packet.pos, packet.size), time_s
+        self._bytes_since = 0
 
-    def _lost_bytes(self, before: Packet[Stream], after: Packet[Stream], jump_s: float) -> bool:
+    def _lost_bytes(
+        self, before: tuple[int | None, int], after: Packet[Stream], jump_s: float
+    ) -> bool:
         """Return whether bytes are missing between two consecutive video packets."""
         if any(self._corrupt):
             return True
-        if before.pos is None or after.pos is None:
+        position, size = before
+        if position is None or after.pos is None:
             return False
-        # `before.size` once more, because a packet may have side data of its own size, such as the
+        # The size once more, because a packet may have side data of its own size, such as the
         # alpha channel of a WebM frame.
-        known = self._bytes_since + before.size + BYTES_BETWEEN + jump_s * self._bytes_per_second
-        return after.pos - before.pos > known
+        known = self._bytes_since + size + BYTES_BETWEEN + jump_s * self._bytes_per_second
+        return after.pos - position > known
 
 
 class LossDetector:

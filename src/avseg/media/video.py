@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +42,7 @@ from avseg.media.container import (
 from avseg.media.conversion import conversion_notes, stored_rgb
 from avseg.media.damage import GapDetector, LossDetector
 from avseg.media.deinterlacing import Deinterlacer
+from avseg.media.limits import DecoderMemory, check_pixels
 
 #: FFmpeg's numbers of field orders, except the one of progressive video (1) and unknown (0).
 INTERLACED_ORDERS = (2, 3, 4, 5)
@@ -87,6 +89,7 @@ class VideoTrack:
         self._stream_end_s = self._file_end_s = -np.inf  # latest end of a packet
         self._gaps, self._losses = GapDetector(stream), LossDetector()
         self._deinterlacer = Deinterlacer()
+        self._memory = DecoderMemory(stream.codec_context, origin)
         self._warnings: list[str] = []
         self._notes: list[str] = []  # what the conversion of the frames changes
         self._shown_start_s = self._shown_end_s = 0.0
@@ -105,6 +108,9 @@ class VideoTrack:
 
         Yields:
             ShownFrame: Each frame with the time span in which it is on screen.
+
+        Raises:
+            VideoTooLargeError: If the frames, or those that the decoder holds, are too large.
         """
         # A frame ends when the next one starts, so one frame is kept back.
         pending: VideoFrame | None = None
@@ -225,11 +231,10 @@ class VideoTrack:
 
     def _frames(self) -> Iterator[VideoFrame]:
         """Decode every packet, then flush the frames that the decoder has buffered."""
-        for packet in self._video_packets():
+        for packet in chain(self._video_packets(), [None]):
             for frame in self._decode(packet):
+                self._memory.add(frame)
                 yield from self._deinterlacer.add(frame)
-        for frame in self._decode(None):
-            yield from self._deinterlacer.add(frame)
         yield from self._deinterlacer.flush()
 
     def _video_packets(self) -> Iterator[Packet[VideoStream]]:
@@ -247,7 +252,8 @@ class VideoTrack:
                 # Packets that an edit list hides are decoded, but give no frame.
                 if not packet.is_discard:
                     self._packets += 1
-                    self._losses.add_packet(packet)
+                    if not self._use_decoding_times:
+                        self._losses.add_packet(packet)
                 if self._use_decoding_times:
                     self._decoding_times.append(packet.dts)
                 yield cast("Packet[VideoStream]", packet)
@@ -259,6 +265,8 @@ class VideoTrack:
         try:
             return self._stream.decode(packet)
         except FFmpegError as error:
+            # The size may change within the stream. The decoder refuses a frame that is too large.
+            check_pixels(self._stream.codec_context, self._origin)
             # A recording cut between two key frames starts with packets that no decoder can use, so
             # errors before the first decoded frame are no damage.
             if self._decoded:
