@@ -155,7 +155,7 @@ class _FlatPlane:
         self._offset: FloatPlane | None = None
 
     def add(self, opacity: FloatPlane, value: float) -> None:
-        """Put a layer on top of the others."""
+        """Composite a layer above those that were added before."""
         if self._gain is None or self._offset is None:
             self._gain, self._offset = np.ones_like(opacity), np.zeros_like(opacity)
         self._gain *= 1 - opacity
