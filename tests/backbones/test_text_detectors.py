@@ -118,8 +118,10 @@ def test_boxes_of_owlv2_are_those_of_its_processor() -> None:
 
 
 @torch.no_grad()
-def test_boxes_below_the_threshold_are_rejected() -> None:
-    found = build_dino().detect_objects(picture((48, 96)), texts("dog.", "cat."), 0.9999, 5)
+def test_boxes_that_do_not_exceed_the_threshold_are_rejected() -> None:
+    detector, image, both = build_dino(), picture((48, 96)), texts("dog.", "cat.")
+    highest = float(detector.score_boxes(image, both)[1].max())
+    found = detector.detect_objects(image, both, highest, 5)
     assert found.boxes.shape == (0, 4)
     assert found.text_index.tolist() == []
 
