@@ -25,6 +25,7 @@ __all__ = [
     "import_checkpoint",
     "load_segmenter",
     "make_cascade",
+    "make_open_cascade",
     "probe",
     "read_clip",
     "reproduce",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from avseg.batch import VideoOutcome, segment
     from avseg.checkpoints.cascade_building import make_cascade
     from avseg.checkpoints.conversion import import_checkpoint
+    from avseg.checkpoints.open_cascade_building import make_open_cascade
     from avseg.datasets import AVSBench, check_data
     from avseg.errors import AvsegError
     from avseg.evaluation.compare import compare
@@ -76,6 +78,7 @@ else:
         "import_checkpoint": "checkpoints.conversion",
         "load_segmenter": "segmenter",
         "make_cascade": "checkpoints.cascade_building",
+        "make_open_cascade": "checkpoints.open_cascade_building",
         "probe": "media",
         "read_clip": "media",
         "reproduce": "reproduction.papers",

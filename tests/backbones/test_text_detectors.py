@@ -96,6 +96,11 @@ def test_texts_of_one_caption_have_scores_of_their_own() -> None:
     )
 
 
+def test_a_caption_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"the 40 texts of an image have 82 tokens.* takes 64"):
+        build_dino().score_boxes(picture((48, 96)), texts(*["dog."] * 40))
+
+
 @torch.no_grad()
 def test_boxes_of_owlv2_are_those_of_its_processor() -> None:
     detector, image, text = build_owlv2(), picture((64, 64)), texts("a photo of a dog")

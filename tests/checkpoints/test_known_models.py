@@ -14,7 +14,8 @@ PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in rel
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
 def test_a_release_has_a_description_and_the_origin_of_its_figures(release: Release) -> None:
     assert release.what
-    assert release.figures
+    # A cascade of networks without training for this task has no published figures.
+    assert release.figures or release.parts
     assert release.figures_from
 
 

@@ -10,7 +10,7 @@ from avseg.cli.main import TRAINING_LIMIT, Terminated, app, memory_limit, run
 
 COMMANDS = [
     *([name] for name in ("segment", "evaluate", "score", "compare", "train", "reproduce")),
-    *([name] for name in ("import-checkpoint", "make-cascade", "models")),
+    *([name] for name in ("import-checkpoint", "make-cascade", "make-open-cascade", "models")),
     *(["data", name] for name in ("synthesize", "check")),
     *(["draw", name] for name in ("comparison", "embeddings")),
 ]

@@ -23,6 +23,7 @@ from avseg.backbones.box_segmenter import BoxSegmenterConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
 from avseg.models.cascade import CascadeConfig
+from avseg.models.vocabulary import avsbench_names
 from tests.models.factories import SAM2, randomise
 
 #: Ids of Grounding DINO's start token, end token and full stop, which its code contains as numbers.
@@ -136,6 +137,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     """Build a tokenizer of whole words, in lower case, with the special ids of BERT."""
     words = ["a", "photo", "of", "dog", "cat", "bus", "bell", "church", "ringing", "barking", "ü"]
     numbers = {"[PAD]": 0, "[UNK]": 100, "[CLS]": _START, "[SEP]": _END, ".": _STOP}
+    words += sorted({word for name in avsbench_names() for word in name.split()} - {*words})
     numbers |= {word: 200 + i for i, word in enumerate(words)}
     tokenizer = Tokenizer(WordLevel(numbers, unk_token="[UNK]"))  # noqa: S106 - a token, no password
     tokenizer.normalizer = normalizers.Lowercase()

@@ -157,6 +157,12 @@ class GroundingDinoDetector(TextDetector):
         last = ids[0, lengths[0] - 1 : lengths[0]]
         # "[start] dog . cat . [end]", as the processor of `transformers` joins several texts.
         caption = torch.cat([ids[0, :1], *inner, last]).unsqueeze(0)
+        # The network would cut a longer caption, and lose its last texts without an error.
+        if caption.shape[1] > self.network.config.max_text_len:
+            raise ValueError(
+                f"the {len(ids)} texts of an image have {caption.shape[1]} tokens, the detector "
+                f"takes {self.network.config.max_text_len}; give fewer, such as a lower max_names."
+            )
         pixel_values = image["pixel_values_detector"]
         outputs = self.network(
             pixel_values=pixel_values,

@@ -74,6 +74,17 @@ def find_or_import(
 
 
 def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
+    if release.parts:
+        from avseg.checkpoints.open_cascade_building import make_open_cascade  # loads torch
+
+        # The files of a repository are in one folder, that of its first file.
+        folders = {
+            file.repository: path.parent
+            for file, path in reversed([*zip(release.files, files, strict=True)])
+        }
+        parts = {role: folders[repository] for role, repository in release.parts.items()}
+        make_open_cascade(parts["namer"], parts["detector"], parts["sam"], folder)
+        return
     from avseg.checkpoints.importing import convert_published  # loads torch
 
     # Options that the published files do not determine are given by a configuration file.

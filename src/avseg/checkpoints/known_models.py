@@ -82,6 +82,8 @@ class Release:
         figures_from: Publication of the figures.
         options: Options of the configuration that differ from the default and that the files do
             not determine.
+        parts: Repository of each part of an open cascade: "namer", "detector" and "sam"; empty for
+            a model that one importer converts.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Release:
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_from: str | None = None
     options: Mapping[str, bool] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def licence(self) -> str | None:
@@ -197,10 +200,72 @@ _EVF_SAM_2 = replace(_EVF_SAM_1, file="model.safetensors", size_bytes=3_150_000_
 _EVF_SAM_2_UNSEEN = replace(
     _EVF_SAM_2, name_from="as in YxZhang/evf-sam2", size_bytes=None, is_seen=False
 )
+
+
+def _network(
+    repository: str,
+    revision: str,
+    tokenizer: tuple[str, ...],
+    size_bytes: int | None = None,
+    sha256: str | None = None,
+) -> tuple[HubFile, ...]:
+    """Describe the files of a network of `transformers`; size and hash are those of the weights."""
+    config = HubFile(
+        repository=repository,
+        file="config.json",
+        name_from="the format of transformers",
+        licence="Apache-2.0",
+        revision=revision,
+        is_seen=False,
+    )
+    weights = replace(config, file="model.safetensors", size_bytes=size_bytes, sha256=sha256)
+    names = ("preprocessor_config.json", *tokenizer)
+    return (config, weights, *(replace(config, file=name) for name in names))
+
+
+_JSON_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+#: Networks of the open cascades. Revisions and hashes are those that several public repositories
+#: pin; that of SAM 2.1 is from one of them.
+_PE_A_FRAME = _network(
+    "facebook/pe-a-frame-base", "0a320953632f45113021e4bc8a0eda74f0024a74", _JSON_TOKENIZER
+)
+_GROUNDING_DINO = _network(
+    "IDEA-Research/grounding-dino-tiny",
+    "a2bb814dd30d776dcf7e30523b00659f4f141c71",
+    _JSON_TOKENIZER,
+    689_000_000,
+    "1a2412ef99bd74bcd3c2a246fa1e48581f8889a1300c9051974741314fc042f3",
+)
+_SAM2_TINY = _network(
+    "facebook/sam2.1-hiera-tiny",
+    "de431c4043854a71d8101e17995dfe596bf101a5",
+    (),
+    sha256="48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
+)
+
+
+_OPEN_CASCADE = Release(
+    name="open-cascade",
+    what="Open cascade: PE-A-Frame, Grounding DINO, SAM 2.1",
+    details=(
+        "Names each sound every 40 ms (PE-A-Frame, 560 M parameters), finds the named objects "
+        "(Grounding DINO tiny, 172 M) and segments them (SAM 2.1 tiny, 39 M), without training for "
+        "this task and with any vocabulary (`--vocabulary`)."
+    ),
+    files=(*_PE_A_FRAME, *_GROUNDING_DINO, *_SAM2_TINY),
+    masks="by name",
+    training=Training("no AVS data", is_filmed=True),
+    parts={
+        "namer": _PE_A_FRAME[0].repository,
+        "detector": _GROUNDING_DINO[0].repository,
+        "sam": _SAM2_TINY[0].repository,
+    },
+)
 #: The published models, by name.
 RELEASES: dict[str, Release] = {
     release.name: release
     for release in (
+        _OPEN_CASCADE,
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
         # Older than the multitask models and trained with the single mask. Its file does not
         # contain this option.

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +11,6 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from avseg.atomic import OwnFolder, replace_when_complete
 from avseg.backbones.sam2 import PromptedSam2Config
@@ -28,7 +25,11 @@ from avseg.checkpoints.model_folder import (
     Checkpoint,
     weights_file,
 )
-from avseg.checkpoints.saving import explain_weight_write_errors, make_readable
+from avseg.checkpoints.saving import (
+    explain_weight_write_errors,
+    make_readable,
+    without_progress_bar,
+)
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.auto import FAMILIES, Family
 from avseg.models.model import AvsegConfig, AvsegModel
@@ -93,7 +94,7 @@ def load_checkpoint(
         processor = _with_options_of(processor, family.processor.from_config(config))
     load = _load_mapped if memory == "low" else _load
     try:
-        with _without_progress_bar():
+        with without_progress_bar():
             model = load(family, folder, config)
     except _DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
@@ -135,7 +136,7 @@ def save_packaged(
             "save as torch.float32."
         )
     with replace_when_complete(folder, OwnFolder("a packaged model", _is_packaged)) as partial:
-        with _without_progress_bar():
+        with without_progress_bar():
             model.save_pretrained(partial, state_dict=weights)
         processor.save_pretrained(partial)
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
@@ -195,7 +196,7 @@ def merge_frozen_weights(run: Path, output: Path) -> Checkpoint:
         replace_when_complete(output) as folder,
         explain_weight_write_errors(output, model.state_dict()),
     ):
-        with _without_progress_bar():
+        with without_progress_bar():
             model.save_pretrained(folder)
         for file in run.iterdir():
             if file.is_file() and file.name != TRAINED_FILE:
@@ -278,15 +279,3 @@ def _cannot_load(folder: Path, error: Exception) -> CheckpointError:
 
 def _to_dtype(values: Tensor, dtype: torch.dtype) -> Tensor:
     return values.to(dtype) if values.is_floating_point() else values
-
-
-@contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """Disable the progress bar of `transformers`, which would disturb the command's own."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

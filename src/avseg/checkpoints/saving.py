@@ -1,4 +1,4 @@
-"""Writing of weight files with usual file permissions and clear errors."""
+"""Writing of weight files with usual file permissions, clear errors and no other output."""
 
 import errno
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
 from avseg.errors import OutputError
 
@@ -73,3 +74,19 @@ def explain_weight_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> 
 
 def _existing_parent(path: Path) -> Path:
     return next(parent for parent in path.resolve().parents if parent.exists())
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """Disable the progress bar of `transformers`, which would disturb the command's own.
+
+    Yields:
+        Nothing.
+    """
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -44,6 +44,8 @@ class CascadeConfig(AvsegConfig):
             a probability for other namers, in [0, 1].
         min_share: Share among all names that a name must exceed, in [0, 1].
         max_names: Maximum number of names for a frame.
+        min_object_score: Score of a mask that a prompt must exceed, in [0, 1). An object with a
+            lower score counts as off-screen: it gets no mask and is no source.
     """
 
     model_type = "avseg-cascade"
@@ -74,6 +76,7 @@ class CascadeConfig(AvsegConfig):
     min_score: float = 0.1
     min_share: float = 0.05
     max_names: int = 3
+    min_object_score: float = 0.0
 
     # Each of the two fields allows several classes, between which `transformers` cannot choose.
     def __post_init__(self, **kwargs: Any) -> None:
@@ -111,7 +114,11 @@ class CascadeConfig(AvsegConfig):
     def validate_rule(self) -> None:
         """Raise an error if no value can exceed a threshold, or no name is allowed."""
         # The comparison with a threshold is strict, so the upper bound would reject every name.
-        bounds = {"min_score": (-1.0, 1.0), "min_share": (0.0, 1.0)}
+        bounds = {
+            "min_score": (-1.0, 1.0),
+            "min_share": (0.0, 1.0),
+            "min_object_score": (0.0, 1.0),
+        }
         for option, (low, high) in bounds.items():
             value = getattr(self, option)
             if not low <= value < high:

@@ -74,8 +74,8 @@ class CascadeModel(AvsegModel):
             {name: values[names] for name, values in picture_texts.items()},
             image_index,
         )  # (P, h, w), (P,)
-        # A name without an object in the picture, score 0, is no source of the frame.
-        shown = masks.scores > 0
+        # A name whose object is not in the picture is no source of the frame.
+        shown = masks.scores > self.config.min_object_score
         frames, names = frames[shown], names[shown]
         masks = TextMasks(masks.mask_logits[shown], masks.scores[shown])
         # 2. Merge the masks of each frame; a frame without a prompt has an empty mask and score 0.

@@ -1,0 +1,205 @@
+"""An open cascade is built from the files in which transformers publishes its networks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    GroundingDinoForObjectDetection,
+    Owlv2ForObjectDetection,
+    PeAudioFrameLevelModel,
+    Sam2Model,
+)
+
+from avseg.checkpoints import find_checkpoint
+from avseg.checkpoints.import_cache import find_or_import
+from avseg.checkpoints.known_models import RELEASES
+from avseg.checkpoints.loading import load_checkpoint
+from avseg.checkpoints.open_cascade_building import make_open_cascade
+from avseg.cli.main import app, run
+from avseg.errors import CheckpointError, OutputError
+from avseg.models.vocabulary import avsbench_names
+from avseg.segmenter import load_segmenter
+from tests.checkpoints.hub import LocalHub
+from tests.models.cascade.test_processing import clip
+from tests.models.open_parts import publish_all
+
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write the files of all networks once; tests that change them copy them."""
+    return publish_all(tmp_path_factory.mktemp("published"))
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy a network's files."""
+    to.mkdir()
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def change_weights(folder: Path, **renamed: str | None) -> None:
+    """Rename tensors of a network's file by their prefix; None removes them."""
+    changed = {}
+    for name, values in load_file(folder / WEIGHTS).items():
+        matches = [old for old in renamed if name.startswith(old.replace("__", "."))]
+        if not matches:
+            changed[name] = values
+        elif (new := renamed[matches[0]]) is not None:
+            changed[new + name] = values
+    save_file(changed, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("detector", "network"),
+    [("dino", GroundingDinoForObjectDetection), ("owlv2", Owlv2ForObjectDetection)],
+)
+def test_a_cascade_has_the_weights_of_all_networks(
+    detector: str, network: Any, published: dict[str, Path], tmp_path: Path
+) -> None:
+    made = make_open_cascade(
+        published["namer"], published[detector], published["sam2"], tmp_path / "open"
+    )
+    model, processor = load_checkpoint(find_checkpoint(made.folder))
+    state = model.state_dict()
+    counted = 0
+    for path, folder, part in (
+        ("namer.pe_audio", "namer", PeAudioFrameLevelModel),
+        ("segmenter.detector.network", detector, network),
+        ("segmenter.sam.sam2", "sam2", Sam2Model),
+    ):
+        for name, values in part.from_pretrained(published[folder]).state_dict().items():
+            assert torch.equal(state[f"{path}.{name}"], values), name
+            counted += 1
+    assert counted == len(state)
+    vocabulary: Any = processor
+    assert vocabulary.vocabulary == avsbench_names()
+    sources = json.loads((made.folder / "source.json").read_text())["sources"]
+    assert [source["role"] for source in sources] == ["namer", "detector", "sam"]
+    assert load_segmenter(made.folder, "cpu").segment_clip(clip()).masks.shape == (2, 40, 80)
+
+
+def test_the_files_of_sam_2s_video_model_are_accepted(
+    published: dict[str, Path], tmp_path: Path
+) -> None:
+    video = copied(published["sam2"], tmp_path / "video")
+    config = json.loads((video / "config.json").read_text())
+    (video / "config.json").write_text(json.dumps(config | {"model_type": "sam2_video"}))
+    tensors = load_file(video / WEIGHTS) | {"memory_attention.layer_norm.weight": torch.ones(2)}
+    save_file(tensors, video / WEIGHTS, metadata={"format": "pt"})
+    made = make_open_cascade(published["namer"], published["dino"], video, tmp_path / "open")
+    load_checkpoint(find_checkpoint(made.folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_model__embeddings": "new."}, "missing keys, first text_model.*; 2 unexpected keys"),
+        ({"text_audio_logit_bias": None}, "1 missing keys, first text_audio_logit_bias"),
+    ],
+)
+def test_missing_or_unexpected_keys_are_refused(
+    changes: dict[str, str | None], message: str, published: dict[str, Path], tmp_path: Path
+) -> None:
+    namer = copied(published["namer"], tmp_path / "namer")
+    change_weights(namer, **changes)
+    with pytest.raises(CheckpointError, match=f"do not fit PE-A-Frame: .*{message}"):
+        make_open_cascade(namer, published["dino"], published["sam2"], tmp_path / "open")
+    assert not (tmp_path / "open").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "message"),
+    [
+        ("namer", {"hop_length": 160}, "hop_length is 160, avseg computes 320"),
+        ("dino", {"image_mean": [0.5, 0.5, 0.5]}, "image_mean is .*, avseg computes"),
+        ("sam2", {"size": {"height": 32, "width": 32}}, "size is .*'height': 32"),
+    ],
+)
+def test_another_preprocessing_is_refused(
+    part: str,
+    options: dict[str, object],
+    message: str,
+    published: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    folders = dict(published)
+    folders[part] = copied(published[part], tmp_path / part)
+    (folders[part] / "preprocessor_config.json").write_text(json.dumps(options))
+    with pytest.raises(CheckpointError, match=message):
+        make_open_cascade(folders["namer"], folders["dino"], folders["sam2"], tmp_path / "open")
+
+
+def test_the_wrong_network_is_refused(published: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model_type is 'sam2'.*Grounding DINO or OWLv2"):
+        _build(published, tmp_path, detector="sam2")
+
+
+def _build(published: dict[str, Path], tmp_path: Path, detector: str) -> None:
+    detecting = copied(published["dino"], tmp_path / "detector")
+    (detecting / "config.json").write_bytes((published[detector] / "config.json").read_bytes())
+    make_open_cascade(published["namer"], detecting, published["sam2"], tmp_path / "open")
+
+
+@pytest.mark.parametrize("missing", ["config.json", WEIGHTS, "preprocessor_config.json"])
+def test_a_missing_file_is_an_error_with_its_name(
+    missing: str, published: dict[str, Path], tmp_path: Path
+) -> None:
+    sam = copied(published["sam2"], tmp_path / "sam")
+    (sam / missing).unlink()
+    with pytest.raises(CheckpointError, match=f"{missing} is missing"):
+        make_open_cascade(published["namer"], published["dino"], sam, tmp_path / "open")
+
+
+def test_damaged_weights_are_an_error_with_their_folder(
+    published: dict[str, Path], tmp_path: Path
+) -> None:
+    sam = copied(published["sam2"], tmp_path / "sam")
+    (sam / WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="sam: the weights of SAM 2 cannot be loaded"):
+        make_open_cascade(published["namer"], published["dino"], sam, tmp_path / "open")
+
+
+def test_an_existing_folder_is_not_changed(published: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="exists already"):
+        make_open_cascade(published["namer"], published["dino"], published["sam2"], tmp_path)
+
+
+def test_the_command_builds_a_cascade(published: dict[str, Path], tmp_path: Path) -> None:
+    folders = [str(published[part]) for part in ("namer", "owlv2", "sam2")]
+    assert run(app, ["make-open-cascade", *folders, "-o", str(tmp_path / "open")]) == 0
+    load_segmenter(tmp_path / "open", "cpu")
+
+
+def test_a_cascade_is_downloaded_by_its_name_from_pinned_revisions(
+    published: dict[str, Path], hub: LocalHub
+) -> None:
+    release = RELEASES["open-cascade"]
+    folders = dict(zip(release.parts.values(), ("namer", "dino", "sam2"), strict=True))
+    hashes = {}
+    for repository, part in folders.items():
+        for file in published[part].iterdir():
+            hashes[repository, file.name] = hub.add(repository, file.name, file.read_bytes())
+    # The tiny weights have hashes of their own.
+    files = tuple(
+        replace(file, sha256=hashes[file.repository, file.file] if file.sha256 else None)
+        for file in release.files
+    )
+    tiny = replace(release, files=files)
+    imported = find_or_import(tiny)
+    segmentation = load_segmenter(imported.folder, "cpu").segment_clip(clip())
+    assert np.isfinite(segmentation.scores).all()
+    asked = {path.split("/")[4] for _, path, _ in hub.requests if "/resolve/" in path}
+    assert asked == {file.revision for file in release.files}
+    assert all(len(revision) == 40 for revision in asked)
+    before = len(hub.requests)
+    assert find_or_import(tiny).folder == imported.folder
+    assert len(hub.requests) == before
