@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         *("allocator", "batch", "checkpoints", "datasets", "diagnosis", "evaluation", "media"),
-        *("metrics", "reproduction", "synthavs", "training"),
+        *("metrics", "reproduction", "synthavs", "training", "types"),
     },
     "__main__": {"cli"},
 }

@@ -17,7 +17,7 @@ from avseg.errors import (
 )
 from avseg.media import read_clip, stream_clips
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
-from avseg.types import Segmentation
+from avseg.types import AudioTrackOption, Segmentation
 from tests.media.videos import Track, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
@@ -132,6 +132,18 @@ def test_a_video_without_audio_is_an_error_or_accepted_as_silent(
     with pytest.raises(NoAudioStreamError, match="--silent-ok"):
         segmenter(video)
     assert not segmenter(video, silent_ok=True).masks.any()
+
+
+@pytest.mark.parametrize(
+    ("audio_track", "audible"), [(1, False), (2, True), ("mix", True), ("auto", True)]
+)
+def test_the_audio_track_decides_which_frames_are_segmented(
+    audio_track: AudioTrackOption, audible: bool, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mp4", silence(1), tone(1), seconds=1)
+    segmentation = segmenter(video, 2, audio_track=audio_track)
+    assert segmentation.audible is not None
+    assert segmentation.audible.all() == segmentation.audible.any() == audible
 
 
 def test_a_threshold_outside_0_to_1_is_an_error(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "VideoOutcome",
     "__version__",
     "check_data",
+    "choose_audio",
     "compare",
     "draw_comparison",
     "draw_embeddings",
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from avseg.evaluation.figures.embeddings import draw_embeddings
     from avseg.evaluation.protocol_scores import score
     from avseg.export import save_masks, save_overlay
-    from avseg.media import probe, read_clip, stream_clips
+    from avseg.media import choose_audio, probe, read_clip, stream_clips
     from avseg.reproduction.papers import reproduce
     from avseg.segmenter import Segmenter, load_segmenter
     from avseg.synthavs.synthesize import synthesize_data
@@ -71,6 +72,7 @@ else:
         "VideoInfo": "types",
         "VideoOutcome": "batch",
         "check_data": "datasets",
+        "choose_audio": "media",
         "compare": "evaluation.compare",
         "draw_comparison": "evaluation.figures.comparison_sheet",
         "draw_embeddings": "evaluation.figures.embeddings",

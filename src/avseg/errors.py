@@ -69,9 +69,10 @@ class NoVideoStreamError(ClipError):
 
 
 class NoAudioStreamError(ClipError):
-    """The file has no audio track that can be decoded, or an empty one.
+    """The file has no audio track that can be decoded, an empty one, or not the chosen one.
 
-    Raised when a clip is read. Pass `silent_ok=True` (`--silent-ok`) to treat the video as silent.
+    Raised when a clip is read. Pass `silent_ok=True` (`--silent-ok`) to treat the video as silent,
+    or choose an audio track that the message lists.
     """
 
 

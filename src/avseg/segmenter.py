@@ -26,7 +26,14 @@ from avseg.errors import DeviceError, PromptError
 from avseg.media import stream_clips
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
-from avseg.types import SILENCE_DBFS, Clip, NamedSource, Segmentation
+from avseg.types import (
+    SILENCE_DBFS,
+    AudioSelection,
+    AudioTrackOption,
+    Clip,
+    NamedSource,
+    Segmentation,
+)
 
 #: Frames in one forward pass, and in one chunk of a streamed video. More frames at once need more
 #: memory and save little time: av2t-sam-small takes 1.44, 1.31, 1.25, 1.23 and 1.21 s of CPU time
@@ -76,6 +83,7 @@ class Segmenter:
         frames_per_second: float | None = None,
         threshold: float = 0.5,
         silent_ok: bool = False,
+        audio_track: AudioTrackOption = "auto",
     ) -> Segmentation:
         """Segment a whole video and return all masks; `stream` is for long videos.
 
@@ -84,6 +92,8 @@ class Segmenter:
             frames_per_second: Frames to segment per second; None for every frame of the video.
             threshold: Probability above which a pixel is marked, in (0, 1).
             silent_ok: Whether a video without an audio stream is accepted as silent.
+            audio_track: Number of the audio track to use, from 1; "mix" for the sum of all tracks;
+                "auto" for the default track, or another one if that is digitally silent.
 
         Returns:
             Masks at the size of the video.
@@ -93,7 +103,8 @@ class Segmenter:
             PromptError: If the model needs a text and there is none.
             ValueError: If an option is out of its range.
         """
-        return Segmentation.join(list(self.stream(path, frames_per_second, threshold, silent_ok)))
+        chunks = self.stream(path, frames_per_second, threshold, silent_ok, audio_track=audio_track)
+        return Segmentation.join(list(chunks))
 
     def stream(
         self,
@@ -102,6 +113,7 @@ class Segmenter:
         threshold: float = 0.5,
         silent_ok: bool = False,
         on_warning: Callable[[str], None] | None = None,
+        audio_track: AudioTrackOption | AudioSelection = "auto",
     ) -> Iterator[Segmentation]:
         """Segment a video chunk by chunk, in memory that does not grow with its length.
 
@@ -110,8 +122,12 @@ class Segmenter:
             frames_per_second: Frames to segment per second; None for every frame of the video.
             threshold: Probability above which a pixel is marked, in (0, 1).
             silent_ok: Whether a video without an audio stream is accepted as silent.
-            on_warning: Called after the last chunk with each warning about the video; the log has
-                them too.
+            on_warning: Called with each warning about the video; the log has them too. Those about
+                the choice of the audio track come before the first chunk, all others after the
+                last one.
+            audio_track: Number of the audio track to use, from 1; "mix" for the sum of all tracks;
+                "auto" for the default track, or another one if that is digitally silent; or a
+                selection that `choose_audio` made before.
 
         Yields:
             Masks of the next frames, 16 at most, and fewer of large pictures. An error for missing
@@ -132,6 +148,7 @@ class Segmenter:
             FRAMES_PER_FORWARD,
             silent_ok,
             on_warning,
+            audio_track,
         ):
             segmentation, memory = self._segment(clip, threshold, memory)
             del clip  # large pictures need much memory while they are written

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,57 @@ import numpy.typing as npt
 #: noise of 16-bit audio is at -101 dBFS; a quiet room recorded with a phone is above -60 dBFS.
 SILENCE_DBFS = -70.0
 
+#: Which audio of a video to use: the number of an audio track, counted from 1; "mix" for the sum of
+#: all audio tracks; "auto" for the default track, or another one if the default track is digitally
+#: silent. `avseg.media.track_choice` has the rules.
+AudioTrackOption = int | Literal["auto", "mix"]
+
+
+@dataclass(frozen=True)
+class AudioTrackInfo:
+    """Metadata of one audio track of a video file, as its container announces it.
+
+    Args:
+        number: Number of the track among the audio tracks of the file, from 1.
+        codec: FFmpeg's name of the codec, such as "aac"; None if FFmpeg has no decoder for it.
+        sample_rate: Stored sample rate in Hz; None without a decoder.
+        channels: Number of stored channels; None without a decoder.
+        layout: FFmpeg's name of the channel layout, such as "stereo"; None without a decoder.
+        language: Language code of the container, such as "deu"; None if it has none.
+        title: Title of the track; None if it has none.
+        default: Whether the file marks the track as a default one. Several tracks may be marked.
+    """
+
+    number: int
+    codec: str | None
+    sample_rate: int | None
+    channels: int | None
+    layout: str | None
+    language: str | None
+    title: str | None
+    default: bool
+
+
+@dataclass(frozen=True)
+class AudioSelection:
+    """Audio tracks that are used of a video, and why.
+
+    Args:
+        asked: The option that the selection was made for.
+        used: Numbers of the used tracks, from 1; several are mixed; none if no track can be used.
+        because: Why these tracks are used, such as "the only audio track".
+        warnings: Tracks that are not used, although they would be in an intact file.
+    """
+
+    asked: AudioTrackOption
+    used: tuple[int, ...]
+    because: str
+    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the entry "audio" of `result.json`, which lists warnings elsewhere."""
+        return {"asked": self.asked, "used": list(self.used), "because": self.because}
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -26,6 +77,7 @@ class VideoInfo:
 
     Args:
         path: Path of the file, as the caller gave it.
+        container: FFmpeg's name of the file format, such as "matroska,webm".
         width: Width of a displayed frame (after rotation), in pixels.
         height: Height of a displayed frame (after rotation), in pixels.
         rotation: Counter-clockwise rotation from the stored to the displayed frame, in degrees:
@@ -35,6 +87,8 @@ class VideoInfo:
             container announces no other.
         average_rate: Average number of frames per second.
         frame_count: Number of frames that the container announces, or None if it does not.
+        variable_rate: Whether the time between frames varies by the index of the container; None if
+            its index does not list all frames, as in Matroska and MPEG-TS.
         video_codec: FFmpeg's name of the video codec, such as "h264".
         pixel_format: FFmpeg's name of the stored pixel format, such as "yuv420p10le".
         colour_primaries: FFmpeg's name of the colour primaries, such as "bt709"; None if the file
@@ -48,12 +102,15 @@ class VideoInfo:
         alpha: Whether the frames have an alpha channel.
         timecode: SMPTE timecode of the first frame, such as "01:02:03:04", or "01:02:03;04" for
             drop-frame timecode; None if the file has none.
-        audio_codec: FFmpeg's name of the audio codec, or None without an audio track.
-        audio_sample_rate: Stored sample rate in Hz, or None without an audio track.
-        audio_channels: Number of stored channels, or None without an audio track.
+        audio_codec: FFmpeg's name of the codec of the default audio track, or None without an audio
+            track that can be decoded.
+        audio_sample_rate: Its stored sample rate in Hz, or None without one.
+        audio_channels: Its number of stored channels, or None without one.
+        audio_tracks: All audio tracks, in the order of their numbers.
     """
 
     path: str
+    container: str
     width: int
     height: int
     rotation: int
@@ -61,6 +118,7 @@ class VideoInfo:
     duration_s: float
     average_rate: float
     frame_count: int | None
+    variable_rate: bool | None
     video_codec: str
     pixel_format: str
     colour_primaries: str | None
@@ -74,6 +132,7 @@ class VideoInfo:
     audio_codec: str | None
     audio_sample_rate: int | None
     audio_channels: int | None
+    audio_tracks: tuple[AudioTrackInfo, ...]
 
 
 # eq=False here and below: == of arrays has no single truth value, so instances compare by identity.

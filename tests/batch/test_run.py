@@ -140,8 +140,27 @@ def test_a_loaded_segmenter_keeps_its_texts_and_takes_no_options_of_loading(
         avseg.segment(video, tmp_path / "out", model=dog, dtype="bfloat16")
 
 
+def test_a_track_that_does_not_exist_is_the_outcome_of_its_video(
+    folder: Path, tmp_path: Path
+) -> None:
+    one = make_video(tmp_path / "one.mp4", silence(1), seconds=1)
+    two = make_video(tmp_path / "two.mp4", silence(1), silence(1), seconds=1)
+    first, second = avseg.segment(
+        [one, two],
+        tmp_path / "out",
+        model=folder,
+        audio_track=2,
+        frames_per_second=1,
+        isolate=False,
+    )
+    assert isinstance(first.error, NoAudioStreamError)
+    assert second.error is None
+
+
 def test_a_wrong_option_is_an_error_before_any_video(folder: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    with pytest.raises(ValueError, match="audio_track is 0"):
+        avseg.segment(video, tmp_path / "out", model=folder, audio_track=0)
     with pytest.raises(PromptError, match="takes no text"):
         avseg.segment(video, tmp_path / "out", model=folder, isolate=False, text="dog")
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Tests of one video of a batch: its result folder, repeated runs, and failure."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from avseg.errors import (
     NotAVideoError,
     TruncatedVideoError,
 )
+from avseg.export import ResultKey, find_result
+from avseg.media import probe
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
+from avseg.types import AudioTrackOption
 from tests.media.videos import Picture, cut, write
 from tests.segmenters import (
     make_video,
@@ -82,6 +86,63 @@ def test_another_image_size_writes_the_folder_again(folder: Path, tmp_path: Path
     for image_size in (None, 32):
         segmenter = load_segmenter(folder, "cpu", image_size=image_size)
         assert not segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS).was_complete
+
+
+@pytest.mark.parametrize("option", [1, 2, "mix"])
+def test_another_audio_track_writes_the_folder_again(
+    option: AudioTrackOption, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1), silence(1), seconds=1)
+    done = [
+        segment_to_folder(
+            segmenter, video, tmp_path / "out", replace(OPTIONS, audio_track=audio_track)
+        ).was_complete
+        for audio_track in ("auto", option, option)
+    ]
+    assert done == [False, False, True]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_result_of_a_version_without_the_option_stays_valid_with_one_track(
+    others: int, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    """With several, another one than the default track may be used now."""
+    video = make_video(tmp_path / "a.mp4", silence(1), *[tone(1)] * others, seconds=1)
+    settings = {"frames_per_second": OPTIONS.frames_per_second, "threshold": OPTIONS.threshold}
+    assert segmenter.weights_sha256 is not None
+    key = ResultKey(probe(video), segmenter.weights_sha256, settings)
+    segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
+    assert (find_result(tmp_path / "out", key) is not None) == (others == 0)
+
+
+def test_the_track_that_is_used_instead_stands_in_the_result(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mkv", replace(silence(1), default=True), tone(1), seconds=1)
+    outcome = segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
+    assert outcome.summary is not None
+    (warning,) = outcome.summary.warnings
+    assert warning.startswith("audio track 2 is used: the default track, 1, is digitally silent")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["audio"] == {
+        "asked": "auto",
+        "used": [2],
+        "because": "the default track, 1, is digitally silent",
+    }
+    assert result["summary"]["warnings"] == [warning]
+    assert [track["default"] for track in result["video"]["audio_tracks"]] == [True, False]
+
+
+def test_audio_beside_the_picture_is_left_out_and_named_in_the_result(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mkv", replace(tone(1), start_s=43_200.0), seconds=1)
+    options = replace(OPTIONS, silent_ok=True)
+    summary = segment_to_folder(segmenter, video, tmp_path / "out", options).summary
+    assert summary is not None
+    assert summary.sound == "none"
+    (warning,) = summary.warnings
+    assert "does not overlap the picture" in warning
 
 
 def test_a_complete_silent_result_is_complete_without_silent_ok_too(

@@ -72,6 +72,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--memory" in shown
     assert "--image-size" in shown
     assert "--stall-limit" in shown
+    assert "--audio-track" in shown
     assert "--no-overlay" in shown
     assert "--silent-ok" in shown
     assert "--offline" in shown
@@ -184,6 +185,25 @@ def test_an_error_in_one_video_is_printed_and_does_not_stop_the_others(
 def test_silent_ok_accepts_a_video_without_audio(model: Path, tmp_path: Path) -> None:
     video = make_video(tmp_path / "mute.mp4")
     assert segment(video, "-o", tmp_path / "out", "--model", model, "--silent-ok") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "used"), [("1", [1]), ("2", [2]), ("mix", [1, 2]), ("auto", [2])]
+)
+def test_the_audio_track_is_chosen_by_number_or_word(
+    value: str, used: list[int], model: Path, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "two.mp4", silence(1), tone(1), seconds=1)
+    options = ("--model", model, "--frames-per-second", 1, "--audio-track", value)
+    assert segment(video, "-o", tmp_path / "out", *options) == 0
+    result = json.loads((tmp_path / "out" / "two" / "result.json").read_text())
+    assert result["audio"]["used"] == used
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "foo", "1.5", "", "2,3", "+"])
+def test_another_audio_track_is_wrong_usage(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert segment("a.mp4", "-o", "out", f"--audio-track={value}") == 2
+    assert "counted from 1" in capsys.readouterr().err
 
 
 def test_each_text_is_a_named_source(

@@ -1,7 +1,9 @@
 """The overlay keeps times and audio of the video, and lights sounding objects."""
 
+import errno
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +13,7 @@ from avseg.errors import OutputError
 from avseg.export import open_overlay, save_overlay
 from avseg.media import probe, read_clip
 from avseg.media.conversion import stored_rgb
-from avseg.types import Segmentation
+from avseg.types import AudioTrackOption, Segmentation
 from tests.export.conftest import (
     VideoMaker,
     audio_packets,
@@ -22,7 +24,7 @@ from tests.export.conftest import (
     video_times,
 )
 from tests.media.patches import COLOURS, SIZE, first_frame, means, write_patches
-from tests.media.videos import Picture, Track, write
+from tests.media.videos import Picture, Track, level, write
 
 EVEN_TIMES_MS = range(0, 1000, 100)
 UNEVEN_TIMES_MS = [0, 33, 150, 151, 400, 900, 1000, 1750]
@@ -275,17 +277,112 @@ def test_audio_of_many_channels_is_encoded(tmp_path: Path, layout: str, channels
         assert sum(frame.samples for frame in overlay.decode(audio=0)) >= 15000
 
 
-def test_an_error_is_not_hidden_by_that_of_closing_the_overlay(tmp_path: Path) -> None:
-    """Audio that starts after 12 hours cannot be written to the overlay."""
-    track = Track(np.full((1, 44100), 0.5, np.float32), 44100, start_s=43_200.0, codec="aac")
-    path = write(tmp_path / "late.mp4", tracks=[track])
+class FailsToClose:
+    """A container whose first call of `close` fails, as on a full disk."""
+
+    def __init__(self, container: av.container.OutputContainer) -> None:
+        self.container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.container, name)
+
+    def __enter__(self) -> "FailsToClose":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    def close(self) -> None:
+        """Fail."""
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_is_not_hidden_by_that_of_closing_the_overlay(
+    make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, path = make_video(), tmp_path / "overlay.mp4"
+    real: Any = av.open
+
+    def open_output(name: str, mode: str = "r", **options: Any) -> Any:
+        opened = real(name, mode, **options)
+        return FailsToClose(opened) if mode == "w" else opened
+
+    monkeypatch.setattr(av, "open", open_output)
     with (
         pytest.raises(ZeroDivisionError, match="the first error"),
-        open_overlay(probe(path), tmp_path / "overlay.mp4") as writer,
+        open_overlay(probe(video.path), path) as writer,
     ):
-        writer.write(blank_segmentation(path))
+        writer.write(blank_segmentation(video.path))
         raise ZeroDivisionError("the first error")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["late.mp4"]
+    assert not path.exists()
+
+
+def two_tracks(path: Path, **options: Any) -> Path:
+    """Write a silent default track and a second one with a tone."""
+    silent = Track(level(0.0, 2, 44100), 44100, codec="aac", default=True)
+    sounding = Track(level(0.5, 2, 44100), 44100, codec="aac", **options)
+    return write(path, tracks=[silent, sounding])
+
+
+def audio_of(path: Path, number: int = 1) -> list[str]:
+    """Read the hashes of the packets of an audio track."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[number - 1]
+        return [bytes(packet).hex() for packet in container.demux(stream) if packet.size]
+
+
+@pytest.mark.parametrize(("option", "number"), [("auto", 2), (2, 2), (1, 1)])
+def test_the_overlay_has_the_audio_track_that_was_used(
+    tmp_path: Path, option: AudioTrackOption, number: int
+) -> None:
+    path = two_tracks(tmp_path / "two.mp4")
+    report = save_overlay(blank_segmentation(path), tmp_path / "overlay.mp4", option)
+    assert audio_of(report.path) == audio_of(path, number)
+
+
+def test_the_overlay_of_a_mix_has_the_mix(tmp_path: Path) -> None:
+    tracks = [Track(level(value, 2)) for value in (0.25, 0.5)]
+    path = write(tmp_path / "two.mkv", tracks=tracks)
+    report = save_overlay(blank_segmentation(path), tmp_path / "overlay.mp4", "mix")
+    assert report.sound == "mixed (audio tracks 1, 2 to mono aac)"
+    with av.open(str(report.path)) as overlay:
+        samples = np.concatenate([f.to_ndarray() for f in overlay.decode(audio=0)], axis=1)[0]
+    assert len(samples) == pytest.approx(2 * 48000, abs=2048)
+    # AAC does not keep a constant level at the start and the end.
+    assert samples[24000:72000].mean() == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+@pytest.mark.parametrize("start_s", [43_200.0, 10.0])
+@pytest.mark.parametrize("option", ["auto", "mix"])
+def test_audio_that_does_not_overlap_the_picture_is_not_in_the_overlay(
+    tmp_path: Path,
+    codec: str,
+    start_s: float,
+    option: AudioTrackOption,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    track = Track(level(0.5, 2, 44100), 44100, start_s=start_s, codec=codec)
+    path = write(tmp_path / "late.mkv", tracks=[track])
+    report = save_overlay(blank_segmentation(path), tmp_path / "overlay.mp4", option)
+    assert report.sound == "none"
+    assert "audio track 1 does not overlap the picture" in caplog.text
+    with av.open(str(report.path)) as overlay:
+        assert not overlay.streams.audio
+        assert overlay.duration == pytest.approx(2_000_000, abs=200_000)
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_audio_long_after_the_picture_is_not_in_the_overlay(
+    tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A jump of the timestamps by twelve hours."""
+    track = Track(level(0.5, 3, 44100), 44100, codec=codec, gap=(1.0, 43_200.0))
+    path = write(tmp_path / "jump.mkv", tracks=[track])
+    report = save_overlay(blank_segmentation(path), tmp_path / "overlay.mp4")
+    with av.open(str(report.path)) as overlay:
+        assert overlay.duration == pytest.approx(2_000_000, abs=200_000)
+    assert "it continues at 43201 s, long after the picture" in caplog.text
 
 
 @pytest.mark.parametrize(

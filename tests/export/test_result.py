@@ -14,7 +14,7 @@ from PIL import Image
 from avseg.errors import OutputError
 from avseg.export import ResultKey, decode_mask, find_result, write_result
 from avseg.media import probe
-from avseg.types import Segmentation
+from avseg.types import AudioSelection, Segmentation
 from tests.export.conftest import (
     VideoFile,
     VideoMaker,
@@ -86,6 +86,39 @@ def test_the_result_records_video_model_and_settings(
     assert result["fingerprint"] == run.fingerprint()
     assert (result["video"]["width"], result["video"]["height"]) == (64, 48)
     assert result["video"]["audio_codec"] == "aac"
+
+
+def test_the_result_records_the_audio_tracks_and_which_are_used(
+    video: VideoFile, segmentation: Segmentation, tmp_path: Path
+) -> None:
+    audio = AudioSelection("auto", (1,), "the only audio track", ("a warning",))
+    write_result([segmentation], tmp_path / "out", replace(key_of(video), audio=audio))
+    result = read_json(tmp_path / "out")
+    assert result["audio"] == {"asked": "auto", "used": [1], "because": "the only audio track"}
+    (track,) = result["video"]["audio_tracks"]
+    assert (track["number"], track["codec"], track["layout"]) == (1, "aac", "stereo")
+
+
+@pytest.mark.parametrize(
+    ("used", "reason"),
+    [
+        ((1,), "no audio above -70 dBFS in audio track 1 of 3"),
+        ((1, 3), "no audio above -70 dBFS in audio tracks 1 and 3 of 3"),
+        ((1, 2, 3), "no audio above -70 dBFS"),
+    ],
+)
+def test_an_empty_result_names_the_tracks_if_others_may_sound(
+    video: VideoFile, tmp_path: Path, used: tuple[int, ...], reason: str
+) -> None:
+    key = key_of(video, overlay=False)
+    tracks = key.video.audio_tracks * 3
+    key = replace(
+        key,
+        video=replace(key.video, audio_tracks=tracks),
+        audio=AudioSelection("auto", used, "a test"),
+    )
+    silent = replace(segment(video, [0.1], sounding=[False]), audible=np.zeros(1, np.bool_))
+    assert write_result([silent], tmp_path / "out", key).empty_because == reason
 
 
 def test_a_frame_has_its_time_score_area_box_and_mask(

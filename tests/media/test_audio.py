@@ -193,3 +193,19 @@ def test_a_damaged_track_is_reported(tmp_path: Path) -> None:
         damage = audio_track.damage()
     assert isinstance(damage, CorruptVideoError)
     assert str(damage).startswith("a.mp4: the audio track is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("at_s", "start", "stop", "silent"),
+    [(5, 0, 20, False), (5, 5, 20, False), (5, 0, 5, True), (5, 6, 20, True), (19, 0, 20, False)],
+)
+def test_a_range_without_a_sample_above_digital_silence_is_silent(
+    tmp_path: Path, at_s: int, start: int, stop: int, silent: bool
+) -> None:
+    track = Track(click(at_s, 20, RATE))
+    with opened(write(tmp_path / "a.mkv", tracks=[track])) as audio_track:
+        assert audio_track.is_silent(start * RATE, stop * RATE) == silent
+        # Decoding stops at the sample, or at the end of the range, with a second of tolerance.
+        decoded = audio_track.range_s()
+        assert decoded is not None
+        assert decoded[1] <= (stop if silent else at_s) + 2

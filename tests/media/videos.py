@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 MILLISECOND = Fraction(1, 1000)
@@ -30,6 +31,9 @@ class Track:
     start_s: float = 0.0
     codec: str = "pcm_s16le"
     gap: tuple[float, float] = (0.0, 0.0)  # samples from the first second on come this much later
+    language: str = "und"
+    title: str = ""
+    default: bool = False  # without any, FFmpeg's muxers mark tracks on their own
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Picture:
     drawing: npt.NDArray[np.uint8] | None = None  # (H, W, 3), instead of the shades of grey
     tags: tuple[int, int, int, int] = (2, 2, 2, 0)  # primaries, transfer, matrix, range; H.273
     metadata: dict[str, str] = field(default_factory=dict)
+    cover: bool = False  # an attached picture, not the video
 
 
 def grey(index: int) -> int:
@@ -126,6 +131,8 @@ def _add_video(container: OutputContainer, picture: Picture) -> VideoStream:
     (encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range) = (
         picture.tags
     )
+    if picture.cover:
+        stream.disposition = Disposition.attached_pic
     if picture.rotation or picture.mirrored:
         stream.set_display_rotation(picture.rotation, hflip=picture.mirrored)
     return stream
@@ -134,6 +141,9 @@ def _add_video(container: OutputContainer, picture: Picture) -> VideoStream:
 def _add_audio(container: OutputContainer, track: Track) -> AudioStream:
     stream = container.add_stream(track.codec, rate=track.sample_rate, layout=track.layout)
     assert isinstance(stream, AudioStream)
+    stream.metadata.update({"language": track.language, "title": track.title})
+    if track.default:
+        stream.disposition = Disposition.default
     return stream
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from avseg.errors import AvsegError
 from avseg.export import ResultSummary
+from avseg.types import AudioTrackOption
 
 if TYPE_CHECKING:
     from avseg.checkpoints.loading import Memory
@@ -25,12 +26,15 @@ class SegmentOptions:
         silent_ok: Whether a video without an audio stream is accepted as silent. A model that is
             prompted by texts accepts it in any case.
         overlay: Whether to write an overlay video.
+        audio_track: Number of the audio track to use, from 1; "mix" for the sum of all tracks;
+            "auto" for the default track, or another one if that is digitally silent.
     """
 
     frames_per_second: float | None = None
     threshold: float = 0.5
     silent_ok: bool = False
     overlay: bool = True
+    audio_track: AudioTrackOption = "auto"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from avseg.batch.supervisor import STALL_LIMIT_S, segment_in_workers
 from avseg.batch.videos import segment_batch
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.export.result_folders import result_folders
+from avseg.media.track_choice import check_option
 from avseg.media.video_files import find_videos
+from avseg.types import AudioTrackOption
 
 if TYPE_CHECKING:
     from avseg.checkpoints.loading import Memory
@@ -34,6 +36,7 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
     frames_per_second: float | None = None,
     overlay: bool = True,
     silent_ok: bool = False,
+    audio_track: AudioTrackOption = "auto",
     offline: bool = False,
     isolate: bool = True,
     stall_limit_s: float = STALL_LIMIT_S,
@@ -73,6 +76,8 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
         frames_per_second: Frames to segment per second; None for every frame of the video.
         overlay: Whether to write an overlay video.
         silent_ok: Whether a video without an audio stream is accepted as silent.
+        audio_track: Number of the audio track to use, from 1; "mix" for the sum of all tracks;
+            "auto" for the default track, or another one if that is digitally silent.
         offline: Whether to forbid downloads.
         isolate: Whether to segment in a worker process, for a model by name or folder.
         stall_limit_s: Time in seconds without progress (a packet read, a layer computed) after
@@ -93,6 +98,7 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
         ValueError: If an option is out of its range, or does not apply to a loaded segmenter.
         WorkerDiedError: If the worker process dies while it loads the model for the first time.
     """
+    check_option(audio_track)
     files = find_videos(_as_paths(videos))
     folders = result_folders(files, Path(output))
     if not stall_limit_s > 0:
@@ -106,7 +112,7 @@ def segment(  # noqa: PLR0913 - the options of `avseg segment`
     batch = Batch(
         tuple(files),
         tuple(folders),
-        SegmentOptions(frames_per_second, threshold, silent_ok, overlay),
+        SegmentOptions(frames_per_second, threshold, silent_ok, overlay, audio_track),
         model,
         texts=(text,) if isinstance(text, str) else tuple(text),
         vocabulary=vocabulary if isinstance(vocabulary, str | None) else tuple(vocabulary),

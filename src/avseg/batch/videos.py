@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from avseg.batch.records import Batch, BatchProgress, SegmentOptions, VideoOutcome
 from avseg.errors import AvsegError, CorruptVideoError, OutOfMemoryError
 from avseg.export import ResultKey, Setting, find_result, write_result
-from avseg.media import probe
+from avseg.media import choose_audio, probe
 from avseg.types import Segmentation, VideoInfo
 
 if TYPE_CHECKING:
@@ -145,21 +145,33 @@ def segment_to_folder(
             f"the model {segmenter.name!r} was never saved, so a result cannot record the hash of "
             "its weights; save it, and load it with load_segmenter."
         )
-    key = ResultKey(
-        probe(video), segmenter.weights_sha256, _settings(segmenter, options), options.overlay
-    )
+    info = probe(video)
+    settings = _settings(segmenter, options, info)
+    key = ResultKey(info, segmenter.weights_sha256, settings, options.overlay)
     summary = find_result(folder, key)
     if summary is not None:
         return VideoOutcome(Path(video), folder, summary, was_complete=True)
+    # Chosen once for the model, result.json and the overlay, since a silent track is decoded to its
+    # end for it.
+    audio = choose_audio(video, options.audio_track)
     warnings: list[str] = []
     chunks = segmenter.stream(
-        video, options.frames_per_second, options.threshold, options.silent_ok, warnings.append
+        video,
+        options.frames_per_second,
+        options.threshold,
+        options.silent_ok,
+        warnings.append,
+        audio,
     )
-    summary = write_result(_with_progress(chunks, key.video, on_progress), folder, key, warnings)
+    summary = write_result(
+        _with_progress(chunks, info, on_progress), folder, replace(key, audio=audio), warnings
+    )
     return VideoOutcome(Path(video), folder, summary)
 
 
-def _settings(segmenter: Segmenter, options: SegmentOptions) -> dict[str, Setting]:
+def _settings(
+    segmenter: Segmenter, options: SegmentOptions, video: VideoInfo
+) -> dict[str, Setting]:
     """Collect all settings that can change the masks, as result.json records them.
 
     Options at their defaults are omitted where results of earlier versions did not have them, so
@@ -169,6 +181,9 @@ def _settings(segmenter: Segmenter, options: SegmentOptions) -> dict[str, Settin
         "frames_per_second": options.frames_per_second,
         "threshold": options.threshold,
     }
+    # Earlier versions always used the default track of several.
+    if options.audio_track != "auto" or len(video.audio_tracks) > 1:
+        settings["audio_track"] = options.audio_track
     if segmenter.texts:
         settings["texts"] = list(segmenter.texts)
     if segmenter.vocabulary:

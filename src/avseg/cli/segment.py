@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -13,7 +13,9 @@ import avseg
 from avseg.batch.supervisor import STALL_LIMIT_S
 from avseg.checkpoints import DEFAULT_MODEL
 from avseg.cli.terminal import progress_bar, show_error, show_notices
+from avseg.media.track_choice import check_option
 from avseg.media.video_files import find_videos
+from avseg.types import AudioTrackOption
 
 if TYPE_CHECKING:
     from avseg.batch import BatchProgress, VideoOutcome
@@ -21,6 +23,18 @@ if TYPE_CHECKING:
 Threshold = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Rate = Annotated[float, Parameter(validator=validators.Number(gt=0))]
 Seconds = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+
+
+def _parse_audio_track(_: type, tokens: Sequence[Token]) -> AudioTrackOption:
+    """Convert the value of `--audio-track`; ValueError, which cyclopts prints, if it is invalid."""
+    text = tokens[0].value
+    # Anything that is no number is validated, and named in the message, as the text that it is.
+    option = cast("AudioTrackOption", int(text) if text.lstrip("-").isdecimal() else text)
+    check_option(option)
+    return option
+
+
+AudioTrack = Annotated[AudioTrackOption, Parameter(converter=_parse_audio_track)]
 
 
 def segment(  # noqa: PLR0913 - one argument for each option of the command
@@ -38,6 +52,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     threshold: Threshold = 0.5,
     frames_per_second: Rate | None = None,
     overlay: bool = True,
+    audio_track: AudioTrack = "auto",
     silent_ok: Annotated[bool, Parameter(negative="")] = False,
     offline: Annotated[bool, Parameter(negative="")] = False,
     stall_limit: Seconds = STALL_LIMIT_S,
@@ -68,6 +83,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         threshold: Probability above which a pixel is marked.
         frames_per_second: Frames to segment per second; by default every frame of the video.
         overlay: Write the overlay video.
+        audio_track: Audio track to use: its number among the audio tracks, counted from 1 (FFmpeg's
+            0:a:0 is 1; `avseg probe` lists them); mix for the sum of all tracks; auto for the
+            default track, or another one, with a warning, if that is digitally silent.
         silent_ok: Accept a video without an audio stream as silent.
         offline: Download nothing: the model must be on this machine.
         stall_limit: Seconds without progress (a packet read, a layer computed) after which a video
@@ -103,6 +121,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             threshold=threshold,
             frames_per_second=frames_per_second,
             overlay=overlay,
+            audio_track=audio_track,
             silent_ok=silent_ok,
             offline=offline,
             stall_limit_s=stall_limit,

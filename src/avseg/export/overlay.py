@@ -15,7 +15,6 @@ from typing import cast
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -25,13 +24,13 @@ from avseg.errors import OutputError
 from avseg.export.drawing import Canvas, MaskDrawing, Timeline
 from avseg.export.labels import SourceNumbers
 from avseg.export.legend import Legend
-from avseg.export.soundtrack import open_soundtrack
-from avseg.media import probe
+from avseg.export.soundtrack import AudioSource, open_soundtrack, open_source
+from avseg.media import choose_audio, probe
 from avseg.media.colour import ColourTags
-from avseg.media.container import choose_audio_stream, choose_video_stream, open_media
+from avseg.media.container import choose_video_stream, open_media
 from avseg.media.conversion import i420_tags, stored_i420
 from avseg.media.video import Orientation, ShownFrame, VideoTrack
-from avseg.types import Segmentation, VideoInfo
+from avseg.types import AudioSelection, AudioTrackOption, Segmentation, VideoInfo
 
 #: Largest number of pixels of an overlay. It is that of h264's level 5.1, which 4K players support.
 #: The overlay of a larger video is scaled down.
@@ -56,7 +55,8 @@ class OverlayReport:
     Attributes:
         path: Path of the file.
         frame_count: Number of its frames.
-        sound: How the audio was transferred: "copied (aac)", "encoded anew (ac3 to aac)" or "none".
+        sound: How the audio was transferred: "copied (aac)", "encoded anew (ac3 to aac)", "mixed
+            (audio tracks 1, 2 to mono aac)", or "none".
     """
 
     path: Path
@@ -64,12 +64,15 @@ class OverlayReport:
     sound: str
 
 
-def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
+def save_overlay(
+    segmentation: Segmentation, path: str | Path, audio_track: AudioTrackOption = "auto"
+) -> OverlayReport:
     """Draw a segmentation on its video and write the result as an mp4 file.
 
     Args:
         segmentation: Masks of the whole video; the video at `segmentation.origin` is read again.
         path: The mp4 file to write; it appears when it is complete.
+        audio_track: Audio track to transfer: the same option as for the segmentation.
 
     Returns:
         Facts about the written file.
@@ -77,20 +80,25 @@ def save_overlay(segmentation: Segmentation, path: str | Path) -> OverlayReport:
     Raises:
         ClipError: If the video cannot be read any more.
         OutputError: If the masks do not fit the video, or the file cannot be written.
+        ValueError: If there is no such `audio_track`.
     """
     path = Path(path)
-    with open_overlay(probe(segmentation.origin), path) as writer:
+    audio = choose_audio(segmentation.origin, audio_track)
+    with open_overlay(probe(segmentation.origin), path, audio) as writer:
         writer.write(segmentation)
     return OverlayReport(path, frame_count=writer.frame_count, sound=writer.sound)
 
 
 @contextmanager
-def open_overlay(video: VideoInfo, path: Path) -> Iterator["OverlayWriter"]:
+def open_overlay(
+    video: VideoInfo, path: Path, audio: AudioSelection | None = None
+) -> Iterator["OverlayWriter"]:
     """Open an overlay for writing chunk by chunk.
 
     Args:
         video: Metadata of the video that is being segmented.
         path: The mp4 file to write; it appears at the end of the block, unless the block raises.
+        audio: The audio tracks to transfer; None for those that `choose_audio` chooses.
 
     Yields:
         The writer; every chunk must be passed to it in order.
@@ -101,12 +109,13 @@ def open_overlay(video: VideoInfo, path: Path) -> Iterator["OverlayWriter"]:
     """
     with replace_when_complete(path) as partial, ExitStack() as stack:
         # Video and audio are read through a file handle of their own, as in `media.clip`.
-        video_input, audio_input = (stack.enter_context(open_media(video.path)) for _ in range(2))
+        video_input = stack.enter_context(open_media(video.path))
+        source = open_source(stack, video, audio or choose_audio(video.path))
         with _explained(path):
             # The index at the start of the file, so that browsers play it before it is complete.
             options = {"movflags": "faststart"}
             output = stack.enter_context(av.open(str(partial), "w", format="mp4", options=options))
-            writer = OverlayWriter(video_input, audio_input, output, video)
+            writer = OverlayWriter(video_input, source, output, video)
         try:
             yield writer
             writer.finish()
@@ -129,7 +138,7 @@ class OverlayWriter:
 
     Args:
         video_input: The original file, opened for its video only.
-        audio_input: The original file, opened again for its audio only.
+        source: Audio of the original file, which was opened again for it.
         output: The file to write.
         video: Metadata of the original file.
 
@@ -141,7 +150,7 @@ class OverlayWriter:
     def __init__(
         self,
         video_input: InputContainer,
-        audio_input: InputContainer,
+        source: AudioSource,
         output: OutputContainer,
         video: VideoInfo,
     ) -> None:
@@ -160,7 +169,7 @@ class OverlayWriter:
         self._timeline = Timeline(*self._canvas.luma.shape)
         self._encoder = _add_h264(output, stream, self._canvas, video)
         self._encoder.codec_context.time_base = self._time_base
-        self._soundtrack = open_soundtrack(output, audio_input, _audio_stream(audio_input, video))
+        self._soundtrack = open_soundtrack(output, source, video)
         self._mask_time_s = -inf
         self._mask_drawing: MaskDrawing | None = None
         self._numbers = SourceNumbers()
@@ -253,10 +262,6 @@ class OverlayWriter:
         drawn.pts, drawn.time_base = round(shown.start_s / self._time_base), self._time_base
         self._output.mux(self._encoder.encode(drawn))
         self.frame_count += 1
-
-
-def _audio_stream(container: InputContainer, video: VideoInfo) -> AudioStream | None:
-    return choose_audio_stream(container, choose_video_stream(container, video.path))
 
 
 def _add_h264(

@@ -4,7 +4,7 @@ The folder appears under its name when all of its files are complete. `result.js
 by frame, so that the memory does not grow with the length of the video; each frame is one line:
 
     {"schema_version": 1, "fingerprint": ..., "video": {...},
-     "model": {"name": ..., "sha256": ...}, "settings": {...}, "frames": [
+     "model": {"name": ..., "sha256": ...}, "settings": {...}, "audio": {...}, "frames": [
      {"index": 0, "time_s": 0.92, "score": 0.9, "area": 0.08, "area_pixels": 24576,
       "box": [x, y, width, height], "rle": {"size": [height, width], "counts": "..."}},
      ...
@@ -42,7 +42,7 @@ from avseg.export.overlay import open_overlay
 from avseg.export.png import MaskWriter
 from avseg.media.colour import ColourTags
 from avseg.media.tone_mapping import needs_mapping
-from avseg.types import SILENCE_DBFS, NamedSource, Segmentation, VideoInfo
+from avseg.types import SILENCE_DBFS, AudioSelection, NamedSource, Segmentation, VideoInfo
 
 #: Increased when the format of `result.json` changes.
 SCHEMA_VERSION = 1
@@ -73,12 +73,15 @@ class ResultKey:
         model_sha256: SHA-256 hash of the model's weights, in hexadecimal.
         settings: Options that the user chose (threshold, frames per second, ...), by name.
         overlay: Whether the result includes an overlay.
+        audio: The audio tracks that the model uses, which the overlay gets too; None for a choice
+            by the overlay. It follows from the video and the settings.
     """
 
     video: VideoInfo
     model_sha256: str
     settings: Mapping[str, Setting]
     overlay: bool = True
+    audio: AudioSelection | None = None
 
     def fingerprint(self) -> str:
         """Compute a hash that changes whenever the result may change.
@@ -178,7 +181,7 @@ def write_result(
         masks = MaskWriter(partial / MASKS_NAME)
         with _ResultFile(partial / RESULT_NAME, key) as result_file, ExitStack() as stack:
             overlay = (
-                stack.enter_context(open_overlay(key.video, partial / OVERLAY_NAME))
+                stack.enter_context(open_overlay(key.video, partial / OVERLAY_NAME, key.audio))
                 if key.overlay
                 else None
             )
@@ -275,13 +278,15 @@ class _ResultFile:
         return summary
 
     def _head(self, model: str) -> str:
-        head = {
+        head: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": self._fingerprint,
             "video": asdict(self._key.video),
             "model": {"name": model, "sha256": self._key.model_sha256},
             "settings": dict(self._key.settings),
         }
+        if self._key.audio is not None:
+            head["audio"] = self._key.audio.facts()
         return f'{json.dumps(head, allow_nan=False)[:-1]}, "frames": [\n'
 
     def _frame(self, segmentation: Segmentation, k: int) -> dict[str, Any]:
@@ -342,10 +347,19 @@ class _ResultFile:
         if self._audible is None:  # the model does not use the audio
             return "nothing marked"
         if self._key.video.audio_codec is None:
-            return "no audio track in the file"
+            undecodable = bool(self._key.video.audio_tracks)
+            return "no audio track " + ("can be decoded" if undecodable else "in the file")
         if not self._audible:
-            return f"no audio above {SILENCE_DBFS:g} dBFS"
+            return f"no audio above {SILENCE_DBFS:g} dBFS{self._which_tracks()}"
         return "audio, but nothing marked"
+
+    def _which_tracks(self) -> str:
+        """Name the used audio tracks, if the file has others that may sound."""
+        tracks, audio = self._key.video.audio_tracks, self._key.audio
+        if audio is None or len(tracks) == len(audio.used):
+            return ""
+        numbers = " and ".join(map(str, audio.used))
+        return f" in audio track{'s' * (len(audio.used) > 1)} {numbers} of {len(tracks)}"
 
 
 def _describe(mask: npt.NDArray[np.bool_], score: np.float32) -> dict[str, Any]:

@@ -30,6 +30,10 @@ SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 #: and clocks drift, so smaller differences mean nothing. A larger one is a gap or an overlap.
 MAX_JITTER_S = 0.05
 
+#: Largest magnitude of the samples of digital silence, relative to full scale: one step of 16 bits.
+#: Dither is that large, and AC-3 decodes zeros to a quarter of it.
+SILENT_PEAK = 2.0**-15
+
 #: Lowest sample rate of real audio, in Hz; the lowest of the standard rates is 8000.
 MIN_SAMPLE_RATE = 1000
 
@@ -97,14 +101,8 @@ class AudioTrack:
         """
         self._buffer = [block for block in self._buffer if block.stop > start]
         while not self._finished and (self._decoded_stop is None or self._decoded_stop < stop):
-            block = next(self._incoming, None)
-            if block is None:
-                self._finished = True
-                break
-            self._decoded_stop = block.stop
-            if self._decoded_start is None:
-                self._decoded_start = block.start
-            if block.stop > start:
+            block = self._next_block()
+            if block is not None and block.stop > start:
                 self._buffer.append(block)
         audio = np.zeros(stop - start, np.float32)
         for block in self._buffer:
@@ -115,6 +113,25 @@ class AudioTrack:
                     begin - block.start : end - block.start
                 ]
         return audio
+
+    def is_silent(self, start: int, stop: int) -> bool:
+        """Decode up to the first sample of a range that is not digital silence.
+
+        Memory does not grow with the length of the track. `read` cannot be used afterwards.
+
+        Args:
+            start: Index of the first sample of the range, as in `read`.
+            stop: Index after its last sample.
+
+        Returns:
+            True if the track was decoded to the end of the range and has no such sample in it.
+        """
+        while (block := self._next_block()) is not None and block.start < stop:
+            within = block.samples[max(start - block.start, 0) : stop - block.start]
+            self._used += len(within)
+            if (np.abs(within) > SILENT_PEAK).any():
+                return False
+        return True
 
     def range_s(self) -> tuple[float, float] | None:
         """Return the start and end of the audio decoded so far in seconds, or None without any."""
@@ -176,6 +193,17 @@ class AudioTrack:
                 "Copy or download the file again.",
             )
         return None
+
+    def _next_block(self) -> _Block | None:
+        """Decode the next samples, and note which range has been decoded; None at the end."""
+        block = next(self._incoming, None)
+        if block is None:
+            self._finished = True
+            return None
+        self._decoded_stop = block.stop
+        if self._decoded_start is None:
+            self._decoded_start = block.start
+        return block
 
     def _blocks(self) -> Iterator[_Block]:
         """Resample the frames and position each contiguous segment by its first timestamp."""

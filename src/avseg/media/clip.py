@@ -20,32 +20,29 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
-from av.error import FFmpegError
-from av.video.stream import VideoStream
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
-from avseg.media.audio import SILENT_OK, AudioTrack
+from avseg.media.audio import SILENT_OK
 from avseg.media.colour import ColourTags, has_alpha
 from avseg.media.container import (
     PathLike,
-    announced_end_s,
-    announced_file_end_s,
     announced_frames,
     choose_audio_stream,
     choose_video_stream,
     damage_as_clip_error,
+    has_variable_rate,
     open_media,
-    packet_end_s,
-    packets_of,
 )
+from avseg.media.duration import video_duration_s
 from avseg.media.limits import CLIP_PIXELS, CLIP_SPAN_S
+from avseg.media.mix import AudioMix, open_mix
 from avseg.media.timecode import start_timecode
+from avseg.media.track_choice import check_option, list_audio_tracks, select_audio
 from avseg.media.video import (
     Orientation,
     ShownFrame,
@@ -53,7 +50,7 @@ from avseg.media.video import (
     average_rate,
     to_rgb,
 )
-from avseg.types import Clip, VideoInfo
+from avseg.types import AudioSelection, AudioTrackOption, Clip, VideoInfo
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +61,6 @@ FRAME_POSITION = 15 / 16
 #: Audio that a clip includes before its first and after its last audio time, in seconds. A window
 #: of one second needs half of it; models with windows of up to two seconds need all.
 AUDIO_MARGIN_S = 1.0
-
-#: Longest time in seconds by which the audio may end before the picture without a warning, if the
-#: container does not announce the end of the audio.
-EARLY_AUDIO_S = 1.0
 
 #: Longest time of one frame on screen, and of one clip of a stream, in seconds. More is a damaged
 #: time base or timestamp, for which the audio would not fit into the memory. A whole video as one
@@ -121,13 +114,15 @@ def probe(path: PathLike) -> VideoInfo:
         height, width = orientation.size(first.frame.height, first.frame.width)
         return VideoInfo(
             path=origin,
+            container=container.format.name,
             width=width,
             height=height,
             rotation=orientation.rotation,
             start_s=first.start_s,
-            duration_s=_duration_s(container, video, first.start_s),
+            duration_s=video_duration_s(container, video, first.start_s),
             average_rate=average_rate(video),
             frame_count=announced_frames(video),
+            variable_rate=has_variable_rate(video),
             video_codec=video.codec_context.name,
             pixel_format=video.codec_context.pix_fmt or "unknown",
             colour_primaries=colour.primaries,
@@ -141,6 +136,7 @@ def probe(path: PathLike) -> VideoInfo:
             audio_codec=None if audio is None else audio.codec_context.name,
             audio_sample_rate=None if audio is None else audio.sample_rate,
             audio_channels=None if audio is None else audio.channels,
+            audio_tracks=list_audio_tracks(container),
         )
 
 
@@ -149,6 +145,7 @@ def read_clip(
     frames_per_second: float | None = 1,
     sample_rate: int = 16000,
     silent_ok: bool = False,
+    audio_track: AudioTrackOption = "auto",
 ) -> Clip:
     """Read a whole video as one clip, with frames at a given rate and their audio.
 
@@ -161,23 +158,26 @@ def read_clip(
             for every frame of the video.
         sample_rate: Sample rate of the audio, in Hz.
         silent_ok: Whether to read a video without an audio track as a silent one.
+        audio_track: Number of the audio track to read, from 1; "mix" for the sum of all tracks;
+            "auto" for the default track, or another one if the default track is digitally silent.
 
     Returns:
         The clip.
     """
-    _check_rates(frames_per_second, sample_rate)
+    _check_options(frames_per_second, sample_rate, audio_track)
     # Unpacking exhausts the generator, which also runs the checks after the last frame.
-    (clip,) = _clips(path, frames_per_second, sample_rate, None, silent_ok, None)
+    (clip,) = _clips(path, frames_per_second, sample_rate, None, silent_ok, None, audio_track)
     return clip
 
 
-def stream_clips(
+def stream_clips(  # noqa: PLR0913 - each option of reading
     path: PathLike,
     frames_per_second: float | None = 1,
     sample_rate: int = 16000,
     frames_per_chunk: int = 25,
     silent_ok: bool = False,
     on_warning: Callable[[str], None] | None = None,
+    audio_track: AudioTrackOption | AudioSelection = "auto",
 ) -> Iterator[Clip]:
     """Read a video in chunks, in memory that does not grow with its length.
 
@@ -198,24 +198,35 @@ def stream_clips(
             video, if they would be more than 300 s apart, or if they would have more than 2^25
             pixels together (16 frames of 1920 x 1080).
         silent_ok: Whether to read a video without an audio track as a silent one.
-        on_warning: Called after the last clip with each warning about the video, such as a few
-            missing frames; the log has them too.
+        on_warning: Called with each warning about the video; the log has them too. Those about the
+            choice of the audio track come before the first clip, all others, such as a few missing
+            frames, after the last one.
+        audio_track: Number of the audio track to read, from 1; "mix" for the sum of all tracks;
+            "auto" for the default track, or another one if the default track is digitally silent;
+            or a selection that `choose_audio` made before.
 
     Returns:
         Clips in order of time. Each includes the audio from one second before its first to one
         second after its last audio time, so the audio of consecutive clips overlaps.
 
     Raises:
-        ValueError: If a rate or `frames_per_chunk` is not positive.
+        ValueError: If a rate or `frames_per_chunk` is not positive, or there is no such
+            `audio_track`.
     """
-    _check_rates(frames_per_second, sample_rate)
+    _check_options(frames_per_second, sample_rate, audio_track)
     if frames_per_chunk < 1:
         raise ValueError(f"frames_per_chunk is {frames_per_chunk}; it must be at least 1.")
-    return _clips(path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning)
+    return _clips(
+        path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning, audio_track
+    )
 
 
-def _check_rates(frames_per_second: float | None, sample_rate: int) -> None:
-    """Validate that both rates are positive."""
+def _check_options(
+    frames_per_second: float | None,
+    sample_rate: int,
+    audio_track: AudioTrackOption | AudioSelection,
+) -> None:
+    """Validate that both rates are positive, and that there is such an option for the audio."""
     if frames_per_second is not None and not 0 < frames_per_second < math.inf:
         raise ValueError(
             f"frames_per_second is {frames_per_second}; it must be positive, or None for every "
@@ -223,83 +234,64 @@ def _check_rates(frames_per_second: float | None, sample_rate: int) -> None:
         )
     if sample_rate < 1:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least 1.")
+    if not isinstance(audio_track, AudioSelection):
+        check_option(audio_track)
 
 
-def _clips(
+def _clips(  # noqa: PLR0913 - the arguments of `stream_clips`
     path: PathLike,
     frames_per_second: float | None,
     sample_rate: int,
     frames_per_chunk: int | None,
     silent_ok: bool,
     on_warning: Callable[[str], None] | None,
+    audio_track: AudioTrackOption | AudioSelection,
 ) -> Iterator[Clip]:
     """Yield the chunks, then raise an error if the file is damaged, or report its warnings.
 
     Without a number of frames, the whole video is one chunk.
     """
     origin = os.fspath(path)
+
+    def warn(warning: str) -> None:
+        logger.warning("%s: %s", origin, warning)
+        if on_warning is not None:
+            on_warning(warning)
+
     with damage_as_clip_error(origin), ExitStack() as files:
         container = files.enter_context(open_media(path))
-        video_track = VideoTrack(container, choose_video_stream(container, origin), origin)
-        # The audio is read through a file handle of its own. In a single pass over a file that
-        # stores its audio far from its video, one of the two would fill the memory.
-        audio_track = _open_audio_track(files, path, sample_rate, silent_ok)
+        video = choose_video_stream(container, origin)
+        selection = (
+            audio_track
+            if isinstance(audio_track, AudioSelection)
+            else select_audio(container, video, origin, audio_track)
+        )
+        for warning in selection.warnings:
+            warn(warning)
+        video_track = VideoTrack(container, video, origin)
+        audio = open_mix(files, path, selection, sample_rate)
+        if audio is None and not silent_ok:
+            raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
         shown = _plausible(video_track.shown_frames(), origin)
         for chunk in _chunks(_samples(shown, frames_per_second), frames_per_chunk):
-            yield _clip(origin, chunk, audio_track, sample_rate)
-        for warning in _check(origin, video_track, audio_track, silent_ok):
-            logger.warning("%s: %s", origin, warning)
-            if on_warning is not None:
-                on_warning(warning)
+            yield _clip(origin, chunk, audio, sample_rate)
+        for warning in _check(origin, video_track, audio, silent_ok):
+            warn(warning)
 
 
 def _check(
-    origin: str, video_track: VideoTrack, audio_track: AudioTrack | None, silent_ok: bool
+    origin: str, video_track: VideoTrack, audio: AudioMix | None, silent_ok: bool
 ) -> list[str]:
     """Raise an error if the file is damaged; return its warnings. Call it after the last frame."""
     damage = video_track.damage()
-    if damage is None and audio_track is not None:
-        damage = audio_track.damage()
     if damage is not None:
         raise damage
     warnings = video_track.warnings()
-    if audio_track is None:
-        return warnings
-    warnings += audio_track.warnings()
-    start_s, end_s = video_track.range_s
-    sound = audio_track.range_s()
-    if sound is not None and not audio_track.overlaps:
-        begins = sound[0] >= end_s
-        place = f"starts at {sound[0]:.2f} s" if begins else f"ends at {sound[1]:.2f} s"
-        problem = (
-            f"the audio {place} and does not overlap the picture, from {start_s:.2f} to "
-            f"{end_s:.2f} s; the times of one of them are damaged"
-        )
-        if not silent_ok:
-            raise CorruptVideoError(
-                origin, f"{problem}. Copy or download the file again, or re-encode it; {SILENT_OK}"
-            )
-        warnings.append(f"{problem}. The video is read as silent.")
-    elif sound is not None and audio_track.ends_unannounced and end_s - sound[1] > EARLY_AUDIO_S:
-        warnings.append(
-            f"the audio ends at {sound[1]:.2f} s, the picture at {end_s:.2f} s; after that the "
-            "video is silent, or its audio is lost."
-        )
-    return warnings
-
-
-def _open_audio_track(
-    files: ExitStack, path: PathLike, sample_rate: int, silent_ok: bool
-) -> AudioTrack | None:
-    """Open the audio track; return None for a video that is to be read as silent."""
-    origin = os.fspath(path)
-    container = files.enter_context(open_media(path))
-    audio = choose_audio_stream(container, choose_video_stream(container, origin))
-    if audio is not None:
-        return AudioTrack(container, audio, sample_rate, origin)
-    if not silent_ok:
-        raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
-    return None
+    return (
+        warnings
+        if audio is None
+        else warnings + audio.check(origin, video_track.range_s, silent_ok)
+    )
 
 
 def _plausible(shown: Iterator[ShownFrame], origin: str) -> Iterator[ShownFrame]:
@@ -389,9 +381,7 @@ def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[
     yield replace(pending, duration_s=last.end_s - begin_s)
 
 
-def _clip(
-    origin: str, samples: list[_Sample], audio_track: AudioTrack | None, sample_rate: int
-) -> Clip:
+def _clip(origin: str, samples: list[_Sample], audio: AudioMix | None, sample_rate: int) -> Clip:
     """Build the clip of one chunk of frames, with the audio around them.
 
     The list of samples is emptied, because their frames need as much memory as those of the clip.
@@ -413,11 +403,7 @@ def _clip(
         frames=frames,
         frame_times=np.array([sample.frame_s for sample in samples]),
         audio_times=np.array([sample.audio_s for sample in samples]),
-        audio=(
-            np.zeros(end - begin, np.float32)
-            if audio_track is None
-            else audio_track.read(begin, end)
-        ),
+        audio=np.zeros(end - begin, np.float32) if audio is None else audio.read(begin, end),
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,
         durations=np.array([sample.duration_s for sample in samples]),
@@ -431,33 +417,3 @@ def _first_frame(video_track: VideoTrack) -> ShownFrame:
     for frame in video_track.shown_frames():
         return frame
     raise video_track.damage() or AssertionError("a track without frames must report damage")
-
-
-def _duration_s(container: InputContainer, video: VideoStream, start_s: float) -> float:
-    """Return the length of the video from the stream, or else its last packets or the container."""
-    # Without the time before the first frame, which the length of the whole file includes.
-    end_s = announced_end_s(video)
-    if end_s is None or end_s <= start_s:
-        end_s = _last_end_s(container, video)
-    if end_s is not None and end_s > start_s:
-        return end_s - start_s
-    return max(announced_file_end_s(container) or 0.0, 1 / average_rate(video))
-
-
-def _last_end_s(container: InputContainer, video: VideoStream) -> float | None:
-    """Return the end of the last video packet in seconds; None if there is none."""
-    if not video.time_base:
-        return None
-    # From the last key frame on, and from the start of a file that has no index.
-    for target_s in (announced_file_end_s(container) or 0.0, 0.0):
-        ends: list[float] = []
-        with suppress(FFmpegError):  # a file without an index, or one that is damaged
-            container.seek(round(target_s / video.time_base), stream=video)
-            for packet in packets_of(container, video):
-                end_s = packet_end_s(packet)
-                if end_s is not None:
-                    # Some formats, such as FLV, store no durations.
-                    ends.append(end_s if packet.duration else end_s + 1 / average_rate(video))
-        if ends:
-            return max(ends)
-    return None

@@ -238,6 +238,23 @@ def announced_frames(stream: VideoStream) -> int | None:
     return min(stream.frames, shown) if shown else stream.frames
 
 
+def has_variable_rate(stream: VideoStream) -> bool | None:
+    """Return whether the time between frames varies, by the index of the container.
+
+    Args:
+        stream: The stream.
+
+    Returns:
+        False if all decoding times are those of a constant rate, rounded to the time base; None if
+        the index does not list all frames.
+    """
+    times = [entry.timestamp for entry in stream.index_entries if entry.size > 0]
+    if not stream.frames or len(times) < max(stream.frames, 2):
+        return None
+    step = (times[-1] - times[0]) / (len(times) - 1)
+    return any(abs(time - times[0] - step * k) > 1 for k, time in enumerate(times))
+
+
 def indexed_frames(stream: VideoStream) -> int | None:
     """Return how many frames the fragments of an MP4 file list, which are read one after the other.
 
