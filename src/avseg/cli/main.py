@@ -51,6 +51,7 @@ def _read_docstring(import_path: str) -> str:
 
 
 add_command(app, "segment", "avseg.cli.segment:segment")
+add_command(app, "probe", "avseg.cli.probe:probe")
 add_command(app, "evaluate", "avseg.cli.evaluate:evaluate")
 add_command(app, "score", "avseg.cli.score:score")
 add_command(app, "compare", "avseg.cli.compare:compare")
