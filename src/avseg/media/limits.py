@@ -1,8 +1,7 @@
 """Limits that bound the memory of reading any file: sizes of pictures, packets and clips.
 
 A damaged or unusual file may announce any size. FFmpeg allocates what the file announces, so these
-limits are set before it reads. The values were chosen so that `avseg segment` needs at most 1 GB
-in addition to the model (benchmarks/memory_bounds.py).
+limits are set before it reads.
 """
 
 from __future__ import annotations
