@@ -107,13 +107,47 @@ def test_a_silent_video_gets_empty_masks_without_a_forward_pass(
     assert not segmentation.scores.any()
 
 
-def test_only_frames_with_audio_in_their_window_are_segmented(
+def test_only_frames_in_which_a_sound_is_present_are_segmented(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     late = replace(tone(1), start_s=1.0)
     scores = segmenter(make_video(tmp_path / "a.mkv", late)).scores
-    # Windows reach 0.125 s to each side of a frame's middle, here at 0.05 s, 0.15 s, ...
-    assert (scores > 0).tolist() == [False] * 9 + [True] * 11
+    # Windows reach 0.125 s to each side of a frame's middle, and so beyond the onset.
+    assert (scores > 0).tolist() == [False] * 10 + [True] * 10
+
+
+def test_audio_windows_stay_centred_where_frames_are_as_far_apart_as_windows_are_long(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    late = replace(tone(1), start_s=1.0)
+    video = make_video(tmp_path / "a.mkv", late)
+    # The window of the third frame is from 1 - 0.025 s to 1.225 s at 4 frames per 1.1 s.
+    slow, clip = 1 / 0.275, read_clip(video, 1 / 0.275, segmenter.processor.sample_rate)
+    seen: list[torch.Tensor] = []
+    with segmenter.model.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["audio_values"]), with_kwargs=True
+    ):
+        segmenter(video, slow)
+        segmenter.segment_clip(clip)
+    windows = torch.from_numpy(clip.audio_windows(0.25))
+    audible = windows[windows.square().mean(dim=1) > 1e-7]
+    for values in seen:
+        torch.testing.assert_close(values[0], audible, rtol=0, atol=0)
+
+
+def test_windows_are_moved_alike_in_chunks_of_any_size(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = replace(tone(1), start_s=0.63)
+    video = make_video(tmp_path / "a.mkv", late)
+    whole = segmenter(video)
+    for size in (1, 3, 7):
+        monkeypatch.setattr("avseg.segmenter.FRAMES_PER_FORWARD", size)
+        chunked = segmenter(video)
+        assert whole.audible is not None
+        assert chunked.audible is not None
+        np.testing.assert_array_equal(chunked.audible, whole.audible)
+        np.testing.assert_allclose(chunked.scores, whole.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize(("level_dbfs", "is_segmented"), [(-72.0, False), (-68.0, True)])

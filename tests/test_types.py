@@ -63,6 +63,11 @@ def test_audio_windows_are_zero_outside_the_audio() -> None:
     assert windows[2].tolist() == [0.0] * 10
 
 
+def test_audio_times_may_decrease() -> None:
+    windows = clip(audio_times=np.array([1.5, 0.5, 0.5])).audio_windows(1.0)
+    np.testing.assert_array_equal(windows[1], windows[2])
+
+
 def test_a_clip_without_audio_gives_silent_windows() -> None:
     assert not clip(audio=np.zeros(0, np.float32)).audio_windows().any()
 

@@ -24,10 +24,10 @@ from avseg.checkpoints import DEFAULT_MODEL, find_checkpoint
 from avseg.checkpoints.loading import Memory, load_checkpoint
 from avseg.errors import DeviceError, PromptError
 from avseg.media import stream_clips
+from avseg.media.sound_changes import fit_windows
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
 from avseg.types import (
-    SILENCE_DBFS,
     AudioSelection,
     AudioTrackOption,
     Clip,
@@ -61,7 +61,9 @@ class Segmenter:
     texts describe, and do not use the audio; `with_texts` sets the texts.
 
     A frame is silent if its audio window is below -70 dBFS. It gets an empty mask and the score 0
-    without a forward pass, unless the model does not use the audio.
+    without a forward pass, unless the model does not use the audio. Where frames are closer
+    together than their windows are long, the windows do not reach beyond a change of the sound, so
+    that a mask starts and ends with its sound (`avseg.media.sound_changes`).
 
     Attributes:
         model: Model in evaluation mode.
@@ -141,6 +143,7 @@ class Segmenter:
         # A model that is prompted by texts has no audio window, and needs no audio stream.
         silent_ok = silent_ok or self.processor.window_s is None
         memory: MemoryBank | None = None
+        interval_s = None if frames_per_second is None else 1 / frames_per_second
         for clip in stream_clips(
             path,
             frames_per_second,
@@ -150,7 +153,7 @@ class Segmenter:
             on_warning,
             audio_track,
         ):
-            segmentation, memory = self._segment(clip, threshold, memory)
+            segmentation, memory = self._segment(clip, threshold, memory, interval_s)
             del clip  # large pictures need much memory while they are written
             yield segmentation
             del segmentation
@@ -170,10 +173,12 @@ class Segmenter:
             PromptError: If the model needs a text and there is none.
             ValueError: If the threshold is out of its range.
         """
-        return self._segment(clip, threshold, None)[0]
+        # The median, because the last of several equal intervals may be shorter.
+        interval_s = None if clip.durations is None else float(np.median(clip.durations))
+        return self._segment(clip, threshold, None, interval_s)[0]
 
     def _segment(
-        self, clip: Clip, threshold: float, memory: MemoryBank | None
+        self, clip: Clip, threshold: float, memory: MemoryBank | None, interval_s: float | None
     ) -> tuple[Segmentation, MemoryBank | None]:
         """Segment a clip, and return the memory bank for the frames after it.
 
@@ -184,7 +189,9 @@ class Segmenter:
         union = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W), over all sources
         best_scores = np.zeros(len(union), np.float32)  # (T,)
         sources: dict[str, NamedSource] = {}
-        audible = self._audible(clip)
+        audible = None
+        if self.processor.window_s is not None:
+            clip, audible = fit_windows(clip, self.processor.window_s, interval_s)
         selected = np.arange(len(union)) if audible is None else np.flatnonzero(audible)
         # Each text is a prompt of its own for each frame, so more texts mean fewer frames at once.
         step = max(1, self.frames_per_forward // max(1, len(self.texts)))
@@ -213,11 +220,6 @@ class Segmenter:
             durations=clip.durations,
         )
         return segmentation, memory
-
-    def _audible(self, clip: Clip) -> npt.NDArray[np.bool_] | None:
-        """Return which frames are above the silence threshold, (T,); None for a text model."""
-        window_s = self.processor.window_s
-        return None if window_s is None else _is_audible(clip.audio_windows(window_s))
 
     @torch.inference_mode()
     def _forward(
@@ -371,14 +373,6 @@ def load_segmenter(
             1 if memory == "low" and not model.frames_are_fused else FRAMES_PER_FORWARD
         ),
     )
-
-
-def _is_audible(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return which audio windows, (T, S), have an RMS above the silence threshold, (T,)."""
-    # float64, so that the rounding of a long sum cannot move a window across the threshold.
-    rms = np.sqrt(np.square(windows, dtype=np.float64).mean(axis=1))
-    audible: npt.NDArray[np.bool_] = rms > 10 ** (SILENCE_DBFS / 20)
-    return audible
 
 
 def _select_frames(clip: Clip, index: npt.NDArray[np.intp]) -> Clip:

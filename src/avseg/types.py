@@ -145,8 +145,8 @@ class Clip:
         frames: Frames as displayed, (T, H, W, 3) uint8 RGB in [0, 255], T at least 1.
         frame_times: Presentation time of each frame, (T,) float64 in seconds, never decreasing. Two
             equal times mean that one frame stays on screen for two sampled times.
-        audio_times: Centre of the audio window of each frame, (T,) float64 in seconds, never
-            decreasing.
+        audio_times: Centre of the audio window of each frame, (T,) float64 in seconds. They may
+            decrease where windows are moved away from a change of the sound.
         audio: Mono waveform, (S,) float32 in [-1, 1].
         audio_start_s: Time of `audio[0]`, in seconds.
         sample_rate: Sample rate of `audio`, in Hz.
@@ -173,7 +173,7 @@ class Clip:
                 f"frames has shape {self.frames.shape}; it must be (T, H, W, 3), each at least 1."
             )
         _check_times("frame_times", self.frame_times, len(self.frames))
-        _check_times("audio_times", self.audio_times, len(self.frames))
+        _check_times("audio_times", self.audio_times, len(self.frames), may_decrease=True)
         _check_array("audio", self.audio, np.float32, "S")
         _check_range("audio", self.audio, -1.0, 1.0)
         _check_durations(self.durations, len(self.frames))
@@ -417,12 +417,16 @@ def _check_range(name: str, array: npt.NDArray[Any], low: float, high: float) ->
         )
 
 
-def _check_times(name: str, times: npt.NDArray[np.float64], count: int) -> None:
-    """Validate that there is one finite time for each frame and that they never decrease."""
+def _check_times(
+    name: str, times: npt.NDArray[np.float64], count: int, *, may_decrease: bool = False
+) -> None:
+    """Validate that there is one finite time for each frame, in order unless they may decrease."""
     _check_array(name, times, np.float64, "T")
     if len(times) != count:
         raise ValueError(
             f"{name} has {len(times)} times; there must be one for each of the {count} frames."
         )
-    if not np.isfinite(times).all() or (np.diff(times) < 0).any():
-        raise ValueError(f"{name} must be finite and never decrease; got {times}.")
+    decreases = not may_decrease and (np.diff(times) < 0).any()
+    if decreases or not np.isfinite(times).all():
+        rule = "finite" if may_decrease else "finite and never decrease"
+        raise ValueError(f"{name} must be {rule}; got {times}.")

@@ -16,6 +16,7 @@ from avseg.errors import (
 )
 from avseg.export import ResultKey, find_result
 from avseg.media import probe
+from avseg.media.sound_changes import RULE
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
 from avseg.types import AudioTrackOption
 from tests.media.videos import Picture, cut, write
@@ -108,10 +109,12 @@ def test_a_result_of_a_version_without_the_option_stays_valid_with_one_track(
 ) -> None:
     """With several, another one than the default track may be used now."""
     video = make_video(tmp_path / "a.mp4", silence(1), *[tone(1)] * others, seconds=1)
-    settings = {"frames_per_second": OPTIONS.frames_per_second, "threshold": OPTIONS.threshold}
+    # Frames that are a window apart, so that no later setting applies.
+    options = replace(OPTIONS, frames_per_second=4)
+    settings = {"frames_per_second": options.frames_per_second, "threshold": options.threshold}
     assert segmenter.weights_sha256 is not None
     key = ResultKey(probe(video), segmenter.weights_sha256, settings)
-    segment_to_folder(segmenter, video, tmp_path / "out", OPTIONS)
+    segment_to_folder(segmenter, video, tmp_path / "out", options)
     assert (find_result(tmp_path / "out", key) is not None) == (others == 0)
 
 
@@ -143,6 +146,18 @@ def test_audio_beside_the_picture_is_left_out_and_named_in_the_result(
     assert summary.sound == "none"
     (warning,) = summary.warnings
     assert "does not overlap the picture" in warning
+
+
+@pytest.mark.parametrize(("frames_per_second", "moves"), [(None, True), (5, True), (4, False)])
+def test_the_rule_of_the_audio_windows_is_recorded_where_it_applies(
+    frames_per_second: float | None, moves: bool, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    options = SegmentOptions(frames_per_second, overlay=False)
+    segment_to_folder(segmenter, video, tmp_path / "a", options)
+    settings = json.loads((tmp_path / "a" / "result.json").read_text())["settings"]
+    # The window of the model is a quarter of a second long.
+    assert settings.get("audio_windows") == (RULE if moves else None)
 
 
 def test_a_complete_silent_result_is_complete_without_silent_ok_too(

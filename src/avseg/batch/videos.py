@@ -15,6 +15,7 @@ from avseg.batch.records import Batch, BatchProgress, SegmentOptions, VideoOutco
 from avseg.errors import AvsegError, CorruptVideoError, OutOfMemoryError
 from avseg.export import ResultKey, Setting, find_result, write_result
 from avseg.media import choose_audio, probe
+from avseg.media.sound_changes import RULE
 from avseg.types import Segmentation, VideoInfo
 
 if TYPE_CHECKING:
@@ -184,6 +185,10 @@ def _settings(
     # Earlier versions always used the default track of several.
     if options.audio_track != "auto" or len(video.audio_tracks) > 1:
         settings["audio_track"] = options.audio_track
+    rate, window_s = options.frames_per_second, segmenter.processor.window_s
+    # Not at low rates and not for texts, where windows stay centred as in earlier versions.
+    if window_s is not None and (rate is None or 1 / rate < window_s):
+        settings["audio_windows"] = RULE
     if segmenter.texts:
         settings["texts"] = list(segmenter.texts)
     if segmenter.vocabulary:
