@@ -336,7 +336,8 @@ def test_lower_precision_gives_about_the_same_masks(dtype: Dtype) -> None:
     exact = load_segmenter(device="cpu").segment_clip(clip)
     rough = load_segmenter(device="cpu", dtype=dtype).segment_clip(clip)
     shared = (exact.masks & rough.masks).sum() / (exact.masks | rough.masks).sum()
-    assert 0.97 < shared < 1
+    # Rounding depends on the processor: 0.948 for one without instructions for bfloat16.
+    assert 0.93 < shared < 1
     np.testing.assert_allclose(rough.scores, exact.scores, atol=0.05)
 
 

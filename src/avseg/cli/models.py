@@ -1,6 +1,7 @@
 """`avseg models`: list the models that have a name, or describe one of them."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from textwrap import fill
@@ -14,6 +15,7 @@ from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.known_models import describe_size
 from avseg.checkpoints.model_folder import CARD_FILE, restrictions
+from avseg.checkpoints.user_default import MODEL_VARIABLE, default_model, set_default_model
 from avseg.cli.choose import choose as ask_and_recommend
 
 #: Description of each state, and its short form in the list.
@@ -43,6 +45,7 @@ def models(
     /,
     *,
     choose: Annotated[bool, Parameter(negative="")] = False,
+    use: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """List the models that have a name, or describe one of them in detail.
@@ -53,6 +56,7 @@ def models(
     Args:
         name: Name of the model to describe; by default all models are listed.
         choose: Ask three questions (the videos, the masks, the use) and recommend a model.
+        use: Name or folder of the model that `avseg segment` uses from now on without --model.
         json_: Write JSON, with all details.
 
     Returns:
@@ -60,6 +64,9 @@ def models(
     """
     if choose:
         return ask_and_recommend()
+    if use is not None:
+        _set_default(use)
+        return 0
     listings = list_models() if name is None else [find_listing(name)]
     if json_:
         print(json.dumps([asdict(listing) for listing in listings], indent=2, default=str))
@@ -70,6 +77,13 @@ def models(
         # Soft wrap: a terminal that is narrower than a line wraps it instead of cutting it off.
         console.print(line, soft_wrap=True, highlight=False)
     return 0
+
+
+def _set_default(model: str) -> None:
+    """Store the user's default model, and print what is used from now on."""
+    print(f"avseg segment uses {set_default_model(model)} without --model from now on.")
+    if default_model() != model and MODEL_VARIABLE in os.environ:
+        print(f"But {MODEL_VARIABLE} is set, and takes precedence: {default_model()}.")
 
 
 def _list_lines(listings: list[Listing]) -> Iterator[Text]:
@@ -85,6 +99,7 @@ def _list_lines(listings: list[Listing]) -> Iterator[Text]:
     yield Text()
     yield from (Text(line, "dim") for line in _LEGEND)
     yield Text("`avseg models NAME` describes one; `avseg segment VIDEO --model NAME` uses it.")
+    yield Text(f"Without --model: {default_model()} (`avseg models --use NAME` changes it).")
     yield Text(f"Models are kept in {cache_folder()}.")
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 import avseg
 from avseg.batch.supervisor import STALL_LIMIT_S
-from avseg.checkpoints import DEFAULT_MODEL
+from avseg.checkpoints.user_default import default_model
 from avseg.cli.terminal import progress_bar, show_error, show_notices
 from avseg.media.track_choice import check_option
 from avseg.media.video_files import find_videos
@@ -42,7 +42,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
-    model: str = DEFAULT_MODEL,
+    model: Annotated[str | None, Parameter(show_default=False)] = None,
     text: Annotated[Sequence[str], Parameter(negative="", show_default=False)] = (),
     vocabulary: str | None = None,
     device: str = "auto",
@@ -66,7 +66,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     Args:
         video: Video files, and folders with video files in them.
         output: Folder for the results.
-        model: Name of a model (`avseg models` lists them), or the folder of a saved one.
+        model: Name of a model (`avseg models` lists them), or the folder of a saved one; by default
+            the one that AVSEG_MODEL names or `avseg models --use` has set, else av2t-sam-small.
         text: Description of the objects to mark, such as "the dog on the left", for a model that is
             prompted by texts (EVF-SAM). May be repeated; each text becomes one source. The audio is
             not used.
@@ -97,6 +98,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     """
     # First, so that a wrong path fails before a notice is shown or a model is downloaded.
     videos = find_videos(video)
+    model = model or default_model()
     show_notices([model], offline=offline)
     with progress_bar(transient=True) as bar:
 
