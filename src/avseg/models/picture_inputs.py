@@ -14,9 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
-    GroundingDinoImageProcessorPil,
-)
+from transformers.image_transforms import get_size_with_aspect_ratio
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
 from avseg.backbones.box_segmenter import BoxSegmenterConfig
@@ -26,6 +24,7 @@ from avseg.backbones.text_detectors import GroundingDinoDetectorConfig
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.models.processor import (
     BEIT3_STATISTICS,
+    SAM_STATISTICS,
     SavedTokenizer,
     as_pixels,
     fitted_size,
@@ -154,8 +153,8 @@ class EvfSamInputs:
 class BoxInputs:
     """Inputs of `BoxSegmenter`: images for SAM 2 and for the detector, and token ids.
 
-    The images of the detector are prepared by the detector's own image processor in `transformers`,
-    in its variant on Pillow, which needs no torchvision.
+    The images are those of the networks' image processors in `transformers`, which need torchvision:
+    the largest difference is 1e-6 (`tests/models/image_processors.npz`).
 
     Args:
         sam_size: Side of the images for SAM 2, in pixels.
@@ -239,14 +238,14 @@ class BoxInputs:
         return {"prompt_ids": ids, "prompt_mask": mask}
 
     def _for_detector(self, frames: npt.NDArray[np.uint8]) -> Tensor:
-        """Prepare frames with the detector's image processor, (T, 3, h, w) float32."""
+        """Prepare frames as the detector's image processor does, (T, 3, h, w) float32."""
         shortest, longest = self.detector_size
-        processor: Any
         if self.detector == GroundingDinoDetectorConfig.model_type:
-            size = {"shortest_edge": shortest, "longest_edge": longest}
-            processor = GroundingDinoImageProcessorPil(size=size)
-        else:
-            processor = Owlv2ImageProcessorPil(size={"height": shortest, "width": shortest})
+            size = get_size_with_aspect_ratio(frames.shape[1:3], shortest, longest)
+            # The statistics are those of ImageNet, as for SAM.
+            return normalise(resize(as_pixels(frames), size, "bilinear"), SAM_STATISTICS)
+        # OWLv2's own resizing with a Gaussian filter is in `transformers` without torchvision.
+        processor: Any = Owlv2ImageProcessorPil(size={"height": shortest, "width": shortest})
         values: Tensor = processor(list(frames), return_tensors="pt")["pixel_values"]
         return values.float()
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import PeAudioFeatureExtractor
 
 from avseg.backbones.hub_tokenizer import HubTokenizer
 from avseg.errors import CheckpointError, PromptError
@@ -110,6 +111,14 @@ def test_scores_are_averaged_around_the_middle_of_a_window() -> None:
     assert model.score_audio({}, texts).item() == 4.5
     scores[0, :3] = 30.0  # outside
     assert model.score_audio({}, texts).item() == 4.5
+
+
+def test_audio_is_that_of_the_networks_feature_extractor() -> None:
+    given = processor(config())(clip())["audio_values"][0]
+    extractor = PeAudioFeatureExtractor(sampling_rate=8000, hop_length=320)
+    expected = extractor(list(given.numpy()), sampling_rate=8000, return_tensors="pt")
+    torch.testing.assert_close(given, expected["input_values"][:, 0])
+    assert expected["padding_mask"].all()
 
 
 def test_names_become_captions_of_their_objects() -> None:
