@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from avseg.errors import PromptError
-from avseg.models.vocabulary import avsbench_categories, avsbench_names, read_vocabulary
+from avseg.models.vocabulary import (
+    audioset_names,
+    avsbench_categories,
+    avsbench_names,
+    check_vocabulary,
+    read_vocabulary,
+)
 
 
 def test_avsbench_has_70_names_in_the_order_of_its_table() -> None:
@@ -34,3 +40,11 @@ def test_a_vocabulary_is_a_list_with_commas_or_a_file(tmp_path: Path) -> None:
 def test_a_vocabulary_without_names_raises_an_error(given: str, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         read_vocabulary(given)
+
+
+def test_the_names_of_a_data_set_are_a_vocabulary() -> None:
+    assert read_vocabulary("avsbench") == avsbench_names()
+    assert read_vocabulary("audioset") == audioset_names()
+    check_vocabulary(audioset_names())
+    assert len(audioset_names()) == 527
+    assert audioset_names()[:2] == ("Speech", "Male speech, man speaking")

@@ -40,8 +40,9 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
         output: Folder for the report.
         split: Name of the split, such as test; SynthAVS also has test_seen and test_zero_shot.
         vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
-            chooses: names separated by commas, or a text file (.txt) with one name per line; by
-            default the vocabulary saved with the model.
+            chooses: names separated by commas, a text file (.txt) with one name per line, or
+            audioset or avsbench for the classes of that data set; by default the vocabulary saved
+            with the model.
         device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         dtype: Dtype of matrix products; bfloat16 is faster on a GPU and on processors that support
             it, and changes the masks a little.

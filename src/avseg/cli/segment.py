@@ -72,8 +72,9 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
             prompted by texts (EVF-SAM). May be repeated; each text becomes one source. The audio is
             not used.
         vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
-            chooses: names separated by commas, or a text file (.txt) with one name per line; by
-            default the vocabulary saved with the model.
+            chooses: names separated by commas, a text file (.txt) with one name per line, or
+            audioset or avsbench for the classes of that data set; by default the vocabulary saved
+            with the model.
         device: Device for the model: auto, cpu, cuda, cuda:1 or mps.
         memory: "low" reads weights from disk when they are needed, for a model larger than memory;
             the masks are the same. CPU only.

@@ -153,7 +153,7 @@ class EvfSamInputs:
 class BoxInputs:
     """Inputs of `BoxSegmenter`: images for SAM 2 and for the detector, and token ids.
 
-    The images are those of the networks' image processors in `transformers`, which need torchvision:
+    The images equal those of the image processors in `transformers`, which need torchvision:
     the largest difference is 1e-6 (`tests/models/image_processors.npz`).
 
     Args:

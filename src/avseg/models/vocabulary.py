@@ -17,11 +17,17 @@ from avseg.types import NamedSource
 VOCABULARY_FILE = "vocabulary.txt"
 
 _AVSBENCH = Path(__file__).with_name("avsbench.txt")
+_AUDIOSET = Path(__file__).with_name("audioset.txt")
 
 
 def avsbench_names() -> tuple[str, ...]:
     """Return the names of the 70 categories of AVSBench-semantic, with spaces for hyphens."""
     return tuple(_AVSBENCH.read_text(encoding="utf-8").splitlines())
+
+
+def audioset_names() -> tuple[str, ...]:
+    """Return the names of AudioSet's 527 classes, in the order of their numbers."""
+    return tuple(_AUDIOSET.read_text(encoding="utf-8").splitlines())
 
 
 def avsbench_categories() -> tuple[str, ...]:
@@ -33,8 +39,8 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
     """Read a vocabulary from a command-line argument.
 
     Args:
-        names_or_file: Names separated by commas, or the path of a text file (`.txt`) with one name
-            per line.
+        names_or_file: Names separated by commas, the path of a text file (`.txt`) with one name per
+            line, or "avsbench" or "audioset" for the names of that data set.
 
     Returns:
         The names, without blank ones.
@@ -42,6 +48,9 @@ def read_vocabulary(names_or_file: str) -> tuple[str, ...]:
     Raises:
         PromptError: If the file cannot be read, or has no name.
     """
+    known = {"avsbench": avsbench_names, "audioset": audioset_names}
+    if names_or_file in known:
+        return known[names_or_file]()
     names = names_or_file.split(",")
     # The suffix decides, so that the path of a missing file is an error and not a name.
     if names_or_file.endswith(".txt"):
