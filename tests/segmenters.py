@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avseg.models.auralsam2 import AuralSam2Processor
 from avseg.models.av2t_sam import Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
@@ -12,6 +13,8 @@ from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.media.videos import Picture, Track, level, write
+from tests.models.auralsam2_factories import AURALSAM2
+from tests.models.auralsam2_factories import build as build_auralsam2
 from tests.models.factories import CASCADE, CLAP_WORDS, CONFIG, EVF_CONFIG, WORDS, randomise
 from tests.models.tavis_factories import PROCESSOR
 from tests.models.tavis_factories import build as build_tavis
@@ -62,6 +65,13 @@ def save_random_tavis(folder: Path) -> Path:
     """Save a TAViS with random weights, the names dog, cat and bus, and a memory bank."""
     build_tavis(seed=4).save_pretrained(folder)  # with this seed it predicts more than background
     PROCESSOR.save_pretrained(folder)
+    return folder
+
+
+def save_random_auralsam2(folder: Path) -> Path:
+    """Save an AuralSAM2 with random weights, windows of three frames, and a memory bank."""
+    build_auralsam2().save_pretrained(folder)
+    AuralSam2Processor.from_config(AURALSAM2).save_pretrained(folder)
     return folder
 
 

@@ -22,6 +22,7 @@ from tests.media.videos import Track, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
     make_video,
+    save_random_auralsam2,
     save_random_cascade,
     save_random_model,
     save_random_tavis,
@@ -319,6 +320,18 @@ def test_low_memory_gives_the_same_masks_a_frame_at_a_time(folder: Path, tmp_pat
     np.testing.assert_allclose(low.scores, normal.scores, atol=1e-5)
 
 
+def test_frames_whose_audio_is_fused_stay_together_in_low_memory(tmp_path: Path) -> None:
+    folder = save_random_auralsam2(tmp_path / "model")
+    normal, low = (load_segmenter(folder, "cpu", memory) for memory in ("normal", "low"))
+    frames: list[int] = []
+    low.model.register_forward_pre_hook(
+        lambda _, __, given: frames.append(given["pixel_values"].shape[1]), with_kwargs=True
+    )
+    video = make_video(tmp_path / "a.mp4", tone(2), seconds=2)
+    np.testing.assert_array_equal(low(video).masks, normal(video).masks)
+    assert frames == [16, 4]
+
+
 @pytest.mark.parametrize("save", [save_random_text_model, save_random_cascade])
 def test_low_memory_works_for_every_family(save: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = save(tmp_path / "model")
@@ -341,7 +354,10 @@ def test_lower_precision_gives_about_the_same_masks(dtype: Dtype) -> None:
     np.testing.assert_allclose(rough.scores, exact.scores, atol=0.05)
 
 
-@pytest.mark.parametrize("save", [save_random_model, save_random_text_model, save_random_cascade])
+@pytest.mark.parametrize(
+    "save",
+    [save_random_model, save_random_text_model, save_random_cascade, save_random_auralsam2],
+)
 def test_every_family_computes_in_lower_precision(
     save: Callable[[Path], Path], tmp_path: Path
 ) -> None:

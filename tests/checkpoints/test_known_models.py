@@ -14,9 +14,9 @@ PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in rel
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
 def test_a_release_has_a_description_and_the_origin_of_its_figures(release: Release) -> None:
     assert release.what
-    # A cascade of networks without training for this task has no published figures.
-    assert release.figures or release.parts
-    assert release.figures_from
+    assert release.details
+    # A cascade of networks without training for this task says that it has none.
+    assert bool(release.figures) == bool(release.figures_from) or release.parts
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.repository}/{part.file}")
@@ -33,9 +33,9 @@ def test_only_multitask_models_have_words_of_their_own() -> None:
     assert files["evf-sam-multitask"] == [*files["evf-sam"], "added_tokens.json"]
 
 
-def test_only_the_first_evf_sam_on_sam_2_predicts_a_single_mask() -> None:
+def test_options_that_a_file_does_not_determine_are_listed() -> None:
     named = {name: dict(release.options) for name, release in RELEASES.items() if release.options}
-    assert named == {"evf-sam2": {"multimask": False}}
+    assert named == {"evf-sam2": {"multimask": False}, "auralsam2-v2": {"window_frames": 10}}
 
 
 def test_a_licence_that_one_owner_does_not_state_is_not_stated() -> None:

@@ -145,6 +145,9 @@ def _by_role(files: Sequence[PublishedFile]) -> dict[str, RecognisedFile]:
                 f"{recognised[found.role].format.title}; give one of the two."
             )
         recognised[found.role] = RecognisedFile(file, found)
+    if "system" in recognised:
+        for role in recognised["system"].format.contains:
+            recognised.pop(role, None)
     if "system" not in recognised and set(recognised) != {"imagebind"}:
         given = ", ".join(each.format.title for each in recognised.values()) or "nothing"
         raise CheckpointError(

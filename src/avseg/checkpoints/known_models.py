@@ -94,7 +94,7 @@ class Release:
     details: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_from: str | None = None
-    options: Mapping[str, bool] = field(default_factory=dict)
+    options: Mapping[str, bool | int] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -189,6 +189,30 @@ def _evf_sam(
     )
 
 
+def _auralsam2(component: str, data: str, **options: int) -> Release:
+    weights = HubFile(
+        repository="yyliu01/AuralSAM2",
+        file=f"ckpts/auralsam2_avs_{component}.pth",
+        name_from="the authors' documentation; not seen on the Hub",
+        # The licence of the authors' code.
+        licence="MIT",
+        is_seen=False,
+    )
+    return Release(
+        name=f"auralsam2-{component}",
+        what=f"AuralSAM2 on SAM 2, trained on {data}",
+        details=(
+            f"AuralSAM2 on SAM 2 Hiera-L, with VGGish and memory over the frames; trained on "
+            f"AVSBench's {data}."
+        ),
+        # The training saves the fuser with VGGish, without SAM 2.
+        files=(weights, _SAM2),
+        masks="one",
+        training=Training(f"AVSBench {data}", is_filmed=True),
+        options=options,
+    )
+
+
 _EVF_SAM_1 = HubFile(
     repository="",
     file="pytorch_model.bin",
@@ -266,6 +290,10 @@ RELEASES: dict[str, Release] = {
     release.name: release
     for release in (
         _OPEN_CASCADE,
+        _auralsam2("v1s", "S4"),
+        _auralsam2("v1m", "MS3"),
+        # Clips of S4 and MS3 have five frames, those of AVSS five or ten.
+        _auralsam2("v2", "AVSS", window_frames=10),
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
         # Older than the multitask models and trained with the single mask. Its file does not
         # contain this option.

@@ -173,4 +173,7 @@ def _size(listing: Listing) -> str:
 
 
 def _short_licence(listing: Listing) -> str:
-    return "non-comm." if restrictions([listing.licence]) else listing.licence or "not stated"
+    if restrictions([listing.licence]):
+        return "non-comm."
+    several = (listing.licence or "").count(" AND ") + 1
+    return f"{several} licences" if several > 1 else listing.licence or "not stated"

@@ -72,6 +72,7 @@ class Format:
             "imagebind"), "sam2", or a "part" that the file of a system contains already.
         licence: SPDX identifier of the weights' licence; None if the project states none.
         key_prefixes: Prefixes that identify the format: in such a file each of them occurs.
+        contains: Roles of files that such a file contains already; those files are ignored.
         system: Conversion of a trained system's file; None for other roles.
         tower_key_map: Key map of a tower's file to the names of the whole model; None for other
             roles.
@@ -82,6 +83,7 @@ class Format:
     role: str
     licence: str | None
     key_prefixes: tuple[str, ...]
+    contains: tuple[str, ...] = ()
     system: System | None = None
     tower_key_map: KeyMap | None = None
 
@@ -167,6 +169,8 @@ FORMATS: dict[str, Format] = {
             "system",
             "MIT",
             ("v_model.", "aural_fuser."),
+            # Whether the published files contain SAM 2 is not known, so the catalog lists it too.
+            contains=("sam2",),
             system=System(
                 AuralSam2Config.model_type,
                 lambda _: {"sam_config": PromptedSam2Config()},
