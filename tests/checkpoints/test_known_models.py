@@ -15,8 +15,7 @@ PARTS = list(dict.fromkeys(part for release in RELEASES.values() for part in rel
 def test_a_release_has_a_description_and_the_origin_of_its_figures(release: Release) -> None:
     assert release.what
     assert release.details
-    # A cascade of networks without training for this task says that it has none.
-    assert bool(release.figures) == bool(release.figures_from) or release.parts
+    assert bool(release.figures) == bool(release.figures_from)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.repository}/{part.file}")

@@ -131,6 +131,22 @@ def test_every_label_belongs_to_its_own_pixel() -> None:
     assert wrong > 1
 
 
+def test_losses_in_lower_precision_are_computed_in_float32() -> None:
+    torch.manual_seed(0)
+    truth = torch.zeros(1, 32, 32)
+    truth[0, :20] = 1
+    coarse = prediction(torch.randn(1, 3, 32, 32).bfloat16(), torch.rand(1, 3).bfloat16())
+    exact = prediction(coarse.mask_logits.float(), coarse.iou_predictions.float())
+    ours, expected = (frame_losses(each, truth, OPTIONS) for each in (coarse, exact))
+    assert torch.equal(ours.dice, expected.dice)
+    assert torch.equal(ours.focal, expected.focal)
+    pixels, audio = torch.randn(6, 4).bfloat16(), torch.randn(3, 4).bfloat16()
+    labels, audio_labels = torch.tensor([0, 0, 1, 1, 1, 0]), torch.tensor([0, 1, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = info_nce(pixels, labels, audio, audio_labels, 0.1)
+    assert torch.equal(rough, info_nce(pixels.float(), labels, audio.float(), audio_labels, 0.1))
+
+
 def test_the_number_of_pixels_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = torch.zeros(2, 4, 4)
     truth[0, :2] = 1

@@ -29,6 +29,11 @@ def test_a_clip_of_one_frame_is_segmented(model: AuralSam2Model) -> None:
     assert model(**given(frames=1)).mask_logits.shape == (1, 1, 16, 16)
 
 
+def test_training_on_a_clip_of_one_frame_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least two frames, got 1 frames in 1 windows"):
+        build().train()(**given(frames=1))
+
+
 @torch.no_grad()
 def test_mono_audio_is_used_for_both_channels(model: AuralSam2Model) -> None:
     mono = given()
@@ -125,7 +130,14 @@ def test_only_the_fuser_is_trained_and_all_of_it_gets_a_gradient() -> None:
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == name.startswith("fuser."), name
         assert (parameter.grad is not None) == name.startswith("fuser."), name
-    assert not any(part.training for part in (model.sam, model.memory, model.vggish))
+    assert not any(part.training for part in (model.sam, model.memory))
+
+
+def test_vggish_can_be_trained_too() -> None:
+    model = build(train_vggish=True).train()
+    model(**given(frames=4), targets=masks(frames=4)).loss.backward()
+    trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"fuser", "vggish"}
 
 
 def test_the_loss_is_a_sum_over_frames_and_a_mean_over_clips() -> None:

@@ -64,6 +64,8 @@ class AuralSam2Config(AvsegConfig):
         contrast_dim: Width of the space in which the contrastive loss compares pixels and audio.
         window_frames: Largest number of frames that are fused together. The released code fuses all
             frames of a clip: 5 in S4 and MS3 of AVSBench, 5 or 10 in AVSS.
+        train_vggish: Whether VGGish is trained too, as with an option of the released code, which
+            is off for the published weights.
         suppress_absent: Whether the mask of a frame is emptied if the object score predicts no
             object, as in SAM 2; one of the three ways of evaluation of the released code.
         losses: Weights and options of the training losses, an `AuralSam2Losses`.
@@ -85,6 +87,8 @@ class AuralSam2Config(AvsegConfig):
         "image_blocks": [1, 1, 2],
         "audio_blocks": 1,
         "contrast_dim": 64,
+        # There is no small pretrained VGGish.
+        "train_vggish": True,
     }
 
     sam_config: Any = None  # a configuration, or its options in a dictionary
@@ -98,6 +102,7 @@ class AuralSam2Config(AvsegConfig):
     dropout: float = 0.1
     contrast_dim: int = 128
     window_frames: int = 5
+    train_vggish: bool = False
     suppress_absent: bool = False
     losses: Any = None
 

@@ -67,7 +67,8 @@ def frame_losses(
     scores = prediction.object_score_logits
     if scores is None:
         raise TypeError("the prediction has no object score; use SAM 2.")
-    logits = resize_logits(prediction.mask_logits, targets.shape[-2:])  # (N, K, H, W)
+    # bfloat16 has 8 significant bits, too few for sums over all pixels.
+    logits = resize_logits(_at_least_float32(prediction.mask_logits), targets.shape[-2:])
     truth = targets.unsqueeze(1).to(logits).expand_as(logits)
     focal, dice = focal_loss(logits, truth), dice_loss(logits, truth)  # (N, K)
     combined = options.focal_weight * focal + options.dice_weight * dice
@@ -191,7 +192,10 @@ def info_nce(
     Returns:
         Mean over all pixels, a scalar; a pixel without a positive counts 0.
     """
-    by_pixel, by_audio = pixels @ pixels.T / temperature, pixels @ audio.T / temperature
+    pixels, audio = _at_least_float32(pixels), _at_least_float32(audio)
+    # The cosines are divided by a small number, which also enlarges their rounding.
+    with torch.autocast(pixels.device.type, enabled=False):
+        by_pixel, by_audio = pixels @ pixels.T / temperature, pixels @ audio.T / temperature
     others = torch.cat(
         [
             by_pixel.masked_fill(labels[:, None] == labels, -torch.inf),
@@ -204,3 +208,8 @@ def info_nce(
     is_positive = labels[:, None] == audio_labels
     count = is_positive.sum(dim=1).clamp(min=1)
     return -(positives.masked_fill(~is_positive, 0.0).sum(dim=1) / count).mean()
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Convert values of lower precision to float32; float64 is kept."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -23,9 +23,6 @@ from avseg.models.auralsam2.losses import contrastive_loss, frame_losses
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
 
-#: Prefix of the trainable parameters; SAM 2, its memory and VGGish keep pretrained weights.
-TRAINABLE = ("fuser.",)
-
 
 @dataclass(frozen=True)
 class _Frame:
@@ -54,7 +51,6 @@ class AuralSam2Model(AvsegModel):
     config: AuralSam2Config
     base_model_prefix = "auralsam2"
     main_input_name = "pixel_values"
-    trainable_prefixes = TRAINABLE
     frames_are_fused = True
 
     def __init__(self, config: AuralSam2Config) -> None:
@@ -67,10 +63,10 @@ class AuralSam2Model(AvsegModel):
         self._freeze()
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; the frozen backbones and the memory stay in evaluation mode."""
+        """Set training mode; SAM 2 and its memory stay in evaluation mode."""
         super().train(mode)
-        for frozen in (self.sam, self.memory, self.vggish):
-            frozen.eval()
+        self.sam.eval()
+        self.memory.eval()
         return self
 
     def forward(
@@ -127,9 +123,8 @@ class AuralSam2Model(AvsegModel):
             for level in zip(*(frame.levels for frame in frames), strict=True)
         ]
 
-    @torch.no_grad()
     def embed_audio(self, audio_values: Tensor) -> Tensor:
-        """Embed the audio of each frame with the frozen VGGish.
+        """Embed the audio of each frame with VGGish.
 
         Args:
             audio_values: As for `forward`.
@@ -153,8 +148,17 @@ class AuralSam2Model(AvsegModel):
 
         Returns:
             For each clip, its fused levels from fine to coarse.
+
+        Raises:
+            ValueError: If a window has one frame in training, where the batch norms need more.
         """
-        count = -(-audio.shape[1] // self.config.window_frames)
+        frames = audio.shape[1]
+        count = -(-frames // self.config.window_frames)
+        if self.training and frames < 2 * count:
+            raise ValueError(
+                f"training needs windows of at least two frames, got {frames} frames in {count} "
+                "windows; give longer clips, or raise window_frames."
+            )
         clips = []
         for clip_audio, *clip_levels in zip(audio, *levels, strict=True):
             windows = [
@@ -297,3 +301,10 @@ class AuralSam2Model(AvsegModel):
                     loss = contrastive_loss(levels, truth[has_truth], options)
                     total = total + options.contrast_weight * loss
         return total / len(targets)
+
+    def _freeze(self) -> None:
+        """Train the fuser, and VGGish if the configuration says so; freeze SAM 2 and its memory."""
+        trained = ("fuser.", "vggish.") if self.config.train_vggish else ("fuser.",)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(trained))
+        self.train(self.training)

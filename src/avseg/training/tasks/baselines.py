@@ -88,7 +88,7 @@ def _build(
     splits = open_splits(inputs.data, names, inputs.config.sample_rate)
     # Before the features are computed, which takes long for a large data set.
     for name in (*options.measured, *options.tested):
-        _check_annotated(name, splits[name])
+        check_annotated(name, splits[name])
     processor = FrameAudioProcessor.from_config(inputs.config)
     model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
     # Image features change during the training: SAMA-AVS has adapters in the image encoder, TPAVI
@@ -177,10 +177,17 @@ def collate(clips: Sequence[EmbeddedClip], processor: FrameAudioProcessor) -> di
     }
 
 
-def _check_annotated(name: str, split: AVSBench) -> None:
+def check_annotated(name: str, split: AVSBench) -> None:
     """Raise an error if frames of an evaluation split lack a ground truth.
 
-    These models segment whole clips, and the measures cannot skip frames without ground truth.
+    Models that segment whole clips need it: the measures cannot skip frames without ground truth.
+
+    Args:
+        name: Name of the split, "subset/split".
+        split: The split.
+
+    Raises:
+        TrainingError: If a clip has frames without a mask.
     """
     if any(entry.annotated_seconds < entry.seconds for entry in split.entries):
         raise TrainingError(

@@ -18,8 +18,16 @@ from avseg.training.pretraining.options import (
     TextPrompt,
 )
 from avseg.training.tasks.audio_visual import build_audio_visual
+from avseg.training.tasks.auralsam2 import build_auralsam2
 from avseg.training.tasks.baselines import build_sama, build_tpavi
-from avseg.training.tasks.options import AudioVisual, Sama, TaskOptions, TextBridge, Tpavi
+from avseg.training.tasks.options import (
+    AudioVisual,
+    AuralSam2,
+    Sama,
+    TaskOptions,
+    TextBridge,
+    Tpavi,
+)
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.tasks.tavis import build_text_bridge
 
@@ -34,6 +42,7 @@ BUILDERS: dict[type[TaskOptions], Callable[[Any, TaskInputs[Any]], Task]] = {
     TextBridge: build_text_bridge,
     Sama: build_sama,
     Tpavi: build_tpavi,
+    AuralSam2: build_auralsam2,
 }
 
 

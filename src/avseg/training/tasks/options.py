@@ -20,6 +20,7 @@ from avseg.training.pretraining.options import (
 )
 
 if TYPE_CHECKING:
+    from avseg.models.auralsam2.configuration import AuralSam2Config
     from avseg.models.av2t_sam.configuration import Av2tSamConfig
     from avseg.models.sama.configuration import SamaConfig
     from avseg.models.tavis.configuration import TavisConfig
@@ -207,6 +208,37 @@ class TextBridge(DataSetOptions):
         return TavisConfig
 
 
+@dataclass(frozen=True)
+class AuralSam2(DataSetOptions):
+    """Training of AuralSAM2, on whole clips.
+
+    Attributes:
+        train: Training data, each "subset/split".
+        measured: Evaluation data, each "subset/split" with a ground truth for every frame,
+            evaluated during and after the training.
+        tested: Evaluation data, each "subset/split" with a ground truth for every frame, evaluated
+            after the training only.
+    """
+
+    # The small AuralSAM2 starts from the SAM 2 inside an EVF-SAM, hence the prefix of "sam".
+    part_prefixes: ClassVar[Mapping[str, str]] = {
+        "sam": f"{SEGMENTER}sam.",
+        "memory": "memory.",
+        "vggish": "vggish.",
+    }
+
+    train: tuple[str, ...]
+    measured: tuple[str, ...]
+    tested: tuple[str, ...] = ()
+
+    @staticmethod
+    def config_class() -> "type[AuralSam2Config]":
+        """Return the configuration class of AuralSAM2."""
+        from avseg.models.auralsam2.configuration import AuralSam2Config
+
+        return AuralSam2Config
+
+
 #: Name of a task in a recipe -> class of its options.
 TASKS: dict[str, type[TaskOptions]] = {
     "image-text": ImageText,
@@ -218,4 +250,5 @@ TASKS: dict[str, type[TaskOptions]] = {
     "text-bridge": TextBridge,
     "sama": Sama,
     "tpavi": Tpavi,
+    "auralsam2": AuralSam2,
 }
