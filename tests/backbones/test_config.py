@@ -1,5 +1,6 @@
 """Configurations reject unknown options."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def test_an_unknown_option_is_rejected_with_the_known_ones() -> None:
 def test_a_value_of_the_wrong_type_is_rejected() -> None:
     with pytest.raises(Exception, match="num_layers"):
         Beit3Config(num_layers="many")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+@pytest.mark.parametrize("value", ["owner/kernel", {"": "owner/kernel@v1:f"}])
+def test_an_option_that_names_code_on_the_hub_is_rejected(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({name: value}))
+    with pytest.raises(ValueError, match=r"names code on the Hub; remove this option"):
+        Beit3Config.from_pretrained(tmp_path)
 
 
 def test_a_saved_configuration_loads_as_the_same(tmp_path: Path) -> None:

@@ -16,12 +16,20 @@ _SET_BY_TRANSFORMERS = {
     "torch_dtype",
 }
 
+#: Options of `transformers` that can name code on the Hub ("owner/kernel"), to be downloaded and
+#: executed. A configuration is data that others may have written, so it must not choose code.
+_NAMES_OF_CODE = (
+    *("attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+    *("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+)
+
 
 class StrictConfig(PreTrainedConfig):
     """Configuration that raises an error for an unknown option.
 
     Raises:
         TypeError: If an option is unknown.
+        ValueError: If an option names code on the Hub.
     """
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -33,6 +41,12 @@ class StrictConfig(PreTrainedConfig):
                 f"{self._group_hint(unknown)}; "
                 f"it has {', '.join(sorted(own_options(type(self))))}."
             )
+        for name in _NAMES_OF_CODE:
+            # `transformers` also accepts a dictionary with a name for each part of the model.
+            if "/" in str(kwargs.get(name)):
+                raise ValueError(
+                    f"{name} is {kwargs[name]!r}, which names code on the Hub; remove this option."
+                )
         # A class attribute; a JSON file contains it so that a reader finds the class.
         kwargs.pop("model_type", None)
         super().__post_init__(**kwargs)
