@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +166,57 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     resumed_from = json.loads((resumed / "environment.json").read_text())[-1]["resumed_from"]
     assert resumed_from == "checkpoint-2"
     assert_same_weights(whole, resumed)
+
+
+def _damage_state(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_steps": "4"}))
+
+
+def _save_other_shapes(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    for values in state["state"].values():
+        values["exp_avg"] = torch.zeros(1, 2, 3)
+    torch.save(state, path)
+
+
+def _write_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.safetensors", _write_half),
+        ("optimizer.pt", _write_half),
+        ("optimizer.pt", _save_other_shapes),
+        ("scheduler.pt", _write_half),
+        ("rng_state.pth", _write_half),
+        ("trainer_state.json", _damage_state),
+    ],
+)
+def test_a_damaged_checkpoint_is_an_error_that_names_it(
+    name: str, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    recipe = changed(tiny.CLIP, "trainer", **SAVING)
+    run_recipe(recipe, tmp_path / "whole")
+    stop_after(tmp_path / "whole", "checkpoint-2", tmp_path / "run")
+    damage(tmp_path / "run" / "checkpoint-2" / name)
+    with pytest.raises(TrainingError, match=r"checkpoint-2.*remove this checkpoint"):
+        run_recipe(recipe, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("recipe.json", '{"name": 1, "task": 2, "data": []}'), ("environment.json", "[1]")],
+)
+def test_a_damaged_record_is_an_error_that_names_it(name: str, text: str, tmp_path: Path) -> None:
+    recipe = changed(tiny.CLIP, "trainer", **SAVING | {"max_steps": 1})
+    run_recipe(recipe, tmp_path)
+    for result in ("metrics.json", "model.safetensors"):
+        (tmp_path / result).unlink()
+    (tmp_path / name).write_text(text)
+    with pytest.raises(TrainingError, match=rf"{name}: is no re.*restore it"):
+        run_recipe(recipe, tmp_path)
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from avseg.atomic import OwnFolder, explain_write_error, has_marker, replace_when_complete
 from avseg.checkpoints.cache import cache_folder
-from avseg.checkpoints.model_folder import ENVIRONMENT_FILE, file_sha256, restrictions, weights_file
+from avseg.checkpoints.model_folder import (
+    ENVIRONMENT_FILE,
+    PARSE_ERRORS,
+    file_sha256,
+    restrictions,
+    weights_file,
+)
 from avseg.errors import TrainingError
 from avseg.training.parts import part_licences
 from avseg.training.recipe import Recipe, load_recipe
@@ -144,7 +150,7 @@ def run_recipe(
     _OWN_FOLDER.check(output)
     metrics = read_metrics(output, recipe)
     # With another form of the weights, they are saved again from the last checkpoint.
-    same_form = (_read_json(output / RECIPE_FILE) or {}).get("save") == recipe.save
+    same_form = _read_recipe(output).get("save") == recipe.save
     if metrics is not None and same_form and weights_file(output).is_file():
         _log.info(
             "%s: this run is finished, its weights stay as they are; choose another folder to "
@@ -258,8 +264,9 @@ def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
         TrainingError: If the folder contains a run of another recipe.
     """
     _check_same_recipe(recipe, output)
-    metrics: dict[str, float] | None = _read_json(output / METRICS_FILE)
-    return metrics
+    metrics = _read_json(output / METRICS_FILE)
+    # A damaged file is no file: the run is then measured again.
+    return metrics if isinstance(metrics, dict) else None
 
 
 def find_checkpoint(output: Path) -> Path | None:
@@ -278,9 +285,22 @@ def find_checkpoint(output: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
+def _read_recipe(output: Path) -> dict[str, Any]:
+    """Read the recipe of the run in a folder; empty if there is none."""
+    recorded = _read_json(output / RECIPE_FILE) or {}
+    sections = ("data", "trainer", "model", "start_from")
+    if not isinstance(recorded, dict) or not all(
+        isinstance(recorded.get(section, {}), dict) for section in sections
+    ):
+        raise TrainingError(
+            f"{output / RECIPE_FILE}: is no recipe; restore it, or choose another folder."
+        )
+    return recorded
+
+
 def _check_same_recipe(recipe: Recipe, output: Path) -> None:
     """Raise an error if a folder contains a run of another recipe, whose weights would not fit."""
-    recorded = _read_json(output / RECIPE_FILE)
+    recorded = _read_recipe(output)
     if not recorded:
         return
     now = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as in the JSON file
@@ -314,7 +334,7 @@ def _record_start(
 
     output.mkdir(parents=True, exist_ok=True)
     _write_json(output / RECIPE_FILE, asdict(plan.recipe))
-    starts = _read_json(output / ENVIRONMENT_FILE) or []
+    starts = _read_starts(output / ENVIRONMENT_FILE)
     parts = {
         name: {
             "path": str(part.weights),
@@ -337,6 +357,21 @@ def _record_start(
         "data": None if data is None else str(data),
     }
     _write_json(output / ENVIRONMENT_FILE, [*starts, start | describe_environment(device)])
+
+
+def _read_starts(path: Path) -> list[dict[str, Any]]:
+    """Read the record of a run's starts; empty if there is none."""
+    starts = _read_json(path)
+    if starts is None:
+        return []
+    try:
+        for start in starts:
+            {part["sha256"] for part in start["parts"].values()}, start["resumed_from"]
+    except PARSE_ERRORS as error:
+        raise TrainingError(
+            f"{path}: is no record of a run ({error!r}); restore it, or choose another folder."
+        ) from error
+    return list(starts)
 
 
 def _warn_of_licences(output: Path, parts: dict[str, dict[str, Any]]) -> None:
@@ -382,7 +417,7 @@ def _read_json(path: Path) -> Any:
     """Read a JSON file; return None if it is missing or incomplete."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -5,13 +5,16 @@ batches. A checkpoint during the training contains the trainable weights only; f
 loaded again from their original files.
 """
 
+import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast, gather_object
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
@@ -21,12 +24,28 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from avseg.atomic import add_when_complete, explain_write_error
 from avseg.checkpoints.delta import find_stored_weights, save_trained
-from avseg.checkpoints.model_folder import TRAINED_FILE, WEIGHTS_FILE
+from avseg.checkpoints.model_folder import PARSE_ERRORS, TRAINED_FILE, WEIGHTS_FILE
 from avseg.errors import AvsegError, TrainingError
 from avseg.training.measures import Measure
 from avseg.training.parts import loaded_parts
 from avseg.training.recipe import SavedForm
 from avseg.training.validation import Plan
+
+_NEXT_STEP = "remove this checkpoint; the run then resumes from the one before."
+
+#: Types of the values in `trainer_state.json` with which a training continues.
+_STATE_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "global_step": int,
+    "max_steps": int,
+    "num_input_tokens_seen": int,
+    "train_batch_size": (int, type(None)),
+    "epoch": (int, float, type(None)),
+    "total_flos": (int, float),
+    "best_metric": (int, float, type(None)),
+    "best_model_checkpoint": (str, type(None)),
+    "log_history": list,
+    "stateful_callbacks": dict,
+}
 
 
 class AvsegTrainer(Trainer):
@@ -185,16 +204,28 @@ class AvsegTrainer(Trainer):
     ) -> None:
         del model
         weights = Path(resume_from_checkpoint) / WEIGHTS_FILE
-        state, trained = load_file(weights), self.trained_state()
+        with _explain_damage(weights.parent):
+            state = load_file(weights)
+        trained = self.trained_state()
         # The checkpoint has the trainable weights only, so `strict` must be off below; the keys are
         # compared here instead.
         different = sorted(state.keys() ^ trained.keys())
         if different:
             raise TrainingError(
                 f"{weights}: {len(different)} keys are missing or unexpected, first "
-                f"{different[0]}; remove this checkpoint; the run then resumes from the one before."
+                f"{different[0]}; {_NEXT_STEP}"
             )
-        self.core.load_state_dict(state, strict=False)
+        with _explain_damage(weights.parent):
+            self.core.load_state_dict(state, strict=False)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _explain_damage(Path(str(checkpoint))):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            _check_optimizer(self.optimizer)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _explain_damage(Path(str(checkpoint))):
+            super()._load_rng_state(checkpoint)
 
     def load_if_trained(self, checkpoint: Path) -> bool:
         """Load the weights at the end of the training, if a checkpoint is of its last step.
@@ -206,9 +237,9 @@ class AvsegTrainer(Trainer):
             Whether the training is at its end; if not, nothing was loaded.
 
         Raises:
-            TrainingError: If the checkpoint does not fit the model.
+            TrainingError: If the checkpoint is damaged, or does not fit the model.
         """
-        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        state = _read_state(checkpoint, set(self.state.stateful_callbacks or ()))
         if state.global_step < state.max_steps:
             return False
         self.state = state
@@ -247,6 +278,41 @@ def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
         )
     except (TypeError, ValueError) as error:
         raise TrainingError(f"recipe {plan.recipe.name}: trainer: {error}") from error
+
+
+def _read_state(checkpoint: Path, callbacks: set[str]) -> TrainerState:
+    """Read the state of the training in a checkpoint, and validate what a training needs of it."""
+    with _explain_damage(checkpoint):
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        for name, kind in _STATE_TYPES.items():
+            if not isinstance(getattr(state, name), kind):
+                raise TypeError(f"{TRAINER_STATE_NAME}: {name} is {getattr(state, name)!r}")
+        missing = callbacks - state.stateful_callbacks.keys()
+        if missing:
+            raise LookupError(f"{TRAINER_STATE_NAME}: there is no state of {sorted(missing)[0]}")
+        if f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" != checkpoint.name:
+            raise ValueError(f"{TRAINER_STATE_NAME} is of step {state.global_step}")
+    return state
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    """Raise an error if a loaded state does not fit the parameters that the optimizer updates."""
+    for parameter, state in optimizer.state.items():
+        for name, values in state.items():
+            # Counters of steps have no shape; all other values are one number for each weight.
+            if values.shape not in ((), parameter.shape):
+                raise ValueError(f"{name} is {tuple(values.shape)}, not {tuple(parameter.shape)}")
+
+
+@contextmanager
+def _explain_damage(checkpoint: Path) -> Iterator[None]:
+    """Turn the errors of reading a damaged checkpoint into a `TrainingError`."""
+    try:
+        yield
+    except (*PARSE_ERRORS, SafetensorError, pickle.UnpicklingError) as error:
+        # torch explains over many lines how to load a pickle that may execute code.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrainingError(f"{checkpoint}: is damaged ({reason[:200]}); {_NEXT_STEP}") from error
 
 
 def find_frozen(model: nn.Module) -> set[str]:
