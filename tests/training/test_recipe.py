@@ -1,6 +1,7 @@
 """Recipes: the keys of a file, and how the command line changes them."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,15 @@ def test_the_error_of_an_unknown_recipe_lists_the_known_ones() -> None:
         ("[1, 2]", r"it has \[1, 2\]"),
         ("task: [", "is not YAML"),
         ("[" * 50_000, "is nested too deeply"),
+        (
+            "\n".join(
+                [
+                    "a: &a [1, 1]",
+                    *(f"{b}: &{b} [*{a}, *{a}]" for a, b in pairwise("abcdefghijklmnopqrst")),
+                ]
+            ),
+            "of 4194301 values, at most 10000",
+        ),
         ("task: &a [*a]", "is not YAML"),
         ("task: 2020-13-45", "is not YAML"),
     ],

@@ -1,6 +1,5 @@
 """Training recipes: YAML files with a task, its data, the model, and options of the trainer."""
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -20,6 +19,10 @@ SIZES = ("small", "published")
 #: Weights that a run saves: only the trained weights, with references to the files of the frozen
 #: weights; or all weights.
 SavedForm = Literal["trained", "whole"]
+
+#: Largest number of values in a recipe; the longest in the package has 100. A few lines of YAML
+#: with aliases of aliases can stand for billions of values.
+_MOST_VALUES = 10_000
 
 #: Folder of the recipes in the package.
 _PACKAGED = resources.files("avseg.training") / "recipes"
@@ -191,13 +194,39 @@ def _parse_yaml(text: str, what: str) -> Any:
     """Parse YAML; `what` is the beginning of the message for text that is not YAML."""
     try:
         value = yaml.safe_load(text)
-        # An alias within its own anchor makes a value that contains itself.
-        json.dumps(value, default=str, skipkeys=True)
+        count = _count_values(value, {})
     except RecursionError as error:
         raise TrainingError(f"{what} nested too deeply; write it with fewer brackets.") from error
     except (yaml.YAMLError, ValueError) as error:
         raise TrainingError(f"{what} not YAML: {error}") from error
+    if count > _MOST_VALUES:
+        raise TrainingError(
+            f"{what} of {count} values, at most {_MOST_VALUES} are read; write it with fewer "
+            "aliases."
+        )
     return value
+
+
+def _count_values(value: Any, known: dict[int, int | None]) -> int:
+    """Count the values in a value; those of an alias count at each of its places.
+
+    Args:
+        value: A value that was read from YAML.
+        known: Identity of each mapping and list -> its count; None while it is being counted.
+
+    Returns:
+        Number of values, itself included.
+    """
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = None
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count_values(each, known) for each in inner)
+    count = known[id(value)]
+    if count is None:
+        raise ValueError("an alias is within its own anchor")
+    return count
 
 
 def _merge(options: Any, changes: Any) -> Any:
