@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
 from avseg.errors import CheckpointError, OutputError
+from tests.models.factories import TPAVI
 from tests.published import (
     SAM1_CONFIG,
     SAM2_CONFIG,
@@ -19,6 +20,7 @@ from tests.published import (
     write_config,
     write_published,
 )
+from tests.segmenters import save_random_baseline
 
 
 @pytest.mark.parametrize(
@@ -81,3 +83,20 @@ def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     folder = import_checkpoint(files, tmp_path / "model", config=sizes).folder
     with pytest.raises(OutputError, match="cannot be created"):
         export_checkpoint(folder, files[0] / "below" / "back.pth")
+
+
+@pytest.mark.parametrize("name", ["unused.safetensors", "model.safetensors", "config.json"])
+def test_a_damaged_file_of_the_model_is_an_error(name: str, tmp_path: Path) -> None:
+    files = write_published(make_model(), tmp_path / "published")
+    sizes = write_config(SAM2_CONFIG, tmp_path)
+    folder = import_checkpoint(files, tmp_path / "model", config=sizes).folder
+    (folder / name).write_bytes(b"half a fi")
+    with pytest.raises(CheckpointError, match=r"model.*(copy|import)"):
+        export_checkpoint(folder, tmp_path / "back.pth")
+    assert not (tmp_path / "back.pth").exists()
+
+
+def test_a_model_without_a_published_format_is_an_error(tmp_path: Path) -> None:
+    folder = save_random_baseline(tmp_path / "model", TPAVI)
+    with pytest.raises(CheckpointError, match=r"avseg-tpavi has no published file format"):
+        export_checkpoint(folder, tmp_path / "back.pth")

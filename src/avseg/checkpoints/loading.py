@@ -49,7 +49,7 @@ _LOADING_OPTIONS: dict[str, Any] = {
 }
 
 #: Errors of the libraries on damaged files and on unknown options.
-_DAMAGE_ERRORS = (*PARSE_ERRORS, SafetensorError, StrictDataclassError)
+DAMAGE_ERRORS = (*PARSE_ERRORS, SafetensorError, StrictDataclassError)
 
 
 def load_checkpoint(
@@ -74,11 +74,11 @@ def load_checkpoint(
             other, or the image size is not possible.
     """
     folder = checkpoint.folder
-    family = _family(folder)
+    config: Any = read_config(folder)
+    family = FAMILIES[config.model_type]
     try:
-        config: Any = family.config.from_pretrained(folder)
         processor = family.processor.from_pretrained(folder)
-    except _DAMAGE_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
     # A processor with other options than the model would compute wrong inputs without an error.
     expected = family.processor.from_config(config)
@@ -96,10 +96,32 @@ def load_checkpoint(
     try:
         with without_progress_bar():
             model = load(family, folder, config)
-    except _DAMAGE_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise _cannot_load(folder, error) from error
     model.checkpoint_image_size = checkpoint_image_size
     return model, processor
+
+
+def read_config(folder: Path) -> AvsegConfig:
+    """Read the configuration of a saved model.
+
+    Unlike `AutoConfig`, it reads the configurations of this package only, and never asks whether
+    code of the folder may be executed.
+
+    Args:
+        folder: Folder of the model.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        CheckpointError: If the family is unknown, or the file is damaged.
+    """
+    try:
+        config: AvsegConfig = _family(folder).config.from_pretrained(folder)
+    except DAMAGE_ERRORS as error:
+        raise _cannot_load(folder, error) from error
+    return config
 
 
 def save_packaged(
