@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from avseg.errors import DatasetError, OutputError
 from avseg.evaluation import prediction_files
@@ -92,6 +93,15 @@ def test_a_manifest_of_another_version_raises_an_error(folder: Path) -> None:
 def test_the_error_for_a_damaged_file_names_it(folder: Path) -> None:
     (folder / "00001.safetensors").write_bytes(b"half a fi")
     with pytest.raises(DatasetError, match=r"00001.safetensors: cannot be read"):
+        read_predictions(folder).read(1)
+
+
+def test_logits_that_are_not_finite_raise_an_error(folder: Path) -> None:
+    path = folder / "00001.safetensors"
+    tensors = {name: values.clone() for name, values in load_file(path).items()}
+    tensors["mask_logits"][0, 0, 0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(DatasetError, match=r"00001.safetensors: has logits that are not finite"):
         read_predictions(folder).read(1)
 
 

@@ -58,6 +58,21 @@ def test_a_data_set_that_the_generator_renders_differently_is_rejected(
     assert find_synthavs_split(copy_with(data, tmp_path / "copy", **facts)) is None
 
 
+@pytest.mark.parametrize(
+    "facts", [{"side": "64"}, {"side": 2**40}, {"seed": 0.5}, {"clips": []}, {"clips": {}}], ids=str
+)
+def test_damaged_options_are_those_of_no_synthavs(
+    facts: dict[str, object], data: Path, tmp_path: Path
+) -> None:
+    assert find_synthavs_split(copy_with(data, tmp_path / "copy", **facts)) is None
+
+
+def test_options_that_are_no_mapping_are_those_of_no_synthavs(data: Path, tmp_path: Path) -> None:
+    split = copy_with(data, tmp_path / "copy")
+    (split.folder / OPTIONS_FILE).write_text("[1]")
+    assert find_synthavs_split(split) is None
+
+
 def test_ms3_alone_has_no_contents(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "copy")
     (tmp_path / "copy" / "Multi-sources" / OPTIONS_FILE).unlink()

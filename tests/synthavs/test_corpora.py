@@ -1,11 +1,14 @@
 """Pre-training corpora: captions agree with images and audio."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
+from avseg.errors import DatasetError
 from avseg.synthavs.captions import END, MAX_WORDS, NOTHING, WORDS
 from avseg.synthavs.categories import CATEGORIES, SEEN_STYLES
 from avseg.synthavs.corpora import (
@@ -134,6 +137,18 @@ def test_a_sound_bank_is_synthesized_once_and_then_read(
         assert (made[category] == read[category]).all()
         assert np.abs(made[category]).max() > 100
     assert len(list(tmp_path.iterdir())) == len(CATEGORIES)
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((1, 3), np.int16), np.array([{}]), np.zeros((1, SAMPLE_RATE))], ids=repr
+)
+def test_a_damaged_recording_is_an_error_that_names_it(
+    values: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / f"{next(iter(CATEGORIES))}_train_1x1s.npy"
+    np.save(path, values, allow_pickle=True)
+    with pytest.raises(DatasetError, match=rf"{path.name}: is damaged .*; remove it"):
+        load_sound_bank(tmp_path, count=1, seconds=1)
 
 
 def test_the_banks_of_training_and_test_parameters_differ(tmp_path: Path) -> None:

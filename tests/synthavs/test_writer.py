@@ -249,6 +249,13 @@ def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "Single-source/precious.txt").read_text() == "mine"
 
 
+def test_options_that_are_no_mapping_are_of_another_origin(tmp_path: Path) -> None:
+    (tmp_path / "Single-source").mkdir()
+    (tmp_path / "Single-source/synthavs.json").write_text("[1]")
+    with pytest.raises(OutputError, match=r"no synthavs.json, .* choose another folder"):
+        write_synthavs(tmp_path, RECIPES["s4"], workers=1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_data_set_leaves_no_files(workers: int, tmp_path: Path) -> None:
     def interrupt() -> None:

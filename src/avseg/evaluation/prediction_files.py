@@ -195,6 +195,8 @@ class SavedPredictions:
                 f"were not written together, {_HOW_TO_WRITE} again."
             )
         classes = tensors.get(_CLASSES)
+        if not all(values.isfinite().all() for values in tensors.values()):
+            raise DatasetError(f"{path}: has logits that are not finite; {_HOW_TO_WRITE} again.")
         return tensors[_MASKS].float(), None if classes is None else classes.float()
 
 
@@ -225,10 +227,23 @@ def read_predictions(folder: Path) -> SavedPredictions:
             f"{_HOW_TO_WRITE} of this version."
         )
     try:
+        facts = PredictionFacts(**manifest)
         saved = [SavedClip(clip["clip_id"], clip["file"], tuple(clip["shape"])) for clip in clips]
-        return SavedPredictions(folder, PredictionFacts(**manifest), tuple(saved))
+        _check_types(facts, saved)
+        return SavedPredictions(folder, facts, tuple(saved))
     except _PARSE_ERRORS as error:
         raise DatasetError(f"{path}: is damaged ({error!r}); {_HOW_TO_WRITE} again.") from error
+
+
+def _check_types(facts: PredictionFacts, clips: list[SavedClip]) -> None:
+    """Raise an error if a value of a manifest is of another type than was written."""
+    texts = [facts.model, facts.data, facts.subset, facts.split]
+    texts += [text for clip in clips for text in (clip.clip_id, clip.file)]
+    for value in texts:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} should be a text")
+    if not isinstance(facts.threshold, (int, float)):
+        raise TypeError(f"threshold is {facts.threshold!r}")
 
 
 def _to_half(logits: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,10 +137,7 @@ def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
         The split of SynthAVS; None if the data set is not SynthAVS, is opened as a subset other
         than the written one, or was written by another version of the generator.
     """
-    try:
-        facts = json.loads((split.folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    facts = _read_facts(split.folder)
     # Opened as a component of AVSS, with the metadata of AVS-V3, or with negative audio.
     if split.subset != facts.get("subset"):
         return None
@@ -148,25 +147,53 @@ def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
             split.folder,
         )
         return None
-    counts = facts["clips"]
-    options = SynthavsOptions(
-        subset=facts["subset"],
-        clips=counts["train"],
-        seed=facts["seed"],
-        evaluation_clips=counts["val"],
-        side=facts["side"],
-    )
+    options = _options(facts)
+    stored = split[0].clip.frames[0]
+    if options is None or stored.shape[:2] != (options.side, options.side):
+        logger.warning(
+            "%s: %s does not describe these clips; they cannot be rendered again",
+            split.folder,
+            OPTIONS_FILE,
+        )
+        return None
     # The options do not show whether files were changed, so the first frame is compared.
     generated = SynthavsSplit(options, split.split)
     frame, _ = generated.draw(0).frame(0)
-    stored = split[0].clip.frames[0]
-    if frame.shape != stored.shape or np.abs(frame.astype(float) - stored).mean() > _SAME_FRAME:
+    if np.abs(frame.astype(float) - stored).mean() > _SAME_FRAME:
         logger.warning(
             "%s: the generator renders other clips than these; they cannot be rendered again",
             split.folder,
         )
         return None
     return generated
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    """Read the options file of a data set; empty if there is none, or it is no mapping."""
+    try:
+        facts = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _options(facts: dict[str, Any]) -> SynthavsOptions | None:
+    """Return the options of a data set; None if one is missing or wrong."""
+    try:
+        counts = facts["clips"]
+        numbers = (counts["train"], counts["val"], facts["seed"], facts["side"])
+        if not all(type(number) is int for number in numbers):
+            return None
+        clips, evaluation_clips, seed, side = numbers
+        return SynthavsOptions(
+            subset=facts["subset"],
+            clips=clips,
+            seed=seed,
+            evaluation_clips=evaluation_clips,
+            side=side,
+        )
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def read_contents(split: AVSBench, generated: SynthavsSplit | None) -> list[ClipContents] | None:

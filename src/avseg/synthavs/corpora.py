@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from avseg.atomic import replace_when_complete
+from avseg.errors import DatasetError
 from avseg.synthavs.captions import (
     MAX_TEXT_WORDS,
     MAX_WORDS,
@@ -261,6 +262,9 @@ def load_sound_bank(
 
     Returns:
         Recordings of each category, (count, seconds * SAMPLE_RATE) int16, memory-mapped.
+
+    Raises:
+        DatasetError: If a file in the folder is damaged.
     """
     bank = {}
     # The file name has all options, so that other options give another file.
@@ -282,8 +286,21 @@ def load_sound_bank(
             # 16 bits halve the size on disk; a partial file would be taken for a complete one.
             with replace_when_complete(path) as partial:
                 np.save(partial, (recordings * 32767).astype(np.int16))
-        bank[category] = np.load(path, mmap_mode="r")
+        bank[category] = _open_recordings(path, (count, seconds * SAMPLE_RATE))
     return bank
+
+
+def _open_recordings(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
+    """Memory-map the recordings of one category."""
+    try:
+        recordings = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (recordings.shape, recordings.dtype) != (shape, np.int16):
+            raise ValueError(f"it has {recordings.shape} {recordings.dtype} values")  # noqa: TRY301
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: is damaged ({error}); remove it, and it is synthesised again."
+        ) from error
+    return recordings
 
 
 def _draw_event_count(rng: np.random.Generator) -> int:

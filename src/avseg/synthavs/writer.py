@@ -273,8 +273,8 @@ def is_written(folder: Path, options: SynthavsOptions) -> bool:
         return False
     expected = _describe(options)
     try:
-        found = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = dict(json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise OutputError(
             f"{folder}: exists and has no {OPTIONS_FILE}, so it may not be replaced; choose "
             "another folder, or remove it."
