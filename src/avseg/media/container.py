@@ -27,6 +27,7 @@ from avseg.errors import (
     TruncatedVideoError,
 )
 from avseg.heartbeat import beat
+from avseg.media.completeness import check_completeness
 from avseg.media.limits import (
     limit_audio_decoder,
     limit_blocks,
@@ -74,8 +75,9 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
     Raises:
         NotAVideoError: If the path does not exist or is not a media file.
         EmptyVideoError: If the file has no bytes.
-        TruncatedVideoError: If it ends before its first frame, or is an MP4 or QuickTime file
-            without a readable index.
+        CorruptVideoError: If it is a GIF whose blocks do not follow each other.
+        TruncatedVideoError: If it ends before its first frame, is an MP4 or QuickTime file without
+            a readable index, or a GIF or ASF file without its end.
     """
     _check_file(path)
     origin = os.fspath(path)
@@ -108,6 +110,7 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
                 f"is a text file (FFmpeg detects the format {container.format.name!r}); "
                 "pass a video file.",
             )
+        check_completeness(path, container.format.name)
         yield container
 
 
