@@ -1,5 +1,7 @@
 # make demo     install, then segment the sounding objects of examples/demo.mp4
 # make test     install, then run the tests
+# make soak     install, then run the harnesses of tests/reliability; their tables go to build/soak.
+#               SIZE=0.1 is a tenth of the full size, ONLY=kills one harness
 # make lint     install, then run every static check
 # make docs     install, then build the documentation into site/ and check its links
 # make examples install, then run the examples and the notebook
@@ -8,6 +10,8 @@
 
 PYTHON ?= python3
 TEST_WORKERS ?= 2
+SIZE ?= 1
+ONLY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +24,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs examples venv clean
+.PHONY: help demo test soak lint docs examples venv clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -33,6 +37,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS)
+
+# One thread: the harnesses fork, and a fork of a process with threads may wait for ever.
+soak: $(INSTALLED)
+	SOAK_SIZE=$(SIZE) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -m reliability tests/reliability $(if $(ONLY),-k $(ONLY))
 
 lint: $(INSTALLED) $(PYDOCLINT)
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ PAGES = ROOT / "build" / "site_pages"
 PAGES_ELSEWHERE = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "THIRD_PARTY.md",
     "LICENSE",
     "CITATION.cff",

@@ -293,8 +293,8 @@ def load_sound_bank(
 def _open_recordings(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
     """Memory-map the recordings of one category."""
     try:
-        recordings = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (recordings.shape, recordings.dtype) != (shape, np.int16):
+        recordings: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if recordings.shape != shape or recordings.dtype != np.dtype(np.int16):
             raise ValueError(f"it has {recordings.shape} {recordings.dtype} values")  # noqa: TRY301
     except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
         raise DatasetError(

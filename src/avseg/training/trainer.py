@@ -239,7 +239,9 @@ class AvsegTrainer(Trainer):
         Raises:
             TrainingError: If the checkpoint is damaged, or does not fit the model.
         """
-        state = _read_state(checkpoint, set(self.state.stateful_callbacks or ()))
+        # A list when it is passed to a state, in which it is a mapping by name.
+        callbacks: Any = self.state.stateful_callbacks
+        state = _read_state(checkpoint, set(callbacks))
         if state.global_step < state.max_steps:
             return False
         self.state = state
@@ -287,7 +289,7 @@ def _read_state(checkpoint: Path, callbacks: set[str]) -> TrainerState:
         for name, kind in _STATE_TYPES.items():
             if not isinstance(getattr(state, name), kind):
                 raise TypeError(f"{TRAINER_STATE_NAME}: {name} is {getattr(state, name)!r}")
-        missing = callbacks - state.stateful_callbacks.keys()
+        missing = callbacks - set(vars(state)["stateful_callbacks"])
         if missing:
             raise LookupError(f"{TRAINER_STATE_NAME}: there is no state of {sorted(missing)[0]}")
         if f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" != checkpoint.name:
