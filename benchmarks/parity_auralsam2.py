@@ -83,19 +83,16 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "window_sizes": [8, 4, 14, 7],
         "global_blocks": [7, 10, 13],
     },
-    "hiera_b+": {
-        "blocks_per_stage": [2, 3, 16, 3],
-        "embed_dims": [112, 224, 448, 896],
-        "num_heads": [2, 4, 8, 16],
-        "window_sizes": [8, 4, 14, 7],
-        "global_blocks": [12, 16, 20],
-    },
     "hiera_l": {},
 }
 
 #: Tolerances relative to the largest value of a tensor: before the decoder, after it, and after it
 #: for a frame with memory, in float32 and in float64.
 _FEATURES, _DECODED, _LATER, _LATER_FLOAT64 = 1e-4, 2e-3, 1e-1, 2e-3
+
+#: Tolerance of fused features in a training step. Its batch norms divide by the spread of T audio
+#: vectors, which amplifies rounding.
+_NORMED = 1e-3
 
 #: Tolerance of losses, and of the norms of gradients.
 _LOSSES, _GRADIENTS = 1e-1, 5e-1
@@ -294,18 +291,21 @@ def compare_outputs(
             # One pixel of the mask that is cut differently changes a few places by the full scale.
             _compare_share(table, prefix + name, strided, reference, _LATER * scale)
         elif name not in (*_AFTER_THE_DECODER, "pix_feat"):
-            table.compare(prefix + name, strided, reference, _FEATURES * scale)
+            share = _NORMED if prefix else _FEATURES
+            table.compare(prefix + name, strided, reference, share * scale)
         else:
             others = [i for i in range(len(reference)) if i != start]
             first = _DECODED if name in _AFTER_THE_DECODER else _FEATURES
             for frames, share in (([start], first), (others, later)):
                 title = f"{prefix}{name}, {'no memory' if start in frames else 'with memory'}"
+                if not frames:
+                    continue
                 if prefix and share != _FEATURES:
                     # The weights of the training step amplify rounding by up to 1e5: noise of 3e-6
                     # on the fused features changes logits of the small case by up to 0.2.
                     difference = np.abs(strided[frames].numpy() - reference[frames]).mean()
                     table.row(title + ", mean", float(difference), scale, _LATER * scale)
-                elif frames:
+                else:
                     table.compare(title, strided[frames], reference[frames], share * scale)
 
 
@@ -365,7 +365,7 @@ def compare_step(
             reference = recorded[name]
             ours = buffers["aural_fuser." + name.removeprefix("train/buffer_after/")]
             scale = float(np.abs(reference).max())
-            table.compare(name.removeprefix("train/"), ours, reference, _FEATURES * scale)
+            table.compare(name.removeprefix("train/"), ours, reference, _NORMED * scale)
 
 
 def _compare_gradients(
@@ -414,7 +414,7 @@ def main() -> int:
         recorded = {name: file[name] for name in file.files}
     # Every second pixel of logits of side 4G is recorded, and the frames have a side of 16G.
     frames, side = len(recorded["low_res_logits"]), 8 * recorded["low_res_logits"].shape[-1]
-    found = re.search(r"hiera_(t|s|b\+|l)", arguments.recorded.name)
+    found = re.search(r"hiera_(t|s|l)", arguments.recorded.name)
     encoder = arguments.encoder or (found[0] if found else "hiera_l")
     print(f"{encoder}, {frames} frames of {side} x {side}, seed {arguments.seed}")
     start = time.process_time()
