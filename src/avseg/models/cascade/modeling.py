@@ -44,12 +44,15 @@ class CascadeModel(AvsegModel):
         self.segmenter = build_segmenter(config.segmenter_config)
         self._names: tuple[dict[str, Tensor], tuple[object, ...], Tensor] | None = None
         self.post_init()
-        # A saved model has tensors that two modules share once. `transformers` looks for such
-        # modules in direct children only; the networks of the parts are deeper.
+        # A saved model has parameters that two modules share once. `transformers` looks for such
+        # modules in direct children only; the networks of the parts are deeper. Shared buffers are
+        # saved twice.
+        parameters = dict(self.named_parameters(remove_duplicate=False))
         for path, module in self.named_modules():
             if path and isinstance(module, PreTrainedModel):
                 for name, shared_with in module.all_tied_weights_keys.items():
-                    self.all_tied_weights_keys[f"{path}.{name}"] = f"{path}.{shared_with}"
+                    if f"{path}.{name}" in parameters:
+                        self.all_tied_weights_keys[f"{path}.{name}"] = f"{path}.{shared_with}"
 
     def forward(self, **inputs: Tensor) -> NamedOutput:
         """Select the names that fit the audio of each frame and segment the named objects.
