@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,15 @@ def test_the_notice_has_the_training_data_and_the_next_step() -> None:
     notice = PACKAGED_MODELS[DEFAULT_MODEL].notice
     assert notice is not None
     assert "was trained on SynthAVS's drawn world" in notice
-    assert "avseg train" in notice
+    assert "for filmed video give --model open-cascade (about 3.1 GB, " in notice
+
+
+def test_the_film_model_of_the_notice_is_as_the_notice_describes_it() -> None:
+    release = RELEASES["open-cascade"]
+    assert release.training.is_filmed
+    assert release.licence == "Apache-2.0"
+    parameters = [int(number) for number in re.findall(r"(\d+) M", release.details)]
+    assert sum(parameters) * 4e6 == pytest.approx(3.1e9, rel=0.02)
 
 
 def test_a_model_without_a_description_has_no_notice(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ _NON_COMMERCIAL = "-NC-"
 Masks = Literal["one", "by name", "by text"]
 
 
+#: Next step for a user whose videos are filmed. The size follows from the 771 M parameters of the
+#: three networks in float32.
+_FILM_STEP = (
+    "for filmed video give --model open-cascade (about 3.1 GB, downloaded on first use, "
+    "Apache-2.0), or another one of `avseg models`"
+)
+
+
 @dataclass(frozen=True)
 class Training:
     """Data that a model was trained on.
@@ -94,8 +102,7 @@ class Checkpoint:
         if self.world is not None:
             notices.append(
                 f"{self.name}: this model was trained on {self.world} only; on other "
-                "videos expect wrong masks or none. Next step: train on your own clips (AVSBench's "
-                "layout) with `avseg train`, and give the folder of that run as --model."
+                f"videos expect wrong masks or none. Next step: {_FILM_STEP}."
             )
         if self.restrictions:
             notices.append(
