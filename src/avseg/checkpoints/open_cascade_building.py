@@ -1,20 +1,10 @@
-"""Building of an open cascade from the published files of its networks.
-
-Each network is loaded by its own class of `transformers`, which also knows the key names of older
-files. A missing or unexpected key is an error: with a renamed key the part would stay random.
-"""
+"""Building of an open cascade from the published files of its networks."""
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     GroundingDinoForObjectDetection,
@@ -30,19 +20,15 @@ from avseg.backbones.hub_tokenizer import HubTokenizer
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
-from avseg.checkpoints.model_folder import (
-    CONFIG_FILE,
-    PARSE_ERRORS,
-    SOURCE_FILE,
-    WEIGHTS_FILE,
-    Checkpoint,
-    file_sha256,
+from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint, file_sha256
+from avseg.checkpoints.published_networks import (
+    LoadedNetwork,
+    PublishedNetwork,
+    check_preprocessing,
+    load_network,
+    statistics_options,
 )
-from avseg.checkpoints.saving import (
-    explain_weight_write_errors,
-    save_weights,
-    without_progress_bar,
-)
+from avseg.checkpoints.saving import explain_weight_write_errors, save_weights
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.cascade.configuration import NAME
@@ -50,54 +36,21 @@ from avseg.models.picture_inputs import PICTURE_TOKENIZER
 from avseg.models.processor import CLIP_STATISTICS, SAM_STATISTICS
 from avseg.models.sound_inputs import SOUND_TOKENIZER
 
-_PREPROCESSING_FILE = "preprocessor_config.json"
-
 #: The licence of every network of an open cascade, according to their pages on the Hub.
 _LICENCE = "Apache-2.0"
 
-
-@dataclass(frozen=True)
-class _Network:
-    """A published network that a part of the cascade can be made of.
-
-    Attributes:
-        title: Its name in messages.
-        network: Its class.
-        path: Name of its module in the cascade.
-        model_types: `model_type` in its configuration file.
-    """
-
-    title: str
-    network: type[Any]
-    path: str
-    model_types: tuple[str, ...]
-
-
-_NAMERS = (_Network("PE-A-Frame", PeAudioFrameLevelModel, "namer.pe_audio", ("pe_audio",)),)
+_NAMERS = (PublishedNetwork("PE-A-Frame", PeAudioFrameLevelModel, "namer.pe_audio", ("pe_audio",)),)
 _DETECTORS = (
-    _Network(
+    PublishedNetwork(
         "Grounding DINO",
         GroundingDinoForObjectDetection,
         "segmenter.detector.network",
         ("grounding-dino",),
     ),
-    _Network("OWLv2", Owlv2ForObjectDetection, "segmenter.detector.network", ("owlv2",)),
+    PublishedNetwork("OWLv2", Owlv2ForObjectDetection, "segmenter.detector.network", ("owlv2",)),
 )
 # The published files have SAM 2's memory too, so their configuration is that of the video model.
-_SAMS = (_Network("SAM 2", Sam2Model, "segmenter.sam.sam2", ("sam2", "sam2_video")),)
-
-#: Errors of the libraries on damaged files and on unknown options.
-_DAMAGE_ERRORS = (*PARSE_ERRORS, SafetensorError, StrictDataclassError)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A loaded network: its description, configuration, tensors and preprocessing options."""
-
-    known: _Network
-    config: Any
-    tensors: Mapping[str, Tensor]
-    preprocessing: Mapping[str, Any]
+_SAMS = (PublishedNetwork("SAM 2", Sam2Model, "segmenter.sam.sam2", ("sam2", "sam2_video")),)
 
 
 def make_open_cascade(
@@ -130,9 +83,9 @@ def make_open_cascade(
     # Tokenizers first: they are small, and a missing file is found before gigabytes are read.
     sound = HubTokenizer.from_files(folders["namer"], SOUND_TOKENIZER)
     picture = HubTokenizer.from_files(folders["detector"], PICTURE_TOKENIZER)
-    heard = _load_network(folders["namer"], _NAMERS)
-    found = _load_network(folders["detector"], _DETECTORS)
-    cut = _load_network(folders["sam"], _SAMS)
+    heard = load_network(folders["namer"], _NAMERS)
+    found = load_network(folders["detector"], _DETECTORS)
+    cut = load_network(folders["sam"], _SAMS)
     sizes = _cascade_config(folders, heard, found, cut)
     processor = CascadeProcessor.from_config(sizes, sound, picture)
     # This encodes the vocabulary, so a tokenizer that cannot encode it is an error before writing.
@@ -157,69 +110,18 @@ def make_open_cascade(
     return Checkpoint(output.resolve().name, output, licence=_LICENCE)
 
 
-def _load_network(folder: Path, possible: tuple[_Network, ...]) -> _Loaded:
-    """Load a network with its own class, and refuse weights that do not fit exactly."""
-    titles = " or ".join(known.title for known in possible)
-    missing = [
-        name
-        for name in (CONFIG_FILE, WEIGHTS_FILE, _PREPROCESSING_FILE)
-        if not (folder / name).is_file()
-    ]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: {', '.join(missing)} is missing; give a folder with the published files of "
-            f"{titles}."
-        )
-    try:
-        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        preprocessing = json.loads((folder / _PREPROCESSING_FILE).read_text(encoding="utf-8"))
-        known = next(each for each in possible if options.get("model_type") in each.model_types)
-    except StopIteration:
-        raise CheckpointError(
-            f"{folder / CONFIG_FILE}: model_type is {options.get('model_type')!r}; give the folder "
-            f"of {titles}."
-        ) from None
-    except PARSE_ERRORS as error:
-        raise CheckpointError(f"{folder}: is damaged ({error}); copy it again.") from error
-    try:
-        with without_progress_bar(), _without_messages():
-            model, info = known.network.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported below with the other keys
-            )
-    except _DAMAGE_ERRORS as error:
-        raise CheckpointError(
-            f"{folder}: the weights of {known.title} cannot be loaded ({error}); download the "
-            "files again."
-        ) from error
-    wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
-    if wrong:
-        counted = "; ".join(
-            f"{len(keys)} {kind.replace('_', ' ')}, first {keys[0]}" for kind, keys in wrong.items()
-        )
-        raise CheckpointError(
-            f"{folder}: the weights do not fit {known.title}: {counted}. Part of it would be "
-            "random; download the revision that `avseg models` lists."
-        )
-    return _Loaded(known, model.config, model.state_dict(), preprocessing)
-
-
 def _cascade_config(
-    folders: Mapping[str, Path], heard: _Loaded, found: _Loaded, cut: _Loaded
+    folders: Mapping[str, Path], heard: LoadedNetwork, found: LoadedNetwork, cut: LoadedNetwork
 ) -> CascadeConfig:
     """Build the configuration of the cascade from those of its networks."""
     rate = heard.preprocessing.get("sampling_rate", 48000)
     namer = PeAFrameConfig(pe_audio_config=heard.config, sample_rate=rate)
-    _check(folders["namer"], heard.preprocessing, {"hop_length": namer.hop})
+    check_preprocessing(folders["namer"], heard, {"hop_length": namer.hop})
     detector: StrictConfig
     if found.known.network is Owlv2ForObjectDetection:
         detector = Owlv2DetectorConfig(owlv2_config=found.config)
         side = detector.image_size
-        wanted = {"size": {"height": side, "width": side}, **_statistics(CLIP_STATISTICS)}
+        wanted = {"size": {"height": side, "width": side}, **statistics_options(CLIP_STATISTICS)}
         prompt = f"a photo of a {NAME}"
     else:
         size = found.preprocessing.get("size", {})
@@ -228,12 +130,12 @@ def _cascade_config(
             shortest_side=size.get("shortest_edge", 800),
             longest_side=size.get("longest_edge", 1333),
         )
-        wanted, prompt = _statistics(SAM_STATISTICS), NAME
-    _check(folders["detector"], found.preprocessing, wanted)
+        wanted, prompt = statistics_options(SAM_STATISTICS), NAME
+    check_preprocessing(folders["detector"], found, wanted)
     sam = _sam_config(folders["sam"], cut)
     side = sam.image_size
-    wanted = {"size": {"height": side, "width": side}, **_statistics(SAM_STATISTICS)}
-    _check(folders["sam"], cut.preprocessing, wanted)
+    wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM_STATISTICS)}
+    check_preprocessing(folders["sam"], cut, wanted)
     return CascadeConfig(
         namer_config=namer,
         segmenter_config=BoxSegmenterConfig(detector_config=detector, sam_config=sam),
@@ -247,7 +149,7 @@ def _cascade_config(
     )
 
 
-def _sam_config(folder: Path, cut: _Loaded) -> PromptedSam2Config:
+def _sam_config(folder: Path, cut: LoadedNetwork) -> PromptedSam2Config:
     """Convert the configuration of SAM 2, and check that nothing of it is lost."""
     vision, hiera = cut.config.vision_config, cut.config.vision_config.backbone_config
     decoder = cut.config.mask_decoder_config
@@ -276,26 +178,7 @@ def _sam_config(folder: Path, cut: _Loaded) -> PromptedSam2Config:
     return sizes
 
 
-def _statistics(statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> dict[str, Any]:
-    """Return mean and standard deviation in the units of a preprocessing file, 0..1."""
-    mean, std = ([round(value / 255, 6) for value in values] for values in statistics)
-    return {"image_mean": mean, "image_std": std}
-
-
-def _check(folder: Path, options: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise an error if the published preprocessing is another than the one that avseg computes."""
-    for name, value in wanted.items():
-        given = options.get(name, value)
-        if isinstance(given, list):
-            given = [round(number, 6) for number in given]
-        if given != value:
-            raise CheckpointError(
-                f"{folder / _PREPROCESSING_FILE}: {name} is {given}, avseg computes {value}; give "
-                "the revision that `avseg models` lists."
-            )
-
-
-def _collect_tensors(sizes: CascadeConfig, *parts: _Loaded) -> dict[str, Tensor]:
+def _collect_tensors(sizes: CascadeConfig, *parts: LoadedNetwork) -> dict[str, Tensor]:
     """Collect the tensors of the networks under their names in the cascade."""
     tensors = {
         f"{part.known.path}.{name}": values
@@ -306,15 +189,3 @@ def _collect_tensors(sizes: CascadeConfig, *parts: _Loaded) -> dict[str, Tensor]
     with torch.device("meta"):
         shared: Mapping[str, str] = CascadeModel(sizes).all_tied_weights_keys
     return {name: values for name, values in tensors.items() if name not in shared}
-
-
-@contextmanager
-def _without_messages() -> Iterator[None]:
-    """Disable the report of `transformers` on keys, which is an error here."""
-    log = logging.getLogger("transformers")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
