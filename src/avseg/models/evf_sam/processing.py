@@ -5,12 +5,10 @@ side of the images for SAM / BEiT-3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -18,25 +16,27 @@ from torch.nn.utils.rnn import pad_sequence
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.evf_sam.configuration import EvfSamConfig
-from avseg.models.outputs import AvsegOutput, resize_logits
+from avseg.models.outputs import resize_logits
 from avseg.models.processor import (
     BEIT3_STATISTICS,
-    BaseProcessor,
     SavedTokenizer,
     as_pixels,
     fitted_size,
     for_sam,
     normalise,
-    required,
     resize,
-    threshold_masks,
 )
+from avseg.models.text_prompts import TextPromptProcessor
 from avseg.types import Clip
 
 
 @dataclass(frozen=True)
-class EvfSamProcessor(BaseProcessor):
+class EvfSamProcessor(TextPromptProcessor):
     """Converts clips and texts to the inputs of the model, and its outputs to masks.
+
+    Multitask models (hustvl/EVF-SAM) segment one object for a text. For a text that begins with
+    "[semantic] " they segment all pixels of the class, which may be a background class or a part of
+    an object.
 
     Two processors are equal if their options are equal; tokenizer and texts are not compared.
 
@@ -53,17 +53,12 @@ class EvfSamProcessor(BaseProcessor):
         ValueError: If the tokenizer has more tokens than the model.
     """
 
-    # The model uses no audio, but reading a clip needs a sample rate.
-    sample_rate: ClassVar[int] = 16000
-    window_s: ClassVar[None] = None
-
     sam_size: int
     beit3_size: int
     keep_proportions: bool
     vocab_size: int
     max_text_tokens: int
     tokenizer: TextTokenizer | None = field(default=None, compare=False)
-    texts: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         # Otherwise an id outside of the embedding table would be an index error inside the model.
@@ -93,32 +88,6 @@ class EvfSamProcessor(BaseProcessor):
             tokenizer=tokenizer,
         )
 
-    def with_texts(self, texts: Sequence[str]) -> Self:
-        """Return a copy with other text prompts.
-
-        Multitask models (hustvl/EVF-SAM) segment one object for a text. For a text that begins with
-        "[semantic] " they segment all pixels of the class, which may be a background class or a
-        part of an object.
-
-        Args:
-            texts: At least one text prompt, each different.
-
-        Returns:
-            The processor.
-
-        Raises:
-            PromptError: If there is no text, or a text is blank, repeated, too long or unknown to
-                the tokenizer.
-        """
-        if not texts:
-            raise PromptError("there is no text; give at least one text prompt.")
-        if len(set(texts)) < len(texts):
-            raise PromptError(f"the texts are {', '.join(texts)}; give each once.")
-        # Encode the texts now, so that a wrong text is an error before a video is read.
-        for text in texts:
-            self._encode(text)
-        return replace(self, texts=tuple(texts))
-
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
         """Convert one clip to the inputs of the model; prompts are ordered by text, then by frame.
 
@@ -131,10 +100,8 @@ class EvfSamProcessor(BaseProcessor):
         Raises:
             PromptError: If there is no text prompt.
         """
-        if not self.texts:
-            raise PromptError("there is no text; give text prompts with with_texts(...).")
+        ids = [torch.tensor(numbers) for numbers in self._encode_texts(self._require_texts())]
         pixels = as_pixels(clip.frames)
-        ids = [torch.tensor(self._encode(text)) for text in self.texts]
         lengths = torch.tensor([len(numbers) for numbers in ids])
         input_ids = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.PAD_ID)
         # True for tokens, False for padding.
@@ -149,35 +116,6 @@ class EvfSamProcessor(BaseProcessor):
             "attention_mask": attention_mask.repeat_interleave(count, dim=0),
             "image_index": torch.arange(count).repeat(len(ids)),
         }
-
-    def post_process(
-        self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
-    ) -> list[npt.NDArray[np.bool_]]:
-        """Convert mask logits to masks.
-
-        Args:
-            outputs: Outputs of the model for the prompts of one clip, ordered by text.
-            sizes: Height and width of the video, once for each text, in pixels.
-            threshold: Probability above which a pixel belongs to the mask, in (0, 1).
-
-        Returns:
-            Masks of each text, (T, H, W) bool.
-
-        Raises:
-            ValueError: If the threshold is not between 0 and 1, there is no size, or the number of
-                prompts is not a multiple of the number of sizes.
-        """
-        logits = required(outputs.mask_logits, "mask_logits")  # (P, h, w)
-        if not sizes or len(logits) % len(sizes):
-            raise ValueError(
-                f"{len(logits)} prompts are not {len(sizes)} texts for the same number of frames; "
-                "give the size once for each text."
-            )
-        return [
-            # The prompts are ordered by text, so chunk i has the T frames of text i.
-            threshold_masks(self._without_padding(text_logits, size), size, threshold)
-            for text_logits, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
-        ]
 
     @classmethod
     def _load_tokenizers(cls, folder: Path) -> dict[str, Any]:
@@ -196,10 +134,11 @@ class EvfSamProcessor(BaseProcessor):
             raise PromptError("the processor has no tokenizer, so it cannot encode texts.")
         return self.tokenizer
 
+    def _encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._encode(text) for text in texts]
+
     def _encode(self, text: str) -> list[int]:
-        """Encode a text as token ids, or raise a PromptError if it is blank or too long."""
-        if not text.strip():
-            raise PromptError(f"text {text!r} is empty; describe the object to segment.")
+        """Encode a text as token ids, or raise a PromptError if it is too long."""
         ids = self._tokenizer.encode(text)
         if len(ids) > self.max_text_tokens:
             raise PromptError(
