@@ -71,6 +71,7 @@ class Segmenter:
         name: Name of the model in results.
         weights_sha256: Hash of the weights file; None for a model that was never saved.
         frames_per_forward: Largest number of frames in one forward pass.
+        licence: Licence of the weights; None if not recorded.
     """
 
     model: AvsegModel
@@ -78,6 +79,7 @@ class Segmenter:
     name: str
     weights_sha256: str | None = None
     frames_per_forward: int = FRAMES_PER_FORWARD
+    licence: str | None = None
 
     def __call__(
         self,
@@ -264,7 +266,7 @@ class Segmenter:
         if texts:
             raise PromptError(
                 f"{self.name} marks sounding objects and takes no text, got {texts[0]!r}; leave "
-                "the text out, or use a model of the family avseg-evf-sam."
+                "the text out, or use a model of the family avseg-evf-sam or avseg-sam3."
             )
         return self
 
@@ -372,6 +374,7 @@ def load_segmenter(
         frames_per_forward=(
             1 if memory == "low" and not model.frames_are_fused else FRAMES_PER_FORWARD
         ),
+        licence=checkpoint.licence,
     )
 
 

@@ -76,12 +76,12 @@ def test_the_folder_contains_masks_overlay_and_result(
 def test_the_result_records_video_model_and_settings(
     video: VideoFile, segmentation: Segmentation, tmp_path: Path
 ) -> None:
-    run = key_of(video)
+    run = replace(key_of(video), licence="MIT")
     write_result([segmentation], tmp_path / "out", run)
     result = read_json(tmp_path / "out")
     assert result["schema_version"] == 1
     assert result["status"] == "complete"
-    assert result["model"] == {"name": "drawn", "sha256": "ab12"}
+    assert result["model"] == {"name": "drawn", "sha256": "ab12", "licence": "MIT"}
     assert result["settings"] == {"threshold": 0.5, "frames_per_second": 4}
     assert result["fingerprint"] == run.fingerprint()
     assert (result["video"]["width"], result["video"]["height"]) == (64, 48)

@@ -148,7 +148,13 @@ def segment_to_folder(
         )
     info = probe(video)
     settings = _settings(segmenter, options, info)
-    key = ResultKey(info, segmenter.weights_sha256, settings, options.overlay)
+    key = ResultKey(
+        info,
+        segmenter.weights_sha256,
+        settings,
+        options.overlay,
+        licence=segmenter.licence,
+    )
     summary = find_result(folder, key)
     if summary is not None:
         return VideoOutcome(Path(video), folder, summary, was_complete=True)

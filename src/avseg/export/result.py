@@ -4,7 +4,8 @@ The folder appears under its name when all of its files are complete. `result.js
 by frame, so that the memory does not grow with the length of the video; each frame is one line:
 
     {"schema_version": 1, "fingerprint": ..., "video": {...},
-     "model": {"name": ..., "sha256": ...}, "settings": {...}, "audio": {...}, "frames": [
+     "model": {"name": ..., "sha256": ..., "licence": ...}, "settings": {...}, "audio": {...},
+     "frames": [
      {"index": 0, "time_s": 0.92, "score": 0.9, "area": 0.08, "area_pixels": 24576,
       "box": [x, y, width, height], "rle": {"size": [height, width], "counts": "..."}},
      ...
@@ -75,6 +76,7 @@ class ResultKey:
         overlay: Whether the result includes an overlay.
         audio: The audio tracks that the model uses, which the overlay gets too; None for a choice
             by the overlay. It follows from the video and the settings.
+        licence: Licence of the weights, which is recorded; None if not known.
     """
 
     video: VideoInfo
@@ -82,6 +84,7 @@ class ResultKey:
     settings: Mapping[str, Setting]
     overlay: bool = True
     audio: AudioSelection | None = None
+    licence: str | None = None
 
     def fingerprint(self) -> str:
         """Compute a hash that changes whenever the result may change.
@@ -282,7 +285,11 @@ class _ResultFile:
             "schema_version": SCHEMA_VERSION,
             "fingerprint": self._fingerprint,
             "video": asdict(self._key.video),
-            "model": {"name": model, "sha256": self._key.model_sha256},
+            "model": {
+                "name": model,
+                "sha256": self._key.model_sha256,
+                "licence": self._key.licence,
+            },
             "settings": dict(self._key.settings),
         }
         if self._key.audio is not None:
