@@ -17,10 +17,13 @@ from transformers import (
     PeAudioFrameLevelModel,
     PreTrainedTokenizerFast,
     Sam2Model,
+    Sam3Config,
+    Sam3Model,
 )
 
 from avseg.backbones.box_segmenter import BoxSegmenterConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
+from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
 from avseg.models.cascade import CascadeConfig
 from avseg.models.vocabulary import avsbench_names
@@ -109,6 +112,39 @@ OWLV2 = Owlv2Config(
     },
     projection_dim=16,
 )
+_SAM3_DECODER = {"hidden_size": 32, "num_attention_heads": 2}
+_SAM3_LAYERS = {**_SAM3_DECODER, "intermediate_size": 48}
+SAM3 = Sam3Config(
+    vision_config={
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            **_SAM3_LAYERS,
+            "num_hidden_layers": 2,
+            "image_size": 56,
+            "patch_size": 14,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+            "pretrain_image_size": 28,
+        },
+        "fpn_hidden_size": 32,
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+    },
+    text_config={
+        "model_type": "clip_text_model",
+        **_SAM3_LAYERS,
+        "num_hidden_layers": 1,
+        "vocab_size": 1030,
+        "max_position_embeddings": 16,
+        "projection_dim": 16,
+        "bos_token_id": _START,
+        "eos_token_id": _END,
+        "pad_token_id": 0,
+    },
+    geometry_encoder_config={**_SAM3_LAYERS, "num_layers": 1},
+    detr_encoder_config={**_SAM3_LAYERS, "num_layers": 1},
+    detr_decoder_config={**_SAM3_LAYERS, "num_layers": 2, "num_queries": 6},
+    mask_decoder_config=_SAM3_DECODER,
+)
 #: 320 samples between two scores: 40 ms at 8 kHz.
 NAMER = PeAFrameConfig(pe_audio_config=PE_AUDIO, sample_rate=8000)
 DINO_SEGMENTER = BoxSegmenterConfig(
@@ -121,6 +157,7 @@ DINO_SEGMENTER = BoxSegmenterConfig(
 OWLV2_SEGMENTER = BoxSegmenterConfig(
     detector_config=Owlv2DetectorConfig(owlv2_config=OWLV2), sam_config=SAM2, min_box_score=0.0
 )
+SAM3_SEGMENTER = Sam3SegmenterConfig(sam3_config=SAM3, min_score=0.0)  # random weights
 OPEN_CASCADE = CascadeConfig(
     namer_config=NAMER,
     segmenter_config=DINO_SEGMENTER,
@@ -165,6 +202,20 @@ def publish(folder: Path, network: type[Any], config: Any, **preprocessing: obje
     if network is not Sam2Model:
         build_tokenizer().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+def publish_sam3(folder: Path) -> Path:
+    """Write the files of SAM 3 as its repository on the Hub has them, with a processor of parts."""
+    publish(folder, Sam3Model, SAM3)
+    (folder / "preprocessor_config.json").unlink()
+    options = {
+        "size": {"height": 56, "width": 56},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    described = {"processor_class": "Sam3Processor", "image_processor": options}
+    (folder / "processor_config.json").write_text(json.dumps(described))
     return folder
 
 

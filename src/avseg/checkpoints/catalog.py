@@ -6,7 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from avseg.checkpoints.import_cache import find_imported, find_or_import
+from avseg.checkpoints.import_cache import (
+    find_imported,
+    find_or_import,
+    find_or_import_folder,
+    is_published,
+)
 from avseg.checkpoints.known_models import (
     PACKAGED_MODELS,
     RELEASES,
@@ -79,8 +84,9 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
     states which files are downloaded, and their licences.
 
     Args:
-        name_or_path: Name from `list_models`, or a folder that `save_pretrained` wrote. A text
-            that is not a known name is used as the path of a folder.
+        name_or_path: Name from `list_models`, a folder that `save_pretrained` wrote, or one with
+            the published files of SAM 3. A text that is not a known name is used as the path of a
+            folder.
         offline: Whether to use no network, as with HF_HUB_OFFLINE=1.
 
     Returns:
@@ -109,11 +115,18 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
             f"`avseg models` lists all); give a name, or a folder with {CONFIG_FILE}, "
             f"{WEIGHTS_FILE} and {PROCESSOR_FILE}."
         )
+    if is_published(folder):
+        return find_or_import_folder(folder)
     _check_files(
         folder, "give a folder into which a model and its processor were saved (save_pretrained)."
     )
-    limits = restrictions(recorded_licences(folder))
-    return Checkpoint(name=folder.resolve().name, folder=folder, restrictions=limits)
+    licences = recorded_licences(folder)
+    return Checkpoint(
+        name=folder.resolve().name,
+        folder=folder,
+        licence=" AND ".join(map(str, licences)) or None if all(licences) else None,
+        restrictions=restrictions(licences),
+    )
 
 
 def list_models() -> list[Listing]:

@@ -10,10 +10,21 @@ from tempfile import TemporaryDirectory, gettempdir
 from avseg.atomic import explain_write_error
 from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import Release, describe_size
-from avseg.checkpoints.model_folder import CONFIG_FILE, Checkpoint, file_sha256, missing_files
+from avseg.checkpoints.model_folder import (
+    CONFIG_FILE,
+    PARSE_ERRORS,
+    WEIGHTS_FILE,
+    Checkpoint,
+    describe_licence,
+    file_sha256,
+    missing_files,
+)
 
 #: To be incremented if a change of `convert_published` changes the folder that it writes.
 IMPORT_VERSION = 1
+
+#: `model_type` of SAM 3 in the format of `transformers`.
+_PUBLISHED_TYPES = ("sam3", "sam3_video")
 
 _log = logging.getLogger(__name__)
 
@@ -73,16 +84,64 @@ def find_or_import(
     return Checkpoint(release.name, folder, release.licence)
 
 
+def is_published(folder: Path) -> bool:
+    """Return whether a folder has published files that are imported at first use.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        True for the files of SAM 3 in the format of `transformers`.
+    """
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        return config.get("model_type") in _PUBLISHED_TYPES
+    except PARSE_ERRORS:
+        return False
+
+
+def find_or_import_folder(folder: Path) -> Checkpoint:
+    """Find the import of a folder with published files in the cache, or import it.
+
+    Args:
+        folder: Folder for which `is_published` is True.
+
+    Returns:
+        The imported model, with the name of the folder.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged, or keys are missing or unexpected.
+        OutputError: If the cache cannot be written to.
+    """
+    from avseg.checkpoints.sam3_building import LICENCE, make_sam3  # loads torch
+
+    name = folder.resolve().name
+    # Without the weights, `make_sam3` raises the error that lists the missing files.
+    files = sorted(file for file in folder.iterdir() if file.suffix == ".json")
+    weights = [folder / WEIGHTS_FILE] if (folder / WEIGHTS_FILE).is_file() else []
+    key = _digest(str(IMPORT_VERSION), *map(file_sha256, [*files, *weights]))
+    imported = cache_folder() / "models" / name / key
+    with locked(imported):
+        if missing_files(imported):
+            make_sam3(folder, imported)
+    return Checkpoint(name, imported, LICENCE)
+
+
 def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
     if release.parts:
-        from avseg.checkpoints.open_cascade_building import make_open_cascade  # loads torch
-
         # The files of a repository are in one folder, that of its first file.
         folders = {
             file.repository: path.parent
             for file, path in reversed([*zip(release.files, files, strict=True)])
         }
         parts = {role: folders[repository] for role, repository in release.parts.items()}
+        if "sam3" in parts:
+            from avseg.checkpoints.sam3_building import make_sam3  # loads torch
+
+            make_sam3(parts["sam3"], folder)
+            return
+        from avseg.checkpoints.open_cascade_building import make_open_cascade  # loads torch
+
         make_open_cascade(parts["namer"], parts["detector"], parts["sam"], folder)
         return
     from avseg.checkpoints.importing import convert_published  # loads torch
@@ -116,7 +175,7 @@ def _announcement(release: Release) -> str:
     """Format the files that will be downloaded, with their licences."""
     files = ", ".join(
         f"{file.file} of {file.repository} ({describe_size(file.size_bytes)}, licence "
-        f"{file.licence or 'not stated: ask its owners'})"
+        f"{describe_licence(file.licence)})"
         for file in release.files
     )
     return f"{release.name} is not on this machine yet; downloading {files} to {cache_folder()}."

@@ -82,8 +82,8 @@ class Release:
         figures_from: Publication of the figures.
         options: Options of the configuration that differ from the default and that the files do
             not determine.
-        parts: Repository of each part of an open cascade: "namer", "detector" and "sam"; empty for
-            a model that one importer converts.
+        parts: Repository of each network that `transformers` loads: "namer", "detector" and "sam"
+            of an open cascade, or "sam3"; empty for a model that one importer converts.
     """
 
     name: str
@@ -229,7 +229,7 @@ _EVF_SAM_2_UNSEEN = replace(
 def _network(
     repository: str,
     revision: str,
-    tokenizer: tuple[str, ...],
+    others: tuple[str, ...],
     size_bytes: int | None = None,
     sha256: str | None = None,
 ) -> tuple[HubFile, ...]:
@@ -243,27 +243,29 @@ def _network(
         is_seen=False,
     )
     weights = replace(config, file="model.safetensors", size_bytes=size_bytes, sha256=sha256)
-    names = ("preprocessor_config.json", *tokenizer)
-    return (config, weights, *(replace(config, file=name) for name in names))
+    return (config, weights, *(replace(config, file=name) for name in others))
 
 
+_PREPROCESSING = "preprocessor_config.json"
 _JSON_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 #: Networks of the open cascades. Revisions and hashes are those that several public repositories
 #: pin; that of SAM 2.1 is from one of them.
 _PE_A_FRAME = _network(
-    "facebook/pe-a-frame-base", "0a320953632f45113021e4bc8a0eda74f0024a74", _JSON_TOKENIZER
+    "facebook/pe-a-frame-base",
+    "0a320953632f45113021e4bc8a0eda74f0024a74",
+    (_PREPROCESSING, *_JSON_TOKENIZER),
 )
 _GROUNDING_DINO = _network(
     "IDEA-Research/grounding-dino-tiny",
     "a2bb814dd30d776dcf7e30523b00659f4f141c71",
-    _JSON_TOKENIZER,
+    (_PREPROCESSING, *_JSON_TOKENIZER),
     689_000_000,
     "1a2412ef99bd74bcd3c2a246fa1e48581f8889a1300c9051974741314fc042f3",
 )
 _SAM2_TINY = _network(
     "facebook/sam2.1-hiera-tiny",
     "de431c4043854a71d8101e17995dfe596bf101a5",
-    (),
+    (_PREPROCESSING,),
     sha256="48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
 )
 
@@ -285,6 +287,39 @@ _OPEN_CASCADE = Release(
         "sam": _SAM2_TINY[0].repository,
     },
 )
+#: SAM 3. The size is that of the 859.9 M parameters of the published video model in float32.
+_SAM3_FILES = tuple(
+    replace(
+        file,
+        name_from="public repositories that list the files of this revision",
+        licence="SAM License",
+    )
+    for file in _network(
+        "facebook/sam3",
+        "3c879f39826c281e95690f02c7821c4de09afae7",
+        (
+            "processor_config.json",
+            *_JSON_TOKENIZER,
+            "special_tokens_map.json",
+            "vocab.json",
+            "merges.txt",
+        ),
+        3_400_000_000,
+    )
+)
+_SAM3 = Release(
+    name="sam3",
+    what="SAM 3, gated",
+    details=(
+        "SAM 3 (840 M parameters; its video tracker is not used) segments all instances of the "
+        "concept that a text names (`avseg segment --text`). Its repository is gated: log in, and "
+        "accept the SAM License there."
+    ),
+    files=_SAM3_FILES,
+    masks="by text",
+    training=Training("SA-Co", is_filmed=True),
+    parts={"sam3": _SAM3_FILES[0].repository},
+)
 #: The published models, by name.
 RELEASES: dict[str, Release] = {
     release.name: release
@@ -300,6 +335,7 @@ RELEASES: dict[str, Release] = {
         _evf_sam("evf-sam2", "SAM 2 Hiera-L", _EVF_SAM_2, 83.6, multimask=False),
         _evf_sam("evf-sam-multitask", "SAM ViT-H", _EVF_SAM_1, 84.2),
         _evf_sam("evf-sam", "SAM ViT-H", _EVF_SAM_1, 83.7),
+        _SAM3,
     )
 }
 

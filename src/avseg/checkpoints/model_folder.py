@@ -41,6 +41,9 @@ ENVIRONMENT_FILE = "environment.json"
 #: Part of the SPDX identifiers of licences that forbid commercial use, such as CC-BY-NC-SA-4.0.
 _NON_COMMERCIAL = "-NC-"
 
+#: What a licence forbids besides the usual terms, by its name.
+_USE_LIMITS = {"SAM License": "no military, nuclear or weapons use"}
+
 
 #: Kind of masks that a model predicts: "one" mask of all sounding objects together, one mask of
 #: each sounding source "by name", or one mask of the objects that each text describes "by text".
@@ -76,7 +79,8 @@ class Checkpoint:
     Attributes:
         name: Name of the model in results.
         folder: Folder with the files of the model.
-        licence: SPDX identifier of the licence of the weights; None if not recorded.
+        licence: SPDX expression of the licence of the weights, or the name of a licence that has
+            no identifier; None if not recorded.
         world: Kind of videos in the training, as a phrase that completes "this model was trained
             on ..."; None if not recorded.
         restrictions: Licences that forbid commercial use. They apply to weights in the model or to
@@ -110,6 +114,12 @@ class Checkpoint:
                 f"{' and '.join(self.restrictions)}, which allows no commercial use; assume the "
                 "same for this model."
             )
+        limits = [(name, use) for name, use in _USE_LIMITS.items() if name in (self.licence or "")]
+        notices += [
+            f"{self.name}: the weights of this model are under the {name}, which allows {use}; "
+            "read it before you use the model or its masks."
+            for name, use in limits
+        ]
         return " ".join(notices) or None
 
     def sha256(self) -> str:
@@ -179,6 +189,20 @@ def restrictions(licences: Iterable[str | None]) -> tuple[str, ...]:
         The non-commercial ones, each once.
     """
     return tuple(dict.fromkeys(name for name in licences if name and _NON_COMMERCIAL in name))
+
+
+def describe_licence(licence: str | None) -> str:
+    """Format a licence with the limits of use that it states.
+
+    Args:
+        licence: SPDX identifier, or the name of a licence that has none.
+
+    Returns:
+        Text such as "MIT" or "not stated: ask its owners".
+    """
+    if licence is None:
+        return "not stated: ask its owners"
+    return f"{licence}: {_USE_LIMITS[licence]}" if licence in _USE_LIMITS else licence
 
 
 def _damaged_record(path: Path, error: Exception) -> CheckpointError:

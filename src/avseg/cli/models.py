@@ -14,7 +14,7 @@ from rich.text import Text
 from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.known_models import describe_size
-from avseg.checkpoints.model_folder import CARD_FILE, restrictions
+from avseg.checkpoints.model_folder import CARD_FILE, describe_licence, restrictions
 from avseg.checkpoints.user_default import MODEL_VARIABLE, default_model, set_default_model
 from avseg.cli.choose import choose as ask_and_recommend
 
@@ -143,7 +143,7 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
         yield Text(f"\n{file.file}")
         yield Text(f"  https://huggingface.co/{file.repository}")
         yield Text(f"  revision {file.revision}")
-        yield Text(f"  {describe_size(file.size_bytes)}, licence {file.licence or 'not stated'}")
+        yield Text(f"  {describe_size(file.size_bytes)}, licence {describe_licence(file.licence)}")
         yield Text(f"  file name known from {file.name_from}")
         if file.sha256:
             yield Text(f"  SHA-256 {file.sha256}")
@@ -176,4 +176,6 @@ def _short_licence(listing: Listing) -> str:
     if restrictions([listing.licence]):
         return "non-comm."
     several = (listing.licence or "").count(" AND ") + 1
-    return f"{several} licences" if several > 1 else listing.licence or "not stated"
+    # The column has ten characters.
+    short = (listing.licence or "not stated").replace("License", "Lic.")
+    return f"{several} licences" if several > 1 else short

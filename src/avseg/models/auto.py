@@ -11,6 +11,7 @@ from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.model import AvsegConfig, AvsegModel
 from avseg.models.processor import ClipProcessor
+from avseg.models.sam3 import Sam3TextConfig, Sam3TextModel, Sam3TextProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tavis import TavisConfig, TavisModel, TavisProcessor
 from avseg.models.tpavi import TpaviConfig, TpaviModel
@@ -32,6 +33,7 @@ FAMILIES: dict[str, Family] = {
         Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
         Family(CascadeConfig, CascadeModel, CascadeProcessor),
         Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
+        Family(Sam3TextConfig, Sam3TextModel, Sam3TextProcessor),
         Family(SamaConfig, SamaModel, FrameAudioProcessor),
         Family(TpaviConfig, TpaviModel, FrameAudioProcessor),
         Family(TavisConfig, TavisModel, TavisProcessor),

@@ -20,10 +20,12 @@ from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProce
 from avseg.backbones.box_segmenter import BoxSegmenterConfig
 from avseg.backbones.evf_sam_segmenter import EvfSamSegmenterConfig
 from avseg.backbones.hub_tokenizer import HubTokenizer
+from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.models.processor import (
     BEIT3_STATISTICS,
+    SAM3_STATISTICS,
     SAM_STATISTICS,
     SavedTokenizer,
     as_pixels,
@@ -248,6 +250,74 @@ class BoxInputs:
         processor: Any = Owlv2ImageProcessorPil(size={"height": shortest, "width": shortest})
         values: Tensor = processor(list(frames), return_tensors="pt")["pixel_values"]
         return values.float()
+
+
+@dataclass(frozen=True)
+class Sam3Inputs:
+    """Inputs of `Sam3Segmenter`: square images and token ids.
+
+    The images are those of `Sam3ImageProcessor` in `transformers`, which needs torchvision: resized
+    bilinearly with antialiasing, without regard to proportions, and scaled to [-1, 1].
+
+    Args:
+        image_size: Side of the images, in pixels.
+        max_tokens: Maximum length of a text with its start and end token, in tokens.
+    """
+
+    image_size: int
+    max_tokens: int
+
+    @classmethod
+    def from_config(cls, config: Sam3SegmenterConfig) -> Self:
+        """Build the inputs that fit a configuration.
+
+        Args:
+            config: Configuration of the segmenter.
+
+        Returns:
+            The inputs.
+        """
+        return cls(config.image_size, config.max_text_tokens)
+
+    def load_tokenizer(self, folder: Path) -> HubTokenizer:
+        """Load the tokenizer of SAM 3.
+
+        Args:
+            folder: Folder of the model.
+
+        Returns:
+            The tokenizer.
+        """
+        return HubTokenizer.from_folder(folder, PICTURE_TOKENIZER)
+
+    def prepare_frames(self, frames: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
+        """Resize and normalise frames.
+
+        Args:
+            frames: RGB, (T, H, W, 3) uint8.
+
+        Returns:
+            `pixel_values_sam3`, (T, 3, S, S).
+        """
+        size = (self.image_size, self.image_size)
+        pixels = resize(as_pixels(frames), size, "bilinear")
+        return {"pixel_values_sam3": normalise(pixels, SAM3_STATISTICS)}
+
+    def encode_texts(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
+        """Encode texts.
+
+        Args:
+            texts: The texts.
+            tokenizer: Tokenizer of SAM 3.
+
+        Returns:
+            `prompt_ids` (C, L) int64, and `prompt_mask` (C, L) bool, False for padding.
+
+        Raises:
+            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+        """
+        ids, mask = tokenizer.encode(texts, self.max_tokens, "SAM 3")
+        return {"prompt_ids": ids, "prompt_mask": mask}
 
 
 def _as_phrase(text: str) -> str:

@@ -77,3 +77,39 @@ def tiny_text_tower(
 
 #: Text tower of the small CLAP: the 37 words of SynthAVS's captions, padding and end token.
 TINY_CLAP_TEXT = tiny_text_tower(39, 2, TINY_CLAP.projection_dim)
+
+
+def _sam3_part(**options: int) -> dict[str, int]:
+    """Return options of a part of the small SAM 3, with the widths that all parts share."""
+    return {"hidden_size": 64, "num_attention_heads": 4, **options}
+
+
+#: Options of the small SAM 3, a `Sam3Config` of `transformers`; its text encoder has the vocabulary
+#: of CLIP.
+TINY_SAM3: dict[str, Any] = {
+    "vision_config": {
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            **_sam3_part(intermediate_size=128, num_hidden_layers=4),
+            "image_size": 128,
+            "patch_size": 8,
+            "window_size": 8,
+            "global_attn_indexes": [1, 3],
+            "pretrain_image_size": 64,
+        },
+        "fpn_hidden_size": 64,
+        "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+    },
+    "text_config": {
+        "model_type": "clip_text_model",
+        **_sam3_part(intermediate_size=128, num_hidden_layers=2),
+        "vocab_size": 49408,
+        "max_position_embeddings": 32,
+        "projection_dim": 64,
+        "hidden_act": "gelu",
+    },
+    "geometry_encoder_config": _sam3_part(intermediate_size=128, num_layers=1),
+    "detr_encoder_config": _sam3_part(intermediate_size=128, num_layers=2),
+    "detr_decoder_config": _sam3_part(intermediate_size=128, num_layers=2, num_queries=10),
+    "mask_decoder_config": _sam3_part(),
+}

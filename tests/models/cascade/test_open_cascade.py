@@ -21,6 +21,7 @@ from tests.models.open_parts import (
     DINO_SEGMENTER,
     OPEN_CASCADE,
     OWLV2_SEGMENTER,
+    SAM3_SEGMENTER,
     build_tokenizer,
 )
 
@@ -48,7 +49,11 @@ def build(sizes: CascadeConfig) -> Segmenter:
     return Segmenter(model.eval(), processor(sizes), "open")
 
 
-@pytest.mark.parametrize("segmenter", [DINO_SEGMENTER, OWLV2_SEGMENTER], ids=["dino", "owlv2"])
+@pytest.mark.parametrize(
+    "segmenter",
+    [DINO_SEGMENTER, OWLV2_SEGMENTER, SAM3_SEGMENTER],
+    ids=["dino", "owlv2", "sam3"],
+)
 def test_a_saved_cascade_loads_as_the_same(segmenter: Any, tmp_path: Path) -> None:
     built = build(config(segmenter))
     built.model.save_pretrained(tmp_path)

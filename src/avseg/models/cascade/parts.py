@@ -8,9 +8,10 @@ from avseg.backbones.clap_namer import ClapNamer, ClapNamerConfig
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.evf_sam_segmenter import EvfSamSegmenter, EvfSamSegmenterConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig, PeAFrameNamer
+from avseg.backbones.sam3 import Sam3Segmenter, Sam3SegmenterConfig
 from avseg.backbones.sound_namer import SoundNamer
 from avseg.backbones.text_prompted import TextPromptedSegmenter
-from avseg.models.picture_inputs import BoxInputs, EvfSamInputs, PictureInputs
+from avseg.models.picture_inputs import BoxInputs, EvfSamInputs, PictureInputs, Sam3Inputs
 from avseg.models.sound_inputs import ClapInputs, PeAFrameInputs, SoundInputs
 
 
@@ -45,6 +46,7 @@ SEGMENTERS: Mapping[str, Segmenter] = {
     for part in (
         Segmenter(EvfSamSegmenterConfig, EvfSamSegmenter, EvfSamInputs),
         Segmenter(BoxSegmenterConfig, BoxSegmenter, BoxInputs),
+        Segmenter(Sam3SegmenterConfig, Sam3Segmenter, Sam3Inputs),
     )
 }
 
