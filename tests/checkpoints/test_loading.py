@@ -156,7 +156,7 @@ def spoil(name: str, text: str = "{") -> Callable[[Path], None]:
         (spoil("source.json", "[]"), "is damaged"),
         (spoil("source.json", '{"sources": [{}]}'), "is damaged"),
         (spoil("environment.json", '[{"parts": 3}]'), "is damaged"),
-        (change("config.json", model_type="clip"), "model_type is 'clip', avseg has avseg-av2t"),
+        (change("config.json", model_type="clip"), "model_type is 'clip', avseg has avseg-a"),
         (change("config.json", colour="red"), "has no option colour"),
         (change("config.json", fused_dim="wide"), "'fused_dim' expected int"),
         (change("config.json", fused_dim=24), "do not fit Av2tSamModel: .* mismatched"),
