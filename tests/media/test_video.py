@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from avseg.errors import CorruptVideoError, EmptyVideoError, NotAVideoError, TruncatedVideoError
-from avseg.media.container import choose_video_stream, ends_in_fragment_header, open_media
+from avseg.media.container import choose_video_stream, open_media
+from avseg.media.structure import ends_in_fragment_header
 from avseg.media.video import Orientation, ShownFrame, VideoTrack, average_rate, to_rgb
 from tests.media.videos import Picture, Track, copy_from, cut, grey, level, overwrite, write
 
@@ -245,8 +246,8 @@ def test_frames_that_an_edit_list_hides_are_not_missing(tmp_path: Path, start_s:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cut.ts", "in the middle of a packet"),
-        ("cut.avi", "the file ends early, at 11."),
+        ("cut.ts", "the file ends within a packet"),
+        ("cut.avi", "bytes that it announces"),
     ],
 )
 def test_an_end_that_is_a_little_early_is_a_warning(

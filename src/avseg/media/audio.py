@@ -30,6 +30,13 @@ SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 #: and clocks drift, so smaller differences mean nothing. A larger one is a gap or an overlap.
 MAX_JITTER_S = 0.05
 
+#: Total length of the gaps in a track that gets no warning: a share of its length, and seconds.
+GAP_SHARE, GAP_S = 0.05, 1.0
+
+#: Seconds by which a track may end before the announced time without a warning. Priming and padding
+#: of a lossy codec are shorter.
+END_WARNING_S = 0.15
+
 #: Largest magnitude of the samples of digital silence, relative to full scale: one step of 16 bits.
 #: Dither is that large, and AC-3 decodes zeros to a quarter of it.
 SILENT_PEAK = 2.0**-15
@@ -82,6 +89,7 @@ class AudioTrack:
         self._decoded_start: int | None = None  # index of the first decoded sample
         self._used = 0  # number of decoded samples within the ranges that were read
         self._mixer = MonoMixer()
+        self._gaps_s: list[float] = []  # lengths of the gaps between two segments
         self._refused_packets = 0
         self._first_error: str | None = None
 
@@ -153,14 +161,30 @@ class AudioTrack:
         return self._finished and (not announced or bool({"mpegts", "mpeg"}.intersection(formats)))
 
     def warnings(self) -> list[str]:
-        """Describe properties of the audio read so far that may surprise, but are no damage."""
+        """Describe properties of the audio read so far, and losses that `damage` tolerates."""
+        warnings = []
         cancelled_s = self._mixer.cancelled_samples / self._sample_rate
-        if not cancelled_s:
-            return []
-        return [
-            f"the channels of the audio cancel each other in the mono mix (opposite phases) for "
-            f"{cancelled_s:.1f} s; there, the loudest channel alone is used."
-        ]
+        if cancelled_s:
+            warnings.append(
+                "the channels of the audio cancel each other in the mono mix (opposite phases) for "
+                f"{cancelled_s:.1f} s; there, the loudest channel alone is used."
+            )
+        return warnings + (self._losses() if self.damage() is None else [])
+
+    def _losses(self) -> list[str]:
+        """Describe what may be a loss, but is no damage for certain."""
+        warnings = []
+        begin_s, end_s = self.range_s() or (0.0, 0.0)
+        announced_s = announced_end_s(self._stream) or 0.0
+        if self._finished and announced_s - end_s > END_WARNING_S:
+            warnings.append(f"the audio ends early, at {end_s:.2f} s of {announced_s:.2f} s.")
+        gap_s = sum(self._gaps_s)
+        if gap_s > min(GAP_S, GAP_SHARE * (end_s - begin_s)):
+            warnings.append(
+                f"the audio has gaps of {gap_s:.2f} s in total, which are read as silence: it "
+                "pauses there, or is lost."
+            )
+        return warnings
 
     def damage(self) -> ClipError | None:
         """Compare the decoded audio with what the container announces.
@@ -218,12 +242,19 @@ class AudioTrack:
             time_s = self._time_s(frame)
             if segment is not None and not segment.continues_with(frame, time_s):
                 yield from self._resample(segment, None)
+                self._add_gap(segment, time_s)
                 segment = None
             if segment is None:
                 segment = _Segment(frame, time_s, self._sample_rate, self._mixer)
             yield from self._resample(segment, frame)
         if segment is not None:
             yield from self._resample(segment, None)
+
+    def _add_gap(self, before: _Segment, time_s: float | None) -> None:
+        """Note the time between the end of a segment and the frame after it."""
+        gap_s = 0.0 if time_s is None else time_s - before.end_s
+        if gap_s >= MAX_JITTER_S:
+            self._gaps_s.append(gap_s)
 
     def _resample(self, segment: _Segment, frame: AudioFrame | None) -> Iterator[_Block]:
         """Resample a frame; count it as refused if FFmpeg does not support its format."""
@@ -290,14 +321,18 @@ class _Segment:
         self._waiting: list[npt.NDArray[np.float32]] = []  # resampled, but not mixed yet, (C, S)
         self._format = _format(first)
         self._start_s = start_s or 0.0
-        self._samples_in = 0
+        self._samples_in, self._rate_in = 0, first.sample_rate
         self._position = round(self._start_s * sample_rate)
         self._resampler = AudioResampler(format="flt", layout=first.layout, rate=sample_rate)
 
+    @property
+    def end_s(self) -> float:
+        """Presentation time of the end of its last frame, in seconds."""
+        return self._start_s + self._samples_in / self._rate_in
+
     def continues_with(self, frame: AudioFrame, time_s: float | None) -> bool:
         """Return whether a frame follows without a gap, an overlap or a change of format."""
-        expected_s = self._start_s + self._samples_in / frame.sample_rate
-        on_time = time_s is None or abs(time_s - expected_s) < MAX_JITTER_S
+        on_time = time_s is None or abs(time_s - self.end_s) < MAX_JITTER_S
         return on_time and _format(frame) == self._format
 
     def resample(self, frame: AudioFrame | None) -> Iterator[_Block]:

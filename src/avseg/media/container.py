@@ -50,8 +50,9 @@ COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 #: Types of the boxes that an MP4 or QuickTime file can begin with.
 MP4_FIRST_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"})
 
-#: Sizes of the packets of MPEG-TS files: plain, with a time (M2TS), and with error correction.
-TS_PACKET_BYTES = (188, 192, 204)
+#: Formats that do not store the length of a stream. FFmpeg gives the length of the whole file to
+#: streams for which it finds none within a few packets, such as the picture of a slide show.
+_FILE_LENGTH_ONLY = frozenset({"matroska", "flv", "mpegts"})
 
 #: Number and share of frames that may be missing before a video counts as damaged; the larger one
 #: applies. Containers of intact files are often off by a few frames, for instance after a cut that
@@ -204,6 +205,8 @@ def announced_end_s(stream: Stream) -> float | None:
     """
     if stream.duration is None or stream.time_base is None:
         return None
+    if _FILE_LENGTH_ONLY.intersection(stream.container.format.name.split(",")):
+        return None
     length = stream.duration
     if _is_avi(stream) and isinstance(stream, VideoStream):
         # FFmpeg shortens the duration of a file that was cut off. The frame count in the header is
@@ -270,48 +273,6 @@ def indexed_frames(stream: VideoStream) -> int | None:
     if "mp4" not in stream.container.format.name.split(","):
         return None
     return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
-
-
-def ends_in_fragment_header(path: PathLike) -> bool:
-    """Return whether an MP4 file was cut off within the header of a fragment.
-
-    The frames of such a fragment are in no index, so nothing else announces them.
-
-    Args:
-        path: Path of the file; it may have any other format.
-
-    Returns:
-        True if its last box is an incomplete "moof" box.
-    """
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        position, kind = 0, b""
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4]), head[4:8]
-            if not kind.isalnum():  # another format, or damaged
-                return False
-            if length == 1:  # a 64-bit length follows
-                length = int.from_bytes(head[8:16])
-            if length < 8:  # to the end of the file, or damaged
-                return False
-            position += length
-    return kind == b"moof" and position > size
-
-
-def ends_in_packet(path: PathLike, container: InputContainer) -> bool:
-    """Return whether an MPEG-TS file ends within one of its packets, which have one size.
-
-    Args:
-        path: Path of the file.
-        container: The open file; one of another format gives False.
-
-    Returns:
-        True if the file was cut off.
-    """
-    size = Path(path).stat().st_size
-    return container.format.name == "mpegts" and all(size % unit for unit in TS_PACKET_BYTES)
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:

@@ -22,11 +22,11 @@ from avseg.media.container import tolerance_frames
 #: Longest jump in seconds that is never a gap.
 JUMP_S = 0.5
 
-#: Upper bounds of the container's own bytes: around each packet, in each second (the tables of
-#: MPEG-TS need more), and in a header or an index between two packets. Only more bytes than that
-#: are missing video data.
+#: Upper bounds of the container's own bytes: around each packet, in each second (the tables and
+#: clocks of MPEG-TS need more), and in a header or an index between two packets. Only more bytes
+#: than that are missing video data.
 BYTES_PER_PACKET, BYTES_PER_SECOND, BYTES_BETWEEN = 256, 1000, 4096
-MPEG_BYTES_PER_SECOND = 10_000
+MPEG_BYTES_PER_SECOND = 16_000
 
 #: Number of video packets for which a mark of damage is remembered. MPEG-TS numbers its packets, so
 #: FFmpeg notices a loss, but may mark a packet before or after the one at the jump.

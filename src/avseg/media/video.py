@@ -32,8 +32,6 @@ from avseg.media.container import (
     announced_end_s,
     announced_file_end_s,
     announced_frames,
-    ends_in_fragment_header,
-    ends_in_packet,
     indexed_frames,
     packet_end_s,
     packets_of,
@@ -43,12 +41,14 @@ from avseg.media.conversion import conversion_notes, stored_rgb
 from avseg.media.damage import GapDetector, LossDetector
 from avseg.media.deinterlacing import Deinterlacer
 from avseg.media.limits import DecoderMemory, check_pixels
+from avseg.media.structure import ends_in_fragment_header, find_damage
 
 #: FFmpeg's numbers of field orders, except the one of progressive video (1) and unknown (0).
 INTERLACED_ORDERS = (2, 3, 4, 5)
 
-#: Number of frames by which a video may end early without a warning.
-END_WARNING_FRAMES = 4.5
+#: Number of frames, and seconds, by which a video may end early without a warning; the larger one
+#: applies. The average rate may be that of the clock (1000 Hz).
+END_WARNING_FRAMES, END_WARNING_S = 4.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ class VideoTrack:
 
         Call it after the last frame. Frames that the decoder repaired count as missing. Up to 3
         frames or 0.5 % may be missing (but never half of them), which is one of the `warnings`, and
-        the file may end up to half a second early. Any packet that the decoder refuses after its
+        the file may end up to half a second early. Missing or damaged bytes in the structure of the
+        file (`find_damage`) are a warning too. Any packet that the decoder refuses after its
         first frame is damage.
 
         Returns:
@@ -197,10 +198,12 @@ class VideoTrack:
                 "of a stream."
             )
         announced_s, reached_s = self._ends_s()
-        if announced_s - reached_s > END_WARNING_FRAMES / average_rate(self._stream):
+        tolerance_s = max(END_WARNING_FRAMES / average_rate(self._stream), END_WARNING_S)
+        if announced_s - reached_s > tolerance_s:
             warnings.append(f"the file ends early, at {reached_s:.2f} s of {announced_s:.2f} s.")
-        elif ends_in_packet(self._path, self._container):
-            warnings.append("the file ends in the middle of a packet: it was cut off.")
+        finding = find_damage(self._path, self._container)
+        if finding is not None:
+            warnings.append(f"{finding}; frames or audio may be missing.")
         ticks = float(1 / self._stream.time_base) if self._stream.time_base else 0.0
         gaps_s = self._losses.unusual_gaps_s(ticks) if ticks else []
         if gaps_s:
