@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -72,10 +72,12 @@ class FakeSegmenter:
     """The parts of a segmenter that a batch uses."""
 
     weights_sha256 = "0" * 64
+    licence = None
     texts = vocabulary = ()
     image_size = None
     dtype = "float32"
     name = "fake"
+    processor = SimpleNamespace(window_s=None)
 
     def with_texts(self, *_: str) -> "FakeSegmenter":
         """Return this segmenter."""
