@@ -41,3 +41,22 @@ def test_a_block_below_the_limit_is_reused(limit: object, size: int, is_reused: 
     faults = int(subprocess.check_output(arguments))  # noqa: S603 - fixed arguments
     pages = 4 * size // 4096
     assert (faults < pages / 10) == is_reused
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_kept_memory_is_returned_on_request() -> None:
+    code = """
+from avseg.allocator import return_freed_memory, reuse_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+reuse_freed_memory()
+before = resident()
+blocks = [b"1" * 2**25 for _ in range(3)]
+last = b"1" * 2**20  # above the blocks, so that the heap cannot shrink
+del blocks
+kept = resident() - before
+return_freed_memory()
+print(kept > 9e7, resident() - before < 1e7)
+"""
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603
+    assert output.split() == ["True", "True"]

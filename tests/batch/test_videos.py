@@ -240,3 +240,16 @@ def test_a_model_without_a_hash_gets_no_result_folder(segmenter: Segmenter, tmp_
     unsaved = Segmenter(segmenter.model, segmenter.processor, "new")
     with pytest.raises(ValueError, match=r"'new' was never saved.*; save it"):
         segment_to_folder(unsaved, tmp_path / "a.mp4", tmp_path / "out", OPTIONS)
+
+
+def test_memory_is_returned_after_each_step_of_a_large_video(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = make_video(tmp_path / "a.mp4", tone(1))
+    calls: list[None] = []
+    monkeypatch.setattr("avseg.batch.videos.return_freed_memory", lambda: calls.append(None))
+    segment_to_folder(segmenter, video, tmp_path / "small", OPTIONS)
+    assert not calls
+    monkeypatch.setattr("avseg.batch.videos.LARGE_PIXELS", 1)
+    segment_to_folder(segmenter, video, tmp_path / "large", OPTIONS)
+    assert len(calls) == 2  # before and after the only chunk is written

@@ -1,5 +1,6 @@
 """No file makes its reader need more memory than the limits allow."""
 
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from avseg.errors import VideoTooLargeError
 from avseg.media import probe, stream_clips
 from avseg.media.limits import DecoderMemory, frame_bytes, limit_blocks
+from avseg.media.video import VideoTrack
 from tests.media.videos import Picture, Track, level, write
 
 #: Limits of the module, by name.
@@ -48,7 +50,7 @@ def test_a_decoder_that_holds_too_many_frames_is_an_error(
 ) -> None:
     options = {"x264-params": f"ref={references}:bframes=0:scenecut=0"}
     path = write(tmp_path / "a.mkv", [Picture(options=options, noise=True)])
-    monkeypatch.setattr(LIMITS + "DECODER_BYTES", 10 * 64 * 48 * 3 // 2)
+    monkeypatch.setattr(LIMITS + "DECODER_BYTES", 64 * 48 * (10 * 3 // 2 + 3))
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -61,6 +63,26 @@ def test_a_decoder_that_holds_too_many_frames_is_an_error(
         else:
             for frame in frames:
                 memory.add(frame)
+
+
+def test_the_frames_of_the_de_interlacing_filter_count_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.mkv", [Picture(options={"x264-params": "tff=1:bframes=0:ref=1"})])
+    frames = list(av.open(str(path)).decode(video=0))
+    assert frames[0].interlaced_frame
+    context = av.CodecContext.create("h264", "r")
+    monkeypatch.setattr(LIMITS + "DECODER_BYTES", 64 * 48 * (4 * 3 // 2 + 3))
+    with pytest.raises(VideoTooLargeError, match="of which 5 take"):
+        DecoderMemory(context, "a.mkv").add(frames[0])
+
+
+def test_a_frame_that_was_yielded_is_not_held(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv")
+    with av.open(str(path)) as container:
+        shown = VideoTrack(container, container.streams.video[0], "a.mkv").shown_frames()
+        frame = next(shown).frame
+        assert sys.getrefcount(frame) <= 2  # the variable and the argument
 
 
 def test_the_memory_of_a_frame_depends_on_its_format() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
+from avseg.allocator import return_freed_memory
 from avseg.batch.records import Batch, BatchProgress, SegmentOptions, VideoOutcome
 from avseg.errors import AvsegError, CorruptVideoError, OutOfMemoryError
 from avseg.export import ResultKey, Setting, find_result, write_result
@@ -20,6 +21,10 @@ from avseg.types import Segmentation, VideoInfo
 
 if TYPE_CHECKING:
     from avseg.segmenter import Segmenter
+
+#: Number of pixels of a frame from which the memory of a chunk is not kept for the next one: large
+#: blocks do not fit into the gaps between smaller ones.
+LARGE_PIXELS = 2**22
 
 #: Options that need less memory.
 LESS_MEMORY = "use --memory low, a smaller --image-size or a smaller model, or close other programs"
@@ -210,10 +215,15 @@ def _with_progress(
     chunks: Iterable[Segmentation], video: VideoInfo, on_progress: Callable[[float], None]
 ) -> Iterator[Segmentation]:
     """Yield the chunks and report after each which share of the video is done."""
+    is_large = video.height * video.width >= LARGE_PIXELS
     for chunk in chunks:
         last_s = chunk.frame_times[-1]
+        if is_large:
+            return_freed_memory()
         yield chunk
         del chunk  # before the next chunk is segmented
+        if is_large:
+            return_freed_memory()
         share = (last_s - video.start_s) / max(video.duration_s, 1e-9)
         # Containers may announce a shorter duration than their frames have.
         on_progress(min(max(float(share), 0.0), 1.0))

@@ -194,7 +194,9 @@ class MaskDrawing:
         self._near = _bounds(labels, margin=round(3 * GLOW_RADIUS * self._unit))
         near = labels[self._near]
         self._labels = near.astype(np.uint8)
-        self._numbers = np.flatnonzero(np.bincount(self._labels.ravel(), minlength=2)[1:]) + 1
+        # Not `np.bincount`, which converts the labels to 8 bytes each.
+        counts = Image.fromarray(self._labels).histogram() if self._labels.size else [0]
+        self._numbers = np.flatnonzero(counts[1:]) + 1
         self._kept = list(self._bands()) if near.size <= KEPT_PIXELS else None
 
     def draw(self, canvas: Canvas) -> None:

@@ -247,6 +247,7 @@ class OverlayWriter:
             while self._next is not None and self._next.start_s <= limit_s:
                 self._soundtrack.advance(self._next.start_s)
                 self._draw(self._next)
+                self._next = None  # a large picture, while the next one is decoded
                 self._next = next(self._shown, None)
 
     def _draw(self, shown: ShownFrame) -> None:

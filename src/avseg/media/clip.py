@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -272,7 +273,7 @@ def _clips(  # noqa: PLR0913 - the arguments of `stream_clips`
         audio = open_mix(files, path, selection, sample_rate)
         if audio is None and not silent_ok:
             raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
-        shown = _plausible(video_track.shown_frames(), origin)
+        shown = map(partial(_plausible, origin=origin), video_track.shown_frames())
         for chunk in _chunks(_samples(shown, frames_per_second), frames_per_chunk):
             yield _clip(origin, chunk, audio, sample_rate)
         for warning in _check(origin, video_track, audio, silent_ok):
@@ -294,16 +295,15 @@ def _check(
     )
 
 
-def _plausible(shown: Iterator[ShownFrame], origin: str) -> Iterator[ShownFrame]:
-    """Yield the frames; raise an error if one is on screen for an impossible time."""
-    for frame in shown:
-        if frame.end_s - frame.start_s > MAX_FRAME_S:
-            raise CorruptVideoError(
-                origin,
-                f"its times are damaged: the frame at {frame.start_s:.0f} s lasts until "
-                f"{frame.end_s:.0f} s. Copy or download the file again, or re-encode it.",
-            )
-        yield frame
+def _plausible(frame: ShownFrame, origin: str) -> ShownFrame:
+    """Return a frame; raise an error if it is on screen for an impossible time."""
+    if frame.end_s - frame.start_s > MAX_FRAME_S:
+        raise CorruptVideoError(
+            origin,
+            f"its times are damaged: the frame at {frame.start_s:.0f} s lasts until "
+            f"{frame.end_s:.0f} s. Copy or download the file again, or re-encode it.",
+        )
+    return frame
 
 
 def _samples(shown: Iterator[ShownFrame], frames_per_second: float | None) -> Iterator[_Sample]:
@@ -346,8 +346,9 @@ def _every_frame(shown: Iterator[ShownFrame]) -> Iterator[_Sample]:
             frame.end_s - frame.start_s,
         )
         size = size or sample.rgb.shape[:2]
+        del frame  # large pictures, while the next one is converted
         yield sample
-        del sample  # a large picture, while the next one is converted
+        del sample
 
 
 def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[_Sample]:

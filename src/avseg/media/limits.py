@@ -33,8 +33,11 @@ CLIP_PIXELS = 2**25
 CLIP_SPAN_S = 300.0
 
 #: Bytes of all frames that a decoder holds, because others are predicted from them or are decoded
-#: at the same time.
+#: at the same time, of those that the de-interlacing filter holds, and of one frame as RGB.
 DECODER_BYTES = 2**28
+
+#: Number of frames that the de-interlacing filter holds.
+_FILTER_FRAMES = 4
 
 #: Bytes of the frames that are decoded at the same time by different threads. A small part of
 #: `DECODER_BYTES`, so that the number of cores does not decide whether a video can be read.
@@ -198,13 +201,14 @@ class DecoderMemory:
             self._buffers.clear()
         self._buffers.add(frame.planes[0].buffer_ptr)
         held = len(self._buffers) + self._context.reorder_depth
-        if held * size > DECODER_BYTES:
+        held += _FILTER_FRAMES if frame.interlaced_frame else 0
+        if held * size + 3 * frame.width * frame.height > DECODER_BYTES:
             raise VideoTooLargeError(
                 self._origin,
-                f"each of its frames is predicted from many others of {shape[0]} x {shape[1]} "
-                f"pixels, of which {held} take {held * size} bytes; at most {DECODER_BYTES} fit "
-                "into the memory. Scale the video down first, or re-encode it with fewer reference "
-                "frames.",
+                f"each of its frames is predicted or de-interlaced from many others of {shape[0]} "
+                f"x {shape[1]} pixels, of which {held} take {held * size} bytes; at most "
+                f"{DECODER_BYTES} fit into the memory, with one frame as RGB. Scale the video "
+                "down first, or re-encode it with fewer reference frames.",
             )
 
 

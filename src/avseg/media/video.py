@@ -112,28 +112,30 @@ class VideoTrack:
         Raises:
             VideoTooLargeError: If the frames, or those that the decoder holds, are too large.
         """
-        # A frame ends when the next one starts, so one frame is kept back.
-        pending: VideoFrame | None = None
+        # A frame ends when the next one starts, so one is kept back, in a list: a frame that was
+        # yielded must not be held here, because that of 8K has 50 MB.
+        pending: list[VideoFrame] = []
         pending_s = 0.0
         for frame in self._frames():
             time_s = self._time_s(frame)
             if time_s is None:
                 self._untimed += 1
                 continue
-            if pending is not None:
+            if pending:
                 if time_s <= pending_s:
                     self._backward += 1
                     continue
-                yield ShownFrame(pending, pending_s, time_s)
+                yield ShownFrame(pending.pop(), pending_s, time_s)
             if not self._decoded:
                 self._shown_start_s = time_s
                 self._notes = conversion_notes(self._stream, frame)
             self._decoded += 1
             self._concealed += frame.is_corrupt
-            pending, pending_s = frame, time_s
-        if pending is not None:
-            self._shown_end_s = pending_s + self._last_duration_s(pending)
-            yield ShownFrame(pending, pending_s, self._shown_end_s)
+            pending.append(frame)
+            pending_s = time_s
+        if pending:
+            self._shown_end_s = pending_s + self._last_duration_s(pending[0])
+            yield ShownFrame(pending.pop(), pending_s, self._shown_end_s)
 
     @property
     def range_s(self) -> tuple[float, float]:

@@ -352,9 +352,11 @@ def threshold_masks(
     # Logits are compared with the logit of the threshold, so no pixel needs a sigmoid.
     cut = float(np.log(threshold / (1 - threshold)))
     logits = mask_logits.detach().float()
+    masks = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
     # One frame at a time, because the logits of a whole clip at the size of the video need much
     # memory.
-    masks = torch.stack([resize_logits(frame[None], size)[0] > cut for frame in logits])
+    for frame, mask in zip(logits, masks, strict=True):
+        torch.gt(resize_logits(frame[None], size)[0], cut, out=mask)
     return masks.cpu().numpy()
 
 
