@@ -41,7 +41,7 @@ test: $(INSTALLED)
 # One thread: the harnesses fork, and a fork of a process with threads may wait for ever.
 soak: $(INSTALLED)
 	SOAK_SIZE=$(SIZE) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest -m reliability tests/reliability $(if $(ONLY),-k $(ONLY))
+	  $(BIN)/python -m pytest -m reliability tests/reliability $(if $(ONLY),-k "$(ONLY)")
 
 lint: $(INSTALLED) $(PYDOCLINT)
 	$(BIN)/ruff check .
