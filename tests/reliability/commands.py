@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,8 @@ class Signal:
 
     Attributes:
         number: SIGKILL or SIGTERM.
-        after_cpu_s: Processor time that the command has taken by then, in seconds, so that the
-            place does not depend on how busy the machine is.
+        after_cpu_s: Processor time that the command and its children have taken by then, in
+            seconds, so that the place does not depend on how busy the machine is.
     """
 
     number: signal.Signals
@@ -133,13 +133,19 @@ def run_task(task: Task, log: Path, end: Signal | None = None, limit_s: float = 
     return Ended(process.exitcode, text, cpu_s, was_signalled, process.pid)
 
 
-def _wait_for(pid: int, cpu_s: float) -> bool:
-    """Wait until a process has taken processor time; return False if it ends before."""
-    while True:
-        spent_s = processor_time_s(pid)
-        if spent_s >= cpu_s:
-            return spent_s != math.inf
-        time.sleep(0.002)
+def _wait_for(group: int, cpu_s: float) -> bool:
+    """Wait until a process group has taken processor time; return False if its leader has ended."""
+    while processor_time_s(group) != math.inf:
+        if _group_time_s(group) >= cpu_s:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def _group_time_s(group: int) -> float:
+    """Return the processor time of a process group and of its children that have ended."""
+    ticks = sum(sum(map(int, fields[11:15])) for _, fields in _processes(group))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def still_running(group: int) -> list[int]:
@@ -151,15 +157,18 @@ def still_running(group: int) -> list[int]:
     Returns:
         Numbers of the processes.
     """
-    found = []
+    return [number for number, fields in _processes(group) if fields[0] != "Z"]
+
+
+def _processes(group: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and status, the fields of /proc/NUMBER/stat from the third on, of a group."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has ended meanwhile
             continue
-        if int(fields[2]) == group and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
+        if int(fields[2]) == group:
+            yield int(folder.name), fields
 
 
 def _run(task: Task, log: Path) -> None:
