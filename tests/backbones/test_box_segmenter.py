@@ -38,7 +38,7 @@ def texts(count: int) -> dict[str, Tensor]:
 
 
 def detecting(segmenter: Any, monkeypatch: pytest.MonkeyPatch, *found: TextBoxes) -> list[int]:
-    """Let the detector find the given boxes, image by image; record the number of texts."""
+    """Replace the detector by one that returns given boxes; record the number of texts."""
     answers, asked = iter(found), []
 
     def detect(*arguments: Any) -> TextBoxes:

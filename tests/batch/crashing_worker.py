@@ -106,7 +106,7 @@ def load_segmenter(model: Path, *_: object, **__: object) -> FakeSegmenter:
 
 
 def module(name: str, **contents: object) -> None:
-    """Put a module with the given contents in place of the real one, which loads torch."""
+    """Replace a module that loads torch by one with the given contents."""
     sys.modules[name] = ModuleType(name)
     vars(sys.modules[name]).update(contents)
 
