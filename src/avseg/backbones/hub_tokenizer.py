@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from avseg.backbones.tokenizing import text_too_long
 from avseg.errors import CheckpointError, PromptError
 
 
@@ -81,16 +82,14 @@ class HubTokenizer:
             Token ids (C, L) int64, and a mask (C, L) bool, False for padding.
 
         Raises:
-            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+            PromptError: If a text is too long, or the tokenizer has no token for it.
         """
         encoded = self.tokenizer(list(texts), padding=True, return_tensors="pt")
         ids, mask = encoded["input_ids"], encoded["attention_mask"].bool()
         lengths = mask.sum(dim=1)
         if int(lengths.max()) > max_tokens:
             text, tokens = texts[int(lengths.argmax())], int(lengths.max())
-            raise PromptError(
-                f"{text!r} has {tokens} tokens for {model}, which takes {max_tokens}; shorten it."
-            )
+            raise text_too_long(text, tokens, model, max_tokens)
         # Start, end and unknown tokens carry no meaning: such a text would match anything.
         empty = torch.tensor([*self.tokenizer.all_special_ids])
         is_known = (~torch.isin(ids, empty) & mask).any(dim=1)

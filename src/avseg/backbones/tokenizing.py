@@ -266,6 +266,23 @@ class JsonTokenizer:
             raise ValueError(str(error)) from error
 
 
+def text_too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:
+    """Build the error for a text that is too long for a network.
+
+    Args:
+        text: The text.
+        tokens: Its length, in tokens.
+        model: Name of the network.
+        limit: Maximum length, in tokens.
+
+    Returns:
+        The error.
+    """
+    return PromptError(
+        f"{text!r} has {tokens} tokens for {model}, which takes {limit}; shorten it."
+    )
+
+
 def build_word_level(words: Sequence[str]) -> Tokenizer:
     """Build a tokenizer of whole words, split at white space, for a small model.
 

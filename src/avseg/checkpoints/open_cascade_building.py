@@ -83,14 +83,14 @@ def make_open_cascade(
     # Tokenizers first: they are small, and a missing file is found before gigabytes are read.
     sound = HubTokenizer.from_files(folders["namer"], SOUND_TOKENIZER)
     picture = HubTokenizer.from_files(folders["detector"], PICTURE_TOKENIZER)
-    heard = load_network(folders["namer"], _NAMERS)
-    found = load_network(folders["detector"], _DETECTORS)
-    cut = load_network(folders["sam"], _SAMS)
-    sizes = _cascade_config(folders, heard, found, cut)
+    namer_network = load_network(folders["namer"], _NAMERS)
+    detector_network = load_network(folders["detector"], _DETECTORS)
+    sam_network = load_network(folders["sam"], _SAMS)
+    sizes = _cascade_config(folders, namer_network, detector_network, sam_network)
     processor = CascadeProcessor.from_config(sizes, sound, picture)
     # This encodes the vocabulary, so a tokenizer that cannot encode it is an error before writing.
     processor = processor.with_vocabulary(processor.vocabulary)
-    tensors = _collect_tensors(sizes, heard, found, cut)
+    tensors = _collect_tensors(sizes, namer_network, detector_network, sam_network)
     with replace_when_complete(output) as folder, explain_weight_write_errors(output, tensors):
         folder.mkdir()
         save_weights(tensors, folder / WEIGHTS_FILE)
@@ -111,31 +111,34 @@ def make_open_cascade(
 
 
 def _cascade_config(
-    folders: Mapping[str, Path], heard: LoadedNetwork, found: LoadedNetwork, cut: LoadedNetwork
+    folders: Mapping[str, Path],
+    namer_network: LoadedNetwork,
+    detector_network: LoadedNetwork,
+    sam_network: LoadedNetwork,
 ) -> CascadeConfig:
     """Build the configuration of the cascade from those of its networks."""
-    rate = heard.preprocessing.get("sampling_rate", 48000)
-    namer = PeAFrameConfig(pe_audio_config=heard.config, sample_rate=rate)
-    check_preprocessing(folders["namer"], heard, {"hop_length": namer.hop})
+    rate = namer_network.preprocessing.get("sampling_rate", 48000)
+    namer = PeAFrameConfig(pe_audio_config=namer_network.config, sample_rate=rate)
+    check_preprocessing(folders["namer"], namer_network, {"hop_length": namer.hop})
     detector: StrictConfig
-    if found.known.network is Owlv2ForObjectDetection:
-        detector = Owlv2DetectorConfig(owlv2_config=found.config)
+    if detector_network.known.network is Owlv2ForObjectDetection:
+        detector = Owlv2DetectorConfig(owlv2_config=detector_network.config)
         side = detector.image_size
         wanted = {"size": {"height": side, "width": side}, **statistics_options(CLIP_STATISTICS)}
         prompt = f"a photo of a {NAME}"
     else:
-        size = found.preprocessing.get("size", {})
+        size = detector_network.preprocessing.get("size", {})
         detector = GroundingDinoDetectorConfig(
-            grounding_dino_config=found.config,
+            grounding_dino_config=detector_network.config,
             shortest_side=size.get("shortest_edge", 800),
             longest_side=size.get("longest_edge", 1333),
         )
         wanted, prompt = statistics_options(SAM_STATISTICS), NAME
-    check_preprocessing(folders["detector"], found, wanted)
-    sam = _sam_config(folders["sam"], cut)
+    check_preprocessing(folders["detector"], detector_network, wanted)
+    sam = _sam_config(folders["sam"], sam_network)
     side = sam.image_size
     wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM_STATISTICS)}
-    check_preprocessing(folders["sam"], cut, wanted)
+    check_preprocessing(folders["sam"], sam_network, wanted)
     return CascadeConfig(
         namer_config=namer,
         segmenter_config=BoxSegmenterConfig(detector_config=detector, sam_config=sam),
@@ -149,10 +152,13 @@ def _cascade_config(
     )
 
 
-def _sam_config(folder: Path, cut: LoadedNetwork) -> PromptedSam2Config:
+def _sam_config(folder: Path, sam_network: LoadedNetwork) -> PromptedSam2Config:
     """Convert the configuration of SAM 2, and check that nothing of it is lost."""
-    vision, hiera = cut.config.vision_config, cut.config.vision_config.backbone_config
-    decoder = cut.config.mask_decoder_config
+    vision, hiera = (
+        sam_network.config.vision_config,
+        sam_network.config.vision_config.backbone_config,
+    )
+    decoder = sam_network.config.mask_decoder_config
     sizes = PromptedSam2Config(
         image_size=hiera.image_size[0],
         patch_kernel=hiera.patch_kernel_size[0],
@@ -170,7 +176,7 @@ def _sam_config(folder: Path, cut: LoadedNetwork) -> PromptedSam2Config:
     )
     with torch.device("meta"):
         shapes = {n: v.shape for n, v in Sam2Model(sizes.to_transformers()).state_dict().items()}
-    if shapes != {name: values.shape for name, values in cut.tensors.items()}:
+    if shapes != {name: values.shape for name, values in sam_network.tensors.items()}:
         raise CheckpointError(
             f"{folder}: is a SAM 2 of other proportions than avseg builds; give "
             "facebook/sam2.1-hiera-tiny or -small."

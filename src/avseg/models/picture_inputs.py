@@ -22,7 +22,7 @@ from avseg.backbones.evf_sam_segmenter import EvfSamSegmenterConfig
 from avseg.backbones.hub_tokenizer import HubTokenizer
 from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig
-from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
+from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer, text_too_long
 from avseg.models.processor import (
     BEIT3_STATISTICS,
     SAM3_STATISTICS,
@@ -34,7 +34,6 @@ from avseg.models.processor import (
     normalise,
     resize,
 )
-from avseg.models.sound_inputs import padding_mask, too_long
 
 #: Folder in a model's folder for the files of the segmenter's tokenizer.
 PICTURE_TOKENIZER = "picture_tokenizer"
@@ -144,10 +143,10 @@ class EvfSamInputs:
         lengths = torch.tensor([len(numbers) for numbers in ids])
         if lengths.max() > self.max_tokens:
             longest = texts[int(lengths.argmax())]
-            raise too_long(longest, int(lengths.max()), "EVF-SAM", self.max_tokens)
+            raise text_too_long(longest, int(lengths.max()), "EVF-SAM", self.max_tokens)
         return {
             "prompt_ids": pad_sequence(ids, batch_first=True, padding_value=tokenizer.PAD_ID),
-            "prompt_mask": padding_mask(lengths),
+            "prompt_mask": torch.arange(int(lengths.max())) < lengths[:, None],
         }
 
 
@@ -232,7 +231,7 @@ class BoxInputs:
             `prompt_ids` (C, L) int64, and `prompt_mask` (C, L) bool, False for padding.
 
         Raises:
-            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+            PromptError: If a text is too long, or the tokenizer has no token for it.
         """
         if self.detector == GroundingDinoDetectorConfig.model_type:
             texts = [_as_phrase(text) for text in texts]
@@ -314,7 +313,7 @@ class Sam3Inputs:
             `prompt_ids` (C, L) int64, and `prompt_mask` (C, L) bool, False for padding.
 
         Raises:
-            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+            PromptError: If a text is too long, or the tokenizer has no token for it.
         """
         ids, mask = tokenizer.encode(texts, self.max_tokens, "SAM 3")
         return {"prompt_ids": ids, "prompt_mask": mask}

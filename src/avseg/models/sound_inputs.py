@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import torch
 from torch import Tensor
 
 from avseg.backbones.clap_namer import ClapNamerConfig
 from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.hub_tokenizer import HubTokenizer
 from avseg.backbones.pe_a_frame import PeAFrameConfig
-from avseg.errors import PromptError
+from avseg.backbones.tokenizing import text_too_long
 from avseg.models.processor import SavedTokenizer
 
 #: Folder in a model's folder for the files of the namer's tokenizer.
@@ -49,8 +48,8 @@ class SoundInputs(Protocol):
 
 
 @dataclass(frozen=True)
-class ClapInputs:
-    """Inputs of `ClapNamer`: the waveforms, and the token ids of the names.
+class _WaveformInputs:
+    """Base of the inputs of namers that compute their own spectrogram from the waveform.
 
     Args:
         sample_rate: Sample rate of the audio, in Hz.
@@ -61,7 +60,7 @@ class ClapInputs:
     max_tokens: int
 
     @classmethod
-    def from_config(cls, config: ClapNamerConfig) -> Self:
+    def from_config(cls, config: ClapNamerConfig | PeAFrameConfig) -> Self:
         """Build the inputs that fit a configuration.
 
         Args:
@@ -71,6 +70,22 @@ class ClapInputs:
             The inputs.
         """
         return cls(config.sample_rate, config.max_text_tokens)
+
+    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
+        """Return the waveforms unchanged.
+
+        Args:
+            windows: Audio windows, (T, samples).
+
+        Returns:
+            `audio_values`, (T, samples).
+        """
+        return {"audio_values": windows}
+
+
+@dataclass(frozen=True)
+class ClapInputs(_WaveformInputs):
+    """Inputs of `ClapNamer`: the waveforms, and the token ids of the names."""
 
     def load_tokenizer(self, folder: Path) -> ClapTokenizer:
         """Load CLAP's tokenizer.
@@ -82,17 +97,6 @@ class ClapInputs:
             The tokenizer.
         """
         return ClapTokenizer.from_file(folder / ClapTokenizer.FILE)
-
-    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
-        """Return the waveforms unchanged, because the tower computes its own spectrogram.
-
-        Args:
-            windows: Audio windows, (T, samples).
-
-        Returns:
-            `audio_values`, (T, samples).
-        """
-        return {"audio_values": windows}
 
     def encode_names(self, texts: Sequence[str], tokenizer: ClapTokenizer) -> dict[str, Tensor]:
         """Encode the texts of names.
@@ -111,33 +115,13 @@ class ClapInputs:
         if ids.shape[1] > self.max_tokens:
             # Padded rows do not show which text is the longest, so each is encoded again.
             longest = max(texts, key=lambda text: tokenizer.encode([text]).shape[1])
-            raise too_long(longest, ids.shape[1], "CLAP", self.max_tokens)
+            raise text_too_long(longest, ids.shape[1], "CLAP", self.max_tokens)
         return {"sound_ids": ids}
 
 
 @dataclass(frozen=True)
-class PeAFrameInputs:
-    """Inputs of `PeAFrameNamer`: the waveforms, and the token ids of the names.
-
-    Args:
-        sample_rate: Sample rate of the audio, in Hz.
-        max_tokens: Maximum length of a text, in tokens.
-    """
-
-    sample_rate: int
-    max_tokens: int
-
-    @classmethod
-    def from_config(cls, config: PeAFrameConfig) -> Self:
-        """Build the inputs that fit a configuration.
-
-        Args:
-            config: Configuration of the namer.
-
-        Returns:
-            The inputs.
-        """
-        return cls(config.sample_rate, config.max_text_tokens)
+class PeAFrameInputs(_WaveformInputs):
+    """Inputs of `PeAFrameNamer`: the waveforms, and the token ids of the names."""
 
     def load_tokenizer(self, folder: Path) -> HubTokenizer:
         """Load the tokenizer of the text encoder.
@@ -150,17 +134,6 @@ class PeAFrameInputs:
         """
         return HubTokenizer.from_folder(folder, SOUND_TOKENIZER)
 
-    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
-        """Return the waveforms unchanged, as the feature extractor of the network does.
-
-        Args:
-            windows: Audio windows, (T, samples).
-
-        Returns:
-            `audio_values`, (T, samples).
-        """
-        return {"audio_values": windows}
-
     def encode_names(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
         """Encode the texts of names.
 
@@ -172,36 +145,7 @@ class PeAFrameInputs:
             `sound_ids` (C, L) int64, and `sound_mask` (C, L) bool, False for padding.
 
         Raises:
-            PromptError: If a text is too long, or the tokenizer knows nothing of it.
+            PromptError: If a text is too long, or the tokenizer has no token for it.
         """
         ids, mask = tokenizer.encode(texts, self.max_tokens, "PE-A-Frame")
         return {"sound_ids": ids, "sound_mask": mask}
-
-
-def too_long(text: str, tokens: int, model: str, limit: int) -> PromptError:
-    """Build the error for a text that is too long for a network.
-
-    Args:
-        text: The text.
-        tokens: Its length, in tokens.
-        model: Name of the network.
-        limit: Maximum length, in tokens.
-
-    Returns:
-        The error.
-    """
-    return PromptError(
-        f"{text!r} has {tokens} tokens for {model}, which takes {limit}; shorten it."
-    )
-
-
-def padding_mask(lengths: Tensor) -> Tensor:
-    """Compute the mask of the tokens of padded texts.
-
-    Args:
-        lengths: Number of tokens of each text, (C,) int64.
-
-    Returns:
-        True for tokens and False for padding, (C, L) bool.
-    """
-    return torch.arange(int(lengths.max())) < lengths[:, None]

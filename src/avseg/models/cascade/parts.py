@@ -15,7 +15,7 @@ from avseg.models.picture_inputs import BoxInputs, EvfSamInputs, PictureInputs, 
 from avseg.models.sound_inputs import ClapInputs, PeAFrameInputs, SoundInputs
 
 
-class Namer(NamedTuple):
+class NamerClasses(NamedTuple):
     """The three classes of a sound namer."""
 
     config: type[StrictConfig]
@@ -23,7 +23,7 @@ class Namer(NamedTuple):
     inputs: type[SoundInputs]
 
 
-class Segmenter(NamedTuple):
+class SegmenterClasses(NamedTuple):
     """The three classes of a text-prompted segmenter."""
 
     config: type[StrictConfig]
@@ -32,21 +32,21 @@ class Segmenter(NamedTuple):
 
 
 #: The sound namers, by the `model_type` of their configurations; the first is the default.
-NAMERS: Mapping[str, Namer] = {
+NAMERS: Mapping[str, NamerClasses] = {
     part.config.model_type: part
     for part in (
-        Namer(ClapNamerConfig, ClapNamer, ClapInputs),
-        Namer(PeAFrameConfig, PeAFrameNamer, PeAFrameInputs),
+        NamerClasses(ClapNamerConfig, ClapNamer, ClapInputs),
+        NamerClasses(PeAFrameConfig, PeAFrameNamer, PeAFrameInputs),
     )
 }
 #: The text-prompted segmenters, by the `model_type` of their configurations; the first is the
 #: default.
-SEGMENTERS: Mapping[str, Segmenter] = {
+SEGMENTERS: Mapping[str, SegmenterClasses] = {
     part.config.model_type: part
     for part in (
-        Segmenter(EvfSamSegmenterConfig, EvfSamSegmenter, EvfSamInputs),
-        Segmenter(BoxSegmenterConfig, BoxSegmenter, BoxInputs),
-        Segmenter(Sam3SegmenterConfig, Sam3Segmenter, Sam3Inputs),
+        SegmenterClasses(EvfSamSegmenterConfig, EvfSamSegmenter, EvfSamInputs),
+        SegmenterClasses(BoxSegmenterConfig, BoxSegmenter, BoxInputs),
+        SegmenterClasses(Sam3SegmenterConfig, Sam3Segmenter, Sam3Inputs),
     )
 }
 

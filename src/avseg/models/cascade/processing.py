@@ -15,7 +15,7 @@ from torch import Tensor
 from avseg.errors import CheckpointError, PromptError
 from avseg.models.cascade.captions import object_caption
 from avseg.models.cascade.configuration import NAME, CascadeConfig
-from avseg.models.cascade.parts import NAMERS, SEGMENTERS, Namer, Segmenter
+from avseg.models.cascade.parts import NAMERS, SEGMENTERS, NamerClasses, SegmenterClasses
 from avseg.models.picture_inputs import PictureInputs
 from avseg.models.processor import (
     PROCESSOR_FILE,
@@ -186,13 +186,17 @@ class CascadeProcessor(VocabularyProcessor):
         )
 
 
-def _describe_inputs(inputs: Any, parts: Mapping[str, Namer | Segmenter]) -> dict[str, Any]:
+def _describe_inputs(
+    inputs: Any, parts: Mapping[str, NamerClasses | SegmenterClasses]
+) -> dict[str, Any]:
     """Return the options of a part's inputs, with the `model_type` of the part."""
     (model_type,) = (name for name, part in parts.items() if type(inputs) is part.inputs)
     return {"model_type": model_type, **asdict(inputs)}
 
 
-def _build_inputs(options: Any, parts: Mapping[str, Namer | Segmenter], folder: Path) -> Any:
+def _build_inputs(
+    options: Any, parts: Mapping[str, NamerClasses | SegmenterClasses], folder: Path
+) -> Any:
     """Build a part's inputs from the options that `_describe_inputs` returned."""
     try:
         own = dict(options)
