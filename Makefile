@@ -35,8 +35,9 @@ demo: $(INSTALLED)
 	@echo "Watch $(DEMO)/demo/overlay.mp4: sounding objects are coloured while they sound."
 	@echo "One mask for each frame is in $(DEMO)/demo/masks/, the scores are in $(DEMO)/demo/result.json."
 
+# One thread for each worker: the workers already use every core.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 # One thread: the harnesses fork, and a fork of a process with threads may wait for ever.
 soak: $(INSTALLED)
