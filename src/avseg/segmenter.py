@@ -362,7 +362,7 @@ def load_segmenter(
             f"memory 'low' maps the weights file into memory, which only works on the CPU, and the "
             f"device is {chosen}; choose the device cpu, or the memory normal."
         )
-    checkpoint = find_checkpoint(name_or_path, offline=offline)
+    checkpoint = find_checkpoint(name_or_path, offline=offline, is_mapped=memory == "low")
     model, processor = load_checkpoint(checkpoint, memory, image_size)
     model.to(chosen)  # type: ignore[arg-type]  # the stubs of transformers hide torch's own
     model.product_dtype = _PRODUCT_DTYPES[dtype]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,12 +13,12 @@ import torch
 
 from avseg.atomic import replace_when_complete
 from avseg.checkpoints import import_cache as imported
-from avseg.checkpoints import importing
+from avseg.checkpoints import importing, resources
 from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.import_cache import find_imported, find_or_import
 from avseg.checkpoints.known_models import RELEASES, HubFile, Release
 from avseg.checkpoints.model_folder import Checkpoint, Training
-from avseg.errors import CheckpointError
+from avseg.errors import CheckpointError, OutputError
 from avseg.segmenter import load_segmenter
 from tests.checkpoints.hub import LocalHub
 from tests.checkpoints.test_importing_evf_sam import make_files
@@ -159,6 +160,95 @@ def test_two_threads_import_a_model_once(toy_hub: LocalHub, imports: list[Path])
         )
     assert first == second
     assert len(imports) == 1
+
+
+def few(monkeypatch: pytest.MonkeyPatch, *, free: int = 2**60, available: int = 2**60) -> None:
+    """Simulate a machine with that many bytes of disk space and of memory."""
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    monkeypatch.setattr(resources, "available_memory", lambda: available)
+
+
+def downloaded(cache: Path) -> list[Path]:
+    """List the files in the cache, complete or not, without locks."""
+    return [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_a_disk_too_small_for_all_files_is_an_error_before_the_first_byte(
+    toy_hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 7 and 5 bytes to download, and as many for the import. Each file alone would fit.
+    few(monkeypatch, free=23)
+    message = (
+        rf"^toy: the download of 12 bytes and the import need 24 bytes .* of {cache} has 23 bytes "
+        "free; free 1 bytes, or name .* AVSEG_CACHE"
+    )
+    with pytest.raises(OutputError, match=message):
+        find_or_import(RELEASE, endpoint=toy_hub.endpoint)
+    assert not toy_hub.gets()
+    assert not downloaded(cache)
+
+
+@pytest.mark.usefixtures("imports")
+def test_the_bytes_of_an_interrupted_download_need_no_space_again(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_hub.add("someone/toy", "run_best.pth", bytes(3000))
+    toy_hub.budget = 1000
+    with pytest.raises(CheckpointError, match="the downloaded bytes are kept"):
+        find_or_import(RELEASE, endpoint=toy_hub.endpoint)
+    toy_hub.budget = None
+    few(monkeypatch, free=3005 + 2005)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint)
+
+
+def test_a_memory_too_small_for_the_weights_is_an_error_before_the_first_byte(
+    toy_hub: LocalHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(monkeypatch, available=11)
+    with pytest.raises(CheckpointError, match=r"weights need .*12 bytes .*11 bytes.*--memory low"):
+        find_or_import(RELEASE, endpoint=toy_hub.endpoint)
+    assert not toy_hub.gets()
+    assert not downloaded(cache)
+
+
+@pytest.mark.usefixtures("imports")
+def test_weights_that_stay_in_their_file_may_be_larger_than_the_memory(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(monkeypatch, available=11)
+    find_or_import(RELEASE, endpoint=toy_hub.endpoint, is_mapped=True)
+
+
+def test_the_networks_of_a_model_with_parts_have_to_fit_into_the_memory_in_any_case(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(monkeypatch, available=11)
+    parts = replace(RELEASE, parts={"sam3": "someone/toy"})
+    with pytest.raises(CheckpointError, match="close other programs"):
+        find_or_import(parts, endpoint=toy_hub.endpoint, is_mapped=True)
+
+
+def test_a_lighter_model_with_the_same_masks_is_named(
+    toy_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = replace(RELEASE.files[1], size_bytes=3)
+    lighter = replace(RELEASE, name="lighter", files=(light,), masks="by text")
+    heavier = replace(lighter, name="heavier", files=(replace(light, size_bytes=2**40),))
+    monkeypatch.setattr(imported, "RELEASES", {each.name: each for each in (heavier, lighter)})
+    few(monkeypatch, available=11)
+    with pytest.raises(CheckpointError, match=r"or choose the lighter model lighter \(3 byte"):
+        find_or_import(replace(RELEASE, masks="by text"), endpoint=toy_hub.endpoint)
+
+
+def test_a_gated_file_is_found_before_the_first_byte_of_another(
+    toy_hub: LocalHub, cache: Path
+) -> None:
+    toy_hub.gated.add("someone/tower")
+    with pytest.raises(CheckpointError, match="someone/tower: access needs"):
+        find_or_import(RELEASE, endpoint=toy_hub.endpoint)
+    assert not toy_hub.gets()
+    assert not downloaded(cache)
 
 
 def publish(

@@ -16,7 +16,7 @@ from transformers import (
     Sam2Model,
 )
 
-from avseg.checkpoints import find_checkpoint
+from avseg.checkpoints import find_checkpoint, resources
 from avseg.checkpoints.import_cache import find_or_import
 from avseg.checkpoints.known_models import RELEASES
 from avseg.checkpoints.loading import load_checkpoint
@@ -166,6 +166,17 @@ def test_damaged_weights_are_an_error_with_their_folder(
     (sam / WEIGHTS).write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="sam: the weights of SAM 2 cannot be loaded"):
         make_open_cascade(published["namer"], published["dino"], sam, tmp_path / "open")
+
+
+def test_networks_that_do_not_fit_into_the_memory_are_an_error_before_they_are_read(
+    published: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = published["namer"], published["dino"], published["sam2"]
+    size = sum((folder / WEIGHTS).stat().st_size for folder in folders)
+    monkeypatch.setattr(resources, "available_memory", lambda: size - 1)
+    monkeypatch.setattr(PeAudioFrameLevelModel, "from_pretrained", pytest.fail)
+    with pytest.raises(CheckpointError, match=r"networks of the model need at least .* memory"):
+        make_open_cascade(*folders, tmp_path / "open")
 
 
 def test_an_existing_folder_is_not_changed(published: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from huggingface_hub import constants
 
 from avseg.checkpoints import PACKAGED_MODELS, Checkpoint
 from avseg.diagnosis import Check, check_machine, machine
-from avseg.diagnosis.machine import available_memory
 from tests.checkpoints.hub import LocalHub
 
 
@@ -44,9 +43,7 @@ def test_every_warning_and_error_has_a_next_step(monkeypatch: pytest.MonkeyPatch
 
 def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(
-        "avseg.diagnosis.machine.shutil.disk_usage", lambda _: usage._replace(free=1000)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert checks()["cache"].status == "warning"
     assert "1 kB free" in checks()["cache"].found
 
@@ -63,16 +60,6 @@ def test_the_models_are_grouped_by_the_memory(monkeypatch: pytest.MonkeyPatch) -
     fit, _, other = found.partition("too large: ")
     assert "av2t-sam-small" in fit
     assert "evf-sam2," in other
-
-
-def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(machine, "_CONTAINER_LIMIT", limit)
-    unlimited = available_memory()
-    limit.write_text("max\n")
-    assert available_memory() > 0.5 * unlimited
-    limit.write_text("1000\n")
-    assert available_memory() == 0
 
 
 def test_the_hub_is_contacted_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,9 @@ class Listing:
     notice: str | None = None
 
 
-def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Checkpoint:
+def find_checkpoint(
+    name_or_path: str | Path, *, offline: bool = False, is_mapped: bool = False
+) -> Checkpoint:
     """Find a model by its name or by its folder; import a published model on first use.
 
     The import of a published model downloads its files, which may take minutes. A log message
@@ -88,14 +90,17 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
             the published files of SAM 3. A text that is not a known name is used as the path of a
             folder.
         offline: Whether to use no network, as with HF_HUB_OFFLINE=1.
+        is_mapped: Whether the weights stay in their file (memory="low"), so that a published model
+            may be larger than the memory.
 
     Returns:
         The model, with all its files. The content of the files is validated at loading.
 
     Raises:
         CheckpointError: If there is neither a model nor a folder of this name, if files are
-            missing, or if the download or the import fails.
-        OutputError: If the cache cannot be written to.
+            missing, if a published model does not fit into the memory, or if the download or the
+            import fails.
+        OutputError: If the cache cannot be written to, or its disk is too small.
     """
     name = str(name_or_path)
     if name in PACKAGED_MODELS:
@@ -103,7 +108,7 @@ def find_checkpoint(name_or_path: str | Path, *, offline: bool = False) -> Check
         _check_files(packaged.folder, "the package is incomplete; install avseg again.")
         return packaged
     if name in RELEASES:
-        return find_or_import(RELEASES[name], offline=offline)
+        return find_or_import(RELEASES[name], offline=offline, is_mapped=is_mapped)
     folder = Path(name_or_path)
     # A folder with the name of such a model is probably an import of it, so the folder is used.
     if name in MANUAL_MODELS and not folder.is_dir():

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
@@ -34,10 +35,52 @@ from avseg.errors import CheckpointError
 _LIST_TIMEOUT_S = 10
 
 
-def download(file: HubFile, *, endpoint: str | None = None, offline: bool = False) -> Path:
-    """Return the path of a published file; download the file if it is not on this machine.
+@dataclass(frozen=True)
+class LocatedFile:
+    """A published file that was found on this machine or on the Hub.
 
-    The progress bar is huggingface_hub's own (HF_HUB_DISABLE_PROGRESS_BARS disables it).
+    Attributes:
+        file: The file.
+        endpoint: Address of the Hub.
+        path: Path of the complete file on this machine; None if it has to be downloaded.
+        metadata: Description by the Hub; None if the file is on this machine.
+    """
+
+    file: HubFile
+    endpoint: str
+    path: Path | None
+    metadata: HfFileMetadata | None
+
+    @property
+    def url(self) -> str:
+        """Address of the file."""
+        file = self.file
+        return hf_hub_url(
+            file.repository, file.file, revision=file.revision, endpoint=self.endpoint
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file in bytes; 0 if neither the Hub nor the catalog states it."""
+        if self.path is not None:
+            return self.path.stat().st_size
+        stated = None if self.metadata is None else self.metadata.size
+        return stated or self.file.size_bytes or 0
+
+    @property
+    def missing_bytes(self) -> int:
+        """Number of bytes to download; those of an interrupted download are on this machine."""
+        if self.metadata is None:
+            return 0
+        partial = _partial(self.file, self.metadata)
+        return max(self.size_bytes - (partial.stat().st_size if partial.is_file() else 0), 0)
+
+
+def locate(file: HubFile, *, endpoint: str | None = None, offline: bool = False) -> LocatedFile:
+    """Find a published file on this machine, or request its size and hash from the Hub.
+
+    Nothing is downloaded, so that missing files, permissions and space are found to be missing
+    before the first byte of the first file.
 
     Args:
         file: The file.
@@ -46,25 +89,62 @@ def download(file: HubFile, *, endpoint: str | None = None, offline: bool = Fals
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
 
     Returns:
-        Path of the complete file; its hash is verified if one is known.
+        The file.
 
     Raises:
-        CheckpointError: If the download fails, or the hash is not the known one.
+        CheckpointError: If the file is not available, or its hash is not the known one.
     """
+    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     here = find_downloaded(file)
     if here is not None:
         _check_sha256(file, here, file_sha256(here), file.sha256)
-        return here
+        return LocatedFile(file, endpoint, here, None)
     if is_offline(offline):
         raise CheckpointError(
             f"{file.repository}: {file.file} is not on this machine, and the network must not be "
             "used; go online once (without --offline and HF_HUB_OFFLINE), or copy "
             f"{_folder(file)} from a machine that has it."
         )
-    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     with _explain_errors(file, endpoint):
-        url = hf_hub_url(file.repository, file.file, revision=file.revision, endpoint=endpoint)
-        return _fetch(file, url, _folder(file) / file.file)
+        url = LocatedFile(file, endpoint, None, None).url
+        return LocatedFile(file, endpoint, None, _request(file, url))
+
+
+def fetch(located: LocatedFile) -> Path:
+    """Return the path of a published file; download the file if it is not on this machine.
+
+    The progress bar is huggingface_hub's own (HF_HUB_DISABLE_PROGRESS_BARS disables it).
+
+    Args:
+        located: The file.
+
+    Returns:
+        Path of the complete file; its hash is verified if one is known.
+
+    Raises:
+        CheckpointError: If the download fails, or the hash is not the known one.
+    """
+    if located.path is not None:
+        return located.path
+    with _explain_errors(located.file, located.endpoint):
+        return _download(located)
+
+
+def download(file: HubFile, *, endpoint: str | None = None, offline: bool = False) -> Path:
+    """Return the path of one published file; download the file if it is not on this machine.
+
+    Args:
+        file: The file.
+        endpoint: As for `locate`.
+        offline: As for `locate`.
+
+    Returns:
+        Path of the complete file; its hash is verified if one is known.
+
+    Raises:
+        CheckpointError: If the download fails, or the hash is not the known one.
+    """
+    return fetch(locate(file, endpoint=endpoint, offline=offline))
 
 
 def is_offline(wanted: bool) -> bool:
@@ -118,23 +198,44 @@ def _names_if_listed(file: HubFile, endpoint: str) -> list[str]:
         return []
 
 
-def _fetch(file: HubFile, url: str, destination: Path) -> Path:
-    """Download to a hidden file, verify its hash, and rename it to its destination."""
+def _request(file: HubFile, url: str) -> HfFileMetadata:
+    """Request size and hash of a file from the Hub, and verify the hash if the Hub states it."""
     metadata = get_hf_file_metadata(url)
     if not metadata.etag or not metadata.commit_hash:
         raise CheckpointError(
             f"{url}: the response has no ETag or no commit, so it is not from a Hub; check "
             "HF_ENDPOINT, and whether a proxy changes the response."
         )
-    # The ETag of a large file is its SHA-256, so a file with another hash is not downloaded at all.
-    published = metadata.etag if re.fullmatch("[0-9a-f]{64}", metadata.etag) else None
-    _check_sha256(file, url, published, file.sha256)
+    # A file with another hash is not downloaded at all.
+    _check_sha256(file, url, _stated_sha256(metadata), file.sha256)
+    return metadata
+
+
+def _stated_sha256(metadata: HfFileMetadata) -> str | None:
+    """Return the SHA-256 that the Hub states; only the ETag of a large file is one."""
+    etag = metadata.etag or ""
+    return etag if re.fullmatch("[0-9a-f]{64}", etag) else None
+
+
+def _partial(file: HubFile, metadata: HfFileMetadata) -> Path:
+    """Return the path of the incomplete file of a download."""
+    # The ETag in the name: a changed file does not continue the download of the old one.
+    destination = _folder(file) / file.file
+    return destination.with_name(f".{destination.name}.{(metadata.etag or '')[:16]}.incomplete")
+
+
+def _download(located: LocatedFile) -> Path:
+    """Download to a hidden file, verify its hash, and rename it to its destination."""
+    file, metadata = located.file, located.metadata
+    assert metadata is not None  # noqa: S101 - the Hub has described every file without a path
+    destination = _folder(file) / file.file
     with locked(destination):
+        # Another process may have downloaded it meanwhile.
         if not destination.is_file():
-            # The ETag in the name: a changed file does not continue the download of the old one.
-            partial = destination.with_name(f".{destination.name}.{metadata.etag[:16]}.incomplete")
-            _get(url, metadata, partial)
-            _check_sha256(file, partial, file_sha256(partial), file.sha256 or published)
+            partial = _partial(file, metadata)
+            _get(located.url, metadata, partial)
+            known = file.sha256 or _stated_sha256(metadata)
+            _check_sha256(file, partial, file_sha256(partial), known)
             partial.replace(destination)
     return destination
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from avseg.atomic import explain_write_error
 from avseg.checkpoints.cache import cache_folder, locked
-from avseg.checkpoints.known_models import Release, describe_size
+from avseg.checkpoints.known_models import RELEASES, Release, describe_size
 from avseg.checkpoints.model_folder import (
     CONFIG_FILE,
     PARSE_ERRORS,
@@ -19,6 +19,7 @@ from avseg.checkpoints.model_folder import (
     file_sha256,
     missing_files,
 )
+from avseg.checkpoints.resources import check_disk, check_memory
 
 #: To be incremented if a change of `convert_published` changes the folder that it writes.
 IMPORT_VERSION = 1
@@ -46,34 +47,46 @@ def find_imported(release: Release) -> Checkpoint | None:
 
 
 def find_or_import(
-    release: Release, *, endpoint: str | None = None, offline: bool = False
+    release: Release,
+    *,
+    endpoint: str | None = None,
+    offline: bool = False,
+    is_mapped: bool = False,
 ) -> Checkpoint:
     """Find a published model in the cache, or download and import it.
 
-    Two processes may call this at the same time: one imports, the other waits for it.
+    All files are located, and disk space and memory are checked, before the first download. Two
+    processes may call this at the same time: one imports, the other waits for it.
 
     Args:
         release: The published model.
         endpoint: Address of the Hub or of a mirror; None for the one that HF_ENDPOINT names, and
             otherwise huggingface.co.
         offline: Whether to use no network, as HF_HUB_OFFLINE=1 does.
+        is_mapped: Whether the weights stay in their file (memory="low") and need not fit into the
+            memory.
 
     Returns:
         The imported model.
 
     Raises:
-        CheckpointError: If a download or the import fails, or the hash of a file is not the known
-            one.
-        OutputError: If the cache cannot be written to.
+        CheckpointError: If there is not enough memory, a download or the import fails, or the hash
+            of a file is not the known one.
+        OutputError: If the cache cannot be written to, or its disk is too small.
     """
     imported = find_imported(release)
     if imported is not None:
         return imported
-    from avseg.checkpoints.download import download, find_downloaded, is_offline  # slow to import
+    from avseg.checkpoints.download import fetch, locate  # slow to import
 
-    if not is_offline(offline) and any(find_downloaded(file) is None for file in release.files):
+    located = [locate(file, endpoint=endpoint, offline=offline) for file in release.files]
+    missing_bytes = sum(file.missing_bytes for file in located)
+    _check_resources(
+        release, missing_bytes, sum(file.size_bytes for file in located), is_mapped=is_mapped
+    )
+    if any(file.path is None for file in located):
         _log.warning("%s", _announcement(release))
-    files = [download(file, endpoint=endpoint, offline=offline) for file in release.files]
+    files = [fetch(file) for file in located]
     folder = (
         _release_folder(release) / f"{_release_hash(release)}-{_digest(*map(file_sha256, files))}"
     )
@@ -151,6 +164,45 @@ def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
         config = Path(temporary) / CONFIG_FILE
         config.write_text(json.dumps(dict(release.options)), encoding="utf-8")
         convert_published(files, folder, config if release.options else None)
+
+
+def _check_resources(
+    release: Release, missing_bytes: int, all_bytes: int, *, is_mapped: bool
+) -> None:
+    """Raise an error if disk or memory are too small for a download and its import.
+
+    Args:
+        release: The published model.
+        missing_bytes: Number of bytes to download.
+        all_bytes: Size of all its files, and about that of the imported model.
+        is_mapped: As for `find_or_import`.
+    """
+    lighter = [
+        f"choose the lighter model {other.name} ({describe_size(other.known_bytes)})"
+        for other in _lighter(release, all_bytes)
+    ]
+    # The downloaded files are kept until the import is complete.
+    check_disk(
+        cache_folder(),
+        missing_bytes + all_bytes,
+        f"{release.name}: the download of {describe_size(missing_bytes)} and the import need",
+        ["name a folder on another disk with the environment variable AVSEG_CACHE", *lighter],
+    )
+    # The networks of a model with parts are in memory together while it is imported. Other files
+    # are converted without loading them.
+    if release.parts or not is_mapped:
+        mapped = [] if release.parts else ["keep the weights in their file with --memory low"]
+        check_memory(all_bytes, f"{release.name}: its weights need", [*mapped, *lighter])
+
+
+def _lighter(release: Release, size_bytes: int) -> list[Release]:
+    """Return the lightest published model with the same kind of masks, if it is lighter."""
+    others = [
+        other
+        for other in RELEASES.values()
+        if other.masks == release.masks and other.size_is_known and other.known_bytes < size_bytes
+    ]
+    return sorted(others, key=lambda other: other.known_bytes)[:1]
 
 
 def _release_folder(release: Release) -> Path:

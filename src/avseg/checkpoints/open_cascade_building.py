@@ -25,6 +25,7 @@ from avseg.checkpoints.published_networks import (
     LoadedNetwork,
     PublishedNetwork,
     check_preprocessing,
+    check_space,
     load_network,
     statistics_options,
 )
@@ -71,9 +72,9 @@ def make_open_cascade(
         The cascade, with AVSBench's vocabulary.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or of another kind, or keys are missing or
-            unexpected.
-        OutputError: If the folder exists already, or cannot be written.
+        CheckpointError: If a file is missing, damaged or of another kind, keys are missing or
+            unexpected, or the networks do not fit into the memory.
+        OutputError: If the folder exists already, cannot be written, or its disk is too small.
         PromptError: If a tokenizer cannot encode the vocabulary.
     """
     output = Path(output)
@@ -83,6 +84,7 @@ def make_open_cascade(
     # Tokenizers first: they are small, and a missing file is found before gigabytes are read.
     sound = HubTokenizer.from_files(folders["namer"], SOUND_TOKENIZER)
     picture = HubTokenizer.from_files(folders["detector"], PICTURE_TOKENIZER)
+    check_space(folders.values(), output)
     namer_network = load_network(folders["namer"], _NAMERS)
     detector_network = load_network(folders["detector"], _DETECTORS)
     sam_network = load_network(folders["sam"], _SAMS)

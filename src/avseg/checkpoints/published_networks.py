@@ -6,7 +6,7 @@ files. A missing or unexpected key is an error: with a renamed key the part woul
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from avseg.checkpoints.model_folder import CONFIG_FILE, PARSE_ERRORS, WEIGHTS_FILE
+from avseg.checkpoints.resources import check_disk, check_memory
 from avseg.checkpoints.saving import without_progress_bar
 from avseg.errors import CheckpointError
 
@@ -53,6 +54,23 @@ class LoadedNetwork:
     config: Any
     tensors: Mapping[str, Tensor]
     preprocessing: Mapping[str, Any]
+
+
+def check_space(folders: Iterable[Path], output: Path) -> None:
+    """Raise an error if networks do not fit into the memory, or their tensors onto the disk.
+
+    Args:
+        folders: Folders with the published files; a missing file counts as empty.
+        output: The folder that will get all tensors.
+
+    Raises:
+        CheckpointError: If less memory is available than the files have bytes.
+        OutputError: If less space is free.
+    """
+    files = [folder / WEIGHTS_FILE for folder in folders]
+    need_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    check_memory(need_bytes, f"{output}: the networks of the model need", [])
+    check_disk(output.parent, need_bytes, f"{output}: the model needs", ["choose another folder"])
 
 
 def load_network(folder: Path, possible: Sequence[PublishedNetwork]) -> LoadedNetwork:

@@ -12,6 +12,7 @@ from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint
 from avseg.checkpoints.published_networks import (
     PublishedNetwork,
     check_preprocessing,
+    check_space,
     load_network,
     statistics_options,
 )
@@ -42,15 +43,16 @@ def make_sam3(published: str | Path, output: str | Path) -> Checkpoint:
         The model.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or of another kind, or keys are missing or
-            unexpected.
-        OutputError: If the folder exists already, or cannot be written.
+        CheckpointError: If a file is missing, damaged or of another kind, keys are missing or
+            unexpected, or the network does not fit into the memory.
+        OutputError: If the folder exists already, cannot be written, or its disk is too small.
     """
     source, output = Path(published), Path(output)
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another folder.")
     # The tokenizer first: it is small, and a missing file is found before gigabytes are read.
     tokenizer = HubTokenizer.from_files(source, PICTURE_TOKENIZER)
+    check_space([source], output)
     loaded = load_network(source, (_SAM3,))
     config = Sam3TextConfig(segmenter_config=Sam3SegmenterConfig(sam3_config=loaded.config))
     side = config.segmenter_config.image_size

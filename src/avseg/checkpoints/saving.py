@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from avseg.checkpoints.resources import free_space
 from avseg.errors import OutputError
 
 
@@ -61,7 +61,7 @@ def explain_weight_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> 
     """
     needed = sum(values.nbytes for values in tensors.values())
     try:
-        if shutil.disk_usage(_existing_parent(output)).free < needed:
+        if free_space(output.parent) < needed:
             # The same error as from a write to a full disk, which the handler below explains.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
         yield
@@ -70,10 +70,6 @@ def explain_weight_write_errors(output: Path, tensors: Mapping[str, Tensor]) -> 
             f"{output}: cannot be written ({error}); it needs {needed / 1e9:.2f} GB. Make room, or "
             "choose another folder."
         ) from error
-
-
-def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.resolve().parents if parent.exists())
 
 
 @contextmanager

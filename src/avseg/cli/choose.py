@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import psutil
 from rich.console import Console
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
@@ -13,6 +12,7 @@ from avseg.checkpoints import Listing
 from avseg.checkpoints.choosing import Wish, choose_models, estimate_memory
 from avseg.checkpoints.known_models import describe_size
 from avseg.checkpoints.model_folder import Masks
+from avseg.checkpoints.resources import available_memory
 
 #: Answers to the question for the masks.
 _MASKS: dict[str, Masks] = {"all": "one", "names": "by name", "text": "by text"}
@@ -49,7 +49,7 @@ def _ask(console: Console) -> Wish:
         "text describes?"
     )
     masks = Prompt.ask("  ", choices=[*_MASKS], default="names", console=console)
-    memory = psutil.virtual_memory().available
+    memory = available_memory()
     console.print(f"3. Is it for commercial use? (The memory is known: {describe_size(memory)}.)")
     commercial = Confirm.ask("  ", default=False, console=console)
     return Wish(world == "film", _MASKS[masks], commercial, memory)

@@ -100,7 +100,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
     # First, so that a wrong path fails before a notice is shown or a model is downloaded.
     videos = find_videos(video)
     model = model or default_model()
-    show_notices([model], offline=offline)
+    show_notices([model], offline=offline, is_mapped=memory == "low")
     with progress_bar(transient=True) as bar:
 
         def show(progress: "BatchProgress") -> None:

@@ -71,19 +71,20 @@ def progress_bar(description: str = "", *, transient: bool = False) -> Iterator[
         yield ProgressBar(progress, description)
 
 
-def show_notices(models: Iterable[str], *, offline: bool) -> None:
+def show_notices(models: Iterable[str], *, offline: bool, is_mapped: bool = False) -> None:
     """Print the notices of models on stderr, such as limits of their licence or training data.
 
     Args:
         models: Names of models, or folders of saved ones.
         offline: Whether to forbid downloads.
+        is_mapped: Whether the weights will stay in their file (--memory low).
 
     Raises:
         CheckpointError: If there is no such model, or it cannot be downloaded.
     """
     console = Console(stderr=True)
     for model in models:
-        notice = find_checkpoint(model, offline=offline).notice
+        notice = find_checkpoint(model, offline=offline, is_mapped=is_mapped).notice
         if notice is not None:
             console.print(Text(notice, "yellow"), soft_wrap=True)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal
 
@@ -20,6 +18,7 @@ from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.catalog import Listing, find_checkpoint, list_models
 from avseg.checkpoints.choosing import estimate_memory
 from avseg.checkpoints.known_models import PACKAGED_MODELS, describe_size
+from avseg.checkpoints.resources import available_memory, existing_folder, free_space
 from avseg.diagnosis.check import Check
 from avseg.environment import find_commit, name_device
 from avseg.errors import CheckpointError
@@ -31,8 +30,6 @@ DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "prores", "aac", "opus", "mp3
 ENCODERS = ("libx264", "aac")
 
 _LEAST_MEMORY_BYTES, _LEAST_DISK_BYTES = 2_000_000_000, 5_000_000_000
-#: File with the memory limit of a container (cgroup version 2), in bytes or "max".
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 #: Time after which the Hub counts as not reachable, in seconds.
 _TIMEOUT_S = 10.0
 
@@ -64,20 +61,6 @@ def describe_software() -> str:
     commit = find_commit() or "not recorded"
     python = f"Python {platform.python_version()} on {platform.platform()}"
     return f"avseg {__version__}, commit {commit}; {python}; {versions}"
-
-
-def available_memory() -> int:
-    """Return the memory that a new process can use, in bytes.
-
-    Returns:
-        The available memory of the machine, or of the container if that has less.
-    """
-    available = psutil.virtual_memory().available
-    try:
-        limit = int(_CONTAINER_LIMIT.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no container, or one without a limit
-        return int(available)
-    return int(min(available, max(limit - psutil.Process().memory_info().rss, 0)))
 
 
 def _devices() -> list[torch.device]:
@@ -123,9 +106,8 @@ def _check_memory() -> Check:
 def _check_disk() -> Check:
     """Check that the cache folder can be written, and has space for a download."""
     folder = cache_folder()
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        with TemporaryFile(dir=existing):
+        with TemporaryFile(dir=existing_folder(folder)):
             pass
     except OSError as error:
         return Check(
@@ -134,7 +116,7 @@ def _check_disk() -> Check:
             f"{folder} cannot be written ({error.strerror})",
             "name another folder for models with the environment variable AVSEG_CACHE.",
         )
-    free = shutil.disk_usage(existing).free
+    free = free_space(folder)
     found = f"{folder}, {describe_size(free)} free"
     if free < _LEAST_DISK_BYTES:
         need = describe_size(_LEAST_DISK_BYTES)
