@@ -332,6 +332,23 @@ def test_frames_whose_audio_is_fused_stay_together_in_low_memory(tmp_path: Path)
     assert frames == [16, 4]
 
 
+def test_a_model_of_two_channels_gets_those_of_a_stereo_film(tmp_path: Path) -> None:
+    segmenter = load_segmenter(save_random_auralsam2(tmp_path / "model"), "cpu")
+    given: list[torch.Tensor] = []
+    segmenter.model.register_forward_pre_hook(
+        lambda _, __, inputs: given.append(inputs["audio_values"][0]), with_kwargs=True
+    )
+    left, right = tone(1).samples, 0.1 * tone(1).samples
+    stereo = Track(np.concatenate([left, right]), layout="stereo")
+    for name, track in (("stereo", stereo), ("mono", tone(1)), ("quiet", Track(right))):
+        segmenter(make_video(tmp_path / f"{name}.mkv", track, seconds=1), 2)
+    found, mono, quiet = given
+    assert found.shape[1] == 2
+    torch.testing.assert_close(found[:, 0], mono[:, 0])
+    torch.testing.assert_close(found[:, 1], quiet[:, 0], atol=1e-2, rtol=0)  # 16 bits
+    torch.testing.assert_close(mono[:, 0], mono[:, 1])
+
+
 @pytest.mark.parametrize("save", [save_random_text_model, save_random_cascade])
 def test_low_memory_works_for_every_family(save: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = save(tmp_path / "model")

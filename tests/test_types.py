@@ -57,6 +57,18 @@ def test_an_audio_window_is_centred_on_its_audio_time() -> None:
     np.testing.assert_allclose(windows[0], np.arange(10, 20) / 100, rtol=1e-6)
 
 
+def test_windows_of_left_and_right_are_cut_at_the_same_times_as_mono() -> None:
+    mono = clip().audio
+    windows = clip(channels=np.stack([mono, mono / 2])).channel_windows(1.0)
+    np.testing.assert_array_equal(windows[:, 0], clip().audio_windows(1.0))
+    np.testing.assert_array_equal(windows[:, 1], clip().audio_windows(1.0) / 2)
+
+
+def test_a_clip_without_channels_has_windows_of_one_channel() -> None:
+    windows = clip().channel_windows(1.0)
+    np.testing.assert_array_equal(windows, clip().audio_windows(1.0)[:, None])
+
+
 def test_audio_windows_are_zero_outside_the_audio() -> None:
     windows = clip(audio=np.ones(15, np.float32), audio_start_s=0.5).audio_windows(1.0)
     assert windows[0].tolist() == [0.0] * 5 + [1.0] * 5
@@ -90,6 +102,8 @@ def test_a_window_shorter_than_one_sample_raises() -> None:
         ({"audio": np.full(9, np.nan, np.float32)}, "audio has values from nan"),
         ({"audio": np.zeros((2, 9), np.float32)}, r"audio is float32 of shape \(2, 9\)"),
         ({"audio_start_s": np.inf}, "audio_start_s is inf"),
+        ({"channels": np.zeros((2, 9), np.float32)}, r"channels has shape \(2, 9\).*\(2, 40\)"),
+        ({"channels": np.full((2, 40), 1.5, np.float32)}, "channels has values from 1.5"),
         ({"sample_rate": 0}, "sample_rate is 0 Hz"),
     ],
 )

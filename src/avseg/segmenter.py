@@ -154,6 +154,7 @@ class Segmenter:
             silent_ok,
             on_warning,
             audio_track,
+            self.processor.audio_channels,
         ):
             segmentation, memory = self._segment(clip, threshold, memory, interval_s)
             del clip  # large pictures need much memory while they are written
@@ -164,7 +165,8 @@ class Segmenter:
         """Segment a clip that is in memory already, such as one from `read_clip`.
 
         Args:
-            clip: Frames, and audio at the sample rate of the processor.
+            clip: Frames, and audio at the sample rate of the processor. A model that uses left and
+                right channel gets the mono audio as both if the clip has no `channels`.
             threshold: Probability above which a pixel is marked, in (0, 1).
 
         Returns:

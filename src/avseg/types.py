@@ -152,6 +152,8 @@ class Clip:
         sample_rate: Sample rate of `audio`, in Hz.
         durations: Time that each frame stands for, (T,) float64 in seconds: its time on screen at
             the full frame rate, else its interval; None if unknown.
+        channels: Waveforms of the left and the right channel, (2, S) float32 in [-1, 1]; None if
+            the clip was read for a model that uses mono audio.
 
     Raises:
         ValueError: If a shape, dtype, order or range differs from the above.
@@ -165,6 +167,7 @@ class Clip:
     audio_start_s: float
     sample_rate: int
     durations: npt.NDArray[np.float64] | None = None
+    channels: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check_array("frames", self.frames, np.uint8, "THWC")
@@ -177,6 +180,14 @@ class Clip:
         _check_array("audio", self.audio, np.float32, "S")
         _check_range("audio", self.audio, -1.0, 1.0)
         _check_durations(self.durations, len(self.frames))
+        if self.channels is not None:
+            _check_array("channels", self.channels, np.float32, "CS")
+            _check_range("channels", self.channels, -1.0, 1.0)
+            if self.channels.shape != (2, len(self.audio)):
+                raise ValueError(
+                    f"channels has shape {self.channels.shape}; it must be (2, {len(self.audio)}), "
+                    "left and right with as many samples as audio."
+                )
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate is {self.sample_rate} Hz; it must be positive.")
         if not math.isfinite(self.audio_start_s):
@@ -185,7 +196,7 @@ class Clip:
             )
 
     def audio_windows(self, window_s: float = 1.0) -> npt.NDArray[np.float32]:
-        """Cut one audio window for each frame, centred on its audio time.
+        """Cut one window of the mono audio for each frame, centred on its audio time.
 
         A window is padded with zeros where it extends beyond `audio`. Clips read by `avseg.media`
         include one second of audio before the first and after the last audio time, which is enough
@@ -200,6 +211,30 @@ class Clip:
         Raises:
             ValueError: If the window is shorter than one sample.
         """
+        windows: npt.NDArray[np.float32] = self._cut_windows(self.audio[None], window_s)[:, 0]
+        return windows
+
+    def channel_windows(self, window_s: float = 1.0) -> npt.NDArray[np.float32]:
+        """Cut one window of the left and the right channel for each frame.
+
+        Args:
+            window_s: Length of each window, in seconds.
+
+        Returns:
+            Windows as from `audio_windows`, (T, 2, N); (T, 1, N) of the mono audio for a clip
+            without `channels`.
+
+        Raises:
+            ValueError: If the window is shorter than one sample.
+        """
+        return self._cut_windows(
+            self.audio[None] if self.channels is None else self.channels, window_s
+        )
+
+    def _cut_windows(
+        self, rows: npt.NDArray[np.float32], window_s: float
+    ) -> npt.NDArray[np.float32]:
+        """Cut one window of each row (R, S) for each frame, (T, R, N)."""
         length = round(window_s * self.sample_rate)
         if length < 1:
             raise ValueError(
@@ -213,10 +248,10 @@ class Clip:
         first = np.floor(begins + 0.5 + 1e-3).astype(np.int64)
         first -= round(self.audio_start_s * self.sample_rate)
         index = first[:, None] + np.arange(length)  # (T, N)
-        inside = (index >= 0) & (index < len(self.audio))
-        windows = np.zeros(index.shape, np.float32)
-        windows[inside] = self.audio[index[inside]]
-        return windows
+        inside = (index >= 0) & (index < rows.shape[1])
+        windows = np.zeros((len(rows), *index.shape), np.float32)
+        windows[:, inside] = rows[:, index[inside]]
+        return windows.transpose(1, 0, 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,20 @@ def test_a_clip_has_five_frames_with_times_and_audio(tmp_path: Path) -> None:
     assert item.clip.audio.shape == (5 * 16000,)
 
 
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_left_and_right_are_read_on_request(rate: int, tmp_path: Path) -> None:
+    root = make(tmp_path, "ms3")
+    # Read directly at 16 kHz, and resampled from 16 kHz at 8 kHz.
+    save_tone(LAYOUTS["ms3"].path(LAYOUTS["ms3"].audio, root, CLIPS["ms3"]), 5, channels=2)
+    mono = AVSBench(root, "ms3", sample_rate=rate)[0].clip
+    stereo = AVSBench(root, "ms3", sample_rate=rate, audio_channels=2)[0].clip
+    assert mono.channels is None
+    np.testing.assert_array_equal(stereo.audio, mono.audio)
+    assert stereo.channels is not None
+    np.testing.assert_allclose(stereo.channels[0], 2 * stereo.audio, atol=1e-4)
+    assert not stereo.channels[1].any()
+
+
 def test_each_frame_has_its_own_second_of_audio(tmp_path: Path) -> None:
     windows = AVSBench(make(tmp_path, "ms3"), "ms3")[0].clip.audio_windows(1.0)
     peaks = np.abs(windows).max(axis=1)

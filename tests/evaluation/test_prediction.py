@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -20,8 +21,9 @@ from avseg.evaluation.prediction import (
 )
 from avseg.evaluation.robustness import mute
 from avseg.models.av2t_sam import Av2tSamProcessor
-from avseg.segmenter import Segmenter
+from avseg.segmenter import Segmenter, load_segmenter
 from avseg.types import Clip
+from tests.segmenters import save_random_auralsam2
 
 
 def test_probabilities_have_the_size_of_the_frames(split: AVSBench, segmenter: Segmenter) -> None:
@@ -63,6 +65,18 @@ def test_frames_are_selected_with_their_classes() -> None:
 def test_the_original_audio_is_that_of_the_clip(split: AVSBench, segmenter: Segmenter) -> None:
     audio = SegmenterPredictor(segmenter).read_audio(split, 1)
     np.testing.assert_array_equal(audio, split[1].clip.audio[None])
+
+
+def test_a_model_of_two_channels_gets_left_and_right(data: Path, tmp_path: Path) -> None:
+    predictor = SegmenterPredictor(load_segmenter(save_random_auralsam2(tmp_path / "a"), "cpu"))
+    opened = open_split(data, "ms3", "test_seen", predictor.sample_rate, predictor.audio_channels)
+    clip, audio = opened[0].clip, predictor.read_audio(opened, 0)
+    assert audio.shape == (2, len(clip.audio))
+    # The data set is mono, so both channels are equal; a condition has one channel.
+    both, one = (predictor.predict(clip, each).mask_logits for each in (audio, audio[:1]))
+    torch.testing.assert_close(both, one)
+    other = predictor.predict(clip, np.stack([audio[0], -audio[0][::-1]])).mask_logits
+    assert (other - both).abs().max() > 1e-4
 
 
 def test_classes_are_predicted_on_request_only(
@@ -119,6 +133,7 @@ class Naming:
 
     vocabulary: tuple[str, ...]
     sample_rate: int = 8000
+    audio_channels: int = 1
     window_s: float = 1.0
 
     def with_vocabulary(self, names: Sequence[str]) -> Self:

@@ -57,6 +57,26 @@ def test_mono_is_the_mean_of_all_channels(tmp_path: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("layout", "levels", "expected"),
+    [
+        ("stereo", [0.6, -0.3], [0.15, 0.6, -0.3]),
+        ("mono", [0.4], [0.4, 0.4, 0.4]),
+        ("5.1", [0.6, -0.3, 0.1, 0.4, 0.2, -0.4], [0.1, 0.1, 0.1]),
+    ],
+)
+def test_left_and_right_follow_the_mono_mix(
+    tmp_path: Path, layout: str, levels: list[float], expected: list[float]
+) -> None:
+    samples = np.concatenate([level(value, 1) for value in levels])
+    with open_media(write(tmp_path / "a.mkv", tracks=[Track(samples, layout=layout)])) as container:
+        audio_track = AudioTrack(container, container.streams.audio[0], RATE, "a.mkv", 2)
+        read = audio_track.read_rows(1000, 9000)
+    assert read.shape == (3, 8000)
+    for row, value in zip(read, expected, strict=True):
+        assert row == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize(
     ("layout", "channels", "codec"),
     [
         ("7.1", 8, "flac"),

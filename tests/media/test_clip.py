@@ -164,6 +164,30 @@ def test_chunks_equal_the_whole_clip(tmp_path: Path, rate: float | None, chunk: 
         np.testing.assert_array_equal(windows, whole.audio_windows(window_s))
 
 
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_chunks_have_left_and_right_beside_the_same_mono_audio(tmp_path: Path, chunk: int) -> None:
+    picture = Picture(times_ms=range(300, 4300, 100))
+    rng = np.random.default_rng(0)
+    stereo = rng.uniform(-0.5, 0.5, (2, 4 * 44100)).astype(np.float32)
+    path = write(tmp_path / "a.mkv", [picture], [Track(stereo, 44100, "stereo")])
+    mono, whole = read_clip(path), read_clip(path, audio_channels=2)
+    np.testing.assert_array_equal(whole.audio, mono.audio)
+    assert mono.channels is None
+    assert whole.channels is not None
+    np.testing.assert_allclose(whole.channels.mean(axis=0), whole.audio, atol=1e-6)
+    assert np.abs(whole.channels[0] - whole.channels[1]).max() > 0.1
+    parts = list(stream_clips(path, frames_per_chunk=chunk, audio_channels=2))
+    windows = np.concatenate([part.channel_windows(0.5) for part in parts])
+    np.testing.assert_array_equal(windows, whole.channel_windows(0.5))
+
+
+def test_a_silent_video_has_two_silent_channels(tmp_path: Path) -> None:
+    clip = read_clip(write(tmp_path / "a.mp4"), silent_ok=True, audio_channels=2)
+    assert clip.channels is not None
+    assert clip.channels.shape == (2, len(clip.audio))
+    assert not clip.channels.any()
+
+
 def test_a_chunk_has_only_its_own_frames_and_audio(tmp_path: Path) -> None:
     picture = Picture(times_ms=range(0, 60_000, 500), size=(16, 16))
     path = write(tmp_path / "a.mkv", [picture], [Track(level(0.5, 60))])
@@ -437,3 +461,5 @@ def test_chunks_and_sample_rates_must_be_positive() -> None:
         stream_clips("street.mp4", frames_per_chunk=0)
     with pytest.raises(ValueError, match="sample_rate is 0 Hz"):
         read_clip("street.mp4", sample_rate=0)
+    with pytest.raises(ValueError, match="audio_channels is 3; it must be 1 or 2"):
+        read_clip("street.mp4", audio_channels=3)

@@ -86,6 +86,25 @@ def test_the_mix_of_chunks_is_that_of_the_whole_video(tmp_path: Path, frames: in
     np.testing.assert_array_equal(windows, whole.audio_windows())
 
 
+def test_left_and_right_of_the_tracks_are_added(tmp_path: Path) -> None:
+    pair = np.concatenate([level(0.3, 2), level(-0.1, 2)])
+    tracks = [Track(pair, layout="stereo"), Track(level(0.2, 2))]
+    clip = read_clip(write(tmp_path / "a.mkv", tracks=tracks), None, RATE, False, "mix", 2)
+    assert clip.channels is not None
+    middle = slice(round((0.5 - clip.audio_start_s) * RATE), round((1 - clip.audio_start_s) * RATE))
+    assert clip.channels[0, middle] == pytest.approx(0.5, abs=1e-3)
+    assert clip.channels[1, middle] == pytest.approx(0.1, abs=1e-3)
+    assert clip.audio[middle] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_left_and_right_of_tracks_that_cancel_each_other_are_the_mono_mix(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 2 * RATE)).astype(np.float32)
+    path = write(tmp_path / "a.mkv", tracks=[Track(noise), Track(-noise)])
+    clip = read_clip(path, None, RATE, False, "mix", 2)
+    assert clip.channels is not None
+    np.testing.assert_array_equal(clip.channels, np.stack([clip.audio, clip.audio]))
+
+
 def test_tracks_that_cancel_each_other_do_not_give_silence(tmp_path: Path) -> None:
     """Left and inverted right channel, stored as two tracks."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 2 * RATE)).astype(np.float32)

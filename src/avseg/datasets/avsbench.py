@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.files import check_is_file, is_file, read_audio, read_image, read_mask
+from avseg.datasets.files import check_is_file, is_file, read_audio_rows, read_image, read_mask
 from avseg.datasets.layout import LAYOUTS, ClipEntry, Subset, find_folder
 from avseg.datasets.metadata import choose_split, read_class_names, read_metadata
 from avseg.datasets.palette import UNKNOWN, colours_to_labels
@@ -57,6 +57,7 @@ class AVSBench:
         subset: Name of the subset.
         split: Name of the split.
         sample_rate: Sample rate of the audio, in Hz.
+        audio_channels: Number of audio channels of a clip, 1 or 2.
         entries: Metadata of the clips, in the order of the metadata file.
         class_names: Class names by class number in AVSS and AVS-V3, 0 for the background; None
             otherwise.
@@ -70,6 +71,7 @@ class AVSBench:
         split: "train", "val", "test", or another split of the metadata; in AVS-V3 "seen_train",
             "seen_val", "unseen", "1_shot_train", "1_shot_test", and the same for 3 and 5 shots.
         sample_rate: Sample rate to which the audio is resampled, in Hz.
+        audio_channels: 2 for clips with left and right channel beside their mono audio, else 1.
 
     Raises:
         DatasetError: If the folder, its metadata, the split or a file of its first clip is missing.
@@ -82,11 +84,13 @@ class AVSBench:
         subset: Subset = "s4",
         split: str = "test",
         sample_rate: int = 16000,
+        audio_channels: int = 1,
     ) -> None:
         self.folder = find_folder(Path(root), subset)
         self.subset: Subset = subset
         self.split = split
         self.sample_rate = sample_rate
+        self.audio_channels = audio_channels
         self._layout = LAYOUTS[subset]
         self._audio_folder = self._layout.audio_folder(self.folder)
         entries = read_metadata(self.folder, subset)
@@ -189,6 +193,9 @@ class AVSBench:
 
     def _clip(self, entry: ClipEntry, seconds: Sequence[int], frames: NDArray[np.uint8]) -> Clip:
         starts_s = np.asarray(seconds, np.float64)
+        rows = read_audio_rows(
+            self._audio_path(entry), self.sample_rate, entry.seconds, self.audio_channels
+        )
         return Clip(
             origin=str(self._frame_path(entry, 0).parent),
             frames=frames,
@@ -196,9 +203,10 @@ class AVSBench:
             # extraction, as in `media.clip` at 1 frame per second.
             frame_times=starts_s + FRAME_POSITION,
             audio_times=starts_s + 0.5,
-            audio=read_audio(self._audio_path(entry), self.sample_rate, entry.seconds),
+            audio=rows[0],
             audio_start_s=0.0,
             sample_rate=self.sample_rate,
+            channels=rows[1:] if self.audio_channels == 2 else None,
         )
 
     def _read_frames(self, entry: ClipEntry, seconds: Sequence[int]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Single image and audio files of a data set, with errors that name the file.
 
-H x W is the size of an image in pixels.
+H x W is the size of an image in pixels, R the number of rows of audio: the mono mix alone, or
+followed by the left and the right channel.
 """
 
 import os
@@ -16,6 +17,7 @@ from PIL import Image
 from avseg.errors import ClipError, DatasetError
 from avseg.media.audio import AudioTrack
 from avseg.media.container import announced_end_s, open_media
+from avseg.media.mono import left_and_right
 
 #: Largest number of pixels of an image, that of 8192 x 8192. Frames and masks are far smaller; a
 #: damaged header can announce an image that does not fit into memory.
@@ -122,12 +124,34 @@ def read_audio(path: Path, sample_rate: int, seconds: int) -> NDArray[np.float32
     Raises:
         DatasetError: If the file is missing, damaged, or has no audio.
     """
+    mono: NDArray[np.float32] = read_audio_rows(path, sample_rate, seconds, 1)[0]
+    return mono
+
+
+def read_audio_rows(
+    path: Path, sample_rate: int, seconds: int, audio_channels: int
+) -> NDArray[np.float32]:
+    """Read the first seconds of an audio file, with its left and right channel.
+
+    Args:
+        path: As for `read_audio`.
+        sample_rate: As for `read_audio`.
+        seconds: As for `read_audio`.
+        audio_channels: 2 to keep the left and the right channel beside the mono mix, else 1.
+
+    Returns:
+        Mono samples, followed by left and right if there are two channels,
+        (R, seconds * sample_rate) float32 in [-1, 1].
+
+    Raises:
+        DatasetError: If the file is missing, damaged, or has no audio.
+    """
     check_is_file(path)
     count = seconds * sample_rate
     # None stands for a file that only the general decoder can read.
-    audio = _read_plain_wav(path, sample_rate, count)
+    audio = _read_plain_wav(path, sample_rate, count, audio_channels)
     if audio is None:
-        audio = _decode_audio(path, sample_rate, count)
+        audio = _decode_audio(path, sample_rate, count, audio_channels)
     return audio
 
 
@@ -206,7 +230,9 @@ def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__  # a MemoryError has no text
 
 
-def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.float32] | None:
+def _read_plain_wav(
+    path: Path, sample_rate: int, count: int, audio_channels: int
+) -> NDArray[np.float32] | None:
     """Read a 16-bit WAV file of the given sample rate; return None for any other file.
 
     AVSBench's audio files have this form, and this is ten times as fast as decoding with PyAV.
@@ -228,11 +254,17 @@ def _read_plain_wav(path: Path, sample_rate: int, count: int) -> NDArray[np.floa
             f"{announced / sample_rate:.2f} s; copy the file again."
         )
     # 32768, the scale of FFmpeg's decoder, so that both ways of reading give the same values.
-    mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
-    return np.pad(mono, (0, count - len(mono)))
+    by_channel = samples.reshape(-1, channels)
+    rows = by_channel.mean(axis=1, dtype=np.float32)[None] / np.float32(32768)
+    if audio_channels == 2:
+        scaled = by_channel.T.astype(np.float32) / np.float32(32768)
+        rows = np.concatenate([rows, left_and_right(scaled, rows[0])])
+    return np.pad(rows, ((0, 0), (0, count - rows.shape[1])))
 
 
-def _decode_audio(path: Path, sample_rate: int, count: int) -> NDArray[np.float32]:
+def _decode_audio(
+    path: Path, sample_rate: int, count: int, audio_channels: int
+) -> NDArray[np.float32]:
     """Decode and resample an audio file of any format."""
     try:
         with open_media(path) as container:
@@ -243,11 +275,13 @@ def _decode_audio(path: Path, sample_rate: int, count: int) -> NDArray[np.float3
                 raise DatasetError(
                     f"{path}: has a sample rate of {rate} Hz by its header; copy the file again."
                 )
-            audio_track = AudioTrack(container, container.streams.audio[0], sample_rate, str(path))
-            audio = audio_track.read(0, count)
+            audio_track = AudioTrack(
+                container, container.streams.audio[0], sample_rate, str(path), audio_channels
+            )
+            audio = audio_track.read_rows(0, count)
             damage = audio_track.damage()
     except ClipError as error:
-        damage, audio = error, np.zeros(0, np.float32)
+        damage, audio = error, np.zeros((1, 0), np.float32)
     except _DECODER_ERRORS as error:
         raise _broken_audio_error(path, error) from error
     if damage is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
 
@@ -114,15 +114,19 @@ def _read(video: Path | None, segmenter: Segmenter) -> Clip:
     sample_rate = segmenter.processor.sample_rate
     if video is None:
         return _draw(sample_rate)
-    clip = read_clip(video, 1, sample_rate, silent_ok=segmenter.processor.window_s is None)
-    return Clip(
-        clip.origin,
-        clip.frames[:_FRAMES],
-        clip.frame_times[:_FRAMES],
-        clip.audio_times[:_FRAMES],
-        clip.audio,
-        clip.audio_start_s,
-        clip.sample_rate,
+    clip = read_clip(
+        video,
+        1,
+        sample_rate,
+        silent_ok=segmenter.processor.window_s is None,
+        audio_channels=segmenter.processor.audio_channels,
+    )
+    return replace(
+        clip,
+        frames=clip.frames[:_FRAMES],
+        frame_times=clip.frame_times[:_FRAMES],
+        audio_times=clip.audio_times[:_FRAMES],
+        durations=None,
     )
 
 

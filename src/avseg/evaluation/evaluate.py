@@ -133,7 +133,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     predictor = load_predictor(
         model, data, vocabulary=vocabulary, device=device, dtype=dtype, offline=offline
     )
-    clips = open_split(data, subset, split, predictor.sample_rate)
+    clips = open_split(data, subset, split, predictor.sample_rate, predictor.audio_channels)
     with _open_writer(save_predictions, predictor, clips, threshold) as writer:
         report = _evaluate(predictor, clips, threshold, robustness, writer, on_clip)
     if output is not None:

@@ -120,12 +120,14 @@ class Predictor(ABC):
     Attributes:
         name: Name of the model in the report.
         sample_rate: Sample rate of the audio that the model needs, in Hz.
+        audio_channels: Number of audio channels that the model uses, 1 or 2.
         weights_sha256: SHA-256 of the weights file; None if there is no such file.
         vocabulary: Names among which the model chooses; empty for a model that names no sources.
     """
 
     name: str
     sample_rate: int
+    audio_channels: int = 1
     weights_sha256: str | None = None
     vocabulary: tuple[str, ...] = ()
 
@@ -158,7 +160,7 @@ class Predictor(ABC):
         """Read the original audio of a clip in the form that the model needs.
 
         Args:
-            split: The data, with audio at `sample_rate`.
+            split: The data, with audio at `sample_rate` and with `audio_channels`.
             index: Number of the clip.
 
         Returns:
@@ -168,7 +170,8 @@ class Predictor(ABC):
             ClipError: If the audio cannot be read.
             DatasetError: If a file is missing or damaged.
         """
-        return split[index].clip.audio[None]
+        clip = split[index].clip
+        return clip.audio[None] if clip.channels is None else clip.channels
 
 
 class SegmenterPredictor(Predictor):
@@ -186,6 +189,7 @@ class SegmenterPredictor(Predictor):
         self.segmenter = segmenter
         self.name = segmenter.name
         self.sample_rate = segmenter.processor.sample_rate
+        self.audio_channels = segmenter.processor.audio_channels
         self.weights_sha256 = segmenter.weights_sha256
         self.vocabulary = segmenter.vocabulary
 
@@ -215,8 +219,10 @@ class SegmenterPredictor(Predictor):
         if _takes_segments(processor):
             inputs = processor(clip, cut_segments(audio, processor.sample_rate))
         else:
-            # Other processors use mono audio, and conditions have one channel for them.
-            inputs = processor(replace(clip, audio=audio[0]))
+            # Synthesised conditions have one channel for models that use two, too.
+            channels = audio if len(audio) == 2 else None
+            mono = audio.mean(axis=0, dtype=np.float32)
+            inputs = processor(replace(clip, audio=mono, channels=channels))
         return {name: values.to(self.segmenter.device) for name, values in inputs.items()}
 
     @torch.inference_mode()
@@ -376,6 +382,7 @@ def open_split(
     subset: Subset | None = None,
     split: str = "test",
     sample_rate: int = DEFAULT_SAMPLE_RATE,
+    audio_channels: int = 1,
 ) -> AVSBench:
     """Open the data of an evaluation with audio at a sample rate.
 
@@ -384,6 +391,7 @@ def open_split(
         subset: Subset in the folder; None for a split that is open.
         split: Split of the subset; not used for a split that is open.
         sample_rate: Sample rate to which the audio is resampled, in Hz.
+        audio_channels: Number of audio channels of a clip, 1 or 2.
 
     Returns:
         The split.
@@ -395,13 +403,13 @@ def open_split(
     if isinstance(data, AVSBench):
         if subset is not None:
             raise ValueError(f"data is an open split of {data.subset}; leave the subset out.")
-        if data.sample_rate == sample_rate:
+        if (data.sample_rate, data.audio_channels) == (sample_rate, audio_channels):
             return data
         # Models need different sample rates; a caller who opens a split does not have to know them.
-        return AVSBench(data.folder, data.subset, data.split, sample_rate)
+        return AVSBench(data.folder, data.subset, data.split, sample_rate, audio_channels)
     if subset is None:
         raise ValueError(f"a folder needs a subset; choose from {', '.join(get_args(Subset))}.")
-    return AVSBench(data, subset, split, sample_rate)
+    return AVSBench(data, subset, split, sample_rate, audio_channels)
 
 
 def check_threshold(threshold: float) -> None:

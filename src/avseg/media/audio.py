@@ -1,6 +1,7 @@
 """Audio track of a video, decoded to a mono waveform on the clock of the container.
 
-S is the number of samples.
+S is the number of samples, R the number of rows: the mono mix alone, or followed by the left and
+the right channel.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from av.packet import Packet
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
 from avseg.media.container import END_TOLERANCE_S, announced_end_s, packets_of
 from avseg.media.limits import check_audio_frame, check_audio_packet
-from avseg.media.mono import MonoMixer
+from avseg.media.mono import MonoMixer, left_and_right
 
 SILENT_OK = "pass silent_ok=True (--silent-ok) to treat the video as silent."
 
@@ -47,11 +48,11 @@ MIN_SAMPLE_RATE = 1000
 
 @dataclass(frozen=True)
 class _Block:
-    """Consecutive mono samples.
+    """Consecutive samples.
 
     Attributes:
         start: Index of the first sample, counted from time 0 of the container's clock.
-        samples: Samples in [-1, 1], (S,).
+        samples: Samples in [-1, 1], (R, S).
     """
 
     start: int
@@ -59,7 +60,7 @@ class _Block:
 
     @property
     def stop(self) -> int:
-        return self.start + len(self.samples)
+        return self.start + len(self.samples[0])
 
 
 class AudioTrack:
@@ -74,13 +75,20 @@ class AudioTrack:
         stream: The audio stream to decode.
         sample_rate: Sample rate of the result, in Hz.
         origin: Path of the file, for messages.
+        audio_channels: 2 to keep the left and the right channel beside the mono mix, else 1.
     """
 
     def __init__(
-        self, container: InputContainer, stream: AudioStream, sample_rate: int, origin: str
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        sample_rate: int,
+        origin: str,
+        audio_channels: int = 1,
     ) -> None:
         self._container, self._stream, self._origin = container, stream, origin
         self._sample_rate = sample_rate
+        self._audio_channels = audio_channels
         self._incoming = self._blocks()
         self._buffer: list[_Block] = []
         self._decoded_stop: int | None = None  # index after the last decoded sample
@@ -94,7 +102,7 @@ class AudioTrack:
         self._first_error: str | None = None
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Decode a range of samples, and drop the samples before it from memory.
+        """Decode a range of mono samples, and drop the samples before it from memory.
 
         Args:
             start: Index of the first sample, counted from time 0 of the container's clock. It may
@@ -107,18 +115,35 @@ class AudioTrack:
         Raises:
             VideoTooLargeError: If a packet or a frame of the audio is too large.
         """
+        mono: npt.NDArray[np.float32] = self.read_rows(start, stop)[0]
+        return mono
+
+    def read_rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Decode a range of samples of all rows, and drop the samples before it from memory.
+
+        Args:
+            start: As for `read`.
+            stop: As for `read`.
+
+        Returns:
+            Mono samples, followed by left and right if the track has two channels here,
+            (R, stop - start) float32 in [-1, 1].
+
+        Raises:
+            VideoTooLargeError: If a packet or a frame of the audio is too large.
+        """
         self._buffer = [block for block in self._buffer if block.stop > start]
         while not self._finished and (self._decoded_stop is None or self._decoded_stop < stop):
             block = self._next_block()
             if block is not None and block.stop > start:
                 self._buffer.append(block)
-        audio = np.zeros(stop - start, np.float32)
+        audio = np.zeros((count_rows(self._audio_channels), stop - start), np.float32)
         for block in self._buffer:
             begin, end = max(block.start, start), min(block.stop, stop)
             if begin < end:
                 self._used += end - begin
-                audio[begin - start : end - start] = block.samples[
-                    begin - block.start : end - block.start
+                audio[:, begin - start : end - start] = block.samples[
+                    :, begin - block.start : end - block.start
                 ]
         return audio
 
@@ -135,7 +160,7 @@ class AudioTrack:
             True if the track was decoded to the end of the range and has no such sample in it.
         """
         while (block := self._next_block()) is not None and block.start < stop:
-            within = block.samples[max(start - block.start, 0) : stop - block.start]
+            within = block.samples[0, max(start - block.start, 0) : stop - block.start]
             self._used += len(within)
             if (np.abs(within) > SILENT_PEAK).any():
                 return False
@@ -245,7 +270,9 @@ class AudioTrack:
                 self._add_gap(segment, time_s)
                 segment = None
             if segment is None:
-                segment = _Segment(frame, time_s, self._sample_rate, self._mixer)
+                segment = _Segment(
+                    frame, time_s, self._sample_rate, self._mixer, self._audio_channels
+                )
             yield from self._resample(segment, frame)
         if segment is not None:
             yield from self._resample(segment, None)
@@ -312,12 +339,18 @@ class _Segment:
         start_s: Its presentation time in seconds, or None for 0.
         sample_rate: Sample rate of the result, in Hz.
         mixer: Mixer of the whole track.
+        audio_channels: As for `AudioTrack`.
     """
 
     def __init__(
-        self, first: AudioFrame, start_s: float | None, sample_rate: int, mixer: MonoMixer
+        self,
+        first: AudioFrame,
+        start_s: float | None,
+        sample_rate: int,
+        mixer: MonoMixer,
+        audio_channels: int,
     ) -> None:
-        self._mixer, self._sample_rate = mixer, sample_rate
+        self._mixer, self._sample_rate, self._audio_channels = mixer, sample_rate, audio_channels
         self._waiting: list[npt.NDArray[np.float32]] = []  # resampled, but not mixed yet, (C, S)
         self._format = _format(first)
         self._start_s = start_s or 0.0
@@ -353,11 +386,20 @@ class _Segment:
         # Whether channels cancel each other can be judged over a longer time only: the mean of the
         # channels of a few oscillations may be small by chance.
         if length >= self._sample_rate or (frame is None and length):
-            mono = self._mixer.mix(np.concatenate(self._waiting, axis=1))
+            channels = np.concatenate(self._waiting, axis=1)
             self._waiting = []
-            block = _Block(self._position, mono)
+            mono = self._mixer.mix(channels)
+            rows = mono[None]
+            if self._audio_channels == 2:
+                rows = np.concatenate([rows, left_and_right(channels, mono)])
+            block = _Block(self._position, rows)
             self._position = block.stop
             yield block
+
+
+def count_rows(audio_channels: int) -> int:
+    """Return the number of rows R of audio with one or two channels."""
+    return 1 if audio_channels == 1 else 3
 
 
 def explain(error: FFmpegError | ValueError) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
-from avseg.media.audio import SILENT_OK
+from avseg.media.audio import SILENT_OK, count_rows
 from avseg.media.colour import ColourTags, has_alpha
 from avseg.media.container import (
     PathLike,
@@ -147,6 +147,7 @@ def read_clip(
     sample_rate: int = 16000,
     silent_ok: bool = False,
     audio_track: AudioTrackOption = "auto",
+    audio_channels: int = 1,
 ) -> Clip:
     """Read a whole video as one clip, with frames at a given rate and their audio.
 
@@ -161,13 +162,23 @@ def read_clip(
         silent_ok: Whether to read a video without an audio track as a silent one.
         audio_track: Number of the audio track to read, from 1; "mix" for the sum of all tracks;
             "auto" for the default track, or another one if the default track is digitally silent.
+        audio_channels: 2 for a clip with left and right channel beside its mono audio, else 1.
 
     Returns:
         The clip.
     """
-    _check_options(frames_per_second, sample_rate, audio_track)
+    _check_options(frames_per_second, sample_rate, audio_track, audio_channels)
     # Unpacking exhausts the generator, which also runs the checks after the last frame.
-    (clip,) = _clips(path, frames_per_second, sample_rate, None, silent_ok, None, audio_track)
+    (clip,) = _clips(
+        path,
+        frames_per_second,
+        sample_rate,
+        None,
+        silent_ok,
+        None,
+        audio_track,
+        audio_channels,
+    )
     return clip
 
 
@@ -179,6 +190,7 @@ def stream_clips(  # noqa: PLR0913 - each option of reading
     silent_ok: bool = False,
     on_warning: Callable[[str], None] | None = None,
     audio_track: AudioTrackOption | AudioSelection = "auto",
+    audio_channels: int = 1,
 ) -> Iterator[Clip]:
     """Read a video in chunks, in memory that does not grow with its length.
 
@@ -205,20 +217,28 @@ def stream_clips(  # noqa: PLR0913 - each option of reading
         audio_track: Number of the audio track to read, from 1; "mix" for the sum of all tracks;
             "auto" for the default track, or another one if the default track is digitally silent;
             or a selection that `choose_audio` made before.
+        audio_channels: 2 for clips with left and right channel beside their mono audio, else 1.
 
     Returns:
         Clips in order of time. Each includes the audio from one second before its first to one
         second after its last audio time, so the audio of consecutive clips overlaps.
 
     Raises:
-        ValueError: If a rate or `frames_per_chunk` is not positive, or there is no such
-            `audio_track`.
+        ValueError: If a rate or `frames_per_chunk` is not positive, there is no such
+            `audio_track`, or `audio_channels` is not 1 or 2.
     """
-    _check_options(frames_per_second, sample_rate, audio_track)
+    _check_options(frames_per_second, sample_rate, audio_track, audio_channels)
     if frames_per_chunk < 1:
         raise ValueError(f"frames_per_chunk is {frames_per_chunk}; it must be at least 1.")
     return _clips(
-        path, frames_per_second, sample_rate, frames_per_chunk, silent_ok, on_warning, audio_track
+        path,
+        frames_per_second,
+        sample_rate,
+        frames_per_chunk,
+        silent_ok,
+        on_warning,
+        audio_track,
+        audio_channels,
     )
 
 
@@ -226,8 +246,9 @@ def _check_options(
     frames_per_second: float | None,
     sample_rate: int,
     audio_track: AudioTrackOption | AudioSelection,
+    audio_channels: int,
 ) -> None:
-    """Validate that both rates are positive, and that there is such an option for the audio."""
+    """Validate that both rates are positive, and that there are such options for the audio."""
     if frames_per_second is not None and not 0 < frames_per_second < math.inf:
         raise ValueError(
             f"frames_per_second is {frames_per_second}; it must be positive, or None for every "
@@ -235,6 +256,8 @@ def _check_options(
         )
     if sample_rate < 1:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least 1.")
+    if audio_channels not in {1, 2}:
+        raise ValueError(f"audio_channels is {audio_channels}; it must be 1 or 2.")
     if not isinstance(audio_track, AudioSelection):
         check_option(audio_track)
 
@@ -247,6 +270,7 @@ def _clips(  # noqa: PLR0913 - the arguments of `stream_clips`
     silent_ok: bool,
     on_warning: Callable[[str], None] | None,
     audio_track: AudioTrackOption | AudioSelection,
+    audio_channels: int,
 ) -> Iterator[Clip]:
     """Yield the chunks, then raise an error if the file is damaged, or report its warnings.
 
@@ -270,12 +294,12 @@ def _clips(  # noqa: PLR0913 - the arguments of `stream_clips`
         for warning in selection.warnings:
             warn(warning)
         video_track = VideoTrack(container, video, origin)
-        audio = open_mix(files, path, selection, sample_rate)
+        audio = open_mix(files, path, selection, sample_rate, audio_channels)
         if audio is None and not silent_ok:
             raise NoAudioStreamError(origin, f"has no audio track that can be decoded; {SILENT_OK}")
         shown = map(partial(_plausible, origin=origin), video_track.shown_frames())
         for chunk in _chunks(_samples(shown, frames_per_second), frames_per_chunk):
-            yield _clip(origin, chunk, audio, sample_rate)
+            yield _clip(origin, chunk, audio, sample_rate, audio_channels)
         for warning in _check(origin, video_track, audio, silent_ok):
             warn(warning)
 
@@ -382,7 +406,13 @@ def _at_rate(shown: Iterator[ShownFrame], frames_per_second: float) -> Iterator[
     yield replace(pending, duration_s=last.end_s - begin_s)
 
 
-def _clip(origin: str, samples: list[_Sample], audio: AudioMix | None, sample_rate: int) -> Clip:
+def _clip(
+    origin: str,
+    samples: list[_Sample],
+    audio: AudioMix | None,
+    sample_rate: int,
+    audio_channels: int,
+) -> Clip:
     """Build the clip of one chunk of frames, with the audio around them.
 
     The list of samples is emptied, because their frames need as much memory as those of the clip.
@@ -396,6 +426,10 @@ def _clip(origin: str, samples: list[_Sample], audio: AudioMix | None, sample_ra
         )
     begin = math.floor((samples[0].audio_s - AUDIO_MARGIN_S) * sample_rate)
     end = math.ceil((samples[-1].audio_s + AUDIO_MARGIN_S) * sample_rate) + 1
+    if audio is None:
+        rows = np.zeros((count_rows(audio_channels), end - begin), np.float32)
+    else:
+        rows = audio.read_rows(begin, end)
     # One frame may have many pixels, and is not copied.
     alone = len(samples) == 1
     frames = samples[0].rgb[None] if alone else np.stack([sample.rgb for sample in samples])
@@ -404,10 +438,11 @@ def _clip(origin: str, samples: list[_Sample], audio: AudioMix | None, sample_ra
         frames=frames,
         frame_times=np.array([sample.frame_s for sample in samples]),
         audio_times=np.array([sample.audio_s for sample in samples]),
-        audio=np.zeros(end - begin, np.float32) if audio is None else audio.read(begin, end),
+        audio=rows[0],
         audio_start_s=begin / sample_rate,
         sample_rate=sample_rate,
         durations=np.array([sample.duration_s for sample in samples]),
+        channels=rows[1:] if audio_channels == 2 else None,
     )
     samples.clear()
     return clip

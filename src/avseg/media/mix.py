@@ -1,6 +1,7 @@
-"""Mono audio of one or several tracks of a video.
+"""Mono audio of one or several tracks of a video, and its left and right channel.
 
-N is the number of tracks, S the number of samples.
+N is the number of tracks, S the number of samples, R the number of rows: the mono mix alone, or
+followed by the left and the right channel.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class AudioMix:
         return tuple(self._tracks)
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Decode a range of samples, and drop earlier ones from memory.
+        """Decode a range of mono samples, and drop earlier ones from memory.
 
         Args:
             start: Index of the first sample, as in `AudioTrack.read`.
@@ -57,9 +58,23 @@ class AudioMix:
         Returns:
             Samples, (stop - start,) float32 in [-1, 1].
         """
+        mono: npt.NDArray[np.float32] = self.read_rows(start, stop)[0]
+        return mono
+
+    def read_rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Decode a range of samples of all rows, and drop earlier ones from memory.
+
+        Args:
+            start: Index of the first sample, as in `AudioTrack.read`.
+            stop: Index after the last sample.
+
+        Returns:
+            Samples as from `AudioTrack.read_rows`, (R, stop - start) float32 in [-1, 1]. Where
+            tracks cancel each other, left and right are the mono mix.
+        """
         if len(self._tracks) == 1:
             (track,) = self._tracks.values()
-            return track.read(start, stop)
+            return track.read_rows(start, stop)
         # The gain of a second depends on the one before and the one after it.
         first, last = start // self._sample_rate, -(-stop // self._sample_rate)
         self._seconds = {k: sums for k, sums in self._seconds.items() if k >= first - 1}
@@ -69,22 +84,24 @@ class AudioMix:
             self._next = second + 1
             if second >= first - 1:
                 self._seconds[second] = sums
-        mixed = np.concatenate([self._limited(second) for second in range(first, last)])
+        mixed = np.concatenate([self._limited(second) for second in range(first, last)], axis=1)
         begin = start - first * self._sample_rate
-        return mixed[begin : begin + stop - start]
+        return mixed[:, begin : begin + stop - start]
 
     def _add(self, second: int) -> npt.NDArray[np.float32]:
-        """Add the tracks in one second, (S,); the sum may exceed full scale."""
+        """Add the tracks in one second, (R, S); the sum may exceed full scale."""
         begin, end = second * self._sample_rate, (second + 1) * self._sample_rate
-        tracks = np.stack([track.read(begin, end) for track in self._tracks.values()])  # (N, S)
+        tracks = np.stack([track.read_rows(begin, end) for track in self._tracks.values()])
         cancelled = self._mixer.cancelled_samples
-        mean = self._mixer.mix(tracks)
+        mean = self._mixer.mix(np.ascontiguousarray(tracks[:, 0]))  # of (N, S)
         sums: npt.NDArray[np.float32] = tracks.sum(axis=0, dtype=np.float32)
         # The mixer returns one track alone where they cancel each other, else their mean.
-        return sums if self._mixer.cancelled_samples == cancelled else mean
+        if self._mixer.cancelled_samples == cancelled:
+            return sums
+        return np.tile(mean, (len(sums), 1))
 
     def _limited(self, second: int) -> npt.NDArray[np.float32]:
-        """Return one second, (S,), turned down to full scale."""
+        """Return one second, (R, S), turned down to full scale."""
         before, here, after = (
             max(float(np.abs(self._seconds[k]).max()), 1.0) for k in range(second - 1, second + 2)
         )
@@ -161,7 +178,11 @@ class AudioMix:
 
 
 def open_mix(
-    files: ExitStack, path: PathLike, selection: AudioSelection, sample_rate: int
+    files: ExitStack,
+    path: PathLike,
+    selection: AudioSelection,
+    sample_rate: int,
+    audio_channels: int = 1,
 ) -> AudioMix | None:
     """Open the selected audio tracks of a file.
 
@@ -171,6 +192,7 @@ def open_mix(
         path: Path of the file.
         selection: Its selected tracks.
         sample_rate: Sample rate of the audio, in Hz.
+        audio_channels: 2 to keep the left and the right channel beside the mono mix, else 1.
 
     Returns:
         The mix; None if no track is selected.
@@ -179,7 +201,7 @@ def open_mix(
     for number in selection.used:
         container = files.enter_context(open_media(path))
         stream = container.streams.audio[number - 1]
-        tracks[number] = AudioTrack(container, stream, sample_rate, os.fspath(path))
+        tracks[number] = AudioTrack(container, stream, sample_rate, os.fspath(path), audio_channels)
     return AudioMix(tracks, sample_rate) if tracks else None
 
 

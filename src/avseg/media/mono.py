@@ -1,4 +1,4 @@
-"""Mono mix of the channels of an audio track, without cancellation.
+"""Mono mix of the channels of an audio track without cancellation, and its left and right channel.
 
 C is the number of channels, S the number of samples.
 """
@@ -65,6 +65,25 @@ class MonoMixer:
         if current is None or current >= len(powers) or powers[current] < loudest * _ratio(KEEP_DB):
             return int(powers.argmax())
         return current
+
+
+def left_and_right(
+    channels: npt.NDArray[np.float32], mono: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the left and the right channel of a piece of a track.
+
+    Args:
+        channels: Samples of each channel, (C, S), as for `MonoMixer.mix`.
+        mono: Their mono mix, (S,).
+
+    Returns:
+        Left and right, (2, S) in [-1, 1]. A track that is not stereo has its mono mix in both: the
+        centre channel of surround sound, with most of the speech, belongs to neither side.
+    """
+    if len(channels) != 2:
+        return np.stack([mono, mono])
+    clipped: npt.NDArray[np.float32] = np.nan_to_num(channels.clip(-1, 1))
+    return clipped
 
 
 def _power(samples: npt.NDArray[np.float32]) -> float:

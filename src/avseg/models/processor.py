@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,11 @@ class ClipProcessor(Protocol):
     @property
     def window_s(self) -> float | None:
         """Length of the audio window of a frame, in seconds; None if the model uses no audio."""
+        ...
+
+    @property
+    def audio_channels(self) -> int:
+        """Number of audio channels that the model uses: 1 for mono, 2 for left and right."""
         ...
 
     @classmethod
@@ -138,7 +143,13 @@ class BaseProcessor:
     The processor of a family is a frozen dataclass. Its options are the fields that `==` compares;
     they are saved as JSON. Tokenizers and vocabulary are fields with `compare=False`, and each is
     saved in a file of its own.
+
+    Attributes:
+        audio_channels: Number of audio channels that the model uses: 1 for mono, 2 for left and
+            right.
     """
+
+    audio_channels: ClassVar[int] = 1
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:

@@ -1,5 +1,6 @@
 """Processor of AuralSAM2: clip to frames and spectrograms."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,16 @@ def test_a_clip_becomes_frames_and_one_spectrogram_for_each() -> None:
     assert inputs["audio_values"].shape == (1, 2, 1, 16, 16)
     windows = torch.from_numpy(clip.audio_windows(VGGISH.window_s))
     torch.testing.assert_close(inputs["audio_values"][0, :, 0], log_mel(windows, VGGISH))
+
+
+def test_a_stereo_clip_gets_a_spectrogram_of_left_and_of_right() -> None:
+    clip = make_clip(sample_rate=16000)
+    stereo = replace(clip, channels=np.stack([clip.audio, clip.audio[::-1]]))
+    values = AURAL_PROCESSOR(stereo)["audio_values"]
+    assert values.shape == (1, 2, 2, 16, 16)
+    right = torch.from_numpy(replace(clip, audio=clip.audio[::-1]).audio_windows(VGGISH.window_s))
+    torch.testing.assert_close(values[0, :, 0], AURAL_PROCESSOR(clip)["audio_values"][0, :, 0])
+    torch.testing.assert_close(values[0, :, 1], log_mel(right, VGGISH))
 
 
 def test_left_and_right_get_a_spectrogram_each() -> None:

@@ -66,7 +66,7 @@ def test_a_clip_is_read_whole_with_its_own_audio(data: Path) -> None:
     batch = task.collate(clips[2:])
     model = task.model
     assert isinstance(model, AuralSam2Model)
-    truth = AVSBench(data, "ms3", "train")[0]
+    truth = AVSBench(data, "ms3", "train", audio_channels=2)[0]
     np.testing.assert_array_equal(batch["targets"][0].numpy(), truth.masks)
     segmenter_inputs = load_inputs(truth, model)
     torch.testing.assert_close(batch["pixel_values"][:1], segmenter_inputs["pixel_values"])

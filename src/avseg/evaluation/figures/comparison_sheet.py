@@ -214,7 +214,11 @@ def segment_clips(
         DatasetError: If a file is missing or damaged.
     """
     # Models may need different sample rates; the frames are the same.
-    resampled = open_split(split, sample_rate=predictor.sample_rate)
+    resampled = open_split(
+        split,
+        sample_rate=predictor.sample_rate,
+        audio_channels=predictor.audio_channels,
+    )
     segmented = []
     for done, index in enumerate(indices, start=1):
         clip = resampled[index]

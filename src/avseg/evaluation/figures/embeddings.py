@@ -142,7 +142,7 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
     predictor = load_predictor(model, data, device=device, offline=offline)
     if not isinstance(predictor, SegmenterPredictor):
         raise CheckpointError(f"{predictor.name} has no embeddings; choose a model of avseg.")
-    opened = open_split(data, subset, split, predictor.sample_rate)
+    opened = open_split(data, subset, split, predictor.sample_rate, predictor.audio_channels)
     figure = plot_embeddings(embed_clips(predictor, opened, clips, categories, on_clip))
     if output is not None:
         write_file(Path(output), lambda partial: figure.savefig(partial, dpi=DPI))

@@ -4,7 +4,7 @@ T frames of H x W pixels, S side of the frames, C channels of the audio.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from avseg.backbones.vggish import VggishConfig, log_mel
-from avseg.models.auralsam2.configuration import AuralSam2Config
+from avseg.models.auralsam2.configuration import AUDIO_CHANNELS, AuralSam2Config
 from avseg.models.processor import (
     SAM_STATISTICS,
     BaseProcessor,
     as_pixels,
-    audio_of_frames,
+    check_sample_rate,
     normalise,
     resize,
 )
@@ -34,6 +34,8 @@ class AuralSam2Processor(BaseProcessor):
         columns: Columns of a spectrogram, 10 ms each.
         mel_bins: Mel bands of a spectrogram.
     """
+
+    audio_channels: ClassVar[int] = AUDIO_CHANNELS
 
     image_size: int
     sample_rate: int
@@ -67,11 +69,9 @@ class AuralSam2Processor(BaseProcessor):
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
         """Convert one clip to the inputs of the model.
 
-        The audio of a clip is mono, so there is one spectrogram for each frame; the model uses it
-        for the left and the right channel.
-
         Args:
-            clip: Frames and audio, the audio at `sample_rate`.
+            clip: Frames and audio, the audio at `sample_rate`. A clip without `channels` gets one
+                spectrogram for each frame, which the model uses for left and right.
 
         Returns:
             The inputs, each with a batch dimension of one.
@@ -79,10 +79,11 @@ class AuralSam2Processor(BaseProcessor):
         Raises:
             ClipError: If the audio has another sample rate.
         """
-        windows = torch.from_numpy(audio_of_frames(clip, self.sample_rate, self.window_s))
+        check_sample_rate(clip, self.sample_rate)
+        windows = torch.from_numpy(clip.channel_windows(self.window_s))
         return {
             "pixel_values": self.prepare_frames(clip.frames).unsqueeze(0),
-            "audio_values": self.prepare_audio(windows.unsqueeze(1)).unsqueeze(0),
+            "audio_values": self.prepare_audio(windows).unsqueeze(0),
         }
 
     def prepare_frames(self, frames: npt.NDArray[np.uint8]) -> Tensor:

@@ -221,13 +221,16 @@ def read_split_contents(name: str, split: AVSBench) -> list[ClipContents]:
     return contents
 
 
-def open_splits(data: Path | None, names: Iterable[str], sample_rate: int) -> dict[str, AVSBench]:
+def open_splits(
+    data: Path | None, names: Iterable[str], sample_rate: int, audio_channels: int = 1
+) -> dict[str, AVSBench]:
     """Open data sets.
 
     Args:
         data: Folder of the data sets.
         names: Name of each, "subset/split", as validated.
         sample_rate: Sample rate of the audio, in Hz.
+        audio_channels: Number of audio channels of a clip, 1 or 2.
 
     Returns:
         Name -> data set.
@@ -242,5 +245,5 @@ def open_splits(data: Path | None, names: Iterable[str], sample_rate: int) -> di
     for name in names:
         subset, _, split = name.partition("/")
         # `validation` has checked that the subset exists, so the cast is safe.
-        splits[name] = AVSBench(data, cast(Subset, subset), split, sample_rate)
+        splits[name] = AVSBench(data, cast(Subset, subset), split, sample_rate, audio_channels)
     return splits

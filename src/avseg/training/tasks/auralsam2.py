@@ -30,7 +30,8 @@ class AuralClip:
 
     Attributes:
         frames: RGB images, (T, H, W, 3) uint8.
-        audio_values: Spectrogram of each frame's audio window, (T, 1, columns, bands) float32.
+        audio_values: Spectrograms of the left and the right channel in each frame's audio window,
+            (T, 2, columns, bands) float32.
         masks: Ground-truth masks, (T, H, W) bool; empty for frames without ground truth.
         annotated: Whether a frame has a ground truth, (T,) bool.
     """
@@ -59,8 +60,8 @@ class AuralClips(Dataset[AuralClip]):
     def __getitem__(self, index: int) -> AuralClip:
         split, number = self._clips[index]
         clip = split[number]
-        windows = torch.from_numpy(clip.clip.audio_windows(self._processor.window_s))
-        audio = self._processor.prepare_audio(windows.unsqueeze(1))
+        windows = torch.from_numpy(clip.clip.channel_windows(self._processor.window_s))
+        audio = self._processor.prepare_audio(windows)
         return AuralClip(clip.clip.frames, audio, clip.masks, clip.annotated)
 
 
@@ -81,7 +82,9 @@ def build_auralsam2(options: AuralSam2, inputs: TaskInputs[AuralSam2Config]) -> 
         DatasetError: If a data set is missing.
     """
     names = (*options.train, *options.measured, *options.tested)
-    splits = open_splits(inputs.data, names, inputs.config.sample_rate)
+    splits = open_splits(
+        inputs.data, names, inputs.config.sample_rate, AuralSam2Processor.audio_channels
+    )
     for name in (*options.measured, *options.tested):
         check_annotated(name, splits[name])
     model = AuralSam2Model(inputs.config)
