@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avseg import environment
-from avseg.environment import describe_environment, find_commit
+from avseg.environment import computes_bf16, describe_environment, find_commit
 
 
 def test_the_environment_has_versions_and_device() -> None:
@@ -51,3 +51,11 @@ def test_without_a_checkout_there_is_no_commit(
 ) -> None:
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
     assert find_commit() is None
+
+
+def test_only_a_processor_may_lack_instructions_for_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not computes_bf16(torch.device("cpu"))
+    assert computes_bf16(torch.device("cuda"))

@@ -47,6 +47,26 @@ def name_device(device: torch.device) -> str:
     return device.type
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for matrix products in bfloat16.
+
+    A processor without them converts every operand: a training step of the small EVF-SAM took 7
+    times as long as in float32 on a processor with AVX2.
+
+    Args:
+        device: The device.
+
+    Returns:
+        For a CPU, whether it has such instructions; True for other devices.
+    """
+    if device.type != "cpu":
+        return True
+    # `torch.backends` has no public question for this one; the compiler of torch asks the same.
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
 def find_commit() -> str | None:
     """Return the git commit of the running package.
 

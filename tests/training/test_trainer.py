@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 from transformers import TrainingArguments
 
 from avseg.models.av2t_sam import Av2tSamModel
+from avseg.training import trainer
+from avseg.training.recipe import change_recipe, load_recipe
 from avseg.training.trainer import AvsegTrainer, find_frozen
+from avseg.training.validation import validate
 from tests.models.factories import CONFIG
 
 
@@ -75,6 +79,19 @@ def make_trainer(model: nn.Module, folder: Path) -> AvsegTrainer:
 DATA = {"seen": 1.0, "unseen": 2.0}
 
 
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_a_processor_without_instructions_for_bfloat16_trains_in_float32(
+    has_instructions: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(trainer, "computes_bf16", lambda _: has_instructions)
+    plan = validate(change_recipe(load_recipe("clip_small"), ["trainer.bf16=true"]))
+    assert trainer.training_arguments(plan, tmp_path).bf16 is has_instructions
+    assert ("computes in float32" in caplog.text) is not has_instructions
+
+
 def test_each_data_set_is_evaluated_in_evaluation_mode(tmp_path: Path) -> None:
     metrics = make_trainer(Same(), tmp_path).evaluate()
     assert metrics == {
@@ -86,15 +103,15 @@ def test_each_data_set_is_evaluated_in_evaluation_mode(tmp_path: Path) -> None:
 
 
 def test_other_data_sets_can_be_evaluated_with_another_prefix(tmp_path: Path) -> None:
-    trainer = make_trainer(Same(), tmp_path)
-    metrics = trainer.evaluate({"test": TensorDataset(torch.zeros(1))}, metric_key_prefix="final")
+    made = make_trainer(Same(), tmp_path)
+    metrics = made.evaluate({"test": TensorDataset(torch.zeros(1))}, metric_key_prefix="final")
     assert metrics == {"final_test_mean": 0.0, "final_test_batches": 1.0}
 
 
 def test_scores_are_logged(tmp_path: Path) -> None:
-    trainer = make_trainer(Same(), tmp_path)
-    trainer.evaluate()
-    assert trainer.state.log_history[-1]["eval_unseen_mean"] == 2.0
+    made = make_trainer(Same(), tmp_path)
+    made.evaluate()
+    assert made.state.log_history[-1]["eval_unseen_mean"] == 2.0
 
 
 def test_a_model_saved_after_training_can_be_loaded(tmp_path: Path) -> None:

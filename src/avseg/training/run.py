@@ -199,7 +199,7 @@ def run_plan(
     checkpoint = find_checkpoint(output)
     # The record is written before the first step, so that a stopped run can be continued safely.
     if trainer.is_world_process_zero():
-        _record_start(plan, output, data, checkpoint, arguments.device)
+        _record_start(plan, output, data, checkpoint, arguments)
     with _plain_attention_on_cpu(arguments.device):
         # `Trainer` itself would train one step more after a checkpoint of the last step.
         if checkpoint is None or not trainer.load_if_trained(checkpoint):
@@ -327,7 +327,7 @@ def _record_start(
     output: Path,
     data: Path | None,
     checkpoint: Path | None,
-    device: "torch.device",
+    arguments: "TrainingArguments",
 ) -> None:
     """Write the recipe, and append this start to the record of the run's starts."""
     from avseg.environment import describe_environment
@@ -355,8 +355,10 @@ def _record_start(
         "resumed_from": checkpoint and checkpoint.name,
         "parts": parts,
         "data": None if data is None else str(data),
+        "bf16": arguments.bf16,  # may differ from the recipe's, see `training_arguments`
     }
-    _write_json(output / ENVIRONMENT_FILE, [*starts, start | describe_environment(device)])
+    environment = describe_environment(arguments.device)
+    _write_json(output / ENVIRONMENT_FILE, [*starts, start | environment])
 
 
 def _read_starts(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ batches. A checkpoint during the training contains the trainable weights only; f
 loaded again from their original files.
 """
 
+import logging
 import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +26,14 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from avseg.atomic import add_when_complete, explain_write_error
 from avseg.checkpoints.delta import find_stored_weights, save_trained
 from avseg.checkpoints.model_folder import PARSE_ERRORS, TRAINED_FILE, WEIGHTS_FILE
+from avseg.environment import computes_bf16
 from avseg.errors import AvsegError, TrainingError
 from avseg.training.measures import Measure
 from avseg.training.parts import loaded_parts
 from avseg.training.recipe import SavedForm
 from avseg.training.validation import Plan
+
+_log = logging.getLogger(__name__)
 
 _NEXT_STEP = "remove this checkpoint; the run then resumes from the one before."
 
@@ -257,6 +261,8 @@ class AvsegTrainer(Trainer):
 def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
     """Build the options of the trainer.
 
+    `bf16` has no effect on a processor without instructions for it, see `computes_bf16`.
+
     Args:
         plan: The plan of the run.
         output: Folder of the run.
@@ -270,16 +276,27 @@ def training_arguments(plan: Plan, output: Path) -> TrainingArguments:
     # A step may use only some of the trainable weights: TAViS uses no memory for a clip of one
     # frame. Distributed training stops with an error then, unless it searches for unused weights.
     # `Trainer` would not search with recomputed activations.
-    options: dict[str, Any] = {"ddp_find_unused_parameters": True}
-    try:
+    options: dict[str, Any] = {"ddp_find_unused_parameters": True} | dict(plan.trainer)
+
+    def build(**changed: Any) -> TrainingArguments:
         return TrainingArguments(
             output_dir=str(output),
             remove_unused_columns=False,  # it would drop keys of items before `collate` uses them
             use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
-            **(options | dict(plan.trainer)),
+            **(options | changed),
         )
+
+    try:
+        arguments = build()
     except (TypeError, ValueError) as error:
         raise TrainingError(f"recipe {plan.recipe.name}: trainer: {error}") from error
+    if arguments.bf16 and not computes_bf16(arguments.device):
+        _log.warning(
+            "trainer.bf16: this processor has no instructions for bfloat16, so the training "
+            "computes in float32, which is faster here."
+        )
+        return build(bf16=False)
+    return arguments
 
 
 def _read_state(checkpoint: Path, callbacks: set[str]) -> TrainerState:

@@ -25,6 +25,7 @@ from avseg.synthavs.classes import SemanticSplit
 from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import ClipContents
 from avseg.synthavs.writer import write_synthavs
+from avseg.training import trainer
 from avseg.training.clips import FrameIndex, OffScreenPair
 from avseg.training.parts import Part
 from avseg.training.recipe import Recipe, change_recipe, load_recipe, recipe_names
@@ -104,8 +105,10 @@ def clips_of(data: Path, name: str, processor: TavisProcessor) -> SemanticClips:
 
 
 def test_a_run_saves_a_model_that_can_be_loaded_and_names_classes(
-    data: Path, tmp_path: Path
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # bfloat16 on every processor, also on one without instructions for it.
+    monkeypatch.setattr(trainer, "computes_bf16", lambda _: True)
     in_bf16 = replace(recipe(), trainer=tiny.TRAINER | {"bf16": True})
     metrics = run_recipe(in_bf16, tmp_path / "run", data)
     assert {"eval_s4_val_j", "eval_s4_val_loss"} <= set(metrics)
@@ -238,8 +241,8 @@ def test_few_shot_training_starts_from_the_zero_shot_model(v3: Path, tmp_path: P
 
     def train(name: str, **changes: Any) -> dict[str, float]:
         packaged = load_recipe(name)
-        trainer = tiny.TRAINER | {"max_steps": 1, "per_device_train_batch_size": 1}
-        tiny_one = replace(packaged, sizes="small", model=MODEL, trainer=trainer, **changes)
+        options = tiny.TRAINER | {"max_steps": 1, "per_device_train_batch_size": 1}
+        tiny_one = replace(packaged, sizes="small", model=MODEL, trainer=options, **changes)
         return run_recipe(tiny_one, tmp_path / name, v3)
 
     data = load_recipe("tavis_v3_zero_shot").data | {"classes": list(SEEN)}
