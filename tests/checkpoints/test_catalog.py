@@ -65,14 +65,19 @@ def test_a_published_model_is_imported_by_its_name(
 ) -> None:
     asked = []
 
-    def find_or_import(release: Release, *, offline: bool) -> Checkpoint:
-        asked.append((release.name, offline))
+    def find_or_import(release: Release, *, offline: bool, is_mapped: bool) -> Checkpoint:
+        asked.append((release.name, offline, is_mapped))
         return Checkpoint(release.name, tmp_path)
 
     monkeypatch.setattr("avseg.checkpoints.catalog.find_or_import", find_or_import)
     assert find_checkpoint("evf-sam2") == Checkpoint("evf-sam2", tmp_path)
     find_checkpoint("evf-sam", offline=True)
-    assert asked == [("evf-sam2", False), ("evf-sam", True)]
+    find_checkpoint("evf-sam", is_mapped=True)
+    assert asked == [
+        ("evf-sam2", False, False),
+        ("evf-sam", True, False),
+        ("evf-sam", False, True),
+    ]
 
 
 def test_the_list_has_every_name_once() -> None:
@@ -143,12 +148,16 @@ def test_the_notice_has_the_training_data_and_the_next_step() -> None:
     assert "for filmed video give --model open-cascade (about 3.1 GB, " in notice
 
 
-def test_the_film_model_of_the_notice_is_as_the_notice_describes_it() -> None:
-    release = RELEASES["open-cascade"]
+@pytest.mark.parametrize("name", ["open-cascade", "open-cascade-light"])
+def test_a_film_model_of_the_notice_is_as_the_notice_describes_it(name: str) -> None:
+    release = RELEASES[name]
     assert release.training.is_filmed
     assert release.licence == "Apache-2.0"
-    parameters = [int(number) for number in re.findall(r"(\d+) M", release.details)]
-    assert sum(parameters) * 4e6 == pytest.approx(3.1e9, rel=0.02)
+    notice = PACKAGED_MODELS[DEFAULT_MODEL].notice or ""
+    assert f"{name} (" in notice
+    assert f"{release.known_bytes / 1e9:.1f} GB" in notice
+    parameters = [int(number) for number in re.findall(r"(\d+) M\b", release.details)]
+    assert sum(parameters) * 4e6 == pytest.approx(release.known_bytes, rel=0.02)
 
 
 def test_a_model_without_a_description_has_no_notice(tmp_path: Path) -> None:

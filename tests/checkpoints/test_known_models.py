@@ -53,6 +53,21 @@ def test_a_size_is_known_if_that_of_every_file_is_known() -> None:
     both = Release("both", "", (known, unknown), "one", FILM)
     assert (both.known_bytes, both.size_is_known) == (5, False)
     assert RELEASES["evf-sam2"].size_is_known
+    assert not RELEASES["evf-sam2"].size_is_computed
+
+
+def test_a_small_file_of_unknown_size_does_not_matter() -> None:
+    weights = HubFile("a/a", "a.safetensors", "", "MIT", size_bytes=5)
+    config = HubFile("a/a", "config.json", "", "MIT")
+    assert Release("a", "", (weights, config), "one", FILM).size_is_known
+
+
+def test_a_size_that_follows_from_the_parameters_is_marked() -> None:
+    cascade = RELEASES["open-cascade-light"]
+    assert cascade.size_is_known
+    assert cascade.size_is_computed
+    computed = {file.repository for file in cascade.files if file.size_is_computed}
+    assert computed == {"laion/clap-htsat-unfused"}
 
 
 def test_a_release_is_seen_if_every_file_of_it_is_seen() -> None:
@@ -71,3 +86,8 @@ def test_a_release_is_seen_if_every_file_of_it_is_seen() -> None:
 )
 def test_a_size_is_formatted_with_a_unit(size_bytes: int | None, words: str) -> None:
     assert describe_size(size_bytes) == words
+
+
+def test_a_computed_size_has_a_mark_and_fewer_digits() -> None:
+    assert describe_size(3_084_000_000, is_computed=True) == "~3.1 GB"
+    assert describe_size(614_000_000, is_computed=True) == "~614 MB"

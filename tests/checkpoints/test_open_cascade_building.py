@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    ClapModel,
     GroundingDinoForObjectDetection,
     Owlv2ForObjectDetection,
     PeAudioFrameLevelModel,
@@ -58,25 +59,32 @@ def change_weights(folder: Path, **renamed: str | None) -> None:
     save_file(changed, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize(
-    ("detector", "network"),
-    [("dino", GroundingDinoForObjectDetection), ("owlv2", Owlv2ForObjectDetection)],
-)
+#: The networks of each open cascade by their roles, as folders of `published`.
+CASCADES = {
+    "open-cascade": {"namer": "namer", "detector": "dino", "sam": "sam2"},
+    "open-cascade-light": {"namer": "clap", "detector": "owlv2", "sam": "sam2"},
+}
+NETWORKS: dict[str, tuple[str, Any]] = {
+    "namer": ("namer.pe_audio", PeAudioFrameLevelModel),
+    "clap": ("namer.clap", ClapModel),
+    "dino": ("segmenter.detector.network", GroundingDinoForObjectDetection),
+    "owlv2": ("segmenter.detector.network", Owlv2ForObjectDetection),
+    "sam2": ("segmenter.sam.sam2", Sam2Model),
+}
+
+
+@pytest.mark.parametrize("parts", CASCADES.values(), ids=CASCADES)
 def test_a_cascade_has_the_weights_of_all_networks(
-    detector: str, network: Any, published: dict[str, Path], tmp_path: Path
+    parts: dict[str, str], published: dict[str, Path], tmp_path: Path
 ) -> None:
-    made = make_open_cascade(
-        published["namer"], published[detector], published["sam2"], tmp_path / "open"
-    )
+    namer, detector, sam = (published[part] for part in parts.values())
+    made = make_open_cascade(namer, detector, sam, tmp_path / "open")
     model, processor = load_checkpoint(find_checkpoint(made.folder))
     state = model.state_dict()
     counted = 0
-    for path, folder, part in (
-        ("namer.pe_audio", "namer", PeAudioFrameLevelModel),
-        ("segmenter.detector.network", detector, network),
-        ("segmenter.sam.sam2", "sam2", Sam2Model),
-    ):
-        for name, values in part.from_pretrained(published[folder]).state_dict().items():
+    for part in parts.values():
+        path, network = NETWORKS[part]
+        for name, values in network.from_pretrained(published[part]).state_dict().items():
             assert torch.equal(state[f"{path}.{name}"], values), name
             counted += 1
     assert counted == len(state)
@@ -120,6 +128,9 @@ def test_missing_or_unexpected_keys_are_refused(
     ("part", "options", "message"),
     [
         ("namer", {"hop_length": 160}, "hop_length is 160, avseg computes 320"),
+        ("clap", {"truncation": "fusion"}, "truncation is fusion, avseg computes rand_trunc"),
+        ("clap", {"hop_length": "short"}, "options of CLAP cannot be used .*'short'"),
+        ("clap", {"feature_size": 64}, "feature_size is 64, avseg computes 16"),
         ("dino", {"image_mean": [0.5, 0.5, 0.5]}, "image_mean is .*, avseg computes"),
         ("sam2", {"size": {"height": 32, "width": 32}}, "size is .*'height': 32"),
     ],
@@ -134,8 +145,31 @@ def test_another_preprocessing_is_refused(
     folders = dict(published)
     folders[part] = copied(published[part], tmp_path / part)
     (folders[part] / "preprocessor_config.json").write_text(json.dumps(options))
+    namer = folders["clap" if part == "clap" else "namer"]
     with pytest.raises(CheckpointError, match=message):
-        make_open_cascade(folders["namer"], folders["dino"], folders["sam2"], tmp_path / "open")
+        make_open_cascade(namer, folders["dino"], folders["sam2"], tmp_path / "open")
+
+
+def test_constant_tables_may_be_missing_or_stored_in_a_file(
+    published: dict[str, Path], tmp_path: Path
+) -> None:
+    """Other releases of transformers store the indices of positions, or compute them."""
+    clap, owlv2 = (copied(published[part], tmp_path / part) for part in ("clap", "owlv2"))
+    positions = "text_model.embeddings.position_ids"
+    tensors = load_file(clap / WEIGHTS)
+    tables = {name for name, values in tensors.items() if not values.is_floating_point()}
+    assert positions in tables
+    save_file(
+        {name: values for name, values in tensors.items() if name not in tables},
+        clap / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    stored = load_file(owlv2 / WEIGHTS) | {f"owlv2.{positions}": torch.arange(16)[None]}
+    save_file(stored, owlv2 / WEIGHTS, metadata={"format": "pt"})
+    made = make_open_cascade(clap, owlv2, published["sam2"], tmp_path / "open")
+    state = load_checkpoint(find_checkpoint(made.folder))[0].state_dict()
+    for name in tables:
+        assert torch.equal(state[f"namer.clap.{name}"], tensors[name]), name
 
 
 def test_the_wrong_network_is_refused(published: dict[str, Path], tmp_path: Path) -> None:
@@ -190,11 +224,12 @@ def test_the_command_builds_a_cascade(published: dict[str, Path], tmp_path: Path
     load_segmenter(tmp_path / "open", "cpu")
 
 
+@pytest.mark.parametrize("name", CASCADES)
 def test_a_cascade_is_downloaded_by_its_name_from_pinned_revisions(
-    published: dict[str, Path], hub: LocalHub
+    name: str, published: dict[str, Path], hub: LocalHub
 ) -> None:
-    release = RELEASES["open-cascade"]
-    folders = dict(zip(release.parts.values(), ("namer", "dino", "sam2"), strict=True))
+    release = RELEASES[name]
+    folders = {release.parts[role]: part for role, part in CASCADES[name].items()}
     hashes = {}
     for repository, part in folders.items():
         for file in published[part].iterdir():

@@ -65,6 +65,7 @@ def test_a_line_has_masks_film_training_size_licence_and_place(
     assert row("av2t-sam2-s4", capsys) == [
         *("av2t-sam2-s4", "one", "yes", "AVSBench S4", "?", "not stated", "by hand ?"),
     ]
+    assert row("open-cascade-light", capsys)[-3:] == ["~1.4 GB", "Apache-2.0", "Hub ?"]
     assert row("auralsam2-v1m", capsys)[-3:] == ["?", "2 licences", "Hub ?"]
     assert row("tavis-small", capsys)[2:4] == ["no", "SynthAVS"]
     assert row("tavis-small", capsys)[-1] == "package"

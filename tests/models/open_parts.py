@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordLevel
+from tokenizers.models import BPE, WordLevel
+from tokenizers.trainers import BpeTrainer
 from torch import nn
 from transformers import (
+    ClapConfig,
+    ClapModel,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
     Owlv2Config,
@@ -16,12 +19,14 @@ from transformers import (
     PeAudioConfig,
     PeAudioFrameLevelModel,
     PreTrainedTokenizerFast,
+    RobertaTokenizer,
     Sam2Model,
     Sam3Config,
     Sam3Model,
 )
 
 from avseg.backbones.box_segmenter import BoxSegmenterConfig
+from avseg.backbones.laion_clap import LaionClapConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
@@ -60,6 +65,30 @@ PE_AUDIO = PeAudioConfig(
             "downsampling_ratios": [2, 8, 20],
         },
     },
+)
+LAION_CLAP = ClapConfig(
+    text_config={
+        "vocab_size": 1030,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+        "bos_token_id": _START,
+        "eos_token_id": _END,
+    },
+    audio_config={
+        "window_size": 4,
+        "num_mel_bins": 16,
+        "spec_size": 64,
+        "hidden_size": 32,
+        "depths": [1, 2],
+        "num_attention_heads": [2, 2],
+        "num_hidden_layers": 2,
+        "patch_embeds_hidden_size": 16,
+    },
+    projection_dim=24,
 )
 GROUNDING_DINO = GroundingDinoConfig(
     backbone_config={
@@ -147,6 +176,10 @@ SAM3 = Sam3Config(
 )
 #: 320 samples between two scores: 40 ms at 8 kHz.
 NAMER = PeAFrameConfig(pe_audio_config=PE_AUDIO, sample_rate=8000)
+#: 101 columns of 80 samples in a second.
+CLAP_NAMER = LaionClapConfig(
+    clap_config=LAION_CLAP, sample_rate=8000, n_fft=256, hop=80, fmax=3500.0, max_s=1
+)
 DINO_SEGMENTER = BoxSegmenterConfig(
     detector_config=GroundingDinoDetectorConfig(
         grounding_dino_config=GROUNDING_DINO, shortest_side=48, longest_side=96, max_text_tokens=16
@@ -188,6 +221,54 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def train_bpe(start: str, end: str, **model: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Train byte pair encoding on AVSBench's names, with the special ids of `build_tokenizer`."""
+    special = ["<pad>", *(f"<unused{i}>" for i in range(1, _START)), start, end]
+    tokenizer = Tokenizer(BPE(**model))
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Whitespace() if model else pre_tokenizers.ByteLevel(add_prefix_space=True)
+    )
+    trainer = BpeTrainer(
+        vocab_size=1000,
+        special_tokens=special,
+        end_of_word_suffix=model.get("end_of_word_suffix", ""),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([f"a photo of a {name}" for name in avsbench_names()], trainer)
+    trained = json.loads(tokenizer.to_str())["model"]
+    return trained["vocab"], [(first, second) for first, second in trained["merges"]]
+
+
+def write_bpe(folder: Path, vocab: dict[str, int], merges: list[tuple[str, str]]) -> None:
+    """Write the files of a tokenizer in the older format, with a file for the merges."""
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    lines = [" ".join(merge) for merge in merges]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines]) + "\n")
+
+
+def publish_clip_tokenizer(folder: Path) -> None:
+    """Write CLIP's tokenizer as in OWLv2's repository, without a `tokenizer.json`."""
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    vocab, merges = train_bpe(start, end, end_of_word_suffix="</w>")
+    write_bpe(folder, vocab, merges)
+    special = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": "<pad>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "added_tokens.json").write_text(json.dumps({start: vocab[start], end: vocab[end]}))
+    described = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 16, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(described))
+
+
+def publish_roberta_tokenizer(folder: Path) -> None:
+    """Write RoBERTa's tokenizer as in CLAP's repository, in both formats."""
+    vocab, merges = train_bpe("<s>", "</s>")
+    vocab |= {"<unk>": len(vocab), "<mask>": len(vocab) + 1}
+    tokenizer: Any = RobertaTokenizer  # its stub has another type for the merges
+    tokenizer(vocab=vocab, merges=merges).save_pretrained(folder)
+    write_bpe(folder, vocab, merges)
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+
+
 def random_network(network: type[Any], config: Any) -> Any:
     """Build a network of `transformers` in which no weight is zero by initialisation."""
     torch.manual_seed(0)
@@ -199,7 +280,11 @@ def random_network(network: type[Any], config: Any) -> Any:
 def publish(folder: Path, network: type[Any], config: Any, **preprocessing: object) -> Path:
     """Write the files of a network as its repository on the Hub has them."""
     random_network(network, config).save_pretrained(folder)
-    if network is not Sam2Model:
+    if network is ClapModel:
+        publish_roberta_tokenizer(folder)
+    elif network is Owlv2ForObjectDetection:
+        publish_clip_tokenizer(folder)
+    elif network is not Sam2Model:
         build_tokenizer().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     return folder
@@ -220,8 +305,23 @@ def publish_sam3(folder: Path) -> Path:
 
 
 def publish_all(folder: Path) -> dict[str, Path]:
-    """Write the files of all four networks of the open cascades, each in a folder of its own."""
+    """Write the files of all five networks of the open cascades, each in a folder of its own."""
     return {
+        "clap": publish(
+            folder / "clap",
+            ClapModel,
+            LAION_CLAP,
+            feature_size=16,
+            sampling_rate=8000,
+            fft_window_size=256,
+            hop_length=80,
+            frequency_min=50,
+            frequency_max=3500,
+            max_length_s=1,
+            top_db=None,
+            padding="repeatpad",
+            truncation="rand_trunc",
+        ),
         "namer": publish(
             folder / "pe-a-frame",
             PeAudioFrameLevelModel,

@@ -50,7 +50,8 @@ class Listing:
         folder: Folder of the model; None if it is not on this machine.
         licence: SPDX expression for the weights; None if their owners state no licence.
         known_bytes: Total size of the files of known size.
-        size_is_known: Whether `known_bytes` is the size of all files.
+        size_is_known: Whether `known_bytes` is the size of all files, without small ones.
+        size_is_computed: Whether a part of the size follows from the number of parameters.
         figures: Published figures, metric to value.
         figures_from: Publication that contains the figures.
         files: For each file to download, as repository/file@revision, the origin of its name in
@@ -70,6 +71,7 @@ class Listing:
     licence: str | None
     known_bytes: int
     size_is_known: bool
+    size_is_computed: bool
     figures: Mapping[str, float]
     figures_from: str | None
     files: Mapping[str, str]
@@ -208,6 +210,7 @@ def _list_packaged(checkpoint: Checkpoint) -> Listing:
         licence=checkpoint.licence,
         known_bytes=weights.stat().st_size if weights.is_file() else 0,
         size_is_known=weights.is_file(),
+        size_is_computed=False,
         figures={},
         figures_from=None,
         files={},
@@ -232,6 +235,7 @@ def _list_release(release: Release) -> Listing:
         licence=release.licence,
         known_bytes=release.known_bytes,
         size_is_known=release.size_is_known,
+        size_is_computed=release.size_is_computed,
         figures=release.figures,
         figures_from=release.figures_from,
         files={
@@ -256,6 +260,7 @@ def _list_manual(model: ManualModel) -> Listing:
         licence=model.licence,
         known_bytes=model.size_bytes or 0,
         size_is_known=model.size_bytes is not None,
+        size_is_computed=False,
         figures=model.figures,
         figures_from=model.figures_from,
         files=model.addresses,

@@ -51,10 +51,12 @@ class HubFile:
         file: File name in the repository.
         name_from: Where the name was found.
         licence: SPDX identifier; None if the owners state no licence.
-        size_bytes: Size to three digits, as the Hub shows it; None if not known.
+        size_bytes: Size to three digits; None if not known.
         sha256: SHA-256 of the file, 64 hexadecimal digits; None if not known.
         revision: Branch or commit of the repository.
         is_seen: Whether the file was seen on the repository's page.
+        size_is_computed: Whether the size is that of the network's tensors in float32, instead of
+            one that the Hub or others state.
     """
 
     repository: str
@@ -65,6 +67,12 @@ class HubFile:
     sha256: str | None = None
     revision: str = "main"
     is_seen: bool = True
+    size_is_computed: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file is a configuration or a part of a tokenizer, of a few MB at most."""
+        return self.file.endswith((".json", ".txt"))
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,13 @@ class Release:
 
     @property
     def size_is_known(self) -> bool:
-        """Whether the size of every file is known."""
-        return all(file.size_bytes is not None for file in self.files)
+        """Whether the size of every file that is not small is known."""
+        return all(file.size_bytes is not None or file.is_small for file in self.files)
+
+    @property
+    def size_is_computed(self) -> bool:
+        """Whether a part of the known size was computed from the number of parameters."""
+        return any(file.size_is_computed for file in self.files)
 
     @property
     def is_seen(self) -> bool:
@@ -230,10 +243,13 @@ def _network(
     repository: str,
     revision: str,
     others: tuple[str, ...],
-    size_bytes: int | None = None,
+    size_bytes: int,
     sha256: str | None = None,
 ) -> tuple[HubFile, ...]:
-    """Describe the files of a network of `transformers`; size and hash are those of the weights."""
+    """Describe the files of a network of `transformers`; size and hash are those of the weights.
+
+    Those who state the hash of a file have seen its size too; other sizes are computed.
+    """
     config = HubFile(
         repository=repository,
         file="config.json",
@@ -242,18 +258,33 @@ def _network(
         revision=revision,
         is_seen=False,
     )
-    weights = replace(config, file="model.safetensors", size_bytes=size_bytes, sha256=sha256)
+    weights = replace(
+        config,
+        file="model.safetensors",
+        size_bytes=size_bytes,
+        sha256=sha256,
+        size_is_computed=sha256 is None,
+    )
     return (config, weights, *(replace(config, file=name) for name in others))
 
 
 _PREPROCESSING = "preprocessor_config.json"
 _JSON_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-#: Networks of the open cascades. Revisions and hashes are those that several public repositories
-#: pin; that of SAM 2.1 is from one of them.
+_BPE_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
+#: Networks of the open cascades. Revisions, hashes and sizes are those that several public
+#: repositories state.
 _PE_A_FRAME = _network(
     "facebook/pe-a-frame-base",
     "0a320953632f45113021e4bc8a0eda74f0024a74",
     (_PREPROCESSING, *_JSON_TOKENIZER),
+    2_240_000_000,  # 560.6 M parameters, by its configuration
+)
+_LAION_CLAP = _network(
+    "laion/clap-htsat-unfused",
+    # The first revision with safetensors; the branch main has a pickle only.
+    "79b58ed25fc00386262a2bea4b19fd21dc4310a0",
+    (_PREPROCESSING, "tokenizer.json", *_BPE_TOKENIZER),
+    614_000_000,  # 153.5 M parameters
 )
 _GROUNDING_DINO = _network(
     "IDEA-Research/grounding-dino-tiny",
@@ -262,30 +293,59 @@ _GROUNDING_DINO = _network(
     689_000_000,
     "1a2412ef99bd74bcd3c2a246fa1e48581f8889a1300c9051974741314fc042f3",
 )
+_OWLV2 = _network(
+    "google/owlv2-base-patch16-ensemble",
+    "cfd3195ba4ea9592eec887ded089f4c08eff231d",
+    (_PREPROCESSING, "added_tokens.json", *_BPE_TOKENIZER),
+    620_000_000,
+    "e1e130b9e404cf91a75ad45644c1da9d7fa5284085eecc864266a6923efb99e7",
+)
 _SAM2_TINY = _network(
     "facebook/sam2.1-hiera-tiny",
     "de431c4043854a71d8101e17995dfe596bf101a5",
     (_PREPROCESSING,),
-    sha256="48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
+    156_000_000,
+    "48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
 )
 
 
-_OPEN_CASCADE = Release(
-    name="open-cascade",
-    what="Open cascade: PE-A-Frame, Grounding DINO, SAM 2.1",
-    details=(
-        "Names each sound every 40 ms (PE-A-Frame, 560 M parameters), finds the named objects "
-        "(Grounding DINO tiny, 172 M) and segments them (SAM 2.1 tiny, 39 M), without training for "
-        "this task and with any vocabulary (`--vocabulary`)."
-    ),
-    files=(*_PE_A_FRAME, *_GROUNDING_DINO, *_SAM2_TINY),
-    masks="by name",
-    training=Training("no AVS data", is_filmed=True),
-    parts={
-        "namer": _PE_A_FRAME[0].repository,
-        "detector": _GROUNDING_DINO[0].repository,
-        "sam": _SAM2_TINY[0].repository,
-    },
+def _open_cascade(
+    name: str, what: str, details: str, namer: tuple[HubFile, ...], *segmenter: tuple[HubFile, ...]
+) -> Release:
+    """Describe an open cascade by its networks: a namer, and a detector with SAM 2 or SAM 3."""
+    networks = (namer, *segmenter)
+    return Release(
+        name=name,
+        what=f"Open cascade: {what}",
+        details=f"{details}, without training for this task and with any vocabulary "
+        "(`--vocabulary`).",
+        files=tuple(file for files in networks for file in files),
+        masks="by name",
+        training=Training("no AVS data", is_filmed=True),
+        parts={
+            role: files[0].repository
+            for role, files in zip(("namer", "detector", "sam"), networks, strict=False)
+        },
+    )
+
+
+_OPEN_CASCADE = _open_cascade(
+    "open-cascade",
+    "PE-A-Frame, Grounding DINO, SAM 2.1",
+    "Names each sound every 40 ms (PE-A-Frame, 560 M parameters), finds the named objects "
+    "(Grounding DINO tiny, 172 M) and segments them (SAM 2.1 tiny, 39 M)",
+    _PE_A_FRAME,
+    _GROUNDING_DINO,
+    _SAM2_TINY,
+)
+_OPEN_CASCADE_LIGHT = _open_cascade(
+    "open-cascade-light",
+    "CLAP, OWLv2, SAM 2.1",
+    "Names the sounds of two seconds around each frame (LAION's CLAP, 153 M parameters), finds the "
+    "named objects (OWLv2 base, 155 M) and segments them (SAM 2.1 tiny, 39 M)",
+    _LAION_CLAP,
+    _OWLV2,
+    _SAM2_TINY,
 )
 #: SAM 3. The size is that of the 859.9 M parameters of the published video model in float32.
 _SAM3_FILES = tuple(
@@ -297,13 +357,7 @@ _SAM3_FILES = tuple(
     for file in _network(
         "facebook/sam3",
         "3c879f39826c281e95690f02c7821c4de09afae7",
-        (
-            "processor_config.json",
-            *_JSON_TOKENIZER,
-            "special_tokens_map.json",
-            "vocab.json",
-            "merges.txt",
-        ),
+        ("processor_config.json", "tokenizer.json", *_BPE_TOKENIZER),
         3_400_000_000,
     )
 )
@@ -325,6 +379,7 @@ RELEASES: dict[str, Release] = {
     release.name: release
     for release in (
         _OPEN_CASCADE,
+        _OPEN_CASCADE_LIGHT,
         _auralsam2("v1s", "S4"),
         _auralsam2("v1m", "MS3"),
         # Clips of S4 and MS3 have five frames, those of AVSS five or ten.
@@ -340,17 +395,20 @@ RELEASES: dict[str, Release] = {
 }
 
 
-def describe_size(size_bytes: int | None) -> str:
+def describe_size(size_bytes: int | None, *, is_computed: bool = False) -> str:
     """Format a size with a unit.
 
     Args:
         size_bytes: Size in bytes; None if it is not known.
+        is_computed: Whether the size follows from the number of parameters, so that it is less
+            exact.
 
     Returns:
-        Text such as "3.15 GB", "690 MB" or "size not known".
+        Text such as "3.15 GB", "690 MB", "size not known" or, if computed, "~3.1 GB".
     """
     if size_bytes is None:
         return "size not known"
     units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes"))
     scale, unit = next((scale, unit) for scale, unit in units if size_bytes >= scale or scale == 1)
-    return f"{size_bytes / scale:.3g} {unit}"
+    number = size_bytes / scale
+    return f"~{number:.{number < 10:d}f} {unit}" if is_computed else f"{number:.3g} {unit}"

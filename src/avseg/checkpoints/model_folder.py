@@ -50,11 +50,10 @@ _USE_LIMITS = {"SAM License": "no military, nuclear or weapons use"}
 Masks = Literal["one", "by name", "by text"]
 
 
-#: Next step for a user whose videos are filmed. The size follows from the 771 M parameters of the
-#: three networks in float32.
+#: Next step for a user whose videos are filmed. The sizes are those of the catalog.
 _FILM_STEP = (
     "for filmed video give --model open-cascade (about 3.1 GB, downloaded on first use, "
-    "Apache-2.0), or another one of `avseg models`"
+    "Apache-2.0), the lighter open-cascade-light (1.4 GB), or another one of `avseg models`"
 )
 
 

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import (
+    ClapModel,
     GroundingDinoForObjectDetection,
     Owlv2ForObjectDetection,
     PeAudioFrameLevelModel,
@@ -17,6 +20,7 @@ from avseg.atomic import replace_when_complete
 from avseg.backbones.box_segmenter import BoxSegmenterConfig
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.hub_tokenizer import HubTokenizer
+from avseg.backbones.laion_clap import LaionClapConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.sam2 import PromptedSam2Config
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
@@ -37,10 +41,16 @@ from avseg.models.picture_inputs import PICTURE_TOKENIZER
 from avseg.models.processor import CLIP_STATISTICS, SAM_STATISTICS
 from avseg.models.sound_inputs import SOUND_TOKENIZER
 
+#: The longest window for which a clip has enough audio at its ends, in seconds.
+_WINDOW_S = 2.0
+
 #: The licence of every network of an open cascade, according to their pages on the Hub.
 _LICENCE = "Apache-2.0"
 
-_NAMERS = (PublishedNetwork("PE-A-Frame", PeAudioFrameLevelModel, "namer.pe_audio", ("pe_audio",)),)
+_NAMERS = (
+    PublishedNetwork("PE-A-Frame", PeAudioFrameLevelModel, "namer.pe_audio", ("pe_audio",)),
+    PublishedNetwork("CLAP", ClapModel, "namer.clap", ("clap",)),
+)
 _DETECTORS = (
     PublishedNetwork(
         "Grounding DINO",
@@ -63,7 +73,7 @@ def make_open_cascade(
     preprocessor_config.json, and for the first two those of the tokenizer.
 
     Args:
-        namer: Folder of PE-A-Frame, which names the sounds.
+        namer: Folder of PE-A-Frame or CLAP, which names the sounds.
         detector: Folder of Grounding DINO or OWLv2, which finds the named objects.
         sam: Folder of SAM 2 or SAM 2.1, which segments their boxes.
         output: The folder to create; it appears when it is complete.
@@ -119,9 +129,7 @@ def _cascade_config(
     sam_network: LoadedNetwork,
 ) -> CascadeConfig:
     """Build the configuration of the cascade from those of its networks."""
-    rate = namer_network.preprocessing.get("sampling_rate", 48000)
-    namer = PeAFrameConfig(pe_audio_config=namer_network.config, sample_rate=rate)
-    check_preprocessing(folders["namer"], namer_network, {"hop_length": namer.hop})
+    namer, rule = _namer_config(folders["namer"], namer_network)
     detector: StrictConfig
     if detector_network.known.network is Owlv2ForObjectDetection:
         detector = Owlv2DetectorConfig(owlv2_config=detector_network.config)
@@ -144,14 +152,55 @@ def _cascade_config(
     return CascadeConfig(
         namer_config=namer,
         segmenter_config=BoxSegmenterConfig(detector_config=detector, sam_config=sam),
-        # Two seconds, the longest window for which a clip has enough audio at its ends.
-        window_s=round(2.0 * rate / namer.hop) * namer.hop / rate,
-        sound_prompt=NAME,
         picture_prompt=prompt,
         object_captions=True,
-        min_score=0.5,
-        min_share=0.0,
+        **rule,
     )
+
+
+def _namer_config(folder: Path, network: LoadedNetwork) -> tuple[StrictConfig, dict[str, Any]]:
+    """Build the namer's configuration, and the options of the cascade that depend on the namer."""
+    options = network.preprocessing
+    rate = options.get("sampling_rate", 48000)
+    if network.known.network is ClapModel:
+        clap = _clap_config(folder, network)
+        return clap, {
+            "window_s": min(_WINDOW_S, float(clap.max_s)),
+            "sound_prompt": f"this is a sound of {NAME}",
+        }
+    namer = PeAFrameConfig(pe_audio_config=network.config, sample_rate=rate)
+    check_preprocessing(folder, network, {"hop_length": namer.hop})
+    return namer, {
+        "window_s": round(_WINDOW_S * rate / namer.hop) * namer.hop / rate,
+        "sound_prompt": NAME,
+        "min_score": 0.5,
+        "min_share": 0.0,
+    }
+
+
+def _clap_config(folder: Path, network: LoadedNetwork) -> LaionClapConfig:
+    """Build CLAP's configuration with the options of its published feature extractor."""
+    options = network.preprocessing
+    # `LaionClapInputs` has no other padding.
+    wanted = {"padding": "repeatpad", "truncation": "rand_trunc", "top_db": None}
+    check_preprocessing(folder, network, wanted)
+    try:
+        clap = LaionClapConfig(
+            clap_config=network.config,
+            sample_rate=int(options.get("sampling_rate", 48000)),
+            n_fft=int(options.get("fft_window_size", 1024)),
+            hop=int(options.get("hop_length", 480)),
+            fmin=float(options.get("frequency_min", 50)),
+            fmax=float(options.get("frequency_max", 14000)),
+            max_s=int(options.get("max_length_s", 10)),
+        )
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        raise CheckpointError(
+            f"{folder}: the options of CLAP cannot be used ({error}); give "
+            "laion/clap-htsat-unfused."
+        ) from error
+    check_preprocessing(folder, network, {"feature_size": clap.num_mel_bins})
+    return clap
 
 
 def _sam_config(folder: Path, sam_network: LoadedNetwork) -> PromptedSam2Config:

@@ -120,6 +120,11 @@ def load_network(folder: Path, possible: Sequence[PublishedNetwork]) -> LoadedNe
             f"{folder}: the weights of {known.title} cannot be loaded ({error}); download the "
             "files again."
         ) from error
+    # Integers are tables of indices. The class computes those that a file omits, so that they are
+    # never random.
+    state = model.state_dict()
+    tables = {name for name, values in state.items() if not values.is_floating_point()}
+    info["missing_keys"] = set(info["missing_keys"]) - tables
     wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if keys}
     if wrong:
         counted = "; ".join(
@@ -129,7 +134,7 @@ def load_network(folder: Path, possible: Sequence[PublishedNetwork]) -> LoadedNe
             f"{folder}: the weights do not fit {known.title}: {counted}. Part of it would be "
             "random; download the revision that `avseg models` lists."
         )
-    return LoadedNetwork(known, model.config, model.state_dict(), preprocessing)
+    return LoadedNetwork(known, model.config, state, preprocessing)
 
 
 def _check_presence(folder: Path, names: Sequence[str], titles: str) -> None:

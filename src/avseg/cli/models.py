@@ -32,6 +32,7 @@ _LEGEND = (
     "masks: one = of all sounding objects; by name = one for each named source;",
     "       by text = of what --text describes, without audio; none = a backbone",
     "film:  trained on filmed or photographed pictures, so it works on filmed video",
+    "size:  ~ = computed from the number of parameters; > = of a part of the files",
     f"where: Hub = downloaded on first use;{_UNSEEN} = weights not seen there",
 )
 #: If the files of known size have fewer bytes than this in total, no weights are among them.
@@ -143,7 +144,8 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
         yield Text(f"\n{file.file}")
         yield Text(f"  https://huggingface.co/{file.repository}")
         yield Text(f"  revision {file.revision}")
-        yield Text(f"  {describe_size(file.size_bytes)}, licence {describe_licence(file.licence)}")
+        size = describe_size(file.size_bytes, is_computed=file.size_is_computed)
+        yield Text(f"  {size}, licence {describe_licence(file.licence)}")
         yield Text(f"  file name known from {file.name_from}")
         if file.sha256:
             yield Text(f"  SHA-256 {file.sha256}")
@@ -165,7 +167,7 @@ def _wrapped(text: str, width: int, subsequent_indent: str = "") -> str:
 
 def _size(listing: Listing) -> str:
     if listing.size_is_known:
-        return describe_size(listing.known_bytes)
+        return describe_size(listing.known_bytes, is_computed=listing.size_is_computed)
     # The size of a tokenizer alone would be a misleading lower bound.
     if listing.known_bytes < _SMALLEST_WEIGHTS:
         return "?"

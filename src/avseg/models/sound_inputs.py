@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
+from transformers import ClapFeatureExtractor
 
 from avseg.backbones.clap_namer import ClapNamerConfig
 from avseg.backbones.clap_text import ClapTokenizer
 from avseg.backbones.hub_tokenizer import HubTokenizer
+from avseg.backbones.laion_clap import LaionClapConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.tokenizing import text_too_long
 from avseg.models.processor import SavedTokenizer
@@ -148,4 +151,100 @@ class PeAFrameInputs(_WaveformInputs):
             PromptError: If a text is too long, or the tokenizer has no token for it.
         """
         ids, mask = tokenizer.encode(texts, self.max_tokens, "PE-A-Frame")
+        return {"sound_ids": ids, "sound_mask": mask}
+
+
+@dataclass(frozen=True)
+class LaionClapInputs:
+    """Inputs of `LaionClapNamer`: log-mel spectrograms, and the token ids of the names.
+
+    Args:
+        sample_rate: Sample rate of the audio, in Hz.
+        max_tokens: Maximum length of a text, in tokens.
+        num_mel_bins: Number of mel bands M.
+        n_fft: Length of the spectrogram's window and transform, in samples.
+        hop: Distance between two columns, in samples.
+        fmin: Lower edge of the first mel band, in Hz.
+        fmax: Upper edge of the last mel band, in Hz.
+        max_s: Length to which a shorter window is repeated, in seconds.
+    """
+
+    sample_rate: int
+    max_tokens: int
+    num_mel_bins: int
+    n_fft: int
+    hop: int
+    fmin: float
+    fmax: float
+    max_s: int
+
+    @classmethod
+    def from_config(cls, config: LaionClapConfig) -> Self:
+        """Build the inputs that fit a configuration.
+
+        Args:
+            config: Configuration of the namer.
+
+        Returns:
+            The inputs.
+        """
+        return cls(
+            config.sample_rate,
+            config.max_text_tokens,
+            config.num_mel_bins,
+            config.n_fft,
+            config.hop,
+            config.fmin,
+            config.fmax,
+            config.max_s,
+        )
+
+    def load_tokenizer(self, folder: Path) -> HubTokenizer:
+        """Load the tokenizer of the text tower.
+
+        Args:
+            folder: Folder of the model.
+
+        Returns:
+            The tokenizer.
+        """
+        return HubTokenizer.from_folder(folder, SOUND_TOKENIZER)
+
+    def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
+        """Compute the log-mel spectrograms with the feature extractor of `transformers`.
+
+        Args:
+            windows: Audio windows, (T, samples).
+
+        Returns:
+            `audio_features`, (T, 1, columns, M) float32.
+        """
+        extractor = ClapFeatureExtractor(
+            feature_size=self.num_mel_bins,
+            sampling_rate=self.sample_rate,
+            hop_length=self.hop,
+            max_length_s=self.max_s,
+            fft_window_size=self.n_fft,
+            frequency_min=self.fmin,
+            frequency_max=self.fmax,
+            truncation="rand_trunc",  # that of a CLAP without fusion; no window is so long
+            padding="repeatpad",
+        )
+        features = extractor(windows.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
+        return {"audio_features": torch.as_tensor(features["input_features"]).float()}
+
+    def encode_names(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
+        """Encode the texts of names.
+
+        Args:
+            texts: Text of each name.
+            tokenizer: The tokenizer.
+
+        Returns:
+            `sound_ids` (C, L) int64, and `sound_mask` (C, L) bool, False for padding.
+
+        Raises:
+            PromptError: If a text is too long, or the tokenizer has no token for it.
+        """
+        ids, mask = tokenizer.encode(texts, self.max_tokens, "CLAP")
         return {"sound_ids": ids, "sound_mask": mask}

@@ -18,6 +18,7 @@ from avseg.segmenter import Segmenter, load_segmenter
 from tests.models.cascade.test_processing import clip
 from tests.models.factories import randomise
 from tests.models.open_parts import (
+    CLAP_NAMER,
     DINO_SEGMENTER,
     OPEN_CASCADE,
     OWLV2_SEGMENTER,
@@ -30,6 +31,10 @@ NAMES = ("a dog barking", "cat", "church bell")
 
 def config(segmenter: Any = DINO_SEGMENTER, **changes: Any) -> CascadeConfig:
     return OPEN_CASCADE.replace(segmenter_config=segmenter, **changes)
+
+
+#: A cosine may have any sign with random weights.
+LIGHT = config(OWLV2_SEGMENTER, namer_config=CLAP_NAMER, min_score=-1.0)
 
 
 def processor(sizes: CascadeConfig, *names: str) -> CascadeProcessor:
@@ -50,12 +55,12 @@ def build(sizes: CascadeConfig) -> Segmenter:
 
 
 @pytest.mark.parametrize(
-    "segmenter",
-    [DINO_SEGMENTER, OWLV2_SEGMENTER, SAM3_SEGMENTER],
-    ids=["dino", "owlv2", "sam3"],
+    "sizes",
+    [config(), config(OWLV2_SEGMENTER), config(SAM3_SEGMENTER), LIGHT],
+    ids=["dino", "owlv2", "sam3", "light"],
 )
-def test_a_saved_cascade_loads_as_the_same(segmenter: Any, tmp_path: Path) -> None:
-    built = build(config(segmenter))
+def test_a_saved_cascade_loads_as_the_same(sizes: CascadeConfig, tmp_path: Path) -> None:
+    built = build(sizes)
     built.model.save_pretrained(tmp_path)
     built.processor.save_pretrained(tmp_path)
     loaded = load_segmenter(tmp_path, "cpu")
@@ -124,6 +129,17 @@ def test_audio_is_that_of_the_networks_feature_extractor() -> None:
     expected = extractor(list(given.numpy()), sampling_rate=8000, return_tensors="pt")
     torch.testing.assert_close(given, expected["input_values"][:, 0])
     assert expected["padding_mask"].all()
+
+
+def test_a_window_is_repeated_to_the_length_that_clap_takes() -> None:
+    windows = torch.randn(2, 4000)
+    features = processor(LIGHT).sound.prepare_windows(windows)["audio_features"]
+    assert features.shape == (2, 1, 101, 16)
+    assert features.dtype == torch.float32
+    twice = processor(LIGHT).sound.prepare_windows(windows.repeat(1, 2))["audio_features"]
+    torch.testing.assert_close(features, twice)
+    loud = processor(LIGHT).sound.prepare_windows(10 * windows)["audio_features"]
+    torch.testing.assert_close(loud, features + 20, atol=1e-3, rtol=0)  # decibels
 
 
 def test_names_become_captions_of_their_objects() -> None:

@@ -7,12 +7,13 @@ from avseg.backbones.box_segmenter import BoxSegmenter, BoxSegmenterConfig
 from avseg.backbones.clap_namer import ClapNamer, ClapNamerConfig
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.evf_sam_segmenter import EvfSamSegmenter, EvfSamSegmenterConfig
+from avseg.backbones.laion_clap import LaionClapConfig, LaionClapNamer
 from avseg.backbones.pe_a_frame import PeAFrameConfig, PeAFrameNamer
 from avseg.backbones.sam3 import Sam3Segmenter, Sam3SegmenterConfig
 from avseg.backbones.sound_namer import SoundNamer
 from avseg.backbones.text_prompted import TextPromptedSegmenter
 from avseg.models.picture_inputs import BoxInputs, EvfSamInputs, PictureInputs, Sam3Inputs
-from avseg.models.sound_inputs import ClapInputs, PeAFrameInputs, SoundInputs
+from avseg.models.sound_inputs import ClapInputs, LaionClapInputs, PeAFrameInputs, SoundInputs
 
 
 class NamerClasses(NamedTuple):
@@ -37,6 +38,7 @@ NAMERS: Mapping[str, NamerClasses] = {
     for part in (
         NamerClasses(ClapNamerConfig, ClapNamer, ClapInputs),
         NamerClasses(PeAFrameConfig, PeAFrameNamer, PeAFrameInputs),
+        NamerClasses(LaionClapConfig, LaionClapNamer, LaionClapInputs),
     )
 }
 #: The text-prompted segmenters, by the `model_type` of their configurations; the first is the
