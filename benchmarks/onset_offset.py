@@ -35,7 +35,6 @@ from avseg.synthavs.clips import (
     make_clip,
     make_stems,
 )
-from avseg.synthavs.scenes import render
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.types import Clip
 
@@ -105,7 +104,7 @@ def synthetic(kind: str, split: str, seed: int) -> Material:
     floor = {"clean": -np.inf, "gaps": -np.inf, "two": -60.0}.get(kind)
     floor = float(kind) if floor is None else floor
     audio += rng.standard_normal(len(audio)) * 10 ** (floor / 20)
-    rendered = [render(scene.scene, time) for time in MIDDLES]
+    rendered = [scene.scene.render(time) for time in MIDDLES]
     labels = np.stack([numbers for _, numbers in rendered])
     sounding = [(a <= MIDDLES) & (b > MIDDLES) for a, b in spans]
     truth = np.any(

@@ -24,7 +24,6 @@ from avseg.synthavs.scenes import (
     choose_sprite,
     make_background,
     place_object,
-    render,
 )
 from avseg.synthavs.video import FRAMES_PER_SECOND, scene_time, write_video
 
@@ -53,7 +52,7 @@ def main(folder: Path) -> None:
     truth = []
     for i in range(SECONDS * FRAMES_PER_SECOND):
         time_s = i / FRAMES_PER_SECOND
-        _, numbers = render(clip.scene, scene_time(i))
+        _, numbers = clip.scene.render(scene_time(i))
         mask = np.isin(numbers, list(clip.sounding(int(time_s))))
         second = [
             clip.sounding(int(t)) for t in (max(0, time_s - 0.5), min(time_s + 0.5, SECONDS - 1e-6))

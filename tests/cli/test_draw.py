@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from avseg.cli.main import app, run
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.models.factories import SAMA
 from tests.segmenters import save_random_baseline, save_random_model

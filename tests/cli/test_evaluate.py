@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_cascade, save_random_model, save_random_text_model
 

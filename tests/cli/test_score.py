@@ -9,7 +9,7 @@ import torch
 from avseg.cli.main import app, run
 from avseg.datasets import AVSBench
 from avseg.evaluation.prediction_files import PredictionFacts, write_predictions
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 

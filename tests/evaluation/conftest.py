@@ -8,7 +8,7 @@ import torch
 
 from avseg.datasets import AVSBench
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.segmenters import save_random_model
 

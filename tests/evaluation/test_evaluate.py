@@ -25,7 +25,7 @@ from avseg.evaluation.prediction import Prediction, SegmenterPredictor, Waveform
 from avseg.evaluation.report import read_report
 from avseg.metrics.protocol_table import PROTOCOLS
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.types import Clip
 from tests.evaluation.reports import REPORT

@@ -11,7 +11,7 @@ from avseg.errors import DatasetError
 from avseg.evaluation.prediction_files import PredictionFacts, write_predictions
 from avseg.evaluation.protocol_scores import PredictionScores, score
 from avseg.metrics.protocol_table import PROTOCOLS
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 

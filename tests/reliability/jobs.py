@@ -16,7 +16,7 @@ import numpy as np
 import avseg
 from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.exporting import export_checkpoint
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.types import Segmentation
 from tests.models.factories import TPAVI

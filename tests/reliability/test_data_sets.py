@@ -16,8 +16,8 @@ from avseg.evaluation.evaluate import evaluate
 from avseg.evaluation.protocol_scores import score
 from avseg.evaluation.report import read_report
 from avseg.segmenter import load_segmenter
-from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import find_synthavs_split, read_contents
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.training.recipe import load_recipe
 from tests.models.factories import TPAVI

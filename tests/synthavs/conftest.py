@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avseg.datasets import AVSBench
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 

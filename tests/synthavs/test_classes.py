@@ -11,7 +11,7 @@ from avseg.datasets import AVSBench
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError
 from avseg.synthavs.classes import SemanticSplit
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import CLASS_NAMES, OPTIONS_FILE, write_synthavs
 
 

@@ -11,7 +11,6 @@ import pytest
 from avseg.datasets import AVSBench
 from avseg.datasets.layout import ClipEntry, Subset
 from avseg.models.vocabulary import avsbench_names
-from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import (
     CATEGORY_GROUPS,
     ClipContents,
@@ -19,6 +18,7 @@ from avseg.synthavs.contents import (
     find_synthavs_split,
     read_contents,
 )
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import OPTIONS_FILE, write_synthavs
 
 
@@ -31,6 +31,19 @@ def test_synthavs_is_rendered_again_with_every_object(split: AVSBench) -> None:
         assert objects.shape == clip.masks.shape
         assert not (clip.masks & ~objects).any()
         np.testing.assert_array_equal(generated.draw(index).frame(2)[0], clip.clip.frames[2])
+
+
+def test_version_3_is_rendered_again_with_every_object(tmp_path: Path) -> None:
+    options = SynthavsOptions(
+        subset="ms3", clips=1, evaluation_clips=1, side=64, generator_version=3
+    )
+    write_synthavs(tmp_path, options, workers=1)
+    split = AVSBench(tmp_path, "ms3", "test")
+    generated = find_synthavs_split(split)
+    assert generated is not None
+    assert generated.options.generator_version == 3
+    np.testing.assert_array_equal(generated.draw(0).frame(2)[0], split[0].clip.frames[2])
+    assert not (split[0].masks & ~generated.all_objects(0)).any()
 
 
 def test_contents_of_synthavs_are_its_visible_and_audible_categories(split: AVSBench) -> None:
@@ -51,7 +64,17 @@ def copy_with(data: Path, folder: Path, **facts: object) -> AVSBench:
     return AVSBench(folder, "ms3", "test_seen")
 
 
-@pytest.mark.parametrize("facts", [{"generator_version": 0}, {"seed": 5}, {"side": 96}], ids=str)
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"generator_version": 0},
+        {"generator_version": [2]},
+        {"generator_version": 3},
+        {"seed": 5},
+        {"side": 96},
+    ],
+    ids=str,
+)
 def test_a_data_set_that_the_generator_renders_differently_is_rejected(
     facts: dict[str, object], data: Path, tmp_path: Path
 ) -> None:

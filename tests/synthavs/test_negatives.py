@@ -10,7 +10,7 @@ from avseg.datasets import AVSBench
 from avseg.datasets.checking import check_data
 from avseg.datasets.layout import Subset
 from avseg.errors import DatasetError, OutputError
-from avseg.synthavs.clips import SynthavsOptions, draw_clip
+from avseg.synthavs.generators import SynthavsOptions, draw_clip
 from avseg.synthavs.negatives import write_negatives
 from avseg.synthavs.writer import write_synthavs
 
@@ -69,3 +69,16 @@ def test_existing_audio_is_kept(root: Path) -> None:
 def test_the_semantic_subset_has_none(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"avss: AVSBench-Robust has .* of s4 and ms3 only"):
         write_negatives(tmp_path, SynthavsOptions(subset="avss", clips=1))
+
+
+def test_version_3_has_coloured_noise_and_off_screen_sounds(tmp_path: Path) -> None:
+    options = replace(OPTIONS, generator_version=3, evaluation_clips=1)
+    write_synthavs(tmp_path, options, workers=1)
+    write_negatives(tmp_path, options, workers=1)
+    report = check_data(tmp_path, workers=1)
+    for kind in ("ms3_misaligned", "ms3_noise", "ms3_silent"):
+        assert report.findings[kind] == []
+    true = draw_clip(options, "test", 0).audio
+    noise = AVSBench(tmp_path, "ms3_noise", "test")[0].clip.audio
+    assert np.std(noise) == pytest.approx(np.std(true), rel=0.15)
+    assert abs(np.corrcoef(noise, true)[0, 1]) < 0.1

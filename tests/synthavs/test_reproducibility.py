@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avseg.datasets.layout import Release
-from avseg.synthavs.clips import SynthavsOptions, draw_clip
+from avseg.synthavs.generators import SynthavsOptions, draw_clip
 
 #: SHA-256 of the first two clips of each split, recorded before version 3 existed.
 DIGESTS: dict[tuple[Release, str], str] = {

@@ -16,7 +16,6 @@ from avseg.synthavs.scenes import (
     make_background,
     place_object,
     recolour,
-    render,
     spread_positions,
 )
 
@@ -38,7 +37,7 @@ def square(
 
 
 def paint(*objects: MovingObject, time_s: float = 0.0) -> tuple[NDArray[np.uint8], ...]:
-    return render(Scene(np.zeros((SIDE, SIDE, 3), np.uint8), objects), time_s)
+    return Scene(np.zeros((SIDE, SIDE, 3), np.uint8), objects).render(time_s)
 
 
 def centre(labels: NDArray[np.uint8]) -> tuple[float, float]:

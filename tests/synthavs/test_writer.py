@@ -19,7 +19,7 @@ from avseg.errors import OutputError
 from avseg.media import probe, read_clip
 from avseg.synthavs import writer
 from avseg.synthavs.categories import CATEGORIES
-from avseg.synthavs.clips import SynthavsOptions, draw_clip
+from avseg.synthavs.generators import SynthavsOptions, draw_clip
 from avseg.synthavs.writer import CLASS_NAMES, write_synthavs
 
 SPLITS = ("train", "val", "test", "test_seen", "test_zero_shot")
@@ -310,3 +310,28 @@ def test_a_video_of_a_clip_reads_as_the_clip(subset: Release, name: str, tmp_pat
     own, video = item.clip.audio_windows(), clip.audio_windows()
     for a, b in zip(own, video, strict=True):
         assert np.corrcoef(a, b)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("subset", ["s4", "ms3"])
+def test_a_data_set_of_version_3_is_read_back(subset: Release, tmp_path: Path) -> None:
+    options = SynthavsOptions(
+        subset=subset, clips=2, evaluation_clips=1, side=48, generator_version=3
+    )
+    folder = write_synthavs(tmp_path, options, workers=1).folder
+    assert json.loads((folder / "synthavs.json").read_text())["generator_version"] == 3
+    for split in SPLITS:
+        clip = draw_clip(options, split, 0)
+        item = AVSBench(tmp_path, subset, split)[0]
+        assert np.abs(item.clip.audio - clip.audio).max() < 1e-4
+        for second in np.flatnonzero(item.annotated):
+            frame, numbers = clip.frame(int(second))
+            assert (item.clip.frames[second] == frame).all()
+            expected = np.isin(numbers, list(clip.sounding(int(second))))
+            assert (item.masks[second] == expected).all()
+    assert check_data(tmp_path, workers=1).errors == 0
+
+
+def test_a_data_set_of_another_version_is_not_overwritten(root: Path) -> None:
+    other = SynthavsOptions(subset="s4", clips=4, evaluation_clips=1, side=48, generator_version=3)
+    with pytest.raises(OutputError, match=r"generator_version 2; this one .* generator_version 3"):
+        write_synthavs(root, other, workers=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.corpora import load_sound_bank
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.training.pretraining import builders
 from avseg.training.run import run_recipe

@@ -13,6 +13,7 @@ from avseg.cli.terminal import progress_bar
 from avseg.datasets.checking import CheckReport, check_data
 from avseg.datasets.checking.findings import FINDING_KINDS
 from avseg.datasets.layout import Release
+from avseg.synthavs.generators import GeneratorVersion
 from avseg.synthavs.synthesize import synthesize_data
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
@@ -28,6 +29,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
     evaluation_clips: Count | None = None,
     videos: bool = False,
     negatives: bool = False,
+    generator_version: GeneratorVersion = 2,
     workers: Count | None = None,
 ) -> None:
     """Write SynthAVS, the synthetic benchmark, in AVSBench's layout.
@@ -50,6 +52,9 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
         videos: Also write each clip as an mp4 file with audio.
         negatives: Also write the negative audio that AVSBench-Robust adds to s4 and ms3, for all
             splits except train: noise and an off-screen sound for each clip, and one silent file.
+        generator_version: 2 (plain scenes, clean sound that starts and stops at whole seconds) or 3
+            (film-like scenes: camera motion, cuts, shadows, motion blur, occlusion; rooms, noise,
+            onsets at any time).
         workers: Number of processes; by default one per core.
     """
     start = time.monotonic()
@@ -62,6 +67,7 @@ def synthesize(  # noqa: PLR0913 - one argument for each option of the command
             evaluation_clips=evaluation_clips,
             videos=videos,
             negatives=negatives,
+            generator_version=generator_version,
             workers=workers,
             on_clip=bar.update,
         )

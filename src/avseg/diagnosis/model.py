@@ -21,7 +21,7 @@ from avseg.errors import AvsegError
 from avseg.media import read_clip
 from avseg.models.processor import TextProcessor
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import SynthavsOptions, draw_clip
+from avseg.synthavs.generators import SynthavsOptions, draw_clip
 from avseg.synthavs.sounds.signal import SAMPLE_RATE
 from avseg.types import Clip, Segmentation
 

@@ -10,8 +10,8 @@ import torch
 from avseg.datasets.avsbench import AVSBench
 from avseg.metrics.binary import BinaryMetrics
 from avseg.reproduction.runs import Measures
-from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import find_synthavs_split
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 #: Number of training clips that are synthesised if no data are given.

@@ -1,7 +1,7 @@
-"""Clips of SynthAVS: options of a data set, and the objects and sound events of each clip.
+"""Clips of SynthAVS, and the random clips of version 2 with their objects and sound events.
 
-Sound events start and stop at whole seconds, and are audible in every second in between. So the
-sounding objects of each second are known exactly.
+In version 2, sound events start and stop at whole seconds, and are audible in every second in
+between. So the sounding objects of each second are known exactly.
 
 T is the length of a clip in seconds, S its number of audio samples, N the number of sound events,
 R the side of the square frames in pixels.
@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avseg.datasets.layout import LAYOUTS, SECONDS, Release
 from avseg.media.clip import FRAME_POSITION
 from avseg.synthavs.categories import (
     SEEN,
@@ -31,7 +30,6 @@ from avseg.synthavs.scenes import (
     choose_sprite,
     make_background,
     place_object,
-    render,
     spread_positions,
 )
 from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
@@ -40,7 +38,7 @@ ClipType = Literal["single", "multi"]
 
 #: Number of objects of a multi-source clip -> probabilities that 1, 2, ... of them sound at some
 #: time. Half of the events do not last for the whole clip, so that fewer objects sound at once.
-_SOUNDING = {1: (1.0,), 2: (0.7, 0.3), 3: (0.4, 0.45, 0.15), 4: (0.25, 0.5, 0.25)}
+SOUNDING_ODDS = {1: (1.0,), 2: (0.7, 0.3), 3: (0.4, 0.45, 0.15), 4: (0.25, 0.5, 0.25)}
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,6 @@ class SplitDomain:
     parameter_split: ParameterSplit
 
 
-#: Version of the generator; increased when the same options give other clips than before.
-GENERATOR_VERSION = 2
-
 #: Domain of each split. AVSBench has the first three splits; code for AVSBench ignores the others.
 #: The position of a split is part of the seeds of its clips, so the order must not change.
 SPLIT_DOMAINS: dict[str, SplitDomain] = {
@@ -70,55 +65,6 @@ SPLIT_DOMAINS: dict[str, SplitDomain] = {
     "test_seen": SplitDomain(SEEN, SEEN_STYLES, "test"),
     "test_zero_shot": SplitDomain(ZERO_SHOT, SEEN_STYLES, "test"),
 }
-
-#: Type of the clips of each component of AVSBench.
-_CLIP_TYPES: dict[str, ClipType] = {"v1s": "single", "v1m": "multi", "v2": "multi"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthavsOptions:
-    """Options of a SynthAVS data set; they determine all of its files.
-
-    Attributes:
-        subset: "s4" (one source; a training clip has only the mask of its first frame), "ms3"
-            (several sources that start and stop, silent objects, off-screen sounds) or "avss"
-            (both, and clips of 10 s, with class labels).
-        clips: Number of training clips.
-        seed: Random seed.
-        evaluation_clips: Number of clips of each other split; None for a quarter of the training
-            clips, but at least 10 and at most 100.
-        side: R, side of the square frames, in pixels.
-        videos: Whether to write each clip also as an mp4 file with audio.
-
-    Raises:
-        ValueError: If a number is out of range or the subset is unknown.
-    """
-
-    subset: Release
-    clips: int
-    seed: int = 0
-    evaluation_clips: int | None = None
-    side: int = 224
-    videos: bool = False
-
-    def __post_init__(self) -> None:
-        if self.subset not in get_args(Release):
-            subsets = ", ".join(get_args(Release))
-            raise ValueError(f"subset must be one of {subsets}, got {self.subset!r}.")
-        bounds = {"clips": 1, "evaluation_clips": 1, "seed": 0, "side": 32}
-        for name, least in bounds.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}.")
-        if self.videos and self.side % 2:
-            raise ValueError(f"side must be even to write videos (h264), got {self.side}.")
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of clips of each split."""
-        others = self.evaluation_clips
-        if others is None:
-            others = min(max(self.clips // 4, 10), 100)
-        return {split: self.clips if split == "train" else others for split in SPLIT_DOMAINS}
 
 
 @dataclass(frozen=True)
@@ -135,19 +81,50 @@ class SoundEvent:
     object_number: int
     active: NDArray[np.bool_]
 
+    def sounds_at(self, time_s: float) -> bool:
+        """Return whether the event sounds at a time in seconds."""
+        return 0 <= time_s < len(self.active) and bool(self.active[int(time_s)])
+
+
+class SceneObject(Protocol):
+    """Object of a scene."""
+
+    @property
+    def category(self) -> str:
+        """Category of the object."""
+        ...
+
+
+class AnyScene(Protocol):
+    """Scene of any version, which can be rendered at any time."""
+
+    @property
+    def side(self) -> int:
+        """R, side of the square frames in pixels."""
+        ...
+
+    @property
+    def objects(self) -> Sequence[SceneObject]:
+        """Objects by their numbers from 1."""
+        ...
+
+    def render(self, time_s: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Render the frame, (R, R, 3), and the object numbers, (R, R), at a time in seconds."""
+        ...
+
 
 @dataclass(frozen=True)
 class SyntheticClip:
     """Scene with its sound events, from which frames, masks and audio are rendered.
 
     Attributes:
-        scene: Background and moving objects.
+        scene: Scene with its objects.
         sound_events: Sounds of the clip.
         seconds: T, length of the clip in seconds.
         synthesize_stems: Synthesizes the stems; every call returns the same values.
     """
 
-    scene: Scene
+    scene: AnyScene
     sound_events: tuple[SoundEvent, ...]
     seconds: int
     synthesize_stems: Callable[[], NDArray[np.float32]]
@@ -199,6 +176,33 @@ class SyntheticClip:
             if event.object_number and event.active[second]
         }
 
+    def sounding_at(self, time_s: float) -> dict[int, str]:
+        """Return the objects that sound at a time; they are not always in the picture.
+
+        Args:
+            time_s: Time since the start of the clip, in seconds.
+
+        Returns:
+            Category of each sounding object by its number.
+        """
+        return {
+            event.object_number: event.category
+            for event in self.sound_events
+            if event.object_number and event.sounds_at(time_s)
+        }
+
+    def truth_at(self, time_s: float) -> NDArray[np.bool_]:
+        """Render the ground truth of a time: the visible pixels of the objects that sound at it.
+
+        Args:
+            time_s: Time since the start of the clip, in seconds.
+
+        Returns:
+            Mask, (R, R) bool.
+        """
+        _, numbers = self.scene.render(time_s)
+        return np.isin(numbers, list(self.sounding_at(time_s)))
+
     def frame(self, second: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Render the annotated frame of a second.
 
@@ -206,47 +210,9 @@ class SyntheticClip:
             second: Index of the second, from 0.
 
         Returns:
-            Frame, (R, R, 3) uint8 RGB, and object numbers, (R, R) uint8; see `scenes.render`.
+            Frame, (R, R, 3) uint8 RGB, and object numbers, (R, R) uint8; see `Scene.render`.
         """
-        return render(self.scene, second + FRAME_POSITION)
-
-
-def draw_clip(options: SynthavsOptions, split: str, index: int) -> SyntheticClip:
-    """Draw one clip of a data set; it depends only on the options, the split and the index.
-
-    Args:
-        options: Options of the data set.
-        split: Name of the split.
-        index: Index of the clip in its split.
-
-    Returns:
-        The clip that `write_synthavs` writes.
-    """
-    subset_number = get_args(Release).index(options.subset)
-    # Each clip has its own seed, so any process can draw any clip, in any order.
-    split_number = tuple(SPLIT_DOMAINS).index(split)
-    component = component_of(options.subset, index)
-    return make_clip(
-        np.random.default_rng((options.seed, subset_number, split_number, index)),
-        SPLIT_DOMAINS[split],
-        _CLIP_TYPES[component],
-        options.side,
-        SECONDS[component],
-    )
-
-
-def component_of(subset: Release, index: int) -> str:
-    """Return the component of AVSBench that a clip belongs to; in AVSS they alternate.
-
-    Args:
-        subset: Name of the subset.
-        index: Index of the clip in its split.
-
-    Returns:
-        "v1s", "v1m" or "v2".
-    """
-    components = LAYOUTS[subset].components
-    return components[index % len(components)]
+        return self.scene.render(second + FRAME_POSITION)
 
 
 def make_clip(
@@ -272,7 +238,7 @@ def make_clip(
     Returns:
         The clip.
     """
-    categories = _draw_categories(rng, domain, clip_type)
+    categories = draw_categories(rng, domain, clip_type)
     positions = spread_positions(rng, len(categories))
     # More objects are smaller, so that they rarely hide each other.
     size_range = (0.28, 0.62) if len(categories) <= 2 else (0.28, 0.48)
@@ -290,6 +256,32 @@ def make_clip(
         return make_stems(deepcopy(stems_rng), events, domain.parameter_split, seconds)
 
     return SyntheticClip(scene, events, seconds, synthesize_stems)
+
+
+def draw_categories(
+    rng: np.random.Generator, domain: SplitDomain, clip_type: ClipType, twins: float = 0.08
+) -> list[str]:
+    """Draw the categories of the objects of a clip.
+
+    Args:
+        rng: Random generator.
+        domain: Categories to draw from.
+        clip_type: "single" has one or two objects, "multi" two to four.
+        twins: Share of the clips of several sources that have two objects of one category.
+
+    Returns:
+        Category of each object.
+    """
+    if clip_type == "single":
+        count = 1 if rng.random() < 0.7 else 2
+    else:
+        count = int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15]))
+    # A caller may pass a domain with fewer categories.
+    count = min(count, len(domain.categories))
+    categories = [str(c) for c in rng.choice(domain.categories, count, replace=False)]
+    if clip_type == "multi" and rng.random() < twins:
+        categories[1] = categories[0]  # two objects of one category
+    return categories
 
 
 def make_stems(
@@ -323,6 +315,37 @@ def make_stems(
         level = np.sqrt(np.mean(sound**2)) + 0.02
         stems.append(np.clip(sound * np.float32(gain / level), -1, 1) * ramps(event.active))
     return np.stack(stems)
+
+
+def make_steady_sound(
+    rng: np.random.Generator, category: str, parameter_split: ParameterSplit, seconds: int
+) -> NDArray[np.float32]:
+    """Synthesize a sound that lasts for a whole clip, over the noise floor.
+
+    Args:
+        rng: Random generator.
+        category: Category of the sound.
+        parameter_split: Ranges of the synthesis parameters.
+        seconds: T.
+
+    Returns:
+        Audio, (T * SAMPLE_RATE,) float32 in [-1, 1].
+    """
+    event = SoundEvent(category, 0, np.ones(seconds, bool))
+    return mix(make_stems(rng, [event], parameter_split, seconds))
+
+
+def white_noise(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Draw white noise of unit variance, (count,) float32.
+
+    Args:
+        rng: Random generator.
+        count: S.
+
+    Returns:
+        The noise.
+    """
+    return rng.standard_normal(count, np.float32)
 
 
 def mix(stems: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -361,21 +384,6 @@ def ramps(active: NDArray[np.bool_]) -> NDArray[np.float32]:
     return envelope
 
 
-def _draw_categories(
-    rng: np.random.Generator, domain: SplitDomain, clip_type: ClipType
-) -> list[str]:
-    if clip_type == "single":
-        count = 1 if rng.random() < 0.7 else 2
-    else:
-        count = int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15]))
-    # A caller may pass a domain with fewer categories.
-    count = min(count, len(domain.categories))
-    categories = [str(c) for c in rng.choice(domain.categories, count, replace=False)]
-    if clip_type == "multi" and rng.random() < 0.08:
-        categories[1] = categories[0]  # two objects of one category
-    return categories
-
-
 def _draw_events(
     rng: np.random.Generator,
     domain: SplitDomain,
@@ -388,7 +396,7 @@ def _draw_events(
         return (SoundEvent(objects[number].category, number + 1, np.ones(seconds, bool)),)
     if rng.random() < 0.015:
         return ()  # a silent clip
-    odds = _SOUNDING[len(objects)]
+    odds = SOUNDING_ODDS[len(objects)]
     count = int(rng.choice(np.arange(1, 1 + len(odds)), p=odds))
     # Sorted, because the order of a set of strings differs from process to process.
     sounding = sorted({objects[i].category for i in rng.permutation(len(objects))[:count]})

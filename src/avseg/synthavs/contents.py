@@ -22,13 +22,8 @@ from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.layout import LAYOUTS, find_folder
 from avseg.datasets.metadata import NO_SOURCE, read_metadata
 from avseg.errors import DatasetError
-from avseg.synthavs.clips import (
-    GENERATOR_VERSION,
-    SPLIT_DOMAINS,
-    SynthavsOptions,
-    SyntheticClip,
-    draw_clip,
-)
+from avseg.synthavs.clips import SyntheticClip
+from avseg.synthavs.generators import GENERATORS, SynthavsOptions, draw_clip
 from avseg.synthavs.sounds import ParameterSplit
 from avseg.synthavs.writer import OPTIONS_FILE
 
@@ -101,7 +96,7 @@ class SynthavsSplit:
     @property
     def parameter_split(self) -> ParameterSplit:
         """Ranges from which the synthesis parameters of the sounds are drawn."""
-        return SPLIT_DOMAINS[self.split].parameter_split
+        return self.options.generator.domains[self.split].parameter_split
 
     def draw(self, index: int) -> SyntheticClip:
         """Build a clip again with its scene and its sound events.
@@ -141,7 +136,9 @@ def find_synthavs_split(split: AVSBench) -> SynthavsSplit | None:
     # Opened as a component of AVSS, with the metadata of AVS-V3, or with negative audio.
     if split.subset != facts.get("subset"):
         return None
-    if facts.get("generator_version") != GENERATOR_VERSION or split.split not in SPLIT_DOMAINS:
+    version = facts.get("generator_version")
+    generator = GENERATORS.get(version) if isinstance(version, int) else None  # type: ignore[call-overload]
+    if generator is None or split.split not in generator.domains:
         logger.warning(
             "%s: written by another version of the generator; it cannot be rendered again",
             split.folder,
@@ -191,6 +188,7 @@ def _options(facts: dict[str, Any]) -> SynthavsOptions | None:
             seed=seed,
             evaluation_clips=evaluation_clips,
             side=side,
+            generator_version=facts["generator_version"],
         )
     except (LookupError, TypeError, ValueError):
         return None

@@ -33,7 +33,6 @@ from avseg.synthavs.scenes import (
     choose_sprite,
     make_background,
     place_object,
-    render,
     spread_positions,
 )
 from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
@@ -95,7 +94,8 @@ def draw_labelled_scene(
         place_object(rng, choose_sprite(rng, category, styles), position, size_range)
         for category, position in zip(categories, spread_positions(rng, count), strict=True)
     )
-    frame, labels = render(Scene(make_background(rng, side), objects), float(rng.uniform(0, 5)))
+    scene = Scene(make_background(rng, side), objects)
+    frame, labels = scene.render(float(rng.uniform(0, 5)))
     return LabelledScene(frame, labels, categories)
 
 

@@ -1,8 +1,9 @@
 """Negative audio for SynthAVS, like that of AVSBench-Robust (arXiv:2502.00358) for S4 and MS3.
 
-Each clip gets white noise and an off-screen sound of a category that is neither visible nor audible
-in it; all clips share one silent file. Unlike in AVSBench-Robust, the noise is as loud and as long
-as the audio of the clip, and it is certain that no visible object makes the off-screen sound.
+Each clip gets noise (white in version 2, of any colour in version 3) and an off-screen sound of a
+category that is neither visible nor audible in it; all clips share one silent file. Unlike in
+AVSBench-Robust, the noise is as loud and as long as the audio of the clip, and it is certain that
+no visible object makes the off-screen sound.
 """
 
 from contextlib import closing
@@ -17,14 +18,7 @@ from avseg.datasets.layout import LAYOUTS, ClipEntry, Release, Subset, find_fold
 from avseg.datasets.metadata import read_metadata
 from avseg.datasets.parallel import map_in_processes
 from avseg.errors import DatasetError
-from avseg.synthavs.clips import (
-    SPLIT_DOMAINS,
-    SoundEvent,
-    SynthavsOptions,
-    draw_clip,
-    make_stems,
-    mix,
-)
+from avseg.synthavs.generators import SynthavsOptions, draw_clip
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.writer import is_written, write_options, write_wav
 
@@ -93,25 +87,26 @@ def check_has_negatives(subset: Release) -> None:
 def _write(folder: Path, options: SynthavsOptions, indexed: tuple[int, ClipEntry]) -> None:
     """Write the noise and the off-screen sound of one clip; called in a worker process."""
     index, entry = indexed
+    generator = options.generator
     clip = draw_clip(options, entry.split, index)
     numbers = (
         get_args(Release).index(options.subset),
-        tuple(SPLIT_DOMAINS).index(entry.split),
+        tuple(generator.domains).index(entry.split),
         index,
     )
     # The seed of the clip followed by a 1, so that the random numbers are not those of the clip.
     rng = np.random.default_rng((options.seed, *numbers, 1))
-    noise = rng.standard_normal(len(clip.audio), np.float32)
+    noise = generator.make_noise(rng, len(clip.audio))
     # As loud as the clip, so that loudness alone does not reveal the noise.
     noise *= np.sqrt(np.mean(clip.audio**2))
-    domain = SPLIT_DOMAINS[entry.split]
+    domain = generator.domains[entry.split]
     present = {shown.category for shown in clip.scene.objects}
     present |= {event.category for event in clip.sound_events}
     absent = [category for category in domain.categories if category not in present]
-    off_screen = SoundEvent(str(rng.choice(absent)), 0, np.ones(entry.seconds, bool))
+    category = str(rng.choice(absent))
     replacements = {
         "noise": np.clip(noise, -1, 1),
-        "misaligned": mix(make_stems(rng, [off_screen], domain.parameter_split, entry.seconds)),
+        "misaligned": generator.make_sound(rng, category, domain.parameter_split, entry.seconds),
     }
     for kind, audio in replacements.items():
         layout = next(LAYOUTS[s] for s in get_args(Subset) if s == f"{options.subset}_{kind}")

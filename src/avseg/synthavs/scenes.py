@@ -6,7 +6,7 @@ pixels.
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -130,23 +130,26 @@ class Scene:
     background: Rgb
     objects: tuple[MovingObject, ...]
 
+    @property
+    def side(self) -> int:
+        """R, side of the square frames in pixels."""
+        return len(self.background)
 
-def render(scene: Scene, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
-    """Render one moment of a scene.
+    def render(self, time_s: float) -> tuple[Rgb, NDArray[np.uint8]]:
+        """Render one moment of the scene.
 
-    Args:
-        scene: The scene.
-        time_s: Time since the start of the scene, in seconds.
+        Args:
+            time_s: Time since the start of the scene, in seconds.
 
-    Returns:
-        Frame, (R, R, 3) uint8 RGB, and object numbers, (R, R) uint8: 1 to N for the foremost object
-        that covers at least half of the pixel, 0 for the background.
-    """
-    frame = scene.background.astype(np.float32)
-    labels = np.zeros(frame.shape[:2], np.uint8)
-    for number, moving in enumerate(scene.objects, start=1):
-        _paint(frame, labels, moving, number, time_s)
-    return np.clip(frame, 0, 255).astype(np.uint8), labels
+        Returns:
+            Frame, (R, R, 3) uint8 RGB, and object numbers, (R, R) uint8: 1 to N for the foremost
+            object that covers at least half of the pixel, 0 for the background.
+        """
+        frame = self.background.astype(np.float32)
+        labels = np.zeros(frame.shape[:2], np.uint8)
+        for number, moving in enumerate(self.objects, start=1):
+            _paint(frame, labels, moving, number, time_s)
+        return np.clip(frame, 0, 255).astype(np.uint8), labels
 
 
 def place_object(
@@ -267,6 +270,74 @@ def make_background(rng: np.random.Generator, side: int) -> Rgb:
     for _ in range(rng.integers(0, 7)):
         _add_clutter(rng, canvas)
     return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+class Drawable:
+    """Drawing prepared for transformation: premultiplied by its alpha, at full and half size.
+
+    Args:
+        pixels: Drawing, (h, w, 4) uint8 RGBA.
+    """
+
+    def __init__(self, pixels: Rgb) -> None:
+        # A product of two bytes needs 16 bits. Premultiplied colours interpolate without dark
+        # edges.
+        premultiplied = pixels.astype(np.uint16)
+        premultiplied[..., :3] = premultiplied[..., :3] * premultiplied[..., 3:] // 255
+        self.height, self.width = pixels.shape[:2]
+        # CMYK stands for four plain channels: Pillow would premultiply RGBA again.
+        self._whole = Image.frombytes(
+            "CMYK", (self.width, self.height), premultiplied.astype(np.uint8).tobytes()
+        )
+
+    @cached_property
+    def _half(self) -> Image.Image:
+        return self._whole.reduce(2)
+
+    def warp(
+        self,
+        forward: NDArray[np.float64],
+        centre: tuple[float, float],
+        side: int,
+        margin: int = 0,
+    ) -> tuple[NDArray[np.float32], int, int] | None:
+        """Transform the drawing into its bounding box in the frame.
+
+        Args:
+            forward: Matrix from offsets in the drawing to offsets in the frame, both in pixels from
+                the centre of the drawing, (2, 2).
+            centre: Centre (x, y) in the frame, in pixels.
+            side: R, in pixels.
+            margin: Width of a margin around the frame that counts as a part of it, in pixels.
+
+        Returns:
+            Transformed drawing, premultiplied by its alpha, (box height, box width, 4) float32 in
+            [0, 255], with the top row and the left column of its box; None if the box is outside
+            the frame and its margin.
+        """
+        x, y = centre
+        reach = np.abs(forward) @ (self.width / 2, self.height / 2) + 1
+        left, top = max(-margin, int(x - reach[0])), max(-margin, int(y - reach[1]))
+        right = min(side + margin, int(x + reach[0]) + 1)
+        bottom = min(side + margin, int(y + reach[1]) + 1)
+        if right <= left or bottom <= top:
+            return None
+        # Pillow needs the inverse map, from a pixel of the box to the drawing, as 6 coefficients.
+        inverse = np.linalg.inv(forward)
+        shift = inverse @ (left - x, top - y) + (self.width / 2, self.height / 2)
+        coefficients = (*inverse[0], shift[0], *inverse[1], shift[1])
+        drawing = self._whole
+        # Bilinear interpolation reads 2 x 2 pixels, so a strong reduction would skip pixels.
+        if np.sqrt(np.linalg.det(forward)) <= 0.6:
+            drawing = self._half
+            coefficients = tuple(value / 2 for value in coefficients)
+        patch = drawing.transform(
+            (right - left, bottom - top),
+            Image.Transform.AFFINE,
+            coefficients,
+            Image.Resampling.BILINEAR,
+        )
+        return np.asarray(patch, np.float32), top, left
 
 
 def _crop(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -396,42 +467,12 @@ def _paint(
         _bounce(p + v * time_s) * side
         for p, v in zip(moving.position, moving.velocity, strict=True)
     )
-    # Only the bounding box of the transformed drawing is painted.
-    reach = np.abs(forward) @ (width / 2, height / 2) + 1
-    left, top = max(0, int(x - reach[0])), max(0, int(y - reach[1]))
-    right, bottom = min(side, int(x + reach[0]) + 1), min(side, int(y + reach[1]) + 1)
-    if right <= left or bottom <= top:
+    warped = Drawable(moving.pixels).warp(forward, (x, y), side)
+    if warped is None:
         return
-    # Pillow needs the inverse map, from a pixel of the box to the drawing, as 6 coefficients.
-    inverse = np.linalg.inv(forward)
-    shift = inverse @ (left - x, top - y) + (width / 2, height / 2)
-    coefficients = (*inverse[0], shift[0], *inverse[1], shift[1])
-    drawing = _reduced(moving.pixels, coefficients, scale)
-    size = (right - left, bottom - top)
-    patch = np.asarray(
-        drawing[0].transform(size, Image.Transform.AFFINE, drawing[1], Image.Resampling.BILINEAR),
-        np.float32,
-    )
+    patch, top, left = warped
+    rows, columns = slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1])
     alpha = patch[..., 3:] / 255
-    region = frame[top:bottom, left:right]
+    region = frame[rows, columns]
     region += patch[..., :3] - alpha * region  # the patch is premultiplied
-    labels[top:bottom, left:right][patch[..., 3] >= 127.5] = number
-
-
-def _reduced(
-    pixels: Rgb, coefficients: tuple[float, ...], scale: float
-) -> tuple[Image.Image, tuple[float, ...]]:
-    """Premultiply a drawing by its alpha, and halve it if it is shown at 0.6 of its size or less.
-
-    Bilinear interpolation reads 2 x 2 pixels, so a stronger reduction would skip pixels.
-    """
-    # A product of two bytes needs 16 bits. Premultiplied colours interpolate without dark edges.
-    premultiplied = pixels.astype(np.uint16)
-    premultiplied[..., :3] = premultiplied[..., :3] * premultiplied[..., 3:] // 255
-    height, width = pixels.shape[:2]
-    # CMYK stands for four plain channels: Pillow would premultiply RGBA again for the transform.
-    image = Image.frombytes("CMYK", (width, height), premultiplied.astype(np.uint8).tobytes())
-    if scale > 0.6:
-        return image, coefficients
-    halved = tuple(value / 2 for value in coefficients)
-    return image.reduce(2), halved
+    labels[rows, columns][patch[..., 3] >= 127.5] = number

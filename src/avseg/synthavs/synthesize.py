@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from avseg.datasets.layout import Release
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import GeneratorVersion, SynthavsOptions
 from avseg.synthavs.negatives import check_has_negatives, write_negatives
 from avseg.synthavs.writer import WrittenDataset, write_synthavs
 
@@ -21,6 +21,7 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
     evaluation_clips: int | None = None,
     videos: bool = False,
     negatives: bool = False,
+    generator_version: GeneratorVersion = 2,
     workers: int | None = None,
     on_clip: Callable[[int, int], None] | None = None,
 ) -> WrittenDataset:
@@ -38,6 +39,7 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
             clips, but at least 10 and at most 100.
         videos: Whether to write each clip also as an mp4 file.
         negatives: Whether to write also the negative audio of AVSBench-Robust, for s4 and ms3.
+        generator_version: 2 (plain scenes, clean sound) or 3 (film-like scenes and sound).
         workers: Number of processes; None for one per core. Unless it is 1, a script must call
             this function below `if __name__ == "__main__":`, because each process imports the
             script.
@@ -56,7 +58,12 @@ def synthesize_data(  # noqa: PLR0913 - one argument for each option of the comm
         # Before the clips are written, which takes minutes.
         check_has_negatives(subset)
     options = SynthavsOptions(
-        subset=subset, clips=clips, seed=seed, evaluation_clips=evaluation_clips, videos=videos
+        subset=subset,
+        clips=clips,
+        seed=seed,
+        evaluation_clips=evaluation_clips,
+        videos=videos,
+        generator_version=generator_version,
     )
     total = sum(options.counts().values())
     done = count(1)

@@ -9,7 +9,6 @@ from av.container import OutputContainer
 
 from avseg.media.clip import FRAME_POSITION
 from avseg.synthavs.clips import SyntheticClip
-from avseg.synthavs.scenes import render
 from avseg.synthavs.sounds import SAMPLE_RATE
 
 FRAMES_PER_SECOND = 25
@@ -51,7 +50,7 @@ def write_video(clip: SyntheticClip, path: Path) -> None:
 
 def _encode(output: OutputContainer, clip: SyntheticClip, frame_count: int) -> None:
     video = output.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_H264_OPTIONS)
-    video.height, video.width = clip.scene.background.shape[:2]
+    video.height = video.width = clip.scene.side
     # The only pixel format of h264 that all browsers play; it needs even sides.
     video.pix_fmt = "yuv420p"
     audio = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
@@ -59,7 +58,7 @@ def _encode(output: OutputContainer, clip: SyntheticClip, frame_count: int) -> N
     # Audio is added frame by frame beside the pictures, so that both are interleaved in the file.
     samples_per_frame = SAMPLE_RATE // FRAMES_PER_SECOND
     for i in range(frame_count):
-        pixels, _ = render(clip.scene, scene_time(i))
+        pixels, _ = clip.scene.render(scene_time(i))
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts, frame.time_base = i, Fraction(1, FRAMES_PER_SECOND)
         output.mux(video.encode(frame))

@@ -32,13 +32,8 @@ from avseg.synthavs.avs_v3 import (
     write_v3_metadata,
 )
 from avseg.synthavs.categories import CATEGORIES
-from avseg.synthavs.clips import (
-    GENERATOR_VERSION,
-    SynthavsOptions,
-    SyntheticClip,
-    component_of,
-    draw_clip,
-)
+from avseg.synthavs.clips import SyntheticClip
+from avseg.synthavs.generators import SynthavsOptions, component_of, draw_clip
 from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.synthavs.video import write_video
 
@@ -253,7 +248,8 @@ def _describe(options: SynthavsOptions) -> dict[str, object]:
     # The resolved numbers of clips, so that a default equals the same number given explicitly.
     facts = asdict(options)
     del facts["clips"], facts["evaluation_clips"]
-    return {"generator_version": GENERATOR_VERSION, **facts, "clips": options.counts()}
+    version = facts.pop("generator_version")
+    return {"generator_version": version, **facts, "clips": options.counts()}
 
 
 def is_written(folder: Path, options: SynthavsOptions) -> bool:

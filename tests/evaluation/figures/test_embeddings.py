@@ -23,7 +23,7 @@ from avseg.evaluation.figures.embeddings import (
 )
 from avseg.evaluation.prediction import SegmenterPredictor
 from avseg.segmenter import Segmenter, load_segmenter
-from avseg.synthavs.clips import SynthavsOptions
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from tests.models.factories import SAMA
 from tests.segmenters import save_random_baseline

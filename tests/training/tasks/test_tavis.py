@@ -22,8 +22,8 @@ from avseg.synthavs.avs_v3 import SEMANTIC_COLUMNS, semantic_cells, write_metada
 from avseg.synthavs.captions import WORDS
 from avseg.synthavs.categories import CATEGORIES, SEEN
 from avseg.synthavs.classes import SemanticSplit
-from avseg.synthavs.clips import SynthavsOptions
 from avseg.synthavs.contents import ClipContents
+from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 from avseg.training import trainer
 from avseg.training.clips import FrameIndex, OffScreenPair
