@@ -15,6 +15,7 @@ from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints import find_checkpoint
 from avseg.checkpoints.cascade_building import make_cascade
 from avseg.checkpoints.keymaps.clap import CLAP_WITH_TEXT
+from avseg.checkpoints.known_models import RELEASES
 from avseg.checkpoints.loading import load_checkpoint
 from avseg.cli.main import app, run
 from avseg.errors import CheckpointError, OutputError
@@ -22,8 +23,10 @@ from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamModel, EvfSamProcessor
 from avseg.models.vocabulary import avsbench_names
 from avseg.segmenter import load_segmenter
+from tests.checkpoints.hub import LocalHub
 from tests.checkpoints.test_importing_evf_sam import make_config
 from tests.models.factories import CASCADE, SAM1, SAM2, randomise
+from tests.models.open_parts import publish_sam3
 from tests.published import UNUSED_OF_CLAP, some, write_tokenizer
 from tests.segmenters import make_video, tone
 
@@ -112,7 +115,7 @@ def test_a_cascade_has_the_weights_of_both_models(
     assert isinstance(processor, CascadeProcessor)
     assert processor.vocabulary == avsbench_names()
     described = json.loads((tmp_path / "cascade" / "source.json").read_text())["sources"]
-    assert [source["role"] for source in described] == ["evf-sam", "clap", "tokenizer"]
+    assert [source["role"] for source in described] == ["segmenter", "clap", "tokenizer"]
 
 
 def test_an_existing_folder_is_not_changed(parts: tuple[Path, Path, Path]) -> None:
@@ -136,13 +139,32 @@ def test_a_cascade_on_sam_1_predicts_the_masks_of_its_evf_sam(
     np.testing.assert_array_equal(marked.masks, by_text(video, 2).masks)
 
 
-def test_another_model_than_an_evf_sam_is_rejected(
+def test_sam_3_from_the_hub_segments_in_a_cascade_with_its_licence(
+    parts: tuple[Path, Path, Path], tmp_path: Path, hub: LocalHub
+) -> None:
+    _, clap, tokenizer = parts
+    for file in publish_sam3(tmp_path / "published").iterdir():
+        hub.add("facebook/sam3", file.name, file.read_bytes())
+    for named in RELEASES["sam3"].files:
+        hub.files["facebook/sam3"].setdefault(named.file, b"{}")  # older tokenizer files
+    made = make_cascade("sam3", clap, tokenizer, tmp_path / "cascade", config=SIZES)
+    assert "SAM License" in (made.notice or "")
+    alone = load_checkpoint(find_checkpoint("sam3"))[0].state_dict()
+    state = load_checkpoint(find_checkpoint(made.folder))[0].state_dict()
+    assert all(torch.equal(state[name], values) for name, values in alone.items())
+    video = make_video(tmp_path / "a.mp4", tone(1), seconds=1)
+    segmenter = load_segmenter(made.folder, "cpu").with_vocabulary("dog")
+    assert segmenter(video, 2).masks.shape[0] == 2
+    assert segmenter.licence == made.licence
+
+
+def test_another_model_than_an_evf_sam_or_sam_3_is_rejected(
     parts: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, clap, tokenizer = parts
     arguments = ["av2t-sam-small", clap, tokenizer, "-o", tmp_path / "cascade"]
     assert run(app, ["make-cascade", *map(str, arguments)]) == 1
-    assert "is not an EVF-SAM" in capsys.readouterr().err
+    assert "is neither an EVF-SAM nor a SAM 3" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_the_whole_of_clap_is_rejected(

@@ -1,6 +1,7 @@
 """An open cascade is built from the files in which transformers publishes its networks."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import (
     Owlv2ForObjectDetection,
     PeAudioFrameLevelModel,
     Sam2Model,
+    Sam3Model,
 )
 
 from avseg.checkpoints import find_checkpoint, resources
@@ -28,7 +30,7 @@ from avseg.models.vocabulary import avsbench_names
 from avseg.segmenter import load_segmenter
 from tests.checkpoints.hub import LocalHub
 from tests.models.cascade.test_processing import clip
-from tests.models.open_parts import publish_all
+from tests.models.open_parts import publish_all, publish_sam3
 
 WEIGHTS = "model.safetensors"
 
@@ -36,7 +38,8 @@ WEIGHTS = "model.safetensors"
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write the files of all networks once; tests that change them copy them."""
-    return publish_all(tmp_path_factory.mktemp("published"))
+    folder = tmp_path_factory.mktemp("published")
+    return publish_all(folder) | {"sam3": publish_sam3(folder / "sam3")}
 
 
 def copied(folder: Path, to: Path) -> Path:
@@ -63,6 +66,7 @@ def change_weights(folder: Path, **renamed: str | None) -> None:
 CASCADES = {
     "open-cascade": {"namer": "namer", "detector": "dino", "sam": "sam2"},
     "open-cascade-light": {"namer": "clap", "detector": "owlv2", "sam": "sam2"},
+    "open-cascade-sam3": {"namer": "namer", "detector": "sam3"},
 }
 NETWORKS: dict[str, tuple[str, Any]] = {
     "namer": ("namer.pe_audio", PeAudioFrameLevelModel),
@@ -70,6 +74,7 @@ NETWORKS: dict[str, tuple[str, Any]] = {
     "dino": ("segmenter.detector.network", GroundingDinoForObjectDetection),
     "owlv2": ("segmenter.detector.network", Owlv2ForObjectDetection),
     "sam2": ("segmenter.sam.sam2", Sam2Model),
+    "sam3": ("segmenter.sam3", Sam3Model),
 }
 
 
@@ -77,8 +82,10 @@ NETWORKS: dict[str, tuple[str, Any]] = {
 def test_a_cascade_has_the_weights_of_all_networks(
     parts: dict[str, str], published: dict[str, Path], tmp_path: Path
 ) -> None:
-    namer, detector, sam = (published[part] for part in parts.values())
-    made = make_open_cascade(namer, detector, sam, tmp_path / "open")
+    folders = {role: published[part] for role, part in parts.items()}
+    made = make_open_cascade(
+        folders["namer"], folders["detector"], folders.get("sam"), tmp_path / "open"
+    )
     model, processor = load_checkpoint(find_checkpoint(made.folder))
     state = model.state_dict()
     counted = 0
@@ -91,7 +98,8 @@ def test_a_cascade_has_the_weights_of_all_networks(
     vocabulary: Any = processor
     assert vocabulary.vocabulary == avsbench_names()
     sources = json.loads((made.folder / "source.json").read_text())["sources"]
-    assert [source["role"] for source in sources] == ["namer", "detector", "sam"]
+    roles = ["namer", "sam3"] if parts["detector"] == "sam3" else ["namer", "detector", "sam"]
+    assert [source["role"] for source in sources] == roles
     assert load_segmenter(made.folder, "cpu").segment_clip(clip()).masks.shape == (2, 40, 80)
 
 
@@ -213,6 +221,27 @@ def test_networks_that_do_not_fit_into_the_memory_are_an_error_before_they_are_r
         make_open_cascade(*folders, tmp_path / "open")
 
 
+def test_a_detector_needs_sam_2_and_sam_3_does_not(
+    published: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"is OWLv2, which finds boxes; give .* SAM 2 too"):
+        make_open_cascade(published["clap"], published["owlv2"], None, tmp_path / "open")
+    with pytest.raises(CheckpointError, match=r"is SAM 3, which segments by itself; leave .*sam2"):
+        make_open_cascade(
+            published["clap"], published["sam3"], published["sam2"], tmp_path / "open"
+        )
+
+
+def test_a_cascade_of_sam_3_has_its_licence_and_the_command_prints_it(
+    published: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(published[part]) for part in ("clap", "sam3")]
+    assert run(app, ["make-open-cascade", *folders, "-o", str(tmp_path / "open")]) == 0
+    assert "under the SAM License, which allows no military" in capsys.readouterr().err
+    assert find_checkpoint(tmp_path / "open").licence == "Apache-2.0 AND SAM License"
+    assert load_segmenter(tmp_path / "open", "cpu").segment_clip(clip()).masks.shape == (2, 40, 80)
+
+
 def test_an_existing_folder_is_not_changed(published: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         make_open_cascade(published["namer"], published["dino"], published["sam2"], tmp_path)
@@ -226,21 +255,27 @@ def test_the_command_builds_a_cascade(published: dict[str, Path], tmp_path: Path
 
 @pytest.mark.parametrize("name", CASCADES)
 def test_a_cascade_is_downloaded_by_its_name_from_pinned_revisions(
-    name: str, published: dict[str, Path], hub: LocalHub
+    name: str, published: dict[str, Path], hub: LocalHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     release = RELEASES[name]
     folders = {release.parts[role]: part for role, part in CASCADES[name].items()}
     hashes = {}
     for repository, part in folders.items():
-        for file in published[part].iterdir():
-            hashes[repository, file.name] = hub.add(repository, file.name, file.read_bytes())
+        for path in published[part].iterdir():
+            hashes[repository, path.name] = hub.add(repository, path.name, path.read_bytes())
+    for file in release.files:
+        if file.is_small and (file.repository, file.file) not in hashes:  # older tokenizer files
+            hub.add(file.repository, file.file, b"{}")
     # The tiny weights have hashes of their own.
     files = tuple(
         replace(file, sha256=hashes[file.repository, file.file] if file.sha256 else None)
         for file in release.files
     )
     tiny = replace(release, files=files)
-    imported = find_or_import(tiny)
+    with caplog.at_level(logging.WARNING):
+        imported = find_or_import(tiny)
+    is_limited = "no military, nuclear or weapons use" in caplog.text
+    assert is_limited == ("SAM License" in (imported.notice or "")) == (name == "open-cascade-sam3")
     segmentation = load_segmenter(imported.folder, "cpu").segment_clip(clip())
     assert np.isfinite(segmentation.scores).all()
     asked = {path.split("/")[4] for _, path, _ in hub.requests if "/resolve/" in path}

@@ -155,7 +155,7 @@ def _import(release: Release, files: Sequence[Path], folder: Path) -> None:
             return
         from avseg.checkpoints.open_cascade_building import make_open_cascade  # loads torch
 
-        make_open_cascade(parts["namer"], parts["detector"], parts["sam"], folder)
+        make_open_cascade(parts["namer"], parts["detector"], parts.get("sam"), folder)
         return
     from avseg.checkpoints.importing import convert_published  # loads torch
 

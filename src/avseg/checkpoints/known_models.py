@@ -309,6 +309,22 @@ _SAM2_TINY = _network(
 )
 
 
+#: SAM 3. The size is that of the 859.9 M parameters of the published video model in float32.
+_SAM3_FILES = tuple(
+    replace(
+        file,
+        name_from="public repositories that list the files of this revision",
+        licence="SAM License",
+    )
+    for file in _network(
+        "facebook/sam3",
+        "3c879f39826c281e95690f02c7821c4de09afae7",
+        ("processor_config.json", "tokenizer.json", *_BPE_TOKENIZER),
+        3_400_000_000,
+    )
+)
+
+
 def _open_cascade(
     name: str, what: str, details: str, namer: tuple[HubFile, ...], *segmenter: tuple[HubFile, ...]
 ) -> Release:
@@ -347,19 +363,13 @@ _OPEN_CASCADE_LIGHT = _open_cascade(
     _OWLV2,
     _SAM2_TINY,
 )
-#: SAM 3. The size is that of the 859.9 M parameters of the published video model in float32.
-_SAM3_FILES = tuple(
-    replace(
-        file,
-        name_from="public repositories that list the files of this revision",
-        licence="SAM License",
-    )
-    for file in _network(
-        "facebook/sam3",
-        "3c879f39826c281e95690f02c7821c4de09afae7",
-        ("processor_config.json", "tokenizer.json", *_BPE_TOKENIZER),
-        3_400_000_000,
-    )
+_OPEN_CASCADE_SAM3 = _open_cascade(
+    "open-cascade-sam3",
+    "PE-A-Frame, SAM 3, gated",
+    "Names each sound every 40 ms (PE-A-Frame, 560 M parameters) and segments the named objects "
+    "(SAM 3, 840 M, gated: log in, and accept the SAM License on its page)",
+    _PE_A_FRAME,
+    _SAM3_FILES,
 )
 _SAM3 = Release(
     name="sam3",
@@ -380,6 +390,7 @@ RELEASES: dict[str, Release] = {
     for release in (
         _OPEN_CASCADE,
         _OPEN_CASCADE_LIGHT,
+        _OPEN_CASCADE_SAM3,
         _auralsam2("v1s", "S4"),
         _auralsam2("v1m", "MS3"),
         # Clips of S4 and MS3 have five frames, those of AVSS five or ten.

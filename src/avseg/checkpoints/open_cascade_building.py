@@ -1,7 +1,7 @@
 """Building of an open cascade from the published files of its networks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ from avseg.checkpoints.published_networks import (
     check_preprocessing,
     check_space,
     load_network,
+    recognise_network,
     statistics_options,
 )
+from avseg.checkpoints.sam3_building import LICENCE as SAM3_LICENCE
+from avseg.checkpoints.sam3_building import SAM3, build_sam3_config
 from avseg.checkpoints.saving import explain_weight_write_errors, save_weights
 from avseg.errors import CheckpointError, OutputError
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
@@ -44,7 +47,7 @@ from avseg.models.sound_inputs import SOUND_TOKENIZER
 #: The longest window for which a clip has enough audio at its ends, in seconds.
 _WINDOW_S = 2.0
 
-#: The licence of every network of an open cascade, according to their pages on the Hub.
+#: The licence of every network but SAM 3, according to their pages on the Hub.
 _LICENCE = "Apache-2.0"
 
 _NAMERS = (
@@ -64,18 +67,24 @@ _DETECTORS = (
 _SAMS = (PublishedNetwork("SAM 2", Sam2Model, "segmenter.sam.sam2", ("sam2", "sam2_video")),)
 
 
+#: The networks that each role accepts. SAM 3 finds and segments the named objects by itself.
+_ROLES = {"namer": _NAMERS, "detector": _DETECTORS, "sam": _SAMS, "sam3": (SAM3,)}
+
+
 def make_open_cascade(
-    namer: str | Path, detector: str | Path, sam: str | Path, output: str | Path
+    namer: str | Path, detector: str | Path, sam: str | Path | None, output: str | Path
 ) -> Checkpoint:
     """Build an open cascade from folders with published files; nothing is trained.
 
-    Each folder has the files of one repository: config.json, model.safetensors,
-    preprocessor_config.json, and for the first two those of the tokenizer.
+    Each folder has the files of one repository: config.json, model.safetensors, the file of the
+    preprocessing (preprocessor_config.json, for SAM 3 processor_config.json), and those of the
+    tokenizer, which SAM 2 does not have.
 
     Args:
         namer: Folder of PE-A-Frame or CLAP, which names the sounds.
-        detector: Folder of Grounding DINO or OWLv2, which finds the named objects.
-        sam: Folder of SAM 2 or SAM 2.1, which segments their boxes.
+        detector: Folder of Grounding DINO or OWLv2, which finds the named objects; or of SAM 3,
+            which segments them too.
+        sam: Folder of SAM 2 or SAM 2.1, which segments the boxes of the detector; None with SAM 3.
         output: The folder to create; it appears when it is complete.
 
     Returns:
@@ -90,19 +99,18 @@ def make_open_cascade(
     output = Path(output)
     if output.exists():
         raise OutputError(f"{output}: exists already; choose another folder.")
-    folders = {"namer": Path(namer), "detector": Path(detector), "sam": Path(sam)}
+    folders = _folders(Path(namer), Path(detector), None if sam is None else Path(sam))
     # Tokenizers first: they are small, and a missing file is found before gigabytes are read.
-    sound = HubTokenizer.from_files(folders["namer"], SOUND_TOKENIZER)
-    picture = HubTokenizer.from_files(folders["detector"], PICTURE_TOKENIZER)
+    sound = HubTokenizer.from_files(Path(namer), SOUND_TOKENIZER)
+    picture = HubTokenizer.from_files(Path(detector), PICTURE_TOKENIZER)
     check_space(folders.values(), output)
-    namer_network = load_network(folders["namer"], _NAMERS)
-    detector_network = load_network(folders["detector"], _DETECTORS)
-    sam_network = load_network(folders["sam"], _SAMS)
-    sizes = _cascade_config(folders, namer_network, detector_network, sam_network)
+    networks = {role: load_network(folder, _ROLES[role]) for role, folder in folders.items()}
+    sizes = _cascade_config(folders, networks, picture)
     processor = CascadeProcessor.from_config(sizes, sound, picture)
     # This encodes the vocabulary, so a tokenizer that cannot encode it is an error before writing.
     processor = processor.with_vocabulary(processor.vocabulary)
-    tensors = _collect_tensors(sizes, namer_network, detector_network, sam_network)
+    tensors = _collect_tensors(sizes, networks.values())
+    licences = {role: SAM3_LICENCE if role == "sam3" else _LICENCE for role in folders}
     with replace_when_complete(output) as folder, explain_weight_write_errors(output, tensors):
         folder.mkdir()
         save_weights(tensors, folder / WEIGHTS_FILE)
@@ -113,45 +121,49 @@ def make_open_cascade(
                 "role": role,
                 "file": WEIGHTS_FILE,
                 "sha256": file_sha256(part / WEIGHTS_FILE),
-                "licence": _LICENCE,
+                "licence": licences[role],
             }
             for role, part in folders.items()
         ]
         described = json.dumps({"sources": origins}, indent=2) + "\n"
         (folder / SOURCE_FILE).write_text(described, encoding="utf-8")
-    return Checkpoint(output.resolve().name, output, licence=_LICENCE)
+    licence = " AND ".join(sorted({*licences.values()}))
+    return Checkpoint(output.resolve().name, output, licence=licence)
+
+
+def _folders(namer: Path, detector: Path, sam: Path | None) -> dict[str, Path]:
+    """Return the folder of each role, and refuse a detector without SAM 2, or SAM 3 with it."""
+    found = recognise_network(detector, (*_DETECTORS, SAM3))
+    if found is SAM3:
+        if sam is not None:
+            raise CheckpointError(
+                f"{detector}: is SAM 3, which segments by itself; leave {sam} out."
+            )
+        return {"namer": namer, "sam3": detector}
+    if sam is None:
+        raise CheckpointError(
+            f"{detector}: is {found.title}, which finds boxes; give the folder of SAM 2 too, which "
+            "segments them."
+        )
+    return {"namer": namer, "detector": detector, "sam": sam}
 
 
 def _cascade_config(
-    folders: Mapping[str, Path],
-    namer_network: LoadedNetwork,
-    detector_network: LoadedNetwork,
-    sam_network: LoadedNetwork,
+    folders: Mapping[str, Path], networks: Mapping[str, LoadedNetwork], tokenizer: HubTokenizer
 ) -> CascadeConfig:
     """Build the configuration of the cascade from those of its networks."""
-    namer, rule = _namer_config(folders["namer"], namer_network)
-    detector: StrictConfig
-    if detector_network.known.network is Owlv2ForObjectDetection:
-        detector = Owlv2DetectorConfig(owlv2_config=detector_network.config)
-        side = detector.image_size
-        wanted = {"size": {"height": side, "width": side}, **statistics_options(CLIP_STATISTICS)}
-        prompt = f"a photo of a {NAME}"
+    namer, rule = _namer_config(folders["namer"], networks["namer"])
+    segmenter: StrictConfig
+    if "sam3" in networks:
+        segmenter = build_sam3_config(folders["sam3"], networks["sam3"], tokenizer)
+        prompt = NAME
     else:
-        size = detector_network.preprocessing.get("size", {})
-        detector = GroundingDinoDetectorConfig(
-            grounding_dino_config=detector_network.config,
-            shortest_side=size.get("shortest_edge", 800),
-            longest_side=size.get("longest_edge", 1333),
-        )
-        wanted, prompt = statistics_options(SAM_STATISTICS), NAME
-    check_preprocessing(folders["detector"], detector_network, wanted)
-    sam = _sam_config(folders["sam"], sam_network)
-    side = sam.image_size
-    wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM_STATISTICS)}
-    check_preprocessing(folders["sam"], sam_network, wanted)
+        detector, prompt = _detector_config(folders["detector"], networks["detector"])
+        sam = _sam_config(folders["sam"], networks["sam"])
+        segmenter = BoxSegmenterConfig(detector_config=detector, sam_config=sam)
     return CascadeConfig(
         namer_config=namer,
-        segmenter_config=BoxSegmenterConfig(detector_config=detector, sam_config=sam),
+        segmenter_config=segmenter,
         picture_prompt=prompt,
         object_captions=True,
         **rule,
@@ -203,6 +215,26 @@ def _clap_config(folder: Path, network: LoadedNetwork) -> LaionClapConfig:
     return clap
 
 
+def _detector_config(folder: Path, network: LoadedNetwork) -> tuple[StrictConfig, str]:
+    """Build the configuration of the detector, and the prompt that it was trained with."""
+    detector: StrictConfig
+    if network.known.network is Owlv2ForObjectDetection:
+        detector = Owlv2DetectorConfig(owlv2_config=network.config)
+        side = detector.image_size
+        wanted = {"size": {"height": side, "width": side}, **statistics_options(CLIP_STATISTICS)}
+        prompt = f"a photo of a {NAME}"
+    else:
+        size = network.preprocessing.get("size", {})
+        detector = GroundingDinoDetectorConfig(
+            grounding_dino_config=network.config,
+            shortest_side=size.get("shortest_edge", 800),
+            longest_side=size.get("longest_edge", 1333),
+        )
+        wanted, prompt = statistics_options(SAM_STATISTICS), NAME
+    check_preprocessing(folder, network, wanted)
+    return detector, prompt
+
+
 def _sam_config(folder: Path, sam_network: LoadedNetwork) -> PromptedSam2Config:
     """Convert the configuration of SAM 2, and check that nothing of it is lost."""
     vision, hiera = (
@@ -232,10 +264,13 @@ def _sam_config(folder: Path, sam_network: LoadedNetwork) -> PromptedSam2Config:
             f"{folder}: is a SAM 2 of other proportions than avseg builds; give "
             "facebook/sam2.1-hiera-tiny or -small."
         )
+    side = sizes.image_size
+    wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM_STATISTICS)}
+    check_preprocessing(folder, sam_network, wanted)
     return sizes
 
 
-def _collect_tensors(sizes: CascadeConfig, *parts: LoadedNetwork) -> dict[str, Tensor]:
+def _collect_tensors(sizes: CascadeConfig, parts: Iterable[LoadedNetwork]) -> dict[str, Tensor]:
     """Collect the tensors of the networks under their names in the cascade."""
     tensors = {
         f"{part.known.path}.{name}": values

@@ -87,22 +87,13 @@ def load_network(folder: Path, possible: Sequence[PublishedNetwork]) -> LoadedNe
         CheckpointError: If a file is missing, damaged or of another network, or keys are missing or
             unexpected.
     """
-    titles = " or ".join(known.title for known in possible)
-    files = (CONFIG_FILE, WEIGHTS_FILE)
-    _check_presence(folder, files, titles)
+    known = recognise_network(folder, possible)
+    _check_presence(folder, (WEIGHTS_FILE, known.preprocessing_file), known.title)
     try:
-        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        known = next(each for each in possible if options.get("model_type") in each.model_types)
-        _check_presence(folder, (known.preprocessing_file,), titles)
         text = (folder / known.preprocessing_file).read_text(encoding="utf-8")
         # A processor of several parts has the options of the image processor as an entry.
         preprocessing = json.loads(text)
         preprocessing = dict(preprocessing.get("image_processor", preprocessing))
-    except StopIteration:
-        raise CheckpointError(
-            f"{folder / CONFIG_FILE}: model_type is {options.get('model_type')!r}; give the folder "
-            f"of {titles}."
-        ) from None
     except PARSE_ERRORS as error:
         raise CheckpointError(f"{folder}: is damaged ({error}); copy it again.") from error
     try:
@@ -135,6 +126,33 @@ def load_network(folder: Path, possible: Sequence[PublishedNetwork]) -> LoadedNe
             "random; download the revision that `avseg models` lists."
         )
     return LoadedNetwork(known, model.config, state, preprocessing)
+
+
+def recognise_network(folder: Path, possible: Sequence[PublishedNetwork]) -> PublishedNetwork:
+    """Read which network a folder has.
+
+    Args:
+        folder: Folder with the published files.
+        possible: The networks that are accepted.
+
+    Returns:
+        One of them.
+
+    Raises:
+        CheckpointError: If the configuration file is missing, damaged or of another network.
+    """
+    titles = " or ".join(known.title for known in possible)
+    _check_presence(folder, (CONFIG_FILE,), titles)
+    try:
+        options = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        return next(each for each in possible if options.get("model_type") in each.model_types)
+    except StopIteration:
+        raise CheckpointError(
+            f"{folder / CONFIG_FILE}: model_type is {options.get('model_type')!r}; give the folder "
+            f"of {titles}."
+        ) from None
+    except PARSE_ERRORS as error:
+        raise CheckpointError(f"{folder}: is damaged ({error}); copy it again.") from error
 
 
 def _check_presence(folder: Path, names: Sequence[str], titles: str) -> None:

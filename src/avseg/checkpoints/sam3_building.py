@@ -10,6 +10,7 @@ from avseg.backbones.hub_tokenizer import HubTokenizer
 from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.checkpoints.model_folder import SOURCE_FILE, WEIGHTS_FILE, Checkpoint, file_sha256
 from avseg.checkpoints.published_networks import (
+    LoadedNetwork,
     PublishedNetwork,
     check_preprocessing,
     check_space,
@@ -25,8 +26,8 @@ from avseg.models.sam3 import Sam3TextConfig, Sam3TextProcessor
 #: Licence of the published weights.
 LICENCE = "SAM License"
 
-# The published file has the video tracker too, so its configuration is that of the video model.
-_SAM3 = PublishedNetwork(
+#: The published file has the video tracker too, so its configuration is that of the video model.
+SAM3 = PublishedNetwork(
     "SAM 3", Sam3Model, "segmenter.sam3", ("sam3", "sam3_video"), "processor_config.json"
 )
 
@@ -53,19 +54,9 @@ def make_sam3(published: str | Path, output: str | Path) -> Checkpoint:
     # The tokenizer first: it is small, and a missing file is found before gigabytes are read.
     tokenizer = HubTokenizer.from_files(source, PICTURE_TOKENIZER)
     check_space([source], output)
-    loaded = load_network(source, (_SAM3,))
-    config = Sam3TextConfig(segmenter_config=Sam3SegmenterConfig(sam3_config=loaded.config))
-    side = config.segmenter_config.image_size
-    wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM3_STATISTICS)}
-    check_preprocessing(source, loaded, wanted)
-    rows = loaded.config.text_config.vocab_size
-    # Otherwise an id outside of the embedding table would be an index error inside the model.
-    if len(tokenizer.tokenizer) > rows:
-        raise CheckpointError(
-            f"{source}: the tokenizer has {len(tokenizer.tokenizer)} tokens, SAM 3 has {rows}; "
-            "download the files again."
-        )
-    tensors = {f"{_SAM3.path}.{name}": values for name, values in loaded.tensors.items()}
+    loaded = load_network(source, (SAM3,))
+    config = Sam3TextConfig(segmenter_config=build_sam3_config(source, loaded, tokenizer))
+    tensors = {f"{SAM3.path}.{name}": values for name, values in loaded.tensors.items()}
     with replace_when_complete(output) as folder, explain_weight_write_errors(output, tensors):
         folder.mkdir()
         save_weights(tensors, folder / WEIGHTS_FILE)
@@ -81,3 +72,34 @@ def make_sam3(published: str | Path, output: str | Path) -> Checkpoint:
         described = json.dumps({"sources": [origin]}, indent=2) + "\n"
         (folder / SOURCE_FILE).write_text(described, encoding="utf-8")
     return Checkpoint(output.resolve().name, output, licence=LICENCE)
+
+
+def build_sam3_config(
+    source: Path, loaded: LoadedNetwork, tokenizer: HubTokenizer
+) -> Sam3SegmenterConfig:
+    """Build the configuration of SAM 3 as a segmenter, and check what is published beside it.
+
+    Args:
+        source: Folder with the published files.
+        loaded: The network.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        CheckpointError: If the preprocessing is another than that of avseg, or the tokenizer has
+            more tokens than the network.
+    """
+    config = Sam3SegmenterConfig(sam3_config=loaded.config)
+    side = config.image_size
+    wanted = {"size": {"height": side, "width": side}, **statistics_options(SAM3_STATISTICS)}
+    check_preprocessing(source, loaded, wanted)
+    rows = loaded.config.text_config.vocab_size
+    # Otherwise an id outside of the embedding table would be an index error inside the model.
+    if len(tokenizer.tokenizer) > rows:
+        raise CheckpointError(
+            f"{source}: the tokenizer has {len(tokenizer.tokenizer)} tokens, SAM 3 has {rows}; "
+            "download the files again."
+        )
+    return config
