@@ -227,7 +227,7 @@ def test_each_text_is_a_named_source(
             ["--text", "the zebra"],
             "unknown words (zebra); the words of this model are nothing, dog, cat",
         ),
-        (["--text", "dog cat bus dog"], "has 4 tokens, the model takes 3; shorten it"),
+        (["--text", "dog cat bus dog"], "has 4 tokens for EVF-SAM, which takes 3; shorten it"),
     ],
 )
 def test_an_invalid_text_is_an_error_before_any_work(

@@ -81,7 +81,7 @@ def test_different_numbers_of_prompts_per_text_raise_an_error() -> None:
         (["dog", " "], "text ' ' is empty"),
         (["dog", "dog"], "the texts are dog, dog; give each once"),
         (["a zebra"], r"unknown words \(zebra\); the words of this model are nothing, dog, cat"),
-        (["dog cat bus dog"], "'dog cat bus dog' has 4 tokens, the model takes 3; shorten it"),
+        (["dog cat bus dog"], "'dog cat bus dog' has 4 tokens for EVF-SAM, which takes 3; sho"),
     ],
 )
 def test_invalid_texts_raise_an_error(texts: list[str], message: str) -> None:

@@ -11,21 +11,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from avseg.backbones.tokenizing import TextTokenizer, load_tokenizer
 from avseg.errors import PromptError
 from avseg.models.evf_sam.configuration import EvfSamConfig
 from avseg.models.outputs import resize_logits
-from avseg.models.processor import (
-    BEIT3_STATISTICS,
-    SavedTokenizer,
-    as_pixels,
-    fitted_size,
-    for_sam,
-    normalise,
-    resize,
-)
+from avseg.models.picture_inputs import EvfSamInputs
+from avseg.models.processor import SavedTokenizer, fitted_size
 from avseg.models.text_prompts import TextPromptProcessor
 from avseg.types import Clip
 
@@ -100,21 +92,15 @@ class EvfSamProcessor(TextPromptProcessor):
         Raises:
             PromptError: If there is no text prompt.
         """
-        ids = [torch.tensor(numbers) for numbers in self._encode_texts(self._require_texts())]
-        pixels = as_pixels(clip.frames)
-        lengths = torch.tensor([len(numbers) for numbers in ids])
-        input_ids = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.PAD_ID)
-        # True for tokens, False for padding.
-        attention_mask = torch.arange(input_ids.shape[1]) < lengths[:, None]  # (K, L)
-        count = len(pixels)
+        texts = self._encode_texts(self._require_texts())
+        frames = self._inputs.prepare_frames(clip.frames)
+        count = len(clip.frames)
         return {
-            "pixel_values_sam": for_sam(pixels, self.sam_size, self.keep_proportions),
-            "pixel_values_beit3": normalise(
-                resize(pixels, (self.beit3_size, self.beit3_size), "bicubic"), BEIT3_STATISTICS
-            ),
-            "input_ids": input_ids.repeat_interleave(count, dim=0),
-            "attention_mask": attention_mask.repeat_interleave(count, dim=0),
-            "image_index": torch.arange(count).repeat(len(ids)),
+            "pixel_values_sam": frames["pixel_values_sam"],
+            "pixel_values_beit3": frames["pixel_values_beit3"],
+            "input_ids": texts["prompt_ids"].repeat_interleave(count, dim=0),
+            "attention_mask": texts["prompt_mask"].repeat_interleave(count, dim=0),
+            "image_index": torch.arange(count).repeat(len(self.texts)),
         }
 
     @classmethod
@@ -129,23 +115,15 @@ class EvfSamProcessor(TextPromptProcessor):
         return (self.tokenizer,)
 
     @property
-    def _tokenizer(self) -> TextTokenizer:
+    def _inputs(self) -> EvfSamInputs:
+        return EvfSamInputs(
+            self.sam_size, self.beit3_size, self.keep_proportions, self.max_text_tokens
+        )
+
+    def _encode_texts(self, texts: Sequence[str]) -> dict[str, Tensor]:
         if self.tokenizer is None:
             raise PromptError("the processor has no tokenizer, so it cannot encode texts.")
-        return self.tokenizer
-
-    def _encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self._encode(text) for text in texts]
-
-    def _encode(self, text: str) -> list[int]:
-        """Encode a text as token ids, or raise a PromptError if it is too long."""
-        ids = self._tokenizer.encode(text)
-        if len(ids) > self.max_text_tokens:
-            raise PromptError(
-                f"text {text!r} has {len(ids)} tokens, the model takes {self.max_text_tokens}; "
-                "shorten it."
-            )
-        return ids
+        return self._inputs.encode_texts(texts, self.tokenizer)
 
     def _without_padding(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Crop the padding of SAM's square from mask logits (T, h, w)."""
