@@ -13,7 +13,7 @@ from avseg.models.frame_audio import FrameAudioProcessor
 from avseg.models.sama import SamaConfig, SamaModel
 from avseg.models.tpavi import TpaviConfig, TpaviModel
 from tests.media.videos import Picture, Track, level, write
-from tests.models.auralsam2_factories import AURALSAM2
+from tests.models.auralsam2_factories import AURALSAM2, build_text, text_processor
 from tests.models.auralsam2_factories import build as build_auralsam2
 from tests.models.factories import CASCADE, CLAP_WORDS, CONFIG, EVF_CONFIG, WORDS, randomise
 from tests.models.tavis_factories import PROCESSOR
@@ -72,6 +72,13 @@ def save_random_auralsam2(folder: Path) -> Path:
     """Save an AuralSAM2 with random weights, windows of three frames, and a memory bank."""
     build_auralsam2().save_pretrained(folder)
     AuralSam2Processor.from_config(AURALSAM2).save_pretrained(folder)
+    return folder
+
+
+def save_random_auralsam2_text(folder: Path) -> Path:
+    """Save an AuralSAM2 for texts with random weights and the words left, dog, cat, guitar."""
+    build_text().save_pretrained(folder)
+    text_processor().save_pretrained(folder)
     return folder
 
 

@@ -23,6 +23,7 @@ from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
     make_video,
     save_random_auralsam2,
+    save_random_auralsam2_text,
     save_random_cascade,
     save_random_model,
     save_random_tavis,
@@ -347,6 +348,29 @@ def test_a_model_of_two_channels_gets_those_of_a_stereo_film(tmp_path: Path) -> 
     torch.testing.assert_close(found[:, 0], mono[:, 0])
     torch.testing.assert_close(found[:, 1], quiet[:, 0], atol=1e-2, rtol=0)  # 16 bits
     torch.testing.assert_close(mono[:, 0], mono[:, 1])
+
+
+def test_a_model_of_text_and_audio_marks_each_text_in_the_audible_frames(tmp_path: Path) -> None:
+    segmenter = load_segmenter(save_random_auralsam2_text(tmp_path / "model"), "cpu")
+    segmenter = segmenter.with_texts("the left dog", "guitar")
+    frames: list[int] = []
+    segmenter.model.register_forward_pre_hook(
+        lambda _, __, given: frames.append(given["pixel_values"].shape[1]), with_kwargs=True
+    )
+    half = Track(np.concatenate([tone(1).samples, level(0, 2)], axis=1))
+    video = make_video(tmp_path / "a.mp4", half, seconds=3)
+    found = segmenter(video, 1)
+    assert found.sources is not None
+    assert [source.name for source in found.sources] == ["the left dog", "guitar"]
+    assert found.audible is not None
+    assert found.audible.tolist() == [True, False, False]
+    assert found.masks[0].any()
+    assert not found.masks[1:].any()
+    # The fused frames of a clip stay together, however many texts there are.
+    segmenter(make_video(tmp_path / "b.mp4", tone(1), seconds=1))
+    assert frames == [1, 10]
+    with pytest.raises(NoAudioStreamError):
+        segmenter(make_video(tmp_path / "c.mp4", seconds=1))
 
 
 @pytest.mark.parametrize("save", [save_random_text_model, save_random_cascade])

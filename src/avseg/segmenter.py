@@ -58,7 +58,7 @@ class Segmenter:
 
     There are three kinds of models. Some mark all sounding objects in one mask. Some also name
     them, with names from a vocabulary, which `with_vocabulary` replaces. Some mark the objects that
-    texts describe, and do not use the audio; `with_texts` sets the texts.
+    texts describe; `with_texts` sets the texts. Most of these do not use the audio.
 
     A frame is silent if its audio window is below -70 dBFS. It gets an empty mask and the score 0
     without a forward pass, unless the model does not use the audio. Where frames are closer
@@ -142,7 +142,7 @@ class Segmenter:
             PromptError: If the model needs a text and there is none.
             ValueError: If an option is out of its range.
         """
-        # A model that is prompted by texts has no audio window, and needs no audio stream.
+        # A model without an audio window needs no audio stream.
         silent_ok = silent_ok or self.processor.window_s is None
         memory: MemoryBank | None = None
         interval_s = None if frames_per_second is None else 1 / frames_per_second
@@ -197,8 +197,10 @@ class Segmenter:
         if self.processor.window_s is not None:
             clip, audible = fit_windows(clip, self.processor.window_s, interval_s)
         selected = np.arange(len(union)) if audible is None else np.flatnonzero(audible)
-        # Each text is a prompt of its own for each frame, so more texts mean fewer frames at once.
-        step = max(1, self.frames_per_forward // max(1, len(self.texts)))
+        # Each text is a prompt of its own for each frame, so more texts mean fewer frames at once,
+        # except for a model whose masks depend on which frames are together.
+        prompts = 1 if self.model.frames_are_fused else max(1, len(self.texts))
+        step = max(1, self.frames_per_forward // prompts)
         for start in range(0, len(selected), step):
             index = selected[start : start + step]
             predictions, memory = self._forward(_select_frames(clip, index), threshold, memory)
@@ -245,7 +247,7 @@ class Segmenter:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Texts that describe what to mark; empty for a model that uses the audio."""
+        """Texts that describe what to mark; empty for a model that takes none."""
         return self.processor.texts if isinstance(self.processor, TextProcessor) else ()
 
     def with_texts(self, *texts: str) -> Segmenter:
@@ -253,22 +255,22 @@ class Segmenter:
 
         Args:
             *texts: One text for each object, such as "the dog on the left"; none for a model that
-                uses the audio.
+                takes no text.
 
         Returns:
             Segmenter with the same weights and the new texts.
 
         Raises:
-            PromptError: If the model uses the audio and there is a text, or it needs a text and
-                there is none, or a text is blank, too long, or has words that the model does not
-                know.
+            PromptError: If the model takes no text and there is one, or it needs a text and there
+                is none, or a text is blank, too long, or has words that the model does not know.
         """
         if isinstance(self.processor, TextProcessor):
             return replace(self, processor=self.processor.with_texts(texts))
         if texts:
             raise PromptError(
                 f"{self.name} marks sounding objects and takes no text, got {texts[0]!r}; leave "
-                "the text out, or use a model of the family avseg-evf-sam or avseg-sam3."
+                "the text out, or use a model of the family avseg-evf-sam, avseg-sam3 or "
+                "avseg-auralsam2-text."
             )
         return self
 

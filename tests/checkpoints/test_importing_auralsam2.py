@@ -176,12 +176,6 @@ def test_the_file_of_sam_2_is_ignored_beside_the_whole_model(
     check_imported(write(tmp_path, aural=whole, sam2=other), model, tmp_path)
 
 
-def test_a_file_for_ref_avs_is_rejected(fuser: dict[str, Tensor], tmp_path: Path) -> None:
-    text = fuser | {"text_proj.0.weight": torch.ones(1)}
-    with pytest.raises(CheckpointError, match=r"is AuralSAM2 for Ref-AVS, which needs a text"):
-        import_checkpoint(write(tmp_path, aural=text), tmp_path / "model")
-
-
 @pytest.mark.parametrize("change", ["missing", "unexpected", "of another shape"])
 def test_wrong_keys_are_rejected(
     change: str,

@@ -76,7 +76,7 @@ def test_robustness_tests_and_vocabulary_are_options(
 @pytest.mark.parametrize(
     ("save", "options", "problem"),
     [
-        (save_random_text_model, [], "is prompted by texts and does not use the audio"),
+        (save_random_text_model, [], "is prompted by texts, which these data sets do not have"),
         (save_random_model, ["--vocabulary", "dog"], "does not name sounding objects"),
     ],
     ids=["texts", "vocabulary"],

@@ -79,6 +79,12 @@ def test_a_model_of_two_channels_gets_left_and_right(data: Path, tmp_path: Path)
     assert (other - both).abs().max() > 1e-4
 
 
+def test_a_model_of_one_mask_has_no_classes(data: Path, tmp_path: Path) -> None:
+    predictor = SegmenterPredictor(load_segmenter(save_random_auralsam2(tmp_path / "a"), "cpu"))
+    clip = open_split(data, "ms3", "test_seen", predictor.sample_rate)[0].clip
+    assert predictor.predict(clip, clip.audio[None], ("background", "dog")).class_logits is None
+
+
 def test_classes_are_predicted_on_request_only(
     split: AVSBench, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

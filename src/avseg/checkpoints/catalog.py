@@ -181,7 +181,7 @@ def _rank(listing: Listing) -> tuple[bool, ...]:
     return (
         listing.masks is None,
         listing.training is None or not listing.training.is_filmed,
-        listing.masks == "by text",  # they do not use the audio
+        listing.masks == "by text",  # a text has to be given, and most do not use the audio
         listing.state == "by hand",
         listing.state == "downloadable",
         not listing.is_seen,

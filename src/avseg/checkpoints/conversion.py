@@ -24,6 +24,8 @@ def import_checkpoint(
 
     - A file of AV2T-SAM with the files of its CLAP and CLIP towers.
     - A file of EVF-SAM with the files of its tokenizer.
+    - A file of AuralSAM2, alone if it contains SAM 2, else with the file of SAM 2. The one for
+      Ref-AVS also needs DistilRoBERTa's tokenizer, and its weights if it does not contain them.
     - A file of TAViS, which contains ImageBind, with the file of CLIP's tokenizer. The model gets
       the options of the released code.
     - The file of ImageBind with the file of CLIP's tokenizer. The result segments nothing by

@@ -20,6 +20,7 @@ from torch import Tensor
 from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.backbones.config import StrictConfig
 from avseg.backbones.imagebind import ImageBind, ImageBindConfig, ImageBindTokenizer
+from avseg.backbones.roberta import RobertaTokenizer
 from avseg.backbones.tokenizing import SentencePieceTokenizer
 from avseg.checkpoints.keymaps.auralsam2 import current_names
 from avseg.checkpoints.keymaps.formats import (
@@ -59,7 +60,8 @@ _ADDED_TOKENS = "added_tokens.json"
 #: Suffixes of the files of CLIP's tokenizer, which ImageBind uses: the published list of merges, or
 #: the JSON file of the `tokenizers` library.
 _CLIP_TOKENIZER = (".txt", ".gz", ".json")
-_CLIP_TOKENIZER_LICENCE = "MIT"
+#: Name and licence of the tokenizers of one file, by the tokenizer of their system.
+_ONE_FILE_TOKENIZERS = {"clip": ("clip-bpe", "MIT"), "roberta": ("roberta-bpe", "Apache-2.0")}
 
 
 def convert_published(
@@ -229,6 +231,8 @@ def _processor(
     models = [path for path in tokenizers if path.suffix in _SENTENCEPIECE]
     if system.tokenizer == "clip":
         return processor.from_config(sizes, _clip_tokenizer(trained, tokenizers))
+    if system.tokenizer == "roberta":
+        return processor.from_config(sizes, _roberta_tokenizer(trained, tokenizers))
     if system.tokenizer is None:
         if tokenizers:
             raise CheckpointError(
@@ -256,6 +260,17 @@ def _clip_tokenizer(recognised: RecognisedFile, tokenizers: Sequence[Path]) -> I
             "openai/clip-vit-base-patch32."
         )
     return ImageBindTokenizer.from_file(tokenizers[0])
+
+
+def _roberta_tokenizer(recognised: RecognisedFile, tokenizers: Sequence[Path]) -> RobertaTokenizer:
+    """Read the tokenizer of AuralSAM2 for Ref-AVS."""
+    if len(tokenizers) != 1 or tokenizers[0].suffix != ".json":
+        given = ", ".join(map(str, tokenizers)) or "none"
+        raise CheckpointError(
+            f"{recognised.file.path}: {recognised.format.title} needs its tokenizer, one file; got "
+            f"{given}. Give tokenizer.json of distilbert/distilroberta-base."
+        )
+    return RobertaTokenizer.from_file(tokenizers[0])
 
 
 def _hashes(recognised: RecognisedFile) -> dict[str, str]:
@@ -323,9 +338,12 @@ def _save_origins(
         for role, each in recognised.items()
         for path in each.file.files
     ]
+    # ImageBind alone has no system, and the tokenizer of CLIP.
+    trained = recognised.get("system")
+    kind = "clip" if trained is None else SYSTEMS[trained.format.name].tokenizer
     for path in tokenizers:
-        if _is_clip_tokenizer(path):
-            files.append((path, "tokenizer", "clip-bpe", _CLIP_TOKENIZER_LICENCE))
+        if kind in _ONE_FILE_TOKENIZERS:
+            files.append((path, "tokenizer", *_ONE_FILE_TOKENIZERS[kind]))
         else:
             licence = recognised["system"].format.licence
             files.append((path, "tokenizer", "sentencepiece", licence))

@@ -202,15 +202,18 @@ def _evf_sam(
     )
 
 
-def _auralsam2(component: str, data: str, **options: int) -> Release:
-    weights = HubFile(
+def _auralsam2_file(name: str) -> HubFile:
+    return HubFile(
         repository="yyliu01/AuralSAM2",
-        file=f"ckpts/auralsam2_avs_{component}.pth",
+        file=f"ckpts/auralsam2_{name}.pth",
         name_from="the authors' documentation; not seen on the Hub",
         # The licence of the authors' code.
         licence="MIT",
         is_seen=False,
     )
+
+
+def _auralsam2(component: str, data: str, **options: int) -> Release:
     return Release(
         name=f"auralsam2-{component}",
         what=f"AuralSAM2 on SAM 2, trained on {data}",
@@ -219,12 +222,37 @@ def _auralsam2(component: str, data: str, **options: int) -> Release:
             f"AVSBench's {data}."
         ),
         # The training saves the fuser with VGGish, without SAM 2.
-        files=(weights, _SAM2),
+        files=(_auralsam2_file(f"avs_{component}"), _SAM2),
         masks="one",
         training=Training(f"AVSBench {data}", is_filmed=True),
         options=options,
     )
 
+
+_ROBERTA = HubFile(
+    repository="distilbert/distilroberta-base",
+    file="model.safetensors",
+    name_from="the Hub's page",
+    licence="Apache-2.0",
+    size_bytes=331_000_000,
+    revision="fb53ab8802853c8e4fbdbcd0529f21fc6f459b2b",
+)
+_AURALSAM2_REFAVS = Release(
+    name="auralsam2-refavs",
+    what="AuralSAM2 on SAM 2, by text and audio",
+    details=(
+        "AuralSAM2 on SAM 2 Hiera-L, with VGGish and DistilRoBERTa: segments the object that a "
+        "text describes (`avseg segment --text`), with the audio as a second prompt."
+    ),
+    files=(
+        _auralsam2_file("refavs_best"),
+        _SAM2,
+        _ROBERTA,
+        replace(_ROBERTA, file="tokenizer.json", size_bytes=1_360_000),
+    ),
+    masks="by text",
+    training=Training("Ref-AVS", is_filmed=True),
+)
 
 _EVF_SAM_1 = HubFile(
     repository="",
@@ -395,6 +423,7 @@ RELEASES: dict[str, Release] = {
         _auralsam2("v1m", "MS3"),
         # Clips of S4 and MS3 have five frames, those of AVSS five or ten.
         _auralsam2("v2", "AVSS", window_frames=10),
+        _AURALSAM2_REFAVS,
         _evf_sam("evf-sam2-multitask", "SAM 2 Hiera-L", _EVF_SAM_2_UNSEEN, 83.2),
         # Older than the multitask models and trained with the single mask. Its file does not
         # contain this option.

@@ -30,7 +30,7 @@ _HEADINGS = ("name", "masks", "film", "trained on", "size", "licence", "where")
 _UNSEEN = " ?"
 _LEGEND = (
     "masks: one = of all sounding objects; by name = one for each named source;",
-    "       by text = of what --text describes, without audio; none = a backbone",
+    "       by text = of what --text describes; none = a backbone",
     "film:  trained on filmed or photographed pictures, so it works on filmed video",
     "size:  ~ = computed from the number of parameters; > = of a part of the files",
     f"where: Hub = downloaded on first use;{_UNSEEN} = weights not seen there",

@@ -61,7 +61,7 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
 
     Each video gets a folder, OUTPUT/NAME, with overlay.mp4, masks/000000.png ... and result.json.
     The folder appears when it is complete. Videos whose folder is complete for the same model and
-    options are skipped. Silent frames get empty masks, unless the model is prompted by texts.
+    options are skipped. Silent frames get empty masks, unless the model uses no audio.
 
     Args:
         video: Video files, and folders with video files in them.
@@ -69,8 +69,8 @@ def segment(  # noqa: PLR0913 - one argument for each option of the command
         model: Name of a model (`avseg models` lists them), or the folder of a saved one; by default
             the one that AVSEG_MODEL names or `avseg models --use` has set, else av2t-sam-small.
         text: Description of the objects to mark, such as "the dog on the left", for a model that is
-            prompted by texts (EVF-SAM, SAM 3). May be repeated; each text becomes one source. The
-            audio is not used.
+            prompted by texts (EVF-SAM, SAM 3, AuralSAM2 for Ref-AVS). May be repeated; each text
+            becomes one source. The audio is used by AuralSAM2 only.
         vocabulary: Names among which a model that names sounding objects (the cascade, TAViS)
             chooses: names separated by commas, a text file (.txt) with one name per line, or
             audioset or avsbench for the classes of that data set; by default the vocabulary saved

@@ -24,7 +24,7 @@ from avseg.environment import describe_environment
 from avseg.errors import CheckpointError
 from avseg.models.av2t_sam.audio_segments import cut_segments, read_seconds
 from avseg.models.outputs import resize_logits
-from avseg.models.processor import ClipProcessor, SegmentProcessor, required
+from avseg.models.processor import ClipProcessor, SegmentProcessor, TextProcessor, required
 from avseg.models.vocabulary import read_vocabulary
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
 from avseg.types import Clip
@@ -434,9 +434,9 @@ def require_audio(segmenter: Segmenter) -> None:
     Raises:
         CheckpointError: If the model is prompted by texts.
     """
-    if segmenter.processor.window_s is None:
+    if segmenter.processor.window_s is None or isinstance(segmenter.processor, TextProcessor):
         raise CheckpointError(
-            f"{segmenter.name} is prompted by texts and does not use the audio; choose an "
+            f"{segmenter.name} is prompted by texts, which these data sets do not have; choose an "
             "audio-conditioned model, such as one of the family avseg-av2t-sam."
         )
 

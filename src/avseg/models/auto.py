@@ -4,7 +4,14 @@ from typing import NamedTuple
 
 from transformers import AutoConfig, AutoModel
 
-from avseg.models.auralsam2 import AuralSam2Config, AuralSam2Model, AuralSam2Processor
+from avseg.models.auralsam2 import (
+    AuralSam2Config,
+    AuralSam2Model,
+    AuralSam2Processor,
+    AuralSam2TextConfig,
+    AuralSam2TextModel,
+    AuralSam2TextProcessor,
+)
 from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
@@ -30,6 +37,7 @@ FAMILIES: dict[str, Family] = {
     family.config.model_type: family
     for family in (
         Family(AuralSam2Config, AuralSam2Model, AuralSam2Processor),
+        Family(AuralSam2TextConfig, AuralSam2TextModel, AuralSam2TextProcessor),
         Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
         Family(CascadeConfig, CascadeModel, CascadeProcessor),
         Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),

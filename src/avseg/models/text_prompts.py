@@ -1,4 +1,4 @@
-"""Base of the processors of models that are prompted by texts and use no audio.
+"""Bases of the processors of models that are prompted by texts.
 
 T frames of H x W pixels, K texts, P = K * T prompts, h x w size of the mask logits.
 """
@@ -18,16 +18,12 @@ from avseg.models.processor import BaseProcessor, required, threshold_masks
 
 
 @dataclass(frozen=True)
-class TextPromptProcessor(BaseProcessor):
-    """Stores text prompts, and converts mask logits to the masks of each text.
+class TextPrompts:
+    """Stores the text prompts of a processor, and validates new ones.
 
     Args:
         texts: The text prompts.
     """
-
-    # The model uses no audio, but reading a clip needs a sample rate.
-    sample_rate: ClassVar[int] = 16000
-    window_s: ClassVar[None] = None
 
     texts: tuple[str, ...] = field(default=(), compare=False, kw_only=True)
 
@@ -59,6 +55,21 @@ class TextPromptProcessor(BaseProcessor):
         self._encode_texts(texts)
         return replace(self, texts=tuple(texts))
 
+    def _require_texts(self) -> tuple[str, ...]:
+        """Return the texts, or raise a PromptError if there is none."""
+        if not self.texts:
+            raise PromptError("there is no text; give text prompts with with_texts(...).")
+        return self.texts
+
+
+@dataclass(frozen=True)
+class TextPromptProcessor(TextPrompts, BaseProcessor):
+    """Converts mask logits to the masks of each text, for a model that uses no audio."""
+
+    # The model uses no audio, but reading a clip needs a sample rate.
+    sample_rate: ClassVar[int] = 16000
+    window_s: ClassVar[None] = None
+
     def post_process(
         self, outputs: AvsegOutput, sizes: Sequence[tuple[int, int]], threshold: float = 0.5
     ) -> list[npt.NDArray[np.bool_]]:
@@ -87,12 +98,6 @@ class TextPromptProcessor(BaseProcessor):
             threshold_masks(self._without_padding(text_logits, size), size, threshold)
             for text_logits, size in zip(logits.chunk(len(sizes)), sizes, strict=True)
         ]
-
-    def _require_texts(self) -> tuple[str, ...]:
-        """Return the texts, or raise a PromptError if there is none."""
-        if not self.texts:
-            raise PromptError("there is no text; give text prompts with with_texts(...).")
-        return self.texts
 
     def _without_padding(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Crop the padding of the network's input from mask logits (T, h, w), if it has any."""

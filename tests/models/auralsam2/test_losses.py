@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avseg.backbones.sam import MaskPrediction
 from avseg.models.auralsam2.configuration import AuralSam2Losses
-from avseg.models.auralsam2.fuser import FusedLevel
+from avseg.models.auralsam2.fuser import ProjectedLevel
 from avseg.models.auralsam2.losses import (
     contrastive_loss,
     dice_loss,
@@ -115,8 +115,8 @@ def test_a_clip_of_one_label_has_no_negatives_and_no_loss() -> None:
     assert not pixels.grad.isnan().any()
 
 
-def level(image: Tensor, audio: Tensor) -> FusedLevel:
-    return FusedLevel(image, audio)
+def level(image: Tensor, audio: Tensor) -> ProjectedLevel:
+    return ProjectedLevel(image, audio)
 
 
 def test_every_label_belongs_to_its_own_pixel() -> None:

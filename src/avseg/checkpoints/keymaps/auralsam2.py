@@ -1,7 +1,7 @@
 """Key maps of AuralSAM2 (github.com/yyliu01/AuralSAM2): the fuser with VGGish, or the whole model.
 
-The training saves the fuser with VGGish alone; inference also reads a file with SAM 2. Older files
-have other names for the same layers.
+The training saves the fuser with VGGish alone; inference also reads a file with SAM 2, and for
+Ref-AVS with the text encoder. Older files have other names for the same layers.
 """
 
 import re
@@ -76,26 +76,62 @@ _HEADS = KeyMap(
     )
 )
 
-#: The fuser and VGGish, as the training saves them.
-AURALSAM2_FUSER = (
-    KeyMap(
+_TEXT_HEADS = KeyMap(
+    tuple(
+        rename(f"train_proj_{theirs}.proj.{index}.{{part}}", f"{ours}.{layer}.{{part}}")
+        for theirs, ours in (("v1", "image_head"), ("a1", "audio_head"))
+        for index, layer in ((0, "fc1"), (2, "norm"), (3, "fc2"))
+    )
+) + KeyMap((rename("text_proj.{i}.{part}", "text_projection.{i}.{part}"),))
+
+
+def _with_heads(heads: KeyMap) -> KeyMap:
+    """Return the key map of the fuser with these heads, and of VGGish."""
+    shared = KeyMap(
         (
             rename("patch_embeds.{i}.{part}", "patches.{i}.{part}"),
             *linear("smooth_convs.{i}", "smooth.{i}", axes=2),
         )
     )
-    + _BLOCKS
-    + _FUSIONS
-    + _HEADS
-).under("", "fuser.") + KeyMap((same("{name:features|embeddings}.{i}.{part}"),)).under(
-    "vgg.", "vggish."
-)
+    vggish = KeyMap((same("{name:features|embeddings}.{i}.{part}"),)).under("vgg.", "vggish.")
+    return (shared + _BLOCKS + _FUSIONS + heads).under("", "fuser.") + vggish
+
+
+#: The fuser and VGGish, as the training saves them, and the same of the model for Ref-AVS.
+AURALSAM2_FUSER = _with_heads(_HEADS)
+AURALSAM2_TEXT_FUSER = _with_heads(_TEXT_HEADS)
 
 #: SAM 2 with its memory, by the names that it has in the model.
 AURALSAM2_SAM2 = SAM2_IMAGES.under("", "sam.sam2.") + SAM2_MEMORY.under("", "memory.")
 
 #: The whole model.
 AURALSAM2 = AURALSAM2_SAM2.under("v_model.", "") + AURALSAM2_FUSER.under("aural_fuser.", "")
+
+#: RoBERTa as a masked language model, whose output layer is not used.
+ROBERTA = KeyMap(
+    (
+        drop("lm_head.{part}"),
+        drop("roberta.pooler.{part}"),
+        drop("roberta.embeddings.position_ids"),
+        rename("roberta.{part}", "text_encoder.roberta.{part}"),
+    )
+)
+
+#: RoBERTa in a file of the whole model; its pooling layer has random weights there.
+_TEXT_ENCODER = KeyMap(
+    (
+        drop("pooler.{part}"),
+        drop("embeddings.position_ids"),
+        rename("{part}", "text_encoder.roberta.{part}"),
+    )
+).under("t_model.", "")
+
+#: The whole model for Ref-AVS.
+AURALSAM2_TEXT = (
+    AURALSAM2_SAM2.under("v_model.", "")
+    + AURALSAM2_TEXT_FUSER.under("aural_fuser.", "")
+    + _TEXT_ENCODER
+)
 
 #: Layers that older files have in one list, by their index in it.
 _TRAINING_LAYERS = (
@@ -126,18 +162,12 @@ def current_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The tensors by the names of current files.
 
     Raises:
-        CheckpointError: If the file has two different tensors for one layer, or is the one for
-            Ref-AVS.
+        CheckpointError: If the file has two different tensors for one layer.
     """
     is_whole = any(name.startswith("v_model.") for name in published)
     tensors: dict[str, Tensor] = {}
     for name, values in published.items():
         current = _current_name(name, is_whole)
-        if current.removeprefix("aural_fuser.").startswith("text_proj."):
-            raise CheckpointError(
-                "is AuralSAM2 for Ref-AVS, which needs a text besides the audio; avseg has no "
-                "such model. Give a file trained on AVSBench, such as auralsam2_avs_v1m.pth."
-            )
         # Older files have the same layers a second time, in a list.
         if current in tensors and not torch.equal(tensors[current], values):
             raise CheckpointError(

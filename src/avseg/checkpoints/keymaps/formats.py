@@ -9,7 +9,14 @@ from torch import Tensor
 from avseg.backbones.evf_sam import SamConfig
 from avseg.backbones.sam1 import PromptedSam1Config
 from avseg.backbones.sam2 import PromptedSam2Config
-from avseg.checkpoints.keymaps.auralsam2 import AURALSAM2, AURALSAM2_FUSER, AURALSAM2_SAM2
+from avseg.checkpoints.keymaps.auralsam2 import (
+    AURALSAM2,
+    AURALSAM2_FUSER,
+    AURALSAM2_SAM2,
+    AURALSAM2_TEXT,
+    AURALSAM2_TEXT_FUSER,
+    ROBERTA,
+)
 from avseg.checkpoints.keymaps.av2t_sam import PROJECTIONS, av2t_sam
 from avseg.checkpoints.keymaps.clap import CLAP
 from avseg.checkpoints.keymaps.clip import CLIP, CLIP_OPENAI
@@ -18,7 +25,7 @@ from avseg.checkpoints.keymaps.imagebind import IMAGEBIND
 from avseg.checkpoints.keymaps.key_map import KeyMap
 from avseg.checkpoints.keymaps.sam2 import SAM2, SAM2_MEMORY_ALONE
 from avseg.checkpoints.keymaps.tavis import tavis
-from avseg.models.auralsam2 import AuralSam2Config
+from avseg.models.auralsam2 import AuralSam2Config, AuralSam2TextConfig
 from avseg.models.av2t_sam import Av2tSamConfig
 from avseg.models.evf_sam import EvfSamConfig
 from avseg.models.model import AvsegConfig
@@ -34,6 +41,7 @@ TOWER_PREFIXES = {"clap": "clap.", "clip": "clip.", "imagebind": "imagebind."}
 FILE_PREFIXES: dict[str, tuple[str, ...]] = {
     **{role: (prefix,) for role, prefix in TOWER_PREFIXES.items()},
     "sam2": ("sam.", "memory."),
+    "roberta": ("text_encoder.",),
 }
 
 #: Key maps of SAM 2's own file, by a prefix of the tensors of the module that is loaded from it.
@@ -50,15 +58,15 @@ class System:
         key_map: Function that returns the key map for a configuration.
         towers: Function that returns the roles of the files that a configuration needs beside the
             system's own: of its towers, or of SAM 2.
-        tokenizer: Tokenizer that the model needs, "sentencepiece" or "clip"; None for a model
-            without text input.
+        tokenizer: Tokenizer that the model needs, "sentencepiece", "clip" or "roberta"; None for a
+            model without text input.
     """
 
     model_type: str
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     key_map: Callable[[AvsegConfig], KeyMap]
     towers: Callable[[AvsegConfig], tuple[str, ...]]
-    tokenizer: Literal["sentencepiece", "clip"] | None
+    tokenizer: Literal["sentencepiece", "clip", "roberta"] | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Format:
         name: Name in `source.json`.
         title: Name in messages.
         role: Role of the file in a model: the trained "system", a tower ("clap", "clip" or
-            "imagebind"), "sam2", or a "part" that the file of a system contains already.
+            "imagebind"), "sam2", "roberta", or a "part" that the file of a system contains already.
         licence: SPDX identifier of the weights' licence; None if the project states none.
         key_prefixes: Prefixes that identify the format: in such a file each of them occurs.
         contains: Roles of files that such a file contains already; those files are ignored.
@@ -149,6 +157,35 @@ def _tavis_key_map(config: Any) -> KeyMap:
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
+        Format(
+            "auralsam2-refavs",
+            "AuralSAM2 for Ref-AVS",
+            "system",
+            "MIT",
+            ("vgg.", "fusion_modules.", "text_proj."),
+            system=System(
+                AuralSam2TextConfig.model_type,
+                lambda _: {"sam_config": PromptedSam2Config()},
+                lambda _: AURALSAM2_TEXT_FUSER,
+                lambda _: ("sam2", "roberta"),
+                tokenizer="roberta",
+            ),
+        ),
+        Format(
+            "auralsam2-refavs-whole",
+            "AuralSAM2 for Ref-AVS with SAM 2",
+            "system",
+            "MIT",
+            ("v_model.", "aural_fuser.text_proj."),
+            contains=("sam2", "roberta"),
+            system=System(
+                AuralSam2TextConfig.model_type,
+                lambda _: {"sam_config": PromptedSam2Config()},
+                lambda _: AURALSAM2_TEXT,
+                lambda _: (),
+                tokenizer="roberta",
+            ),
+        ),
         Format(
             "auralsam2",
             "AuralSAM2",
@@ -264,6 +301,14 @@ FORMATS: dict[str, Format] = {
             ("image_encoder.trunk.",),
             # In a model; a part of a model is loaded with `SAM2_KEY_MAPS`.
             tower_key_map=AURALSAM2_SAM2,
+        ),
+        Format(
+            "roberta",
+            "RoBERTa",
+            "roberta",
+            "Apache-2.0",
+            ("roberta.encoder.",),
+            tower_key_map=ROBERTA,
         ),
         Format("sam1", "SAM", "part", "Apache-2.0", ("image_encoder.blocks.",)),
         Format("beit3", "BEiT-3", "part", "MIT", ("beit3.encoder.",)),

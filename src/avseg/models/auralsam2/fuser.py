@@ -4,12 +4,13 @@ The published weights need some properties of the released code that the paper d
 comments name them.
 
 T frames of a window, E prompt width, G side of the common grid, P = G * G places, V width of the
-contrastive space, R rows.
+contrastive space, R rows of the audio: the frames, followed by the L tokens of a text if there is
+one, W width of the text encoder.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,22 @@ class FusedLevel:
 
     Attributes:
         image: Features of every place, (T, P, E).
-        audio: Features of the audio, (T, E).
+        audio: Features of the audio, (R, E).
+        exchange: Features of every place that the fusion added to the image, (T, P, E).
+    """
+
+    image: Tensor
+    audio: Tensor
+    exchange: Tensor
+
+
+@dataclass(frozen=True)
+class ProjectedLevel:
+    """Features of one level in the space of the contrastive loss.
+
+    Attributes:
+        image: Vectors of every place, (T, P, V).
+        audio: Vectors of the audio, (T, V).
     """
 
     image: Tensor
@@ -57,8 +73,8 @@ class AuralFuser(nn.Module):
             for _ in range(NUM_LEVELS)
         )
         self.fusions = nn.ModuleList(TwoWayFusion(width) for _ in range(NUM_LEVELS))
-        self.image_head = ContrastHead(width, config.contrast_dim)
-        self.audio_head = ContrastHead(width, config.contrast_dim)
+        self.image_head: nn.Module = ContrastHead(width, config.contrast_dim)
+        self.audio_head: nn.Module = ContrastHead(width, config.contrast_dim)
         self.positions = Sam2VideoPositionEmbeddingSine(width // 2, normalize=True)
 
     def forward(self, levels: Sequence[Tensor], audio: Tensor) -> list[FusedLevel]:
@@ -70,7 +86,8 @@ class AuralFuser(nn.Module):
         Args:
             levels: Features of SAM 2 from fine to coarse, (T, E, 4G, 4G), (T, E, 2G, 2G) and
                 (T, E, G, G).
-            audio: VGGish embeddings of left and right channel of each frame, (T, E).
+            audio: VGGish embeddings of left and right channel of each frame, (T, E), or these
+                followed by the tokens of a text, (R, E).
 
         Returns:
             Fused features of each level, from fine to coarse.
@@ -91,7 +108,7 @@ class AuralFuser(nn.Module):
             fused.append(self.fusions[i](image + position, audio + audio_position))
         return fused
 
-    def project(self, fused: Sequence[FusedLevel]) -> list[FusedLevel]:
+    def project(self, fused: Sequence[FusedLevel]) -> list[ProjectedLevel]:
         """Project fused features to the space of the contrastive loss.
 
         Args:
@@ -101,7 +118,7 @@ class AuralFuser(nn.Module):
             Unit vectors of each level: of every place, (T, P, V), and of the audio, (T, V).
         """
         return [
-            FusedLevel(self.image_head(level.image), self.audio_head(level.audio))
+            ProjectedLevel(self.image_head(level.image), self.audio_head(level.audio))
             for level in fused
         ]
 
@@ -110,6 +127,62 @@ class AuralFuser(nn.Module):
         shape = torch.Size((1, like.shape[-1], self.grid, self.grid))
         code: Tensor = self.positions(shape, like.device, torch.float32)
         return code[0].flatten(1).T.to(like)
+
+
+class TextFuser(AuralFuser):
+    """Fuses the feature pyramid with the audio of a window's frames and with a text (Ref-AVS).
+
+    Args:
+        config: Sizes.
+        text_dim: Width W of the text encoder.
+        text_hidden_dim: Hidden width of the projection of the text.
+    """
+
+    def __init__(self, config: AuralSam2Config, text_dim: int, text_hidden_dim: int) -> None:
+        super().__init__(config)
+        width = config.sam_config.prompt_dim
+        self.image_head = TextContrastHead(width, config.contrast_dim)
+        self.audio_head = TextContrastHead(width, config.contrast_dim)
+        self.text_projection = nn.Sequential(
+            nn.Linear(text_dim, text_hidden_dim), nn.GELU(), nn.Linear(text_hidden_dim, width)
+        )
+
+    def fuse_text(self, levels: Sequence[Tensor], audio: Tensor, text: Tensor) -> list[FusedLevel]:
+        """Fuse the levels with the audio and the text.
+
+        In the released code the tokens of the text, with padding, are more rows of the audio.
+
+        Args:
+            levels: As for `forward`.
+            audio: VGGish embeddings of each frame, (T, E).
+            text: States of the text's tokens, (L, W).
+
+        Returns:
+            Fused features of each level, from fine to coarse; `audio` has the rows of the frames
+            only, (T, E).
+        """
+        rows = torch.cat([audio, self.text_projection(text)])
+        return [
+            replace(level, audio=level.audio[: len(audio)]) for level in self.forward(levels, rows)
+        ]
+
+    def project(self, fused: Sequence[FusedLevel]) -> list[ProjectedLevel]:
+        """Project what the fusion added to the image, and the audio.
+
+        Args:
+            fused: Output of `fuse_text`.
+
+        Returns:
+            Vectors of each level. Those of the audio have length 1. Those of the image are
+            normalised over the places of a frame, as in the released code.
+        """
+        return [
+            ProjectedLevel(
+                F.normalize(self.image_head(level.exchange), dim=1),
+                F.normalize(self.audio_head(level.audio), dim=-1),
+            )
+            for level in fused
+        ]
 
 
 class ImageBlock(nn.Module):
@@ -156,7 +229,7 @@ class ImageBlock(nn.Module):
 
 
 class AudioBlock(nn.Module):
-    """Transformer block of the audio: attention over the frames of the window.
+    """Transformer block of the audio: attention over its rows, the frames of the window.
 
     Args:
         config: Sizes.
@@ -178,7 +251,7 @@ class AudioBlock(nn.Module):
         self.apply(_initialise)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Compute the next features of the audio, (T, E)."""
+        """Compute the next features of the audio, (R, E)."""
         normed = self.norm1(audio).unsqueeze(0)
         rate = self.rate if self.training else 0.0
         gathered = _attend(self.query(normed), self.key_value(normed), self.heads, rate)
@@ -216,7 +289,7 @@ class TwoWayFusion(nn.Module):
             nn.init.zeros_(batch_norm.weight)
 
     def forward(self, image: Tensor, audio: Tensor) -> FusedLevel:
-        """Fuse features of every place, (T, P, E), and of the audio, (T, E)."""
+        """Fuse features of every place, (T, P, E), and of the audio, (R, E)."""
         frames, places, _ = image.shape
         aligned = self.align(audio)
         # Rows of mixed channels and places, (T * P, E / 2).
@@ -230,10 +303,10 @@ class TwoWayFusion(nn.Module):
         to_audio = self.audio_query(aligned) @ (key.T @ value * scale)
         # Back to (T, E / 2, P), again without exchanging the axes of frames and channels.
         to_image = to_image.T.reshape(frames, -1, places).transpose(1, 2)
-        to_audio = to_audio.T.reshape(frames, -1)
-        image = image + _over_rows(self.image_batch_norm, self.image_out(to_image))
+        to_audio = to_audio.T.reshape(len(audio), -1)
+        exchange = _over_rows(self.image_batch_norm, self.image_out(to_image))
         audio = aligned + self.audio_batch_norm(self.audio_out(to_audio))
-        return FusedLevel(self.image_norm(image), self.audio_norm(audio))
+        return FusedLevel(self.image_norm(image + exchange), self.audio_norm(audio), exchange)
 
 
 class ContrastHead(nn.Module):
@@ -253,6 +326,26 @@ class ContrastHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Project features (..., E) to unit vectors (..., V)."""
         return F.normalize(self.fc2(_over_rows(self.batch_norm, self.fc1(features))), dim=-1)
+
+
+class TextContrastHead(nn.Module):
+    """Projects features to the space of the contrastive loss of Ref-AVS.
+
+    Args:
+        width: E.
+        dim: V.
+    """
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.fc2 = nn.Linear(dim, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project features (..., E) to vectors (..., V)."""
+        projected: Tensor = self.fc2(self.norm(F.gelu(self.fc1(features))))
+        return projected
 
 
 def _over_rows(batch_norm: nn.BatchNorm1d, features: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from avseg.backbones.sam import MaskPrediction
 from avseg.models.auralsam2.configuration import AuralSam2Losses
-from avseg.models.auralsam2.fuser import FusedLevel
+from avseg.models.auralsam2.fuser import ProjectedLevel
 from avseg.models.outputs import presence_loss, resize_logits
 
 #: Focusing exponent and weight of the object's pixels in the focal loss (arXiv:1708.02002).
@@ -127,7 +127,7 @@ def _true_ious(mask_logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def contrastive_loss(
-    levels: Sequence[FusedLevel], targets: Tensor, options: AuralSam2Losses
+    levels: Sequence[ProjectedLevel], targets: Tensor, options: AuralSam2Losses
 ) -> Tensor:
     """Compute the contrastive loss of the pixels of a clip with its audio.
 

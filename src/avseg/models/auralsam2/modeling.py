@@ -5,7 +5,7 @@ embedding's grid, S side of the frames, h x w size of the mask logits, H x W siz
 truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,7 +18,7 @@ from avseg.backbones.sam2_memory import FrameMemory, MemoryBank
 from avseg.backbones.sam2_residuals import LayerResidual
 from avseg.backbones.vggish import Vggish
 from avseg.models.auralsam2.configuration import AUDIO_CHANNELS, AuralSam2Config
-from avseg.models.auralsam2.fuser import AuralFuser, FusedLevel
+from avseg.models.auralsam2.fuser import AuralFuser, FusedLevel, ProjectedLevel
 from avseg.models.auralsam2.losses import contrastive_loss, frame_losses
 from avseg.models.model import AvsegModel
 from avseg.models.outputs import AvsegOutput
@@ -58,9 +58,13 @@ class AuralSam2Model(AvsegModel):
         self.sam = PromptedSam2(config.sam_config)
         self.memory = FrameMemory(config.memory_config, config.sam_config)
         self.vggish = Vggish(config.vggish_config)
-        self.fuser = AuralFuser(config)
+        self.fuser = self._build_fuser(config)
         self.post_init()
         self._freeze()
+
+    @staticmethod
+    def _build_fuser(config: AuralSam2Config) -> AuralFuser:
+        return AuralFuser(config)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; SAM 2 and its memory stay in evaluation mode."""
@@ -152,31 +156,29 @@ class AuralSam2Model(AvsegModel):
         Raises:
             ValueError: If a window has one frame in training, where the batch norms need more.
         """
-        frames = audio.shape[1]
+        return [
+            join_windows(
+                [
+                    self.fuser(window_levels, window_audio)
+                    for window_audio, *window_levels in self._split_windows(
+                        clip_audio, *clip_levels
+                    )
+                ]
+            )
+            for clip_audio, *clip_levels in zip(audio, *levels, strict=True)
+        ]
+
+    def _split_windows(self, *parts: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Split tensors of T frames into windows of nearly equal length."""
+        frames = len(parts[0])
         count = -(-frames // self.config.window_frames)
+        # The batch norms need more than one frame.
         if self.training and frames < 2 * count:
             raise ValueError(
                 f"training needs windows of at least two frames, got {frames} frames in {count} "
                 "windows; give longer clips, or raise window_frames."
             )
-        clips = []
-        for clip_audio, *clip_levels in zip(audio, *levels, strict=True):
-            windows = [
-                self.fuser(window_levels, window_audio)
-                for window_audio, *window_levels in zip(
-                    *(part.tensor_split(count) for part in (clip_audio, *clip_levels)), strict=True
-                )
-            ]
-            clips.append(
-                [
-                    FusedLevel(
-                        torch.cat([level.image for level in parts]),
-                        torch.cat([level.audio for level in parts]),
-                    )
-                    for parts in zip(*windows, strict=True)
-                ]
-            )
-        return clips
+        return zip(*(part.tensor_split(count) for part in parts), strict=True)
 
     def _split_frames(
         self, levels: Sequence[Tensor], fused: Sequence[Sequence[FusedLevel]]
@@ -295,7 +297,7 @@ class AuralSam2Model(AvsegModel):
                 projected = self.fuser.project(clip)
                 if has_truth.any():
                     levels = [
-                        FusedLevel(level.image[has_truth], level.audio[has_truth])
+                        ProjectedLevel(level.image[has_truth], level.audio[has_truth])
                         for level in projected
                     ]
                     loss = contrastive_loss(levels, truth[has_truth], options)
@@ -308,3 +310,22 @@ class AuralSam2Model(AvsegModel):
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name.startswith(trained))
         self.train(self.training)
+
+
+def join_windows(windows: Sequence[Sequence[FusedLevel]]) -> list[FusedLevel]:
+    """Concatenate the fused levels of the windows of one clip.
+
+    Args:
+        windows: For each window, its levels.
+
+    Returns:
+        The levels of the clip.
+    """
+    return [
+        FusedLevel(
+            torch.cat([level.image for level in parts]),
+            torch.cat([level.audio for level in parts]),
+            torch.cat([level.exchange for level in parts]),
+        )
+        for parts in zip(*windows, strict=True)
+    ]
