@@ -4,7 +4,11 @@ Run it when a category or a style is added, and commit the result. It needs `pip
 and the unpacked npm packages `@iconify-json/SET` (each carries its `icons.json` and `info.json`):
 
     npm pack @iconify-json/noto && mkdir -p icons/noto && tar xzf iconify-json-noto-*.tgz -C icons/noto
-    python tools/rasterise_sprites.py icons/ src/avseg/synthavs/assets
+    python tools/rasterise_sprites.py icons/ src/avseg/synthavs/assets [STYLE ...]
+
+Without a STYLE, all are made. A new style is made alone, so that the sheets of the others, and with
+them the clips of earlier versions of SynthAVS, keep their bytes. The style "fluent-emoji-3d" consists
+of pictures, not of SVG: `npm pack @lobehub/fluent-emoji-3d`, unpacked into `icons/fluent-emoji-3d-VERSION`.
 
 Writes one sheet `STYLE.png` for each style (RGBA, one square cell for each drawing, cropped to its
 visible pixels and centred) and `sprites.json`, which lists the drawing in each cell, the version of
@@ -80,7 +84,74 @@ STYLES = (
     "emojione",
     "openmoji",
 )
-INK_STYLES = ("fluent-emoji-high-contrast", "mdi", "game-icons", "ph")
+INK_STYLES = ("fluent-emoji-high-contrast", "mdi", "game-icons", "ph", "fa6-solid")
+
+#: Style whose drawings are pictures that are named by code points, and its origin.
+PICTURES = "fluent-emoji-3d"
+PICTURES_INFO = {
+    "name": "Fluent Emoji 3D",
+    "author": {
+        "name": "Microsoft Corporation",
+        "url": "https://github.com/microsoft/fluentui-emoji",
+    },
+    "license": {
+        "title": "MIT",
+        "spdx": "MIT",
+        "url": "https://github.com/microsoft/fluentui-emoji/blob/main/LICENSE",
+    },
+}
+
+#: Category -> code points of its pictures.
+CODE_POINTS: dict[str, tuple[str, ...]] = {
+    "dog": ("1f415", "1f436", "1f429", "1f9ae"),
+    "cat": ("1f408", "1f431", "1f408-200d-2b1b"),
+    "lion": ("1f981",),
+    "horse": ("1f40e", "1f434"),
+    "bird": ("1f426", "1f426-200d-2b1b"),
+    "rooster": ("1f413", "1f414"),
+    "cow": ("1f404", "1f42e", "1f402"),
+    "sheep": ("1f411", "1f40f"),
+    "pig": ("1f416", "1f437"),
+    "duck": ("1f986",),
+    "wolf": ("1f43a",),
+    "elephant": ("1f418",),
+    "frog": ("1f438",),
+    "car": ("1f697", "1f699", "1f698"),
+    "bus": ("1f68c", "1f68d", "1f68e"),
+    "motorcycle": ("1f3cd-fe0f", "1f6f5"),
+    "train": ("1f682", "1f686"),
+    "helicopter": ("1f681",),
+    "airplane": ("2708-fe0f", "1f6e9-fe0f"),
+    "ambulance": ("1f691",),
+    "tractor": ("1f69c",),
+    "boat": ("1f6e5-fe0f", "1f6a2", "1f6a4", "26f4-fe0f"),
+    "guitar": ("1f3b8",),
+    "piano": ("1f3b9",),
+    "violin": ("1f3bb",),
+    "trumpet": ("1f3ba",),
+    "saxophone": ("1f3b7",),
+    "drum": ("1f941", "1fa98"),
+    "accordion": ("1fa97",),
+    "bell": ("1f514",),
+    "telephone": ("260e-fe0f", "1f4de"),
+    "clock": ("23f0", "1f570-fe0f"),
+    "gun": ("1f52b",),
+    "baby": ("1f476", "1f476-1f3fb", "1f476-1f3fe"),
+    "man": ("1f468", "1f468-1f3fb", "1f468-1f3fe", "1f474", "1f468-200d-1f373", "1f468-200d-1f3a4",
+            "1f468-200d-1f9b0", "1f468-200d-1f9b1", "1f468-200d-1f9b2"),
+    "woman": ("1f469", "1f469-1f3fb", "1f469-1f3fe", "1f475", "1f469-200d-1f373", "1f469-200d-1f3a4",
+              "1f469-200d-1f9b0", "1f469-200d-1f9b1"),
+}  # fmt: skip
+#: Style -> category -> further drawings, whose names show something else in other styles.
+FURTHER: dict[str, dict[str, tuple[str, ...]]] = {
+    "fa6-solid": {
+        "bird": ("dove", "crow"),
+        "airplane": ("plane", "plane-up"),
+        "ambulance": ("truck-medical",),
+        "gun": ("gun",),
+    },
+}
+
 #: Excluded drawings: they fill their whole square, or do not show the category.
 LEFT_OUT = {
     ("fxemoji", "ship"), ("fxemoji", "speedboat"), ("streamline-emojis", "ship"),
@@ -89,31 +160,31 @@ LEFT_OUT = {
 }  # fmt: skip
 
 
-def main(icons: Path, out: Path) -> None:
-    """Write the sheets and their index.
+def main(icons: Path, out: Path, styles: tuple[str, ...]) -> None:
+    """Write the sheets of some styles, and their entries of the index.
 
     Args:
         icons: Folder with one unpacked npm package for each set.
         out: Folder of the sheets.
+        styles: Styles to make; all other entries of the index are kept.
     """
+    path = out / "sprites.json"
     index: dict[str, Any] = {"cell": CELL, "styles": {}}
-    for style in (*STYLES, *INK_STYLES):
-        package = next(p for p in icons.glob("*/package") if info(p)["prefix"] == style)
-        data = json.loads((package / "icons.json").read_text())
-        cells = [
-            (category, name, cell)
-            for category, names in DRAWINGS.items()
-            for name in names
-            if (style, name) not in LEFT_OUT
-            and (cell := draw(data, name, ink=style in INK_STYLES)) is not None
-        ]
+    if path.exists():
+        index = json.loads(path.read_text())
+    for style in styles:
+        if style == PICTURES:
+            package = next(icons.glob(f"{PICTURES}-*/package"))
+            about, cells = PICTURES_INFO, picture_cells(package)
+        else:
+            package = next(p for p in icons.glob("*/package") if info(p)["prefix"] == style)
+            about, cells = info(package), svg_cells(package, style)
         columns = 12
         rows = -(-len(cells) // columns)
         sheet = Image.new("RGBA", (columns * CELL, rows * CELL))
         for i, (_, _, cell) in enumerate(cells):
             sheet.paste(cell, (i % columns * CELL, i // columns * CELL))
         sheet.save(out / f"{style}.png", optimize=True)
-        about = info(package)
         index["styles"][style] = {
             "ink": style in INK_STYLES,
             "name": about["name"],
@@ -122,12 +193,35 @@ def main(icons: Path, out: Path) -> None:
             "version": re.sub(r".*-", "", package.parent.name),
             "cells": [[category, name] for category, name, _ in cells],
         }
-    (out / "sprites.json").write_text(json.dumps(index, indent=1) + "\n")
+    path.write_text(json.dumps(index, indent=1) + "\n")
+
+
+def svg_cells(package: Path, style: str) -> list[tuple[str, str, Image.Image]]:
+    """Rasterise the drawings of an SVG style: category, name and cell of each."""
+    data = json.loads((package / "icons.json").read_text())
+    return [
+        (category, name, cell)
+        for category, names in DRAWINGS.items()
+        for name in (*names, *FURTHER.get(style, {}).get(category, ()))
+        if (style, name) not in LEFT_OUT
+        and (cell := draw(data, name, ink=style in INK_STYLES)) is not None
+    ]
+
+
+def picture_cells(package: Path) -> list[tuple[str, str, Image.Image]]:
+    """Reduce the pictures of `PICTURES` to cells: category, code point and cell of each."""
+    return [
+        (category, point, fit(np.asarray(Image.open(path).convert("RGBA"))))
+        for category, points in CODE_POINTS.items()
+        for point in points
+        if (path := package / "assets" / f"{point}.webp").exists()
+    ]
 
 
 def info(package: Path) -> dict[str, Any]:
-    """Read the metadata of an icon set."""
-    about: dict[str, Any] = json.loads((package / "info.json").read_text())
+    """Read the metadata of an icon set; a package of pictures has none."""
+    path = package / "info.json"
+    about: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"prefix": None}
     return about
 
 
@@ -144,8 +238,11 @@ def draw(data: dict[str, Any], name: str, ink: bool) -> Image.Image | None:
     )
     png = resvg_py.svg_to_bytes(svg_string=svg, width=RENDER, height=RENDER)
     pixels = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"))
-    if ink:
-        pixels = fill_silhouette(pixels)
+    return fit(fill_silhouette(pixels) if ink else pixels)
+
+
+def fit(pixels: np.ndarray) -> Image.Image:
+    """Crop a drawing to its visible pixels, and centre it in a cell."""
     ys, xs = np.where(pixels[..., 3] > 24)
     pixels = pixels[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     drawing = Image.fromarray(pixels)
@@ -163,4 +260,8 @@ def fill_silhouette(pixels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        tuple(sys.argv[3:]) or (*STYLES, PICTURES, *INK_STYLES),
+    )

@@ -4,6 +4,8 @@ import pytest
 
 from avseg.synthavs.categories import (
     CATEGORIES,
+    FILM_SEEN_STYLES,
+    FILM_TRAIN_STYLES,
     SEEN,
     SEEN_STYLES,
     TRAIN_STYLES,
@@ -28,6 +30,12 @@ def test_unseen_styles_are_no_training_styles_and_seen_styles_are() -> None:
     assert set(SEEN_STYLES) < set(TRAIN_STYLES)
 
 
+def test_version_3_adds_styles_to_training_and_none_of_the_unseen_ones() -> None:
+    assert set(FILM_TRAIN_STYLES) > set(TRAIN_STYLES)
+    assert set(TRAIN_STYLES) - set(SEEN_STYLES) < set(FILM_TRAIN_STYLES) - set(FILM_SEEN_STYLES)
+    assert not set(UNSEEN_STYLES) & set(FILM_TRAIN_STYLES)
+
+
 def test_every_category_has_a_sound() -> None:
     assert set(GENERATORS) == set(CATEGORIES)
 
@@ -39,5 +47,5 @@ def test_every_category_is_drawn_in_seen_and_in_unseen_styles(styles: tuple[str,
 
 
 def test_evaluation_styles_are_full_colour_drawings() -> None:
-    for style in SEEN_STYLES + UNSEEN_STYLES:
+    for style in FILM_SEEN_STYLES + UNSEEN_STYLES:
         assert not any(sprite.ink for sprites in load_style(style).values() for sprite in sprites)

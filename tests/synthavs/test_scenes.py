@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from avseg.errors import DatasetError
-from avseg.synthavs.categories import CATEGORIES, TRAIN_STYLES, UNSEEN_STYLES
+from avseg.synthavs.categories import CATEGORIES, FILM_TRAIN_STYLES, TRAIN_STYLES, UNSEEN_STYLES
 from avseg.synthavs.scenes import (
     MovingObject,
     Scene,
@@ -158,7 +158,7 @@ def test_backgrounds_can_have_any_side(side: int) -> None:
         assert make_background(np.random.default_rng(seed), side).shape == (side, side, 3)
 
 
-@pytest.mark.parametrize("style", TRAIN_STYLES + UNSEEN_STYLES)
+@pytest.mark.parametrize("style", FILM_TRAIN_STYLES + UNSEEN_STYLES)
 def test_drawings_of_a_style_are_cropped_to_their_alpha(style: str) -> None:
     sprites = [sprite for drawings in load_style(style).values() for sprite in drawings]
     assert sprites

@@ -27,5 +27,12 @@ TRAIN_STYLES: tuple[str, ...] = (
 #: drawings.
 SEEN_STYLES: tuple[str, ...] = TRAIN_STYLES[:7]
 
-#: Art styles that no training scene has.
+#: Art styles of the training scenes of version 3: those of version 2, three-dimensional drawings,
+#: and further one-colour drawings.
+FILM_TRAIN_STYLES: tuple[str, ...] = (*TRAIN_STYLES, "fluent-emoji-3d", "fa6-solid")
+
+#: Art styles of the evaluation scenes of version 3 in seen styles.
+FILM_SEEN_STYLES: tuple[str, ...] = (*SEEN_STYLES, "fluent-emoji-3d")
+
+#: Art styles that no training scene of any version has.
 UNSEEN_STYLES: tuple[str, ...] = ("emojione", "openmoji")

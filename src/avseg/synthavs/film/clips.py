@@ -10,9 +10,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from avseg.synthavs.categories import (
+    FILM_SEEN_STYLES,
+    FILM_TRAIN_STYLES,
+    SEEN,
+    UNSEEN_STYLES,
+    ZERO_SHOT,
+)
 from avseg.synthavs.clips import (
     SOUNDING_ODDS,
-    SPLIT_DOMAINS,
     ClipType,
     SplitDomain,
     SyntheticClip,
@@ -36,7 +42,13 @@ _SILENT, _NOISE, _OFF_SCREEN_ALONE, _OFF_SCREEN_TOO = 0.015, 0.05, 0.06, 0.15
 
 
 #: Domain of each split. Styles and categories are unseen in the same splits as in version 2.
-FILM_DOMAINS: dict[str, SplitDomain] = SPLIT_DOMAINS
+FILM_DOMAINS: dict[str, SplitDomain] = {
+    "train": SplitDomain(SEEN, FILM_TRAIN_STYLES, "train"),
+    "val": SplitDomain(SEEN, FILM_SEEN_STYLES, "test"),
+    "test": SplitDomain(SEEN, UNSEEN_STYLES, "test"),
+    "test_seen": SplitDomain(SEEN, FILM_SEEN_STYLES, "test"),
+    "test_zero_shot": SplitDomain(ZERO_SHOT, FILM_SEEN_STYLES, "test"),
+}
 
 
 def make_film_clip(
