@@ -74,6 +74,17 @@ def test_motion_blur_changes_the_picture_but_not_the_numbers() -> None:
     assert abs(row - row[::-1]).max() < 40  # centred on the time of the frame
 
 
+@pytest.mark.parametrize(("x", "y"), [(0.05, 0.5), (0.95, 0.5), (0.5, 0.03), (0.98, 0.98)])
+def test_a_blurred_object_may_be_partly_outside_the_frame(x: float, y: float) -> None:
+    moving = square(1, x=Course(x, (Wave(0.3, 2.0, 0.0),)), y=y)
+    look = replace(PLAIN, shutter_s=0.1, shadow=0.5, shadow_offset=(0.1, 0.1))
+    frame, labels = replace(film(moving), look=look).render(0.0)
+    expected = film(square(1, x=x, y=y)).render(0.0)[1]
+    np.testing.assert_array_equal(labels, expected)
+    # At most the blurred edges differ from the square.
+    assert ((frame[..., 0] > 75) != (expected > 0)).mean() < 0.02
+
+
 def test_a_moving_camera_moves_and_blurs_what_stands() -> None:
     moving = replace(STILL, x=Course(0.5, (Wave(0.1, 4.0, 0.0),)))
     scene = film(square(1), camera=moving)

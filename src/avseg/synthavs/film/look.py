@@ -55,16 +55,17 @@ class Look:
         """Convert linear light to the picture of the camera.
 
         Args:
-            frame: Painted frame, (R, R, 3) float32 in grey levels; it is changed.
+            frame: Painted frame, (3, R, R) float32 in grey levels; it is changed.
             time_s: Time of the frame in seconds; each time has its own grain.
 
         Returns:
             Picture, (R, R, 3) uint8 RGB.
         """
-        side = len(frame)
+        side = frame.shape[-1]
         frame *= _illumination(side, self.light, self.vignette)
         levels = np.minimum(frame, 255, out=frame).astype(np.uint8)
-        image = Image.fromarray(levels).point(self._curves(self.exposure.at(time_s)))
+        image = Image.merge("RGB", [Image.fromarray(plane) for plane in levels])
+        image = image.point(self._curves(self.exposure.at(time_s)))
         if self.blur * side > 0.3:
             image = image.filter(ImageFilter.BoxBlur(self.blur * side))
         if self.grain:
@@ -145,11 +146,11 @@ def flicker(rng: np.random.Generator, mean: float) -> Course:
 
 @lru_cache(maxsize=16)
 def _illumination(side: int, light: tuple[float, float], vignette: float) -> NDArray[np.float32]:
-    """Return the brightness of each pixel under an uneven light and a vignette, (R, R, 1)."""
+    """Return the brightness of each pixel under an uneven light and a vignette, (R, R)."""
     along = np.linspace(-1, 1, side)
     slope = 1 + light[0] * along[None] + light[1] * along[:, None]
     corner = (along[None] ** 2 + along[:, None] ** 2) / 2
-    return (slope * (1 - vignette * corner**1.5))[..., None].astype(np.float32)
+    return (slope * (1 - vignette * corner**1.5)).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
