@@ -60,3 +60,25 @@ print(kept > 9e7, resident() - before < 1e7)
 """
     output = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603
     assert output.split() == ["True", "True"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize("setting", ["", "reuse_freed_memory()", "reuse_freed_memory(2**25)"])
+def test_large_blocks_are_returned_inside_of_a_block_of_code_only(setting: str) -> None:
+    code = f"""
+from avseg.allocator import reuse_freed_memory, return_large_blocks
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+def keeps():
+    before = resident()
+    blocks = [b"1" * 2**23 for _ in range(8)]
+    last = b"1" * 2**20  # above the blocks, so that the heap cannot shrink
+    del blocks
+    return resident() - before > 6e7
+{setting}
+with return_large_blocks(2**22):
+    print(keeps())
+print(keeps())
+"""
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603
+    assert output.split() == ["False", "True"]

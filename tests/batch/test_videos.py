@@ -1,7 +1,8 @@
 """Tests of one video of a batch: its result folder, repeated runs, and failure."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -242,14 +243,25 @@ def test_a_model_without_a_hash_gets_no_result_folder(segmenter: Segmenter, tmp_
         segment_to_folder(unsaved, tmp_path / "a.mp4", tmp_path / "out", OPTIONS)
 
 
-def test_memory_is_returned_after_each_step_of_a_large_video(
+def test_large_blocks_are_returned_while_a_large_video_is_segmented(
     segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = make_video(tmp_path / "a.mp4", tone(1))
-    calls: list[None] = []
-    monkeypatch.setattr("avseg.batch.videos.return_freed_memory", lambda: calls.append(None))
+    calls: list[str] = []
+
+    @contextmanager
+    def record(size: int) -> Iterator[None]:
+        calls.append(f"begin {size}")
+        yield
+        calls.append("end")
+
+    monkeypatch.setattr("avseg.batch.videos.return_large_blocks", record)
     segment_to_folder(segmenter, video, tmp_path / "small", OPTIONS)
     assert not calls
     monkeypatch.setattr("avseg.batch.videos.LARGE_PIXELS", 1)
-    segment_to_folder(segmenter, video, tmp_path / "large", OPTIONS)
-    assert len(calls) == 2  # before and after the only chunk is written
+    progress: list[str] = []
+    segment_to_folder(
+        segmenter, video, tmp_path / "large", OPTIONS, lambda _: progress.append(calls[-1])
+    )
+    assert set(progress) == {"begin 4194304"}  # during each chunk
+    assert calls[-1] == "end"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
-from avseg.allocator import return_freed_memory
+from avseg.allocator import return_freed_memory, return_large_blocks
 from avseg.batch.records import Batch, BatchProgress, SegmentOptions, VideoOutcome
 from avseg.errors import AvsegError, CorruptVideoError, OutOfMemoryError
 from avseg.export import ResultKey, Setting, find_result, write_result
@@ -22,9 +23,10 @@ from avseg.types import Segmentation, VideoInfo
 if TYPE_CHECKING:
     from avseg.segmenter import Segmenter
 
-#: Number of pixels of a frame from which the memory of a chunk is not kept for the next one: large
-#: blocks do not fit into the gaps between smaller ones.
-LARGE_PIXELS = 2**22
+#: Number of pixels of a frame from which the memory of a chunk is not kept for the next one, since
+#: large blocks do not fit into the gaps between smaller ones. The other number is the size in bytes
+#: from which a block is returned when it is freed, unless it fits into a gap.
+LARGE_PIXELS, LARGE_BLOCK_BYTES = 2**22, 2**22
 
 #: Options that need less memory.
 LESS_MEMORY = "use --memory low, a smaller --image-size or a smaller model, or close other programs"
@@ -163,21 +165,24 @@ def segment_to_folder(
     summary = find_result(folder, key)
     if summary is not None:
         return VideoOutcome(Path(video), folder, summary, was_complete=True)
-    # Chosen once for the model, result.json and the overlay, since a silent track is decoded to its
-    # end for it.
-    audio = choose_audio(video, options.audio_track)
-    warnings: list[str] = []
-    chunks = segmenter.stream(
-        video,
-        options.frames_per_second,
-        options.threshold,
-        options.silent_ok,
-        warnings.append,
-        audio,
-    )
-    summary = write_result(
-        _with_progress(chunks, info, on_progress), folder, replace(key, audio=audio), warnings
-    )
+    with ExitStack() as stack:
+        if info.height * info.width >= LARGE_PIXELS:
+            stack.enter_context(return_large_blocks(LARGE_BLOCK_BYTES))
+        # Chosen once for the model, result.json and the overlay, since a silent track is decoded to
+        # its end for it.
+        audio = choose_audio(video, options.audio_track)
+        warnings: list[str] = []
+        chunks = segmenter.stream(
+            video,
+            options.frames_per_second,
+            options.threshold,
+            options.silent_ok,
+            warnings.append,
+            audio,
+        )
+        summary = write_result(
+            _with_progress(chunks, info, on_progress), folder, replace(key, audio=audio), warnings
+        )
     return VideoOutcome(Path(video), folder, summary)
 
 

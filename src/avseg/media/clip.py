@@ -413,10 +413,7 @@ def _clip(
     sample_rate: int,
     audio_channels: int,
 ) -> Clip:
-    """Build the clip of one chunk of frames, with the audio around them.
-
-    The list of samples is emptied, because their frames need as much memory as those of the clip.
-    """
+    """Build the clip of one chunk of frames, with the audio around them; empty the list."""
     span_s = samples[-1].audio_s - samples[0].audio_s
     if span_s > max(MAX_CLIP_S, MAX_SPACING_S * len(samples)):
         raise CorruptVideoError(
@@ -430,12 +427,8 @@ def _clip(
         rows = np.zeros((count_rows(audio_channels), end - begin), np.float32)
     else:
         rows = audio.read_rows(begin, end)
-    # One frame may have many pixels, and is not copied.
-    alone = len(samples) == 1
-    frames = samples[0].rgb[None] if alone else np.stack([sample.rgb for sample in samples])
-    clip = Clip(
+    return Clip(
         origin=origin,
-        frames=frames,
         frame_times=np.array([sample.frame_s for sample in samples]),
         audio_times=np.array([sample.audio_s for sample in samples]),
         audio=rows[0],
@@ -443,9 +436,23 @@ def _clip(
         sample_rate=sample_rate,
         durations=np.array([sample.duration_s for sample in samples]),
         channels=rows[1:] if audio_channels == 2 else None,
+        frames=_stack_frames(samples),
     )
-    samples.clear()
-    return clip
+
+
+def _stack_frames(samples: list[_Sample]) -> npt.NDArray[np.uint8]:
+    """Move the frames of samples into one array, (T, H, W, 3); empty the list.
+
+    A frame is released when it is copied, so that the frames are not in memory twice. The pages of
+    a new large array take no memory before they are written.
+    """
+    count = len(samples)
+    if count == 1:  # a frame may have many pixels, and a single one is not copied
+        return samples.pop().rgb[None]
+    frames = np.empty((count, *samples[0].rgb.shape), np.uint8)
+    for k in reversed(range(count)):
+        frames[k] = samples.pop().rgb
+    return frames
 
 
 def _first_frame(video_track: VideoTrack) -> ShownFrame:
