@@ -16,17 +16,20 @@ SRC = Path(avseg.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
-    "types": set(),
+    "packed_mask": set(),
+    "types": {"packed_mask"},
     "allocator": set(),
     "atomic": {"errors"},
     "environment": {"version"},
     "heartbeat": set(),
     "media": {"errors", "heartbeat", "types"},
     "backbones": {"errors"},
-    "models": {"backbones", "errors", "media", "types"},
+    "models": {"backbones", "errors", "media", "packed_mask", "types"},
     "export": {"atomic", "errors", "media", "types"},
     "checkpoints": {"atomic", "backbones", "errors", "models"},
-    "segmenter": {"backbones", "checkpoints", "errors", "media", "models", "types"},
+    "segmenter": {
+        *("backbones", "checkpoints", "errors", "media", "models", "packed_mask", "types"),
+    },
     "batch": {
         *("allocator", "atomic", "checkpoints", "errors", "export", "heartbeat", "media"),
         *("models", "segmenter", "types"),

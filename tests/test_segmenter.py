@@ -1,5 +1,6 @@
 """Tests of the segmenter: masks at the size of the video, in chunks, and empty in silence."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from avseg.errors import (
 )
 from avseg.media import read_clip, stream_clips
 from avseg.segmenter import Dtype, Segmenter, load_segmenter
-from avseg.types import AudioTrackOption, Segmentation
+from avseg.types import AudioTrackOption, Clip, Segmentation
 from tests.media.videos import Track, level
 from tests.models.factories import EVF_CONFIG
 from tests.segmenters import (
@@ -226,6 +227,26 @@ def test_a_text_gets_the_same_mask_alone_and_with_another_text(
     alone = text_segmenter.with_texts("bus")(video, 1)
     _, bus = text_segmenter.with_texts("dog and cat", "bus")(video, 1).sources or ()
     np.testing.assert_allclose(bus.scores, alone.scores, atol=1e-5)
+
+
+def test_many_texts_need_little_more_memory_than_one(text_segmenter: Segmenter) -> None:
+    times_s = np.arange(4.0)
+    frames = np.zeros((4, 400, 600, 3), np.uint8)
+    clip = Clip("a.mp4", frames, times_s, times_s, np.zeros(16000, np.float32), 0.0, 16000)
+
+    def peak(*texts: str) -> int:
+        segmenter = text_segmenter.with_texts(*texts)
+        tracemalloc.start()
+        segmentation = segmenter.segment_clip(clip, threshold=0.01)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert all(source.masks.any() for source in segmentation.sources or ())
+        return highest
+
+    words = ("dog", "cat", "bus", "a dog", "a cat", "a bus", "the dog", "the cat", "the bus")
+    peak("dog")  # what is allocated once
+    masks = clip.frames.size // 3
+    assert peak(*words) - peak("dog") < masks  # not eight times as many
 
 
 def test_more_texts_do_not_make_a_batch_larger(

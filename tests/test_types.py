@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avseg.packed_mask import PackedMask
 from avseg.types import Clip, NamedSource, Segmentation
 
 RATE = 10
@@ -168,7 +169,7 @@ def test_joining_chunks_with_and_without_named_sources_raises() -> None:
     ("sources", "message"),
     [
         ((named("dog"), named("dog")), r"are \['dog', 'dog'\]; each .* once"),
-        ((named("dog", (0, 0, 0)),), r"0 marked pixels, .* \['dog'\] has 1"),
+        ((named("dog", (0, 0, 0)),), r"0 marked pixels in frame 0, .* \['dog'\] has 1"),
         (
             (NamedSource("dog", np.zeros((2, 3, 4), np.bool_), np.zeros(2, np.float32)),),
             r"'dog': \(2, 3, 4\)",
@@ -182,11 +183,20 @@ def test_sources_that_do_not_match_the_masks_raise(
         segmentation(sources=sources)
 
 
+def test_a_source_needs_little_memory_for_large_masks() -> None:
+    masks = np.zeros((2, 1000, 2000), np.bool_)
+    masks[0, 100:900, 300:1500] = True
+    source = NamedSource("dog", masks, np.ones(2, np.float32))
+    assert sum(len(mask.content) for mask in source.packed) < 3000  # of 4 MB
+    np.testing.assert_array_equal(source.masks, masks)
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
         (" ", {}, "name is ' '"),
         ("dog", {"masks": np.zeros((2, 2, 4))}, "masks is float64"),
+        ("dog", {"masks": [PackedMask((2, 4)), PackedMask((4, 2))]}, "masks of 'dog' have the sh"),
         ("dog", {"scores": np.array([0, 2], np.float32)}, "scores has values from 0.0 to 2.0"),
         ("dog", {"scores": np.zeros(3, np.float32)}, "3 values; .* 2 masks"),
     ],

@@ -47,6 +47,7 @@ RIDDLES = re.compile(
 #: Stages of the data's path. A module may import modules of its own folder and of lower stages;
 #: folders of one stage stand beside each other.
 STAGES = {
+    "packed_mask": -1,  # the data types are made of it
     **dict.fromkeys(("allocator", "errors", "heartbeat", "types", "version", "metrics"), 0),
     **dict.fromkeys(("atomic", "environment", "media", "backbones"), 1),
     **dict.fromkeys(("models", "export"), 2),

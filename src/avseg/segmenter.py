@@ -27,6 +27,7 @@ from avseg.media import stream_clips
 from avseg.media.sound_changes import fit_windows
 from avseg.models.model import AvsegModel
 from avseg.models.processor import ClipProcessor, NamingProcessor, TextProcessor
+from avseg.packed_mask import PackedMask
 from avseg.types import (
     AudioSelection,
     AudioTrackOption,
@@ -47,9 +48,6 @@ _PRODUCT_DTYPES: dict[Dtype, torch.dtype | None] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-#: Name of a source (None if the model predicts no names), its masks (T, H, W), its scores (T,).
-Prediction = tuple[str | None, npt.NDArray[np.bool_], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -181,6 +179,7 @@ class Segmenter:
         interval_s = None if clip.durations is None else float(np.median(clip.durations))
         return self._segment(clip, threshold, None, interval_s)[0]
 
+    @torch.inference_mode()
     def _segment(
         self, clip: Clip, threshold: float, memory: MemoryBank | None, interval_s: float | None
     ) -> tuple[Segmentation, MemoryBank | None]:
@@ -192,7 +191,10 @@ class Segmenter:
         """
         union = np.zeros(clip.frames.shape[:3], np.bool_)  # (T, H, W), over all sources
         best_scores = np.zeros(len(union), np.float32)  # (T,)
-        sources: dict[str, NamedSource] = {}
+        size = clip.frames.shape[1], clip.frames.shape[2]
+        # Masks and scores of each source in all frames. The masks are packed, because there may be
+        # many sources.
+        sources: dict[str, tuple[list[PackedMask], npt.NDArray[np.float32]]] = {}
         audible = None
         if self.processor.window_s is not None:
             clip, audible = fit_windows(clip, self.processor.window_s, interval_s)
@@ -203,17 +205,21 @@ class Segmenter:
         step = max(1, self.frames_per_forward // prompts)
         for start in range(0, len(selected), step):
             index = selected[start : start + step]
-            predictions, memory = self._forward(_select_frames(clip, index), threshold, memory)
-            while predictions:  # emptied, so that the masks of a source are in memory once
-                name, masks, scores = predictions.pop(0)
-                union[index] |= masks
+            outputs = self._forward(_select_frames(clip, index), memory)
+            memory = outputs.memory
+            if not self.texts and not self.vocabulary:
+                union[index] = self.processor.post_process(outputs, [size], threshold)[0]
+                scores = self.processor.scores(outputs)[0]
                 best_scores[index] = np.maximum(best_scores[index], scores)
-                if name is None:
-                    continue
-                if name not in sources:
-                    blank = np.zeros_like(union), np.zeros_like(best_scores)
-                    sources[name] = NamedSource(name, *blank)
-                sources[name].masks[index], sources[name].scores[index] = masks, scores
+                continue
+            for source in self._named_sources(outputs, size, threshold):
+                blank = [PackedMask(size)] * len(union), np.zeros_like(best_scores)
+                masks, scores = sources.setdefault(source.name, blank)
+                for k, mask in zip(index, source.packed, strict=True):
+                    masks[k] = mask
+                    union[k] |= mask.unpack()
+                scores[index] = source.scores
+                best_scores[index] = np.maximum(best_scores[index], source.scores)
         segmentation = Segmentation(
             origin=clip.origin,
             frame_times=clip.frame_times,
@@ -221,29 +227,37 @@ class Segmenter:
             scores=best_scores,
             model=self.name,
             threshold=threshold,
-            sources=tuple(sources.values()) if self.texts or self.vocabulary else None,
+            sources=(
+                tuple(NamedSource(name, *found) for name, found in sources.items())
+                if self.texts or self.vocabulary
+                else None
+            ),
             audible=audible,
             durations=clip.durations,
         )
         return segmentation, memory
 
-    @torch.inference_mode()
-    def _forward(
-        self, clip: Clip, threshold: float, memory: MemoryBank | None
-    ) -> tuple[list[Prediction], MemoryBank | None]:
-        """Run one forward pass; return masks and scores of each source, and the memory bank."""
+    def _forward(self, clip: Clip, memory: MemoryBank | None) -> Any:
+        """Run one forward pass; return the outputs of the model."""
         inputs = {name: values.to(self.device) for name, values in self.processor(clip).items()}
         # Most families have no memory, and their `forward` takes no such argument.
         optional = {} if memory is None else {"memory": memory}
-        outputs: Any = self.model(**inputs, **optional)
-        height, width = clip.frames.shape[1:3]
+        return self.model(**inputs, **optional)
+
+    def _named_sources(
+        self, outputs: Any, size: tuple[int, int], threshold: float
+    ) -> Iterator[NamedSource]:
+        """Yield the source of each text or predicted name, in the frames of one forward pass."""
         if isinstance(self.processor, NamingProcessor):
-            named = self.processor.sources(outputs, (height, width), threshold)
-            return [(source.name, source.masks, source.scores) for source in named], outputs.memory
-        names = self.texts or (None,)
-        masks = self.processor.post_process(outputs, [(height, width)] * len(names), threshold)
-        scores = self.processor.scores(outputs).reshape(len(names), -1)
-        return list(zip(names, masks, scores, strict=True)), outputs.memory
+            yield from self.processor.sources(outputs, size, threshold)
+            return
+        # Text by text, because masks at the size of the video may be large.
+        parts = outputs.mask_logits.chunk(len(self.texts))
+        all_scores = self.processor.scores(outputs).reshape(len(self.texts), -1)
+        for text, logits, scores in zip(self.texts, parts, all_scores, strict=True):
+            part = replace(outputs, mask_logits=logits)
+            (masks,) = self.processor.post_process(part, [size], threshold)
+            yield NamedSource(text, masks, scores)
 
     @property
     def texts(self) -> tuple[str, ...]:

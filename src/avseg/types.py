@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from avseg.packed_mask import PackedMask
+
 #: RMS level, relative to full scale, below which an audio window counts as silent. The rounding
 #: noise of 16-bit audio is at -101 dBFS; a quiet room recorded with a phone is above -60 dBFS.
 SILENCE_DBFS = -70.0
@@ -254,28 +256,50 @@ class Clip:
         return windows.transpose(1, 0, 2)
 
 
-@dataclass(frozen=True, eq=False)
 class NamedSource:
     """Sounding source with a name, and its masks in the frames of a video.
 
+    The masks are stored compressed, because a video may have many sources with large masks.
+
     Args:
         name: Category or text prompt of the source, such as "dog".
-        masks: Predicted masks, (T, H, W) bool; empty in frames where the source is silent.
+        masks: Predicted masks, (T, H, W) bool, or packed masks of T frames; empty in frames where
+            the source is silent.
         scores: Confidence that the source sounds and is visible, (T,) float32 in [0, 1].
+
+    Attributes:
+        packed: The packed mask of each frame.
+        shape: T, H and W.
 
     Raises:
         ValueError: If the name is blank, or a shape, dtype or range differs from the above.
     """
 
-    name: str
-    masks: npt.NDArray[np.bool_]
-    scores: npt.NDArray[np.float32]
+    def __init__(
+        self,
+        name: str,
+        masks: npt.NDArray[np.bool_] | Sequence[PackedMask],
+        scores: npt.NDArray[np.float32],
+    ) -> None:
+        if not name.strip():
+            raise ValueError(f"name is {name!r}; a source needs a name that is not blank.")
+        if isinstance(masks, np.ndarray):
+            _check_array("masks", masks, np.bool_, "THW")
+            masks = [PackedMask.pack(mask) for mask in masks]
+        _check_scores(scores, len(masks))
+        shapes = {mask.shape for mask in masks}
+        if len(shapes) != 1:
+            raise ValueError(
+                f"the masks of {name!r} have the shapes {shapes}; a source needs masks of one "
+                "shape in at least one frame."
+            )
+        self.name, self.packed, self.scores = name, tuple(masks), scores
+        self.shape = (len(masks), *shapes.pop())
 
-    def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise ValueError(f"name is {self.name!r}; a source needs a name that is not blank.")
-        _check_array("masks", self.masks, np.bool_, "THW")
-        _check_scores(self.scores, len(self.masks))
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Masks of all frames, (T, H, W) bool: a new array at each access."""
+        return np.stack([mask.unpack() for mask in self.packed])
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,20 +352,23 @@ class Segmentation:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise ValueError(f"the names of the sources are {names}; each may occur once only.")
-        shapes = {source.name: source.masks.shape for source in sources}
+        shapes = {source.name: source.shape for source in sources}
         if set(shapes.values()) - {self.masks.shape}:
             raise ValueError(
                 f"the masks of the sources have shapes {shapes}; they must be {self.masks.shape}."
             )
         # Overlay and PNG files use the masks of the sources, scores use `masks`: they must agree.
-        union = np.zeros_like(self.masks)
-        for source in sources:
-            union |= source.masks
-        if not np.array_equal(union, self.masks):
-            raise ValueError(
-                f"masks has {self.masks.sum()} marked pixels, the union of the masks of {names} "
-                f"has {union.sum()} or others; masks must be that union."
-            )
+        # Frame by frame, because the masks may be large.
+        for k, mask in enumerate(self.masks):
+            union = np.zeros_like(mask)
+            for source in sources:
+                if not source.packed[k].is_empty:
+                    union |= source.packed[k].unpack()
+            if not np.array_equal(union, mask):
+                raise ValueError(
+                    f"masks has {mask.sum()} marked pixels in frame {k}, the union of the masks of "
+                    f"{names} has {union.sum()} or others; masks must be that union."
+                )
 
     @staticmethod
     def join(chunks: Sequence[Segmentation]) -> Segmentation:
@@ -395,15 +422,16 @@ def _join_sources(chunks: Sequence[Segmentation]) -> tuple[NamedSource, ...]:
     joined = []
     for name in names:
         found = [sources.get(name) for sources in by_name]
-        masks = [
-            np.zeros_like(chunk.masks) if source is None else source.masks
-            for chunk, source in zip(chunks, found, strict=True)
-        ]
+        masks: list[PackedMask] = []
+        for chunk, source in zip(chunks, found, strict=True):
+            height, width = chunk.masks.shape[1:]
+            empty = [PackedMask((height, width))] * len(chunk.masks)
+            masks.extend(empty if source is None else source.packed)
         scores = [
             np.zeros_like(chunk.scores) if source is None else source.scores
             for chunk, source in zip(chunks, found, strict=True)
         ]
-        joined.append(NamedSource(name, np.concatenate(masks), np.concatenate(scores)))
+        joined.append(NamedSource(name, masks, np.concatenate(scores)))
     return tuple(joined)
 
 

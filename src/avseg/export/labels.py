@@ -47,14 +47,14 @@ class SourceNumbers:
             if segmentation.sources is None:
                 yield mask.astype(np.uint8) * np.uint8(SOUNDING), []
                 continue
-            marked = [source for source in segmentation.sources if source.masks[k].any()]
+            marked = [source for source in segmentation.sources if not source.packed[k].is_empty]
             marked.sort(key=lambda source: (-source.scores[k], source.name))
             labels = np.zeros(mask.shape, np.uint8)
             for source in marked:
                 self._number(source.name, segmentation.origin)
             # The highest score last, so that it overwrites the others.
             for source in reversed(marked):
-                labels[source.masks[k]] = self.by_name[source.name]
+                labels[source.packed[k].unpack()] = self.by_name[source.name]
             yield labels, marked
 
     def _number(self, name: str, video: str) -> None:

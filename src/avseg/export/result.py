@@ -311,7 +311,7 @@ class _ResultFile:
             frames.setdefault(source.name, array("q")).append(len(self._areas) - 1)
         return [
             {"name": source.name, "value": self._numbers.by_name[source.name]}
-            | _describe(source.masks[k], source.scores[k])
+            | _describe(source.packed[k].unpack(), source.scores[k])
             for source in marked
         ]
 

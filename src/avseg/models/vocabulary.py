@@ -11,6 +11,7 @@ import numpy as np
 from avseg.errors import PromptError
 from avseg.models.outputs import NamedOutput
 from avseg.models.processor import BaseProcessor, required, threshold_masks
+from avseg.packed_mask import PackedMask
 from avseg.types import NamedSource
 
 #: Name of the vocabulary's file in the folder of a model.
@@ -203,8 +204,11 @@ def sources_of_clip(
     for index in np.unique(name_index):
         prompts = np.flatnonzero(name_index == index)
         # Frames without this name keep an empty mask and the score 0.
-        masks = np.zeros((count, *size), np.bool_)
-        masks[frame_index[prompts]] = threshold_masks(logits[prompts], size, threshold)
+        masks = [PackedMask(size)] * count
+        # Prompt by prompt, because masks at the size of the video may be large.
+        for prompt in prompts:
+            (mask,) = threshold_masks(logits[prompt : prompt + 1], size, threshold)
+            masks[frame_index[prompt]] = PackedMask.pack(mask)
         all_scores = np.zeros(count, np.float32)
         all_scores[frame_index[prompts]] = scores[prompts]
         sources.append(NamedSource(names[index], masks, all_scores))

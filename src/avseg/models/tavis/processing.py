@@ -171,7 +171,7 @@ class TavisProcessor(VocabularyProcessor):
         """
         # Naming uses the threshold 0.5, so with a higher one a named mask may be empty.
         named = super().sources(outputs, size, threshold)
-        return [source for source in named if source.masks.any()]
+        return [s for s in named if not all(mask.is_empty for mask in s.packed)]
 
     @cached_property
     def name_ids(self) -> Tensor:
