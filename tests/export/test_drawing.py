@@ -1,5 +1,6 @@
 """Drawing on frames, checked plane by plane."""
 
+import tracemalloc
 from dataclasses import astuple
 
 import numpy as np
@@ -136,3 +137,16 @@ def test_bands_of_rows_are_drawn_like_the_whole_frame(
     monkeypatch.setattr("avseg.export.drawing.KEPT_PIXELS", kept_pixels)
     MaskDrawing(labels).draw(in_bands)
     np.testing.assert_array_equal(in_bands.packed, whole.packed)
+
+
+def test_many_sources_are_drawn_in_the_memory_of_a_few() -> None:
+    def peak(count: int) -> int:
+        labels = (np.arange(200 * 300) % count + 1).astype(np.uint8).reshape(200, 300)
+        tracemalloc.start()
+        MaskDrawing(labels).draw(grey_canvas(200, 300))
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(1)  # what is allocated once
+    assert peak(40) < 1.3 * peak(8)

@@ -9,7 +9,7 @@ H x W is the size of a frame, h x w that of a region of it, in pixels.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,10 @@ BAND_PIXELS = 2**21
 #: Largest region near the masks of which the layers are kept for the next video frame, in pixels.
 #: For a larger one they are computed again for each frame, in less memory.
 KEPT_PIXELS = 2**22
+
+#: Largest number of sources of which the mask and its blurred copy are kept while the layers of a
+#: band are computed. For more sources they are computed again.
+_KEPT_SOURCES = 8
 
 
 @dataclass(frozen=True)
@@ -238,22 +242,32 @@ def _layers(
     labels: Plane, numbers: npt.NDArray[np.intp], rows: slice, unit: float
 ) -> Iterator[tuple[FloatPlane, Colour]]:
     """Yield opacity and colour of all layers in some rows of a label map, from bottom to top."""
-    solids = [
-        Image.fromarray((labels == number).astype(np.uint8) * np.uint8(255)) for number in numbers
-    ]
-    tints = [tint_of(number) for number in numbers.tolist()]
-    insides = [_blurred(solid, 0.9 * unit, rows) for solid in solids]
-    outside = 1 - np.maximum.reduce(insides)
+
+    # Kept for a few sources only: there may be 255, and the layers of a band have megabytes.
+    @lru_cache(maxsize=_KEPT_SOURCES)
+    def solid(number: int) -> Image.Image:
+        return Image.fromarray((labels == number).astype(np.uint8) * np.uint8(255))
+
+    @lru_cache(maxsize=_KEPT_SOURCES)
+    def inside(number: int) -> FloatPlane:
+        return _blurred(solid(number), 0.9 * unit, rows)
+
+    listed: list[int] = numbers.tolist()
+    covered = inside(listed[0])
+    for number in listed[1:]:
+        covered = np.maximum(covered, inside(number))
+    outside = 1 - covered
     # Glows below all outlines, so that the glow of one source does not cover the outline of
     # another.
     yield SHADE_OPACITY * outside, SHADE
-    for solid, tint in zip(solids, tints, strict=True):
-        yield GLOW_OPACITY * (_blurred(solid, GLOW_RADIUS * unit, rows) * outside), tint.light
-    for solid, inside, tint in zip(solids, insides, tints, strict=True):
-        yield LIGHT_OPACITY * inside, tint.light
+    for number in listed:
+        glow = _blurred(solid(number), GLOW_RADIUS * unit, rows)
+        yield GLOW_OPACITY * (glow * outside), tint_of(number).light
+    for number in listed:
+        yield LIGHT_OPACITY * inside(number), tint_of(number).light
         # A dark edge around the bright line keeps it visible on bright frames.
-        yield 0.5 * _contour(_blurred(solid, 2.2 * unit, rows)), EDGE
-        yield _contour(inside), tint.line
+        yield 0.5 * _contour(_blurred(solid(number), 2.2 * unit, rows)), EDGE
+        yield _contour(inside(number)), tint_of(number).line
 
 
 class Timeline:
