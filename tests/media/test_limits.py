@@ -10,7 +10,7 @@ import pytest
 
 from avseg.errors import VideoTooLargeError
 from avseg.media import probe, stream_clips
-from avseg.media.limits import DecoderMemory, frame_bytes, limit_blocks
+from avseg.media.limits import DecoderMemory, frame_bytes, limit_blocks, limit_video_decoder
 from avseg.media.video import VideoTrack
 from tests.media.videos import Picture, Track, level, write
 
@@ -57,7 +57,7 @@ def test_a_decoder_that_holds_too_many_frames_is_an_error(
         memory = DecoderMemory(stream.codec_context, "a.mkv")
         frames = container.decode(stream)
         if is_refused:
-            with pytest.raises(VideoTooLargeError, match=r"of 64 x 48 pixels, of which \d+ take"):
+            with pytest.raises(VideoTooLargeError, match=r"\d+ frames of 64 x 48 .* fewer refer"):
                 for frame in frames:
                     memory.add(frame)
         else:
@@ -73,8 +73,25 @@ def test_the_frames_of_the_de_interlacing_filter_count_too(
     assert frames[0].interlaced_frame
     context = av.CodecContext.create("h264", "r")
     monkeypatch.setattr(LIMITS + "DECODER_BYTES", 64 * 48 * (4 * 3 // 2 + 3))
-    with pytest.raises(VideoTooLargeError, match="of which 5 take"):
+    with pytest.raises(VideoTooLargeError, match=r"needs 5 frames .*, or de-interlace it"):
         DecoderMemory(context, "a.mkv").add(frames[0])
+
+
+def test_frames_of_10_bits_take_twice_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = av.CodecContext.create("h264", "r")
+    monkeypatch.setattr(LIMITS + "DECODER_BYTES", 64 * 48 * 9 // 2)
+    DecoderMemory(context, "a.mkv").add(av.VideoFrame(64, 48, "yuv420p"))
+    deep = av.VideoFrame(64, 48, "yuv420p10le")
+    with pytest.raises(VideoTooLargeError, match=r"yuv420p10le\) .* 9216 .* convert it to 8 bits"):
+        DecoderMemory(context, "a.mkv").add(deep)
+
+
+@pytest.mark.parametrize(("height", "kind"), [(1440, "AUTO"), (2160, "SLICE")])
+def test_large_frames_are_decoded_one_at_a_time(height: int, kind: str) -> None:
+    context = av.CodecContext.create("h264", "r")
+    context.height, context.width, context.pix_fmt = height, height * 16 // 9, "yuv420p"
+    limit_video_decoder(context, "a.mkv")
+    assert context.thread_type.name == kind
 
 
 def test_a_frame_that_was_yielded_is_not_held(tmp_path: Path) -> None:

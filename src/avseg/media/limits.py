@@ -43,6 +43,11 @@ _FILTER_FRAMES = 4
 #: `DECODER_BYTES`, so that the number of cores does not decide whether a video can be read.
 THREAD_BYTES = 2**26
 
+#: Largest frame that is decoded at the same time as others, in bytes. Each of these threads has its
+#: own tables, and may hold frames that others are predicted from: 3840 x 2160 with 16 reference
+#: frames takes 312 MB with two threads or more, and 231 MB without.
+THREAD_FRAME_BYTES = 2**23
+
 #: Largest block that FFmpeg may allocate, in bytes: 8K with 4 bytes per pixel, and the largest
 #: packet.
 BLOCK_BYTES = 2**28
@@ -87,8 +92,8 @@ def limit_video_decoder(context: VideoCodecContext, origin: str) -> None:
     """
     check_pixels(context, origin)
     context.options = video_options()
-    parallel = THREAD_BYTES // max(1, frame_bytes(context.format, context.width, context.height))
-    if parallel < 2:
+    size = max(1, frame_bytes(context.format, context.width, context.height))
+    if size > THREAD_FRAME_BYTES:
         # Threads within a frame; several frames at once would take too much memory.
         context.thread_type = "SLICE"
         # The decoder of AV1 decodes several frames at once in any case, unless it has one thread.
@@ -96,6 +101,7 @@ def limit_video_decoder(context: VideoCodecContext, origin: str) -> None:
     else:
         # Frame threads too; by default FFmpeg uses threads only within a frame, which is slower.
         context.thread_type = "AUTO"
+        parallel = THREAD_BYTES // size
         context.thread_count = min((os.cpu_count() or 1) + 1, _MAX_THREADS, parallel)
 
 
@@ -202,14 +208,24 @@ class DecoderMemory:
         self._buffers.add(frame.planes[0].buffer_ptr)
         held = len(self._buffers) + self._context.reorder_depth
         held += _FILTER_FRAMES if frame.interlaced_frame else 0
-        if held * size + 3 * frame.width * frame.height > DECODER_BYTES:
+        rgb_bytes = 3 * frame.width * frame.height
+        if held * size + rgb_bytes > DECODER_BYTES:
             raise VideoTooLargeError(
                 self._origin,
-                f"each of its frames is predicted or de-interlaced from many others of {shape[0]} "
-                f"x {shape[1]} pixels, of which {held} take {held * size} bytes; at most "
-                f"{DECODER_BYTES} fit into the memory, with one frame as RGB. Scale the video "
-                "down first, or re-encode it with fewer reference frames.",
+                f"decoding it needs {held} frames of {frame.width} x {frame.height} pixels "
+                f"({frame.format.name}) at the same time, {held * size} bytes, and one frame as "
+                f"RGB, {rgb_bytes} bytes; at most {DECODER_BYTES} bytes fit into the memory. Scale "
+                f"the video down first{_alternative(frame)}.",
             )
+
+
+def _alternative(frame: VideoFrame) -> str:
+    """Return what else makes the frames of a video small enough, with a comma before it."""
+    if frame.interlaced_frame:
+        return ", or de-interlace it"
+    if any(component.bits > 8 for component in frame.format.components):
+        return ", or convert it to 8 bits"
+    return ", or re-encode it with fewer reference frames"
 
 
 def frame_bytes(pixels: VideoFormat | None, width: int, height: int) -> int:
