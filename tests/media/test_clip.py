@@ -14,6 +14,7 @@ from avseg.errors import (
     NoAudioStreamError,
     NotAVideoError,
     NoVideoStreamError,
+    OutOfMemoryError,
     TruncatedVideoError,
 )
 from avseg.media import probe, read_clip, stream_clips
@@ -434,9 +435,7 @@ def test_a_damaged_header_of_an_avi_is_a_clip_error(tmp_path: Path, at: int, val
         assert error.origin == str(path)
 
 
-@pytest.mark.parametrize(
-    "error", [av.error.PermissionError(1, "no"), ZeroDivisionError(), MemoryError()]
-)
+@pytest.mark.parametrize("error", [av.error.PermissionError(1, "no"), ZeroDivisionError()])
 def test_an_error_of_reading_is_that_of_the_file(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,6 +446,21 @@ def test_an_error_of_reading_is_that_of_the_file(
     monkeypatch.setattr("avseg.media.clip.VideoTrack.shown_frames", fail)
     for read in (probe, read_clip):
         with pytest.raises(CorruptVideoError, match="the file is damaged: it cannot be read"):
+            read(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), av.error.MemoryError(12, "Cannot allocate")])
+@pytest.mark.parametrize("function", ["clip.VideoTrack.shown_frames", "video.DecoderMemory.add"])
+def test_too_little_memory_is_no_damage_of_the_file(
+    tmp_path: Path, function: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    path = write(tmp_path / "a.mkv", tracks=[sounding(2)])
+    monkeypatch.setattr(f"avseg.media.{function}", fail)
+    for read in (probe, read_clip):
+        with pytest.raises(OutOfMemoryError, match=r"a\.mkv: the memory does not suffice to read"):
             read(path)
 
 

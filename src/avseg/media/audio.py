@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from avseg.errors import ClipError, CorruptVideoError, NoAudioStreamError, TruncatedVideoError
-from avseg.media.container import END_TOLERANCE_S, announced_end_s, packets_of
+from avseg.media.container import END_TOLERANCE_S, announced_end_s, explain, packets_of
 from avseg.media.limits import check_audio_frame, check_audio_packet
 from avseg.media.mono import MonoMixer, left_and_right
 
@@ -400,18 +400,6 @@ class _Segment:
 def count_rows(audio_channels: int) -> int:
     """Return the number of rows R of audio with one or two channels."""
     return 1 if audio_channels == 1 else 3
-
-
-def explain(error: FFmpegError | ValueError) -> str:
-    """Return the reason of an error of FFmpeg or PyAV in a few words.
-
-    Args:
-        error: The error.
-
-    Returns:
-        Text for a message, without a full stop.
-    """
-    return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
 def split_channels(frame: AudioFrame) -> npt.NDArray[np.float32]:

@@ -24,6 +24,7 @@ from avseg.errors import (
     EmptyVideoError,
     NotAVideoError,
     NoVideoStreamError,
+    OutOfMemoryError,
     TruncatedVideoError,
 )
 from avseg.heartbeat import beat
@@ -119,8 +120,7 @@ def open_media(path: PathLike) -> Iterator[InputContainer]:
 def damage_as_clip_error(origin: str) -> Iterator[None]:
     """Raise an error of reading as the error of its file.
 
-    Damaged headers lead to seeks that FFmpeg refuses, divisions by zero, times that overflow, and
-    arrays that do not fit into the memory.
+    Damaged headers lead to seeks that FFmpeg refuses, divisions by zero, and times that overflow.
 
     Args:
         origin: Path of the file, for messages.
@@ -129,17 +129,35 @@ def damage_as_clip_error(origin: str) -> Iterator[None]:
         None: The block in which the file is read.
 
     Raises:
-        CorruptVideoError: Instead of the other error.
+        OutOfMemoryError: Instead of a MemoryError.
+        CorruptVideoError: Instead of another error.
     """
     try:
         yield
-    except (FFmpegError, ArithmeticError, ValueError, IndexError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except MemoryError as error:  # one of FFmpeg is both
+        raise OutOfMemoryError(
+            f"{origin}: the memory does not suffice to read it ({explain(error)}). Close other "
+            "programs, or scale the video down first."
+        ) from error
+    except (FFmpegError, ArithmeticError, ValueError, IndexError) as error:
         raise CorruptVideoError(
             origin,
-            f"the file is damaged: it cannot be read ({reason.rstrip('.')}). Copy or download it "
+            f"the file is damaged: it cannot be read ({explain(error)}). Copy or download it "
             "again, or re-encode it.",
         ) from error
+
+
+def explain(error: Exception) -> str:
+    """Return the reason of an error of reading in a few words.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Text for a message, without a full stop; the name of the class if the error has no text.
+    """
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason).rstrip(".")
 
 
 def choose_video_stream(container: InputContainer, origin: str) -> VideoStream:

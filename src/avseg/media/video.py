@@ -272,6 +272,8 @@ class VideoTrack:
         except FFmpegError as error:
             # The size may change within the stream. The decoder refuses a frame that is too large.
             check_pixels(self._stream.codec_context, self._origin)
+            if isinstance(error, MemoryError):
+                raise
             # A recording cut between two key frames starts with packets that no decoder can use, so
             # errors before the first decoded frame are no damage.
             if self._decoded:

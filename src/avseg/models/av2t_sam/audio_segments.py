@@ -20,8 +20,8 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
 from avseg.errors import CorruptVideoError, NoAudioStreamError
-from avseg.media.audio import explain, split_channels
-from avseg.media.container import PathLike, open_media
+from avseg.media.audio import split_channels
+from avseg.media.container import PathLike, explain, open_media
 
 #: Zero crossings of the resampling filter on each side, and the fraction of the lower Nyquist
 #: frequency that the filter passes: the defaults of torchaudio, which the released code uses.
