@@ -28,6 +28,7 @@ class LocalHub:
     Attributes:
         files: Repository to file name to content.
         gated: Repositories that deny access.
+        removed_revisions: Revisions that no repository has any more.
         cut_once_after: Bytes after which the next response, and no other, breaks off.
         budget: Bytes of content to send before every response breaks off; None for no limit.
         requests: Method, path, and range of each request so far.
@@ -36,6 +37,7 @@ class LocalHub:
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    removed_revisions: set[str] = field(default_factory=set)
     cut_once_after: int | None = None
     budget: int | None = None
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -93,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse(403, "GatedRepo")
             elif repository not in self.hub.files:
                 self._refuse(401, "RepoNotFound")
+            elif match["revision"] in self.hub.removed_revisions:
+                self._refuse(404, "RevisionNotFound")
             elif "file" not in match.groupdict():
                 self._send_list(repository)
             elif match["file"] not in self.hub.files[repository]:

@@ -245,7 +245,7 @@ def test_a_gated_file_is_found_before_the_first_byte_of_another(
     toy_hub: LocalHub, cache: Path
 ) -> None:
     toy_hub.gated.add("someone/tower")
-    with pytest.raises(CheckpointError, match="someone/tower: access needs"):
+    with pytest.raises(CheckpointError, match="someone/tower: is gated"):
         find_or_import(RELEASE, endpoint=toy_hub.endpoint)
     assert not toy_hub.gets()
     assert not downloaded(cache)

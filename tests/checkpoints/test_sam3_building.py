@@ -176,7 +176,7 @@ def test_sam3_is_downloaded_by_its_name_from_a_pinned_revision(
 
 def test_the_gated_repository_asks_for_a_login(hub: LocalHub) -> None:
     hub.gated.add("facebook/sam3")
-    with pytest.raises(CheckpointError, match=r"facebook/sam3: access needs .*hf auth login"):
+    with pytest.raises(CheckpointError, match=r"sam3: is gated.*no military.*hf auth login"):
         find_or_import(RELEASES["sam3"])
 
 

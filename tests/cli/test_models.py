@@ -99,8 +99,21 @@ def test_one_model_is_described_in_detail(
 def test_the_files_of_a_model_to_download_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["models", "evf-sam2"]) == 0
     shown = capsys.readouterr().out
-    assert "https://huggingface.co/YxZhang/evf-sam2\n" in shown
-    assert "3.15 GB, licence Apache-2.0" in shown
+    assert "https://huggingface.co/YxZhang/evf-sam2\n  revision main\n  licence Apache-2.0" in shown
+    assert "model.safetensors        3.15 GB\n" in shown
+
+
+def test_the_files_of_a_repository_are_one_group_of_lines_with_80_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(app, ["models", "open-cascade-sam3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len([line for line in lines if line.startswith("https://huggingface.co/")]) == 2
+    assert len([line for line in lines if "no military, nuclear or weapons use" in line]) == 1
+    assert any(re.fullmatch(r"  model.safetensors +~3.4 GB", line) for line in lines)
+    assert any(re.fullmatch(r"  config.json +small", line) for line in lines)
 
 
 def test_a_packaged_model_shows_where_it_is_and_its_limits(

@@ -28,7 +28,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from avseg.checkpoints.cache import cache_folder, locked
 from avseg.checkpoints.known_models import HubFile
-from avseg.checkpoints.model_folder import file_sha256
+from avseg.checkpoints.model_folder import describe_licence, file_sha256
 from avseg.errors import CheckpointError
 
 #: Timeout of the request for the Hub's list of files, in seconds.
@@ -310,7 +310,11 @@ def _explain(error: Exception, file: HubFile, endpoint: str) -> str:
     # `RepositoryNotFoundError`.
     match error:
         case GatedRepoError():
-            text = f"access needs its owners' permission; request it on {page}, then {log_in}"
+            text = (
+                f"is gated, so access needs its owners' permission. Open {page}, log in, read the "
+                f"licence ({describe_licence(file.licence)}) and accept it there; then {log_in} If "
+                "you do not accept it, choose another model: `avseg models` lists all."
+            )
         case RevisionNotFoundError():
             text = f"has no revision {file.revision} (any more); see {page}."
         case EntryNotFoundError():

@@ -13,6 +13,7 @@ from avseg.checkpoints.choosing import Wish, choose_models, estimate_memory
 from avseg.checkpoints.known_models import describe_size
 from avseg.checkpoints.model_folder import Masks
 from avseg.checkpoints.resources import available_memory
+from avseg.cli.terminal import wrap
 
 #: Answers to the question for the masks.
 _MASKS: dict[str, Masks] = {"all": "one", "names": "by name", "text": "by text"}
@@ -36,7 +37,7 @@ def choose() -> int:
         ) from None
     console, models = Console(), choose_models(wish)
     console.print()
-    for line in _recommendation(models[0]) if models else _nearest(wish):
+    for line in _recommendation(models[0], console.width) if models else _nearest(wish):
         console.print(line, soft_wrap=True, highlight=False)
     return int(not models)
 
@@ -55,17 +56,21 @@ def _ask(console: Console) -> Wish:
     return Wish(world == "film", _MASKS[masks], commercial, memory)
 
 
-def _recommendation(best: Listing) -> Iterator[Text]:
+def _recommendation(best: Listing, width: int) -> Iterator[Text]:
     """Yield the name, the facts and the command of the recommended model."""
-    yield Text.assemble((best.name, "bold"), f": {best.details}")
-    size = describe_size(best.known_bytes if best.size_is_known else None)
+    yield Text(best.name, "bold")
+    yield Text(wrap(best.details, width))
+    size = describe_size(
+        best.known_bytes if best.size_is_known else None, is_computed=best.size_is_computed
+    )
     memory = estimate_memory(best)
     need = "memory not known" if memory is None else f"about {describe_size(memory)} of memory"
-    yield Text(f"{size}, {need}, licence {best.licence or 'not stated: ask its authors'}.")
+    licence = best.licence or "not stated: ask its authors"
+    yield Text(wrap(f"Download: {size}. Needs: {need}. Licence: {licence}.", width))
     if not best.is_seen:
         yield Text("Its weights were not seen where they are offered.", "yellow")
     if best.state == "by hand":
-        yield Text(best.notice or "")
+        yield Text(wrap(best.notice or "", width))
     text = ' --text "the dog on the left"' if best.masks == "by text" else ""
     yield Text(f"avseg segment VIDEO -o out --model {best.name}{text}", "bold")
 

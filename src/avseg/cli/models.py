@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from textwrap import fill
+from itertools import groupby
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,10 +13,11 @@ from rich.text import Text
 
 from avseg.checkpoints import Listing, find_listing, list_models
 from avseg.checkpoints.cache import cache_folder
-from avseg.checkpoints.known_models import describe_size
+from avseg.checkpoints.known_models import HubFile, describe_size
 from avseg.checkpoints.model_folder import CARD_FILE, describe_licence, restrictions
 from avseg.checkpoints.user_default import MODEL_VARIABLE, default_model, set_default_model
 from avseg.cli.choose import choose as ask_and_recommend
+from avseg.cli.terminal import wrap
 
 #: Description of each state, and its short form in the list.
 _STATES = {
@@ -37,8 +38,8 @@ _LEGEND = (
 )
 #: If the files of known size have fewer bytes than this in total, no weights are among them.
 _SMALLEST_WEIGHTS = 100_000_000
-#: Longest line of the texts about one model, and width of the labels, in characters.
-_TEXT_WIDTH, _LABEL_WIDTH = 100, 14
+#: Width of the labels of the facts about one model, in characters.
+_LABEL_WIDTH = 14
 
 
 def models(
@@ -75,7 +76,7 @@ def models(
     console = Console()
     lines = _list_lines(listings) if name is None else _detail_lines(listings[0], console.width)
     for line in lines:
-        # Soft wrap: a terminal that is narrower than a line wraps it instead of cutting it off.
+        # Soft wrap: a terminal that is narrower than a word wraps it instead of cutting it off.
         console.print(line, soft_wrap=True, highlight=False)
     return 0
 
@@ -119,9 +120,8 @@ def _row(listing: Listing) -> tuple[str, ...]:
 
 def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
     """Yield the details of one model."""
-    width = min(width, _TEXT_WIDTH)
     yield Text(listing.name, "bold")
-    yield Text(_wrapped(listing.details, width))
+    yield Text(wrap(listing.details, width))
     facts = {
         "state": _STATES[listing.state][0],
         "masks": listing.masks or "none: a backbone",
@@ -139,30 +139,30 @@ def _detail_lines(listing: Listing, width: int) -> Iterator[Text]:
     for label, fact in facts.items():
         if fact:
             line = f"{label + ':':<{_LABEL_WIDTH}}{fact}"
-            yield Text(_wrapped(line, width, subsequent_indent=" " * _LABEL_WIDTH))
-    for file in listing.downloads:
-        yield Text(f"\n{file.file}")
-        yield Text(f"  https://huggingface.co/{file.repository}")
-        yield Text(f"  revision {file.revision}")
-        size = describe_size(file.size_bytes, is_computed=file.size_is_computed)
-        yield Text(f"  {size}, licence {describe_licence(file.licence)}")
-        yield Text(f"  file name known from {file.name_from}")
-        if file.sha256:
-            yield Text(f"  SHA-256 {file.sha256}")
+            yield Text(wrap(line, width, subsequent_indent=" " * _LABEL_WIDTH))
+    yield from _file_lines(listing.downloads, width)
     if listing.notice is not None:
         yield Text()
-        yield Text(_wrapped(listing.notice, width), "yellow")
+        yield Text(wrap(listing.notice, width), "yellow")
 
 
-def _wrapped(text: str, width: int, subsequent_indent: str = "") -> str:
-    """Wrap a text between words; paths, addresses and options are not split."""
-    return fill(
-        text,
-        width,
-        subsequent_indent=subsequent_indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _file_lines(files: Sequence[HubFile], width: int) -> Iterator[Text]:
+    """Yield the files to download: a group for each repository with its licence, then the files."""
+    for (repository, revision), group in groupby(
+        files, key=lambda file: (file.repository, file.revision)
+    ):
+        of_group = list(group)
+        yield Text(f"\nhttps://huggingface.co/{repository}")
+        yield Text(f"  revision {revision}")
+        yield Text(f"  licence {describe_licence(of_group[0].licence)}")
+        yield Text(wrap(f"  file names known from {of_group[0].name_from}", width, "    "))
+        column = max(len(file.file) for file in of_group)
+        for file in of_group:
+            is_hidden = file.is_small and file.size_bytes is None
+            size = describe_size(file.size_bytes, is_computed=file.size_is_computed)
+            yield Text(f"  {file.file:<{column}}  {'small' if is_hidden else size}")
+            if file.sha256:
+                yield Text(f"  {'':<4}SHA-256 {file.sha256}")
 
 
 def _size(listing: Listing) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Names up to this number of characters are never folded, even in a narrow terminal.
 _NAME_WIDTH = 20
+
+#: Longest line of a text that is wrapped, in characters.
+_TEXT_WIDTH = 100
 
 
 class ProgressBar:
@@ -87,6 +91,26 @@ def show_notices(models: Iterable[str], *, offline: bool, is_mapped: bool = Fals
         notice = find_checkpoint(model, offline=offline, is_mapped=is_mapped).notice
         if notice is not None:
             console.print(Text(notice, "yellow"), soft_wrap=True)
+
+
+def wrap(text: str, width: int, subsequent_indent: str = "") -> str:
+    """Wrap a text between words; paths, addresses and options are not split.
+
+    Args:
+        text: The text.
+        width: Width of the terminal, in characters; a line has at most 100 of them.
+        subsequent_indent: Text before all lines but the first.
+
+    Returns:
+        The text with line breaks.
+    """
+    return fill(
+        text,
+        min(width, _TEXT_WIDTH),
+        subsequent_indent=subsequent_indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def show_error(message: str, console: Console | None = None) -> None:
