@@ -201,8 +201,8 @@ class Clip:
         """Cut one window of the mono audio for each frame, centred on its audio time.
 
         A window is padded with zeros where it extends beyond `audio`. Clips read by `avseg.media`
-        include one second of audio before the first and after the last audio time, which is enough
-        for windows of up to two seconds.
+        include two seconds of audio before the first and after the last audio time, which is enough
+        for windows of up to four seconds.
 
         Args:
             window_s: Length of each window, in seconds.

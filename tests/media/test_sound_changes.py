@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from avseg.media import read_clip, stream_clips
-from avseg.media.sound_changes import LONGEST_PAUSE_S, change_times, fit_windows
+from avseg.media.sound_changes import BLOCK_S, PAUSE_BLOCKS, change_times, fit_windows
 from avseg.types import Clip
 from tests.media.videos import Picture, Track, write
 
@@ -41,6 +41,12 @@ def clip(audio: npt.NDArray[np.float64], frames_per_second: float = 25.0) -> Cli
     )
 
 
+def inner_changes(audio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the times of changes within the five seconds, without the ends of the audio."""
+    times = change_times(clip(audio))
+    return times[(times > 0) & (times < 5)]
+
+
 def audible_times(fitted: tuple[Clip, npt.NDArray[np.bool_]]) -> list[float]:
     """Return the starts of the first and the end of the last audible frame."""
     moved, audible = fitted
@@ -62,7 +68,7 @@ def test_frames_are_audible_from_the_onset_of_a_fade() -> None:
 
 @pytest.mark.parametrize("level_dbfs", [-50, -40, -30])
 def test_an_onset_over_noise_is_found(level_dbfs: float) -> None:
-    times = change_times(clip(tone(1.5, 3.2) + noise(level_dbfs)))
+    times = inner_changes(tone(1.5, 3.2) + noise(level_dbfs))
     np.testing.assert_allclose(times, [1.5, 3.2], atol=0.05)
 
 
@@ -79,14 +85,50 @@ def test_windows_do_not_reach_beyond_a_change() -> None:
 
 
 def test_the_onset_of_a_second_sound_is_found() -> None:
-    times = change_times(clip(tone(-1, 6) + tone(2.4, 6, hertz=1100)))
+    times = inner_changes(tone(-1, 6) + tone(2.4, 6, hertz=1100))
     np.testing.assert_allclose(times, [2.4], atol=0.03)
 
 
 @pytest.mark.parametrize("hertz", [60, 440, 3000])
 def test_a_steady_sound_has_no_changes(hertz: float) -> None:
-    assert not change_times(clip(tone(-2, 7, hertz))).size
-    assert not change_times(clip(noise(-30))).size
+    assert not inner_changes(tone(-2, 7, hertz)).size
+    assert not inner_changes(noise(-30)).size
+
+
+@pytest.mark.parametrize("level_dbfs", [-90, -50])
+def test_a_short_transient_before_a_pause_is_the_onset(level_dbfs: float) -> None:
+    # The energies of the 0.36 s before and after it are the same for a long time around it.
+    times = inner_changes(tone(1.1, 1.18) + tone(1.5, 3.2) + noise(level_dbfs))
+    np.testing.assert_allclose(times, [1.1, 3.2], atol=0.03)
+
+
+def test_the_onset_of_a_fade_over_noise_is_where_it_emerges() -> None:
+    fade = ((TIMES - 1.5) / 0.4).clip(0, 1) * ((3.5 - TIMES) / 0.4).clip(0, 1)
+    times = inner_changes(tone(1.5, 3.5) * fade + noise(-50))
+    np.testing.assert_allclose(times, [1.5, 3.5], atol=0.06)
+
+
+def test_short_pauses_are_no_changes() -> None:
+    bursts = sum(tone(at, at + 0.2) for at in np.arange(1.0, 3.5, 0.6))
+    np.testing.assert_allclose(inner_changes(np.asarray(bursts)), [1.0, 3.6], atol=0.03)
+
+
+def test_an_overtone_that_comes_and_goes_is_no_change() -> None:
+    # 20 dB below the tone, and 25 dB above what else is in its band.
+    assert not inner_changes(tone(-2, 7) + 0.1 * tone(2, 3, 1700) + noise(-55)).size
+
+
+def test_frames_of_a_very_short_sound_are_audible() -> None:
+    _, audible = fit_windows(clip(tone(2.0, 2.04) * 10), 1.0)
+    np.testing.assert_array_equal(np.flatnonzero(audible), [50])
+
+
+def test_a_sound_without_margins_starts_and_ends_with_the_audio() -> None:
+    whole = clip(noise(-30)[RATE : 6 * RATE])
+    moved, audible = fit_windows(replace(whole, audio_start_s=0.0), 1.0)
+    assert audible.all()
+    assert moved.audio_times[0] - 0.5 >= 0
+    assert moved.audio_times[-1] + 0.5 <= 5
 
 
 @pytest.mark.parametrize(("pause_s", "is_bridged"), [(0.2, True), (0.45, True), (0.8, False)])
@@ -100,7 +142,9 @@ def test_short_pauses_stay_audible(pause_s: float, is_bridged: bool) -> None:
 
 
 def test_barks_do_not_make_masks_flicker() -> None:
-    barks = sum(tone(at, at + 0.12) for at in np.arange(0.5, 4.5, 0.12 + LONGEST_PAUSE_S - 0.05))
+    barks = sum(
+        tone(at, at + 0.12) for at in np.arange(0.5, 4.5, 0.12 + PAUSE_BLOCKS * BLOCK_S - 0.05)
+    )
     _, audible = fit_windows(clip(np.asarray(barks)), 1.0)
     assert np.count_nonzero(np.diff(audible.astype(int))) == 2
 

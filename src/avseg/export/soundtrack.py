@@ -23,9 +23,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from avseg.media.audio import split_channels
-from avseg.media.clip import AUDIO_MARGIN_S
 from avseg.media.container import open_media, packet_end_s, packets_of
-from avseg.media.mix import AudioMix, open_mix
+from avseg.media.mix import BESIDE_S, AudioMix, open_mix
 from avseg.types import AudioSelection, VideoInfo
 
 #: Sample rate of the mix of several tracks, in Hz.
@@ -114,9 +113,9 @@ def open_soundtrack(output: OutputContainer, source: AudioSource, video: VideoIn
 
 
 def _overlaps(video: VideoInfo, number: int) -> bool:
-    """Return whether a packet of an audio track is next to the picture, as the model reads it."""
-    begin_s = video.start_s - AUDIO_MARGIN_S
-    end_s = video.start_s + video.duration_s + AUDIO_MARGIN_S
+    """Return whether a packet of an audio track is next to the picture, as the model accepts it."""
+    begin_s = video.start_s - BESIDE_S
+    end_s = video.start_s + video.duration_s + BESIDE_S
     with open_media(video.path) as container, suppress(av.FFmpegError):
         for packet in packets_of(container, container.streams.audio[number - 1]):
             stop_s = packet_end_s(packet)

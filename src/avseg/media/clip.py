@@ -60,8 +60,8 @@ logger = logging.getLogger(__name__)
 FRAME_POSITION = 15 / 16
 
 #: Audio that a clip includes before its first and after its last audio time, in seconds. A window
-#: of one second needs half of it; models with windows of up to two seconds need all.
-AUDIO_MARGIN_S = 1.0
+#: of one second needs a quarter of it; the search for sound changes needs nearly all.
+AUDIO_MARGIN_S = 2.0
 
 #: Longest time of one frame on screen, and of one clip of a stream, in seconds. More is a damaged
 #: time base or timestamp, for which the audio would not fit into the memory. A whole video as one
@@ -220,8 +220,8 @@ def stream_clips(  # noqa: PLR0913 - each option of reading
         audio_channels: 2 for clips with left and right channel beside their mono audio, else 1.
 
     Returns:
-        Clips in order of time. Each includes the audio from one second before its first to one
-        second after its last audio time, so the audio of consecutive clips overlaps.
+        Clips in order of time. Each includes the audio from two seconds before its first to two
+        seconds after its last audio time, so the audio of consecutive clips overlaps.
 
     Raises:
         ValueError: If a rate or `frames_per_chunk` is not positive, there is no such

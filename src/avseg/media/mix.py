@@ -19,6 +19,9 @@ from avseg.media.container import PathLike, open_media
 from avseg.media.mono import MonoMixer
 from avseg.types import AudioSelection
 
+#: Distance in seconds between a track and the picture from which the times of one are damaged.
+BESIDE_S = 1.0
+
 #: Longest time in seconds by which the audio may end before the picture without a warning, if the
 #: container does not announce the end of the audio.
 EARLY_AUDIO_S = 1.0
@@ -208,7 +211,10 @@ def open_mix(
 def _beside(track: AudioTrack, picture_s: tuple[float, float]) -> str | None:
     """Describe a track that does not overlap the picture; None for one that does."""
     sound, (start_s, end_s) = track.range_s(), picture_s
-    if sound is None or track.overlaps:
+    if sound is None:
+        return None
+    is_near = sound[0] < end_s + BESIDE_S and sound[1] > start_s - BESIDE_S
+    if track.overlaps and is_near:
         return None
     begins = sound[0] >= end_s
     place = f"starts at {sound[0]:.2f} s" if begins else f"ends at {sound[1]:.2f} s"
