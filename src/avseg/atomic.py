@@ -33,7 +33,7 @@ _WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 #: reports a write that was cut short without one.
 _OTHER_WRITE_ERRORS = re.compile(
     rf"\(os error ({'|'.join(map(str, sorted(_WRITE_ERRORS | {errno.EIO})))})\)"
-    "|PytorchStreamWriter failed|inline_container|file write failed"
+    "|PytorchStreamWriter failed|inline_container|file write failed|basic_ios::clear"
 )
 
 
