@@ -30,9 +30,10 @@ from avseg.backbones.laion_clap import LaionClapConfig
 from avseg.backbones.pe_a_frame import PeAFrameConfig
 from avseg.backbones.sam3 import Sam3SegmenterConfig
 from avseg.backbones.text_detectors import GroundingDinoDetectorConfig, Owlv2DetectorConfig
+from avseg.models.av2t_sam import Av2tSam3Config
 from avseg.models.cascade import CascadeConfig
 from avseg.models.vocabulary import avsbench_names
-from tests.models.factories import SAM2, randomise
+from tests.models.factories import CLAP, CLIP, SAM2, randomise
 
 #: Ids of Grounding DINO's start token, end token and full stop, which its code contains as numbers.
 _START, _END, _STOP = 101, 102, 1012
@@ -191,6 +192,14 @@ OWLV2_SEGMENTER = BoxSegmenterConfig(
     detector_config=Owlv2DetectorConfig(owlv2_config=OWLV2), sam_config=SAM2, min_box_score=0.0
 )
 SAM3_SEGMENTER = Sam3SegmenterConfig(sam3_config=SAM3, min_score=0.0)  # random weights
+BRIDGE_SAM3 = Av2tSam3Config(
+    sam3_config=SAM3,
+    clip_config=CLIP,
+    clap_config=CLAP,
+    fused_dim=16,
+    adapter_dim=8,
+    window_s=0.25,
+)
 OPEN_CASCADE = CascadeConfig(
     namer_config=NAMER,
     segmenter_config=DINO_SEGMENTER,

@@ -94,7 +94,7 @@ def test_the_mask_decoder_equals_the_authors(case: Case) -> None:
         predictions.append(decode(*args, **options))
         return predictions[-1]
 
-    model.segmenter.sam.decode_masks = keep  # type: ignore[method-assign]
+    model.segmenter.sam.decode_masks = keep
     with torch.no_grad():
         out = model(**clip)
     (prediction,) = predictions

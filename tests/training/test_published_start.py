@@ -1,20 +1,27 @@
 """The paper's recipes at a tiny size, from files in their published form."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from avseg.checkpoints import find_checkpoint
 from avseg.checkpoints.conversion import import_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
+from avseg.checkpoints.sam3_building import make_sam3
+from avseg.errors import TrainingError
+from avseg.models.av2t_sam.modeling import TRAINABLE_SAM3
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel
 from avseg.segmenter import load_segmenter
-from avseg.training.recipe import load_recipe
+from avseg.training.recipe import Recipe, load_recipe
 from avseg.training.run import run_recipe
 from tests.models.factories import randomise
+from tests.models.open_parts import SAM3, publish_sam3
 from tests.published import (
     SAM1_CONFIG,
     SAM2_CONFIG,
@@ -79,3 +86,64 @@ def test_a_recipe_of_the_paper_trains_from_published_files(
         for key, values in towers.get_submodule(part).state_dict().items():
             assert torch.equal(trained.get_submodule(part).state_dict()[key], values), key
     assert load_segmenter(tmp_path / "run", "cpu").name == "run"
+
+
+@pytest.fixture(scope="module")
+def published_sam3(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Write an imported SAM 3, and the two towers in their published form."""
+    folder = tmp_path_factory.mktemp("sam3")
+    make_sam3(publish_sam3(folder / "published"), folder / "sam3")
+    return write_parts(SAM2_CONFIG, folder) | {"segmenter": str(folder / "sam3")}
+
+
+def recipe_on_sam3(name: str, start_from: dict[str, str]) -> Recipe:
+    """Return a recipe of AV2T-SAM on SAM 3 at the sizes of tiny published files."""
+    recipe = load_recipe(name)
+    sizes = SAM2_CONFIG.to_dict()
+    options = ("clip_config", "clap_config", "fused_dim", "adapter_dim", "window_s")
+    few = tiny.TRAINER | {"max_steps": 1, "save_strategy": "epoch", "dataloader_num_workers": 0}
+    return replace(
+        recipe,
+        model={"sam3_config": SAM3.to_dict(), **{option: sizes[option] for option in options}},
+        start_from=start_from,
+        trainer=recipe.trainer | few,
+    )
+
+
+@pytest.mark.parametrize("name", ["av2t_sam3_s4", "av2t_sam3_ms3"])
+def test_a_recipe_on_sam3_trains_from_published_files(
+    name: str, published_sam3: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    metrics = run_recipe(recipe_on_sam3(name, published_sam3), tmp_path / "run", data)
+    subset = name.rpartition("_")[2]
+    assert {f"eval_{subset}_val_j", f"eval_{subset}_test_j"} <= metrics.keys()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    trained, _ = load_checkpoint(find_checkpoint(tmp_path / "run"))
+    start = load_file(Path(published_sam3["segmenter"]) / "model.safetensors")
+    for key, values in trained.state_dict().items():
+        if key.startswith("segmenter.") and not key.startswith(TRAINABLE_SAM3):
+            assert torch.equal(values, start[key]), key
+    [begun] = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert begun["parts"]["segmenter"]["licences"] == ["SAM License"]
+    assert "SAM License" in str(find_checkpoint(tmp_path / "run").licence)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "message"),
+    [
+        ("text_projection.weight", r"1 missing \(sam3.text_projection.weight\), 1 unknown"),
+        ("detr_decoder.presence_head.layer3.bias", r"1 missing \(sam3.detr_decoder.presence"),
+    ],
+)
+def test_a_sam3_with_a_renamed_weight_is_refused(
+    renamed: str, message: str, published_sam3: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(published_sam3["segmenter"], tmp_path / "renamed")
+    path = tmp_path / "renamed" / "model.safetensors"
+    weights = load_file(path)
+    weights["segmenter.sam3.other"] = weights.pop(f"segmenter.sam3.{renamed}")
+    save_file(weights, path)
+    start_from = published_sam3 | {"segmenter": str(tmp_path / "renamed")}
+    with pytest.raises(TrainingError, match=message):
+        run_recipe(recipe_on_sam3("av2t_sam3_s4", start_from), tmp_path / "run", data)
+    assert not (tmp_path / "run" / "trained.safetensors").exists()

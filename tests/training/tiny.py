@@ -55,6 +55,22 @@ MODEL: dict[str, Any] = {
     "adapter_dim": 8,
 }
 
+#: The same with SAM 3 instead of EVF-SAM.
+MODEL_SAM3: dict[str, Any] = {
+    name: options for name, options in MODEL.items() if name not in {"sam_config", "beit3_config"}
+} | {
+    "sam3_config": {
+        "vision_config": {
+            "backbone_config": {
+                "image_size": 64,
+                "num_hidden_layers": 2,
+                "global_attn_indexes": [1],
+            }
+        },
+        "text_config": {"num_hidden_layers": 1},
+    },
+}
+
 TRAINER: dict[str, Any] = {
     "max_steps": 2,
     "per_device_train_batch_size": 2,
@@ -86,6 +102,20 @@ BRIDGE = replace(
     task="audio-visual",
     data={"train": ["s4/train", "ms3/train"], "measured": ["ms3/val"], "off_screen": 0.2},
     start_from={"clip": "clip", "clap": "clap", "segmenter": "segmenter"},
+)
+SAM3 = replace(
+    CLIP,
+    name="sam3",
+    task="text-prompt-sam3",
+    data=CLIP.data | {"prompts": 2},
+    model=MODEL_SAM3,
+)
+BRIDGE_SAM3 = replace(
+    BRIDGE,
+    name="bridge_sam3",
+    task="audio-visual-sam3",
+    model=MODEL_SAM3,
+    start_from={"clip": "clip", "clap": "clap", "segmenter": "sam3"},
 )
 #: ImageBind's sizes that differ from the small model's.
 IMAGEBIND_MODEL: dict[str, Any] = {

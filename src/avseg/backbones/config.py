@@ -80,10 +80,36 @@ class StrictConfig(PreTrainedConfig):
                 and value.get("model_type") in (None, options[name]["model_type"])
             )
             # The nested configuration merges its own nested configurations in the same way.
-            options[name] = getattr(self, name).replace(**value) if is_partial else value
+            options[name] = _changed(getattr(self, name), value) if is_partial else value
         # `to_dict` adds the version, which is not an option.
         options.pop("transformers_version", None)
         return type(self)(**options)
+
+
+def _changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
+    """Copy a nested configuration, of this package or of `transformers`, with changed options."""
+    if isinstance(config, StrictConfig):
+        return config.replace(**changes)
+    return type(config)(**_merge(type(config).__name__, config.to_dict(), changes))
+
+
+def _merge(name: str, options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge changes into options; raise a TypeError for an unknown one.
+
+    `transformers` would accept an unknown option and ignore it.
+    """
+    unknown = changes.keys() - options.keys()
+    if unknown:
+        raise TypeError(
+            f"{name} has no option {', '.join(sorted(unknown))}; "
+            f"it has {', '.join(sorted(options))}."
+        )
+    merged = dict(options)
+    for option, value in changes.items():
+        old = options[option]
+        is_nested = isinstance(old, dict) and isinstance(value, dict)
+        merged[option] = _merge(f"{name}.{option}", old, value) if is_nested else value
+    return merged
 
 
 def config_of(

@@ -132,13 +132,17 @@ class PromptedSamConfig(Protocol):
         ...
 
 
-class PromptedSam(Protocol):
-    """SAM with a prompt vector for each encoder block, and embeddings as mask prompts."""
+class RecomputedBlocks(Protocol):
+    """Image encoder whose blocks can recompute their activations in the backward pass."""
 
     #: Whether activations of blocks are recomputed in the backward pass instead of stored.
     gradient_checkpointing: bool
     #: Number of recomputed blocks, from the first on; None for all.
     recomputed_blocks: int | None
+
+
+class PromptedSam(RecomputedBlocks, Protocol):
+    """SAM with a prompt vector for each encoder block, and embeddings as mask prompts."""
 
     @property
     def config(self) -> PromptedSamConfig:
@@ -189,18 +193,18 @@ class PromptedSam(Protocol):
         ...
 
 
-def is_recomputed(sam: PromptedSam, block: int) -> bool:
+def is_recomputed(encoder: RecomputedBlocks, block: int) -> bool:
     """Return whether a block's activations are recomputed in the backward pass.
 
     Args:
-        sam: The model.
+        encoder: The image encoder.
         block: Index of the block.
 
     Returns:
         True if they are recomputed.
     """
-    limit = sam.recomputed_blocks
-    return sam.gradient_checkpointing and (limit is None or block < limit)
+    limit = encoder.recomputed_blocks
+    return encoder.gradient_checkpointing and (limit is None or block < limit)
 
 
 def run_block(
@@ -229,7 +233,7 @@ def run_block(
 
 
 def check_encoder_inputs(
-    config: PromptedSamConfig,
+    image_size: int,
     block_dims: list[int],
     pixel_values: Tensor,
     block_prompts: list[Tensor] | None,
@@ -237,7 +241,7 @@ def check_encoder_inputs(
     """Validate the size of the images and the number of block prompts.
 
     Args:
-        config: Sizes of the model.
+        image_size: Side of the images, in pixels.
         block_dims: Input width of each block.
         pixel_values: Images, (N, 3, S, S).
         block_prompts: One (N, C_i) tensor for every block i, or None.
@@ -246,10 +250,10 @@ def check_encoder_inputs(
         ValueError: If the images are of another size, or there is not one prompt for each block.
     """
     height, width = pixel_values.shape[-2:]
-    if (height, width) != (config.image_size, config.image_size):
+    if (height, width) != (image_size, image_size):
         raise ValueError(
-            f"images are {height} x {width}, the model is configured for {config.image_size} x "
-            f"{config.image_size}; resize them, or change image_size in the configuration."
+            f"images are {height} x {width}, the model is configured for {image_size} x "
+            f"{image_size}; resize them, or change image_size in the configuration."
         )
     if block_prompts is not None and len(block_prompts) != len(block_dims):
         raise ValueError(

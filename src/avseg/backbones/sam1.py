@@ -191,7 +191,7 @@ class PromptedSam1(nn.Module):
             ValueError: If the images are of another size, or there is not one prompt for each
                 block.
         """
-        check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
+        check_encoder_inputs(self.config.image_size, self.block_dims, pixel_values, block_prompts)
         encoder = self.sam1.vision_encoder
         hidden = encoder.patch_embed(pixel_values) + encoder.pos_embed  # (N, h, h, C)
         for i, block in enumerate(encoder.layers):

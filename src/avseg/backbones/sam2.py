@@ -313,7 +313,7 @@ class PromptedSam2(nn.Module):
             ValueError: If the images are of another size, or there is not one prompt for each
                 block.
         """
-        check_encoder_inputs(self.config, self.block_dims, pixel_values, block_prompts)
+        check_encoder_inputs(self.config.image_size, self.block_dims, pixel_values, block_prompts)
         backbone = self.sam2.vision_encoder.backbone
         hidden = backbone.patch_embed(pixel_values)  # (N, S / 4, S / 4, C_0)
         # The position embedding is interpolated to the size of the grid, so any image size is

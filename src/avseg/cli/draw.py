@@ -91,7 +91,7 @@ def embeddings(  # noqa: PLR0913 - one argument for each option of the command
 
     Args:
         model: Name of a model (`avseg models` lists them), or the folder of a saved one; of the
-            family avseg-av2t-sam or avseg-tavis.
+            family avseg-av2t-sam, avseg-av2t-sam3 or avseg-tavis.
         data: Folder of the data sets, in AVSBench's layout.
         output: The PNG file.
         subset: s4 (single source), or another subset whose categories are known.

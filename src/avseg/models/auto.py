@@ -12,7 +12,14 @@ from avseg.models.auralsam2 import (
     AuralSam2TextModel,
     AuralSam2TextProcessor,
 )
-from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
+from avseg.models.av2t_sam import (
+    Av2tSam3Config,
+    Av2tSam3Model,
+    Av2tSam3Processor,
+    Av2tSamConfig,
+    Av2tSamModel,
+    Av2tSamProcessor,
+)
 from avseg.models.cascade import CascadeConfig, CascadeModel, CascadeProcessor
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.frame_audio import FrameAudioProcessor
@@ -39,6 +46,7 @@ FAMILIES: dict[str, Family] = {
         Family(AuralSam2Config, AuralSam2Model, AuralSam2Processor),
         Family(AuralSam2TextConfig, AuralSam2TextModel, AuralSam2TextProcessor),
         Family(Av2tSamConfig, Av2tSamModel, Av2tSamProcessor),
+        Family(Av2tSam3Config, Av2tSam3Model, Av2tSam3Processor),
         Family(CascadeConfig, CascadeModel, CascadeProcessor),
         Family(EvfSamConfig, EvfSamModel, EvfSamProcessor),
         Family(Sam3TextConfig, Sam3TextModel, Sam3TextProcessor),

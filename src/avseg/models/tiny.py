@@ -92,13 +92,13 @@ TINY_SAM3: dict[str, Any] = {
             "model_type": "sam3_vit_model",
             **_sam3_part(intermediate_size=128, num_hidden_layers=4),
             "image_size": 128,
-            "patch_size": 8,
-            "window_size": 8,
+            "patch_size": 16,
+            "window_size": 4,
             "global_attn_indexes": [1, 3],
             "pretrain_image_size": 64,
         },
         "fpn_hidden_size": 64,
-        "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
     },
     "text_config": {
         "model_type": "clip_text_model",
@@ -112,4 +112,18 @@ TINY_SAM3: dict[str, Any] = {
     "detr_encoder_config": _sam3_part(intermediate_size=128, num_layers=2),
     "detr_decoder_config": _sam3_part(intermediate_size=128, num_layers=2, num_queries=10),
     "mask_decoder_config": _sam3_part(),
+}
+
+#: The small SAM 3 with the 37 words of SynthAVS's captions, padding and end token; a caption has at
+#: most three words.
+TINY_SAM3_OF_WORDS: dict[str, Any] = {
+    **TINY_SAM3,
+    "text_config": {
+        **TINY_SAM3["text_config"],
+        "vocab_size": 39,
+        "max_position_embeddings": 3,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 38,
+    },
 }

@@ -336,15 +336,32 @@ def _build_config(recipe: Recipe, task_class: type[TaskOptions]) -> Any:
 
 def _model_options(config: Any) -> dict[str, Any]:
     """Return a configuration's options, its backbones' too, without those of `transformers`."""
-    from avseg.backbones.config import StrictConfig, own_options
+    from avseg.backbones.config import own_options
 
     known = {f.name for f in fields(config)}  # without class variables
     values = {name: getattr(config, name) for name in own_options(type(config)) if name in known}
+    return {name: _plain_option(value) for name, value in values.items()}
+
+
+def _plain_option(value: Any) -> Any:
+    """Return the value of an option, with a nested configuration as a dictionary."""
+    from transformers import PreTrainedConfig
+
+    from avseg.backbones.config import StrictConfig
+
+    if isinstance(value, StrictConfig):
+        return {"model_type": value.model_type, **_model_options(value)}
+    if isinstance(value, PreTrainedConfig):  # of a network of `transformers`
+        return _network_options(value.to_dict(), PreTrainedConfig().to_dict().keys())
+    return value
+
+
+def _network_options(options: Mapping[str, Any], shared: Collection[str]) -> dict[str, Any]:
+    """Return options of a network without those that all configurations share."""
     return {
-        name: {"model_type": value.model_type, **_model_options(value)}
-        if isinstance(value, StrictConfig)
-        else value
-        for name, value in values.items()
+        name: _network_options(value, shared) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name == "model_type" or name not in shared
     }
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from avseg.backbones.sam1 import PromptedSam1Config
-from avseg.models.av2t_sam import Av2tSamConfig
+from avseg.models.av2t_sam import Av2tSam3Config, Av2tSamConfig
+from avseg.models.av2t_sam.configuration import BridgeConfig
 
 
 def test_the_defaults_are_the_papers_sizes() -> None:
@@ -23,12 +24,36 @@ def test_the_defaults_are_the_papers_sizes() -> None:
         Av2tSamConfig(),
         Av2tSamConfig(sam_config=PromptedSam1Config(image_size=512)),
         Av2tSamConfig.tiny(),
+        Av2tSam3Config(),
+        Av2tSam3Config.tiny(),
     ],
-    ids=["paper", "sam1", "tiny"],
+    ids=["paper", "sam1", "tiny", "sam3", "tiny-sam3"],
 )
-def test_a_saved_configuration_loads_as_the_same(tmp_path: Path, config: Av2tSamConfig) -> None:
+def test_a_saved_configuration_loads_as_the_same(tmp_path: Path, config: BridgeConfig) -> None:
     config.save_pretrained(tmp_path)
-    assert Av2tSamConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+    assert type(config).from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_options_deep_inside_sam3_can_be_changed() -> None:
+    changes = {"vision_config": {"backbone_config": {"image_size": 64}}}
+    config = Av2tSam3Config.tiny(sam3_config=changes)
+    before = Av2tSam3Config.tiny().to_dict()["sam3_config"]
+    before["vision_config"]["backbone_config"]["image_size"] = 64
+    assert config.to_dict()["sam3_config"] == before
+
+
+def test_an_unknown_option_of_sam3_raises_an_error() -> None:
+    changes = {"vision_config": {"backbone_config": {"side": 64}}}
+    with pytest.raises(
+        TypeError, match=r"^Sam3Config.vision_config.backbone_config has no option side; it has _n"
+    ):
+        Av2tSam3Config.tiny(sam3_config=changes)
+
+
+@pytest.mark.parametrize("option", ["iou_head_weight", "inputs"])
+def test_options_that_sam3_does_not_have_raise_an_error(option: str) -> None:
+    with pytest.raises(TypeError, match=f"Av2tSam3Config has no option {option}"):
+        Av2tSam3Config.tiny(**{option: 1.0})
 
 
 def test_the_small_model_takes_changes() -> None:

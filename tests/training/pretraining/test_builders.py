@@ -19,13 +19,13 @@ from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
 
-PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER]
+PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER, tiny.SAM3]
 
 
 def build(recipe: Recipe, runs: Path) -> Task:
     torch.manual_seed(0)
-    config = Av2tSamConfig.tiny(**tiny.MODEL)
-    return build_task(validate(recipe).task, TaskInputs(config, {}, None, runs / "sounds"))
+    plan = validate(recipe)
+    return build_task(plan.task, TaskInputs(plan.config, {}, None, runs / "sounds"))
 
 
 @pytest.mark.parametrize("recipe", PRETRAINING, ids=lambda recipe: recipe.name)
@@ -94,6 +94,31 @@ def test_the_segmenter_starts_from_the_stem_of_clip_and_the_encoder_of_sam(
     assert {name for name in matrices if name.startswith("segmenter.sam.")} <= loaded
     assert any(name.startswith("segmenter.beit3.vision_embed.proj.") for name in loaded)
     assert "segmenter.text_hidden_fcs.0.weight" not in loaded
+
+
+def test_sam3_learns_only_the_mask_of_all_instances_and_their_presence(runs: Path) -> None:
+    task = build(tiny.SAM3, runs)
+    batch = task.collate([task.train[i] for i in range(2)])
+    task.model(**batch).loss.backward()
+    idle = {n for n, p in task.model.named_parameters() if p.grad is None or not p.grad.any()}
+    trained = {name for name, _ in task.model.named_parameters()} - idle
+    sam3 = "segmenter.sam3."
+    parts = ("text_encoder.", "text_projection.", "vision_encoder.", "detr_decoder.presence_head.")
+    assert all(any(name.startswith(sam3 + part) for name in trained) for part in parts)
+    instances = ("detr_decoder.box_head.", "dot_product_scoring.", "mask_decoder.mask_embedder.")
+    assert not any(name.startswith(tuple(sam3 + part for part in instances)) for name in trained)
+
+
+@torch.no_grad()
+def test_the_padding_of_a_caption_has_no_effect_on_the_mask_of_sam3(runs: Path) -> None:
+    task = build(tiny.SAM3, runs)
+    task.model.eval()
+    batch = task.collate([task.train[i] for i in range(2)])
+    batch["captions"] = torch.tensor([[[5, 0, 0], [6, 7, 0]]] * 2)
+    padded = task.model(**batch).mask_logits
+    short = task.model(**batch | {"captions": batch["captions"][:, :, :2]}).mask_logits
+    torch.testing.assert_close(padded, short)
+    assert (padded[:, 0] - padded[:, 1]).abs().max() > 1e-4
 
 
 def build_imagebind(runs: Path, parts: dict[str, Part] | None = None) -> Task:

@@ -6,16 +6,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from avseg.datasets import AVSBench
 from avseg.errors import TrainingError
-from avseg.models.av2t_sam import Av2tSamConfig, Av2tSamModel, Av2tSamProcessor
+from avseg.models.av2t_sam import (
+    Av2tSam3Config,
+    Av2tSam3Model,
+    Av2tSam3Processor,
+    Av2tSamConfig,
+    Av2tSamModel,
+    Av2tSamProcessor,
+)
+from avseg.models.av2t_sam.bridge import BridgeModel
+from avseg.models.av2t_sam.modeling import TRAINABLE_SAM3
+from avseg.segmenter import load_segmenter
 from avseg.synthavs.contents import find_synthavs_split, read_contents
 from avseg.synthavs.writer import OPTIONS_FILE
 from avseg.training.clips import EmbeddedClips, SingleFrames
 from avseg.training.feature_cache import FeatureCache, FeaturesInMemory
 from avseg.training.parts import Part
-from avseg.training.tasks.audio_visual import collate, frozen_towers
+from avseg.training.run import run_recipe
+from avseg.training.tasks.audio_visual import collate, frozen_towers, step_backbones
 from avseg.training.tasks.building import build_task
 from avseg.training.tasks.options import AudioVisual
 from avseg.training.tasks.task import TaskInputs
@@ -28,7 +40,15 @@ def build(**changes: object) -> tuple[Av2tSamModel, Av2tSamProcessor]:
     return Av2tSamModel(config).train(mode=False), Av2tSamProcessor.from_config(config)
 
 
-def embed(model: Av2tSamModel, processor: Av2tSamProcessor, split: AVSBench) -> EmbeddedClips:
+def build_sam3(**changes: object) -> tuple[Av2tSam3Model, Av2tSam3Processor]:
+    torch.manual_seed(0)
+    config = Av2tSam3Config.tiny(**tiny.MODEL_SAM3, **changes)
+    return Av2tSam3Model(config).train(mode=False), Av2tSam3Processor.from_config(config)
+
+
+def embed(
+    model: BridgeModel, processor: Av2tSamProcessor | Av2tSam3Processor, split: AVSBench
+) -> EmbeddedClips:
     towers = frozen_towers(model, processor)
     return EmbeddedClips([split], towers, FeaturesInMemory(), processor.window_s)
 
@@ -41,11 +61,53 @@ def test_cached_features_give_the_same_masks_as_the_clip_itself(
 ) -> None:
     model, processor = build(features=features, adapters=adapters)
     split = AVSBench(data, "ms3", "val")
-    batch = collate([embed(model, processor, split)[0]], processor, needs_sam=adapters)
+    batch = collate([embed(model, processor, split)[0]], processor, backbones=step_backbones(model))
     embedded = model(**batch).mask_logits
     direct = model(**processor(split[0].clip)).mask_logits
     # The levels of the image features are kept in float16.
     torch.testing.assert_close(embedded, direct, atol=1e-5 if adapters else 2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+@torch.no_grad()
+def test_cached_features_give_sam3_the_same_masks_as_the_clip_itself(
+    adapters: bool, data: Path
+) -> None:
+    model, processor = build_sam3(adapters=adapters)
+    split = AVSBench(data, "ms3", "val")
+    batch = collate([embed(model, processor, split)[0]], processor, step_backbones(model))
+    assert ("pixel_values_sam3" in batch) == adapters
+    assert ("image_features" in batch) != adapters
+    embedded = model(**batch).mask_logits
+    direct = model(**processor(split[0].clip)).mask_logits
+    # The output of the image encoder is kept in float16.
+    torch.testing.assert_close(embedded, direct, atol=1e-5 if adapters else 2e-2, rtol=0)
+
+
+def test_a_run_on_sam3_trains_its_parts_and_can_be_evaluated(runs: Path, data: Path) -> None:
+    run_recipe(tiny.SAM3, runs / "sam3")
+    metrics = run_recipe(tiny.BRIDGE_SAM3, runs / "bridge_sam3", data)
+    assert 0 <= metrics["eval_ms3_val_j"] <= 1
+    trained = load_file(runs / "bridge_sam3" / "model.safetensors")
+    sources = {
+        "segmenter.": ("sam3", "segmenter."),
+        "clip.": ("clip", "tower."),
+        "clap.": ("clap", "tower."),
+    }
+    for prefix, (run, own) in sources.items():
+        start = load_file(runs / run / "model.safetensors")
+        names = [name for name in trained if name.startswith(prefix)]
+        assert names
+        for name in names:
+            before = start[name.replace(prefix, own, 1)]
+            # In two steps each trainable weight moves, and no frozen one.
+            if not name.startswith(TRAINABLE_SAM3):
+                assert torch.equal(trained[name], before), name
+    segmenter = load_segmenter(runs / "bridge_sam3", "cpu")
+    rate = segmenter.processor.sample_rate
+    segmented = segmenter.segment_clip(AVSBench(data, "ms3", "val", rate)[0].clip)
+    assert segmented.masks.shape[1:] == (64, 64)
+    assert ((segmented.scores >= 0) & (segmented.scores <= 1)).all()
 
 
 def test_features_come_from_the_frozen_parts_of_the_model_that_a_run_starts_from(
@@ -69,14 +131,14 @@ def test_features_come_from_the_frozen_parts_of_the_model_that_a_run_starts_from
 def test_targets_are_the_ground_truth_masks_of_the_clip(data: Path) -> None:
     model, processor = build()
     split = AVSBench(data, "ms3", "val")
-    batch = collate([embed(model, processor, split)[0]], processor, needs_sam=True)
+    batch = collate([embed(model, processor, split)[0]], processor, backbones=step_backbones(model))
     np.testing.assert_array_equal(batch["targets"][0].numpy(), split[0].masks)
 
 
 def test_frames_of_several_clips_are_collated(data: Path) -> None:
     model, processor = build(adapters=False)
     frames = SingleFrames(embed(model, processor, AVSBench(data, "ms3", "train")))
-    batch = collate([frames[0], frames[6]], processor, needs_sam=False)
+    batch = collate([frames[0], frames[6]], processor, backbones=step_backbones(model))
     assert batch["targets"].shape == (2, 1, 64, 64)
     assert batch["image_features"][0].shape[:2] == (2, 1)
     assert batch["clap_embeddings"].shape[:2] == (2, 1)

@@ -117,7 +117,7 @@ def draw_embeddings(  # noqa: PLR0913 - one argument for each option of the comm
 
     Args:
         model: Name of a model, folder of a saved one, or loaded segmenter, of the family
-            avseg-av2t-sam or avseg-tavis.
+            avseg-av2t-sam, avseg-av2t-sam3 or avseg-tavis.
         data: Folder of the data sets in AVSBench's layout, or an open split.
         subset: Subset of the folder, such as "s4"; None for an open split.
         split: Split of the folder.
@@ -198,7 +198,7 @@ def embed_clips(
     if not isinstance(model, Embedder):
         raise CheckpointError(
             f"{predictor.name} is of the family {model.config.model_type}, which shows no "
-            "embeddings; choose a model of avseg-av2t-sam or avseg-tavis."
+            "embeddings; choose a model of avseg-av2t-sam, avseg-av2t-sam3 or avseg-tavis."
         )
     single = _single_category_clips(split, category_count)
     steps = np.linspace(0, len(single) - 1, min(count, len(single))).round().astype(int)

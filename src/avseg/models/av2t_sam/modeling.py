@@ -1,24 +1,17 @@
-"""AV2T-SAM model: frames and audio to masks of the sounding objects.
+"""AV2T-SAM models: frames and audio to masks of the sounding objects, by EVF-SAM or by SAM 3.
 
 B clips, T frames, N = B * T, S / s / c side of the images for SAM / BEiT-3 / CLIP, V / A width of
-CLIP's / CLAP's embeddings, D fused width, h x w size of the mask logits, H x W size of the ground
-truth.
+CLIP's / CLAP's embeddings, C_i input width of block i of the image encoder, H x W size of the
+ground truth.
 """
 
-from collections.abc import Mapping
-from typing import Self
-
-import torch
 from torch import Tensor, nn
 
-from avseg.backbones.clap import ClapAudioTower
-from avseg.backbones.clip import ClipImageTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.av2t_sam.prompting import Projector
-from avseg.models.embedding import EmbeddingSpace, Modality
-from avseg.models.model import AvsegModel, BlockAdapters
+from avseg.backbones.sam3 import PromptedSam3
+from avseg.models.av2t_sam.bridge import BridgeModel
+from avseg.models.av2t_sam.configuration import Av2tSam3Config, Av2tSamConfig
 from avseg.models.outputs import AvsegOutput, build_output
 
 #: Prefixes of trainable parameters; all others keep pretrained weights, as in the paper's code.
@@ -32,8 +25,23 @@ TRAINABLE = (
     "segmenter.sam.sam2.prompt_encoder.no_mask_embed.",
 )
 
+_MASK_DECODER = "segmenter.sam3.mask_decoder."
+#: The same for SAM 3: of its mask decoder, the modules that compute the mask of all instances. The
+#: others compute the masks of single instances, or a feature level that SAM 3 does not have.
+TRAINABLE_SAM3 = (
+    "projector.",
+    "adapters.",
+    _MASK_DECODER + "prompt_cross_attn",
+    _MASK_DECODER + "semantic_projection.",
+    *(
+        f"{_MASK_DECODER}pixel_decoder.{kind}.{level}."
+        for kind in ("conv_layers", "norms")
+        for level in (0, 1)
+    ),
+)
 
-class Av2tSamModel(AvsegModel):
+
+class Av2tSamModel(BridgeModel):
     """Segments the sounding objects (Lee, Zhang, Duan 2025, arXiv:2502.16359).
 
     The product of CLIP and CLAP embeddings becomes pseudo text that prompts EVF-SAM; adapters add
@@ -48,32 +56,39 @@ class Av2tSamModel(AvsegModel):
     base_model_prefix = "av2t_sam"
     main_input_name = "pixel_values_sam"
     trainable_prefixes = TRAINABLE
-    supports_gradient_checkpointing = True
+    image_backbone = "sam"
+    text_backbones = ("beit3",)
 
     def __init__(self, config: Av2tSamConfig) -> None:
-        super().__init__(config)
-        self.segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
-        self.clip = ClipImageTower(config.clip_config) if config.uses_clip else None
-        self.clap = ClapAudioTower(config.clap_config) if config.uses_clap else None
-        self.projector = Projector(config)
-        self.adapters = None
-        if config.adapters:
-            self.adapters = BlockAdapters(
-                config.fused_dim, config.adapter_dim, self.segmenter.sam.block_dims
-            )
-        self.post_init()
-        self._freeze()
+        segmenter = TextPromptedSam(config.sam_config, config.beit3_config)
+        super().__init__(config, segmenter, segmenter.sam.block_dims)
 
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode; the frozen backbones stay in evaluation mode."""
-        super().train(mode)
-        # In training mode dropout would change the features of the frozen backbones.
-        for frozen in (self.segmenter.beit3, self.segmenter.sam.image_encoder):
-            frozen.eval()
-        for tower in (self.clip, self.clap):
-            if tower is not None:
-                tower.eval()
-        return self
+    @property
+    def frozen_encoders(self) -> tuple[nn.Module, ...]:
+        """BEiT-3 and SAM's image encoder."""
+        return (self.segmenter.beit3, self.segmenter.sam.image_encoder)
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """SAM; SAM 2 adds its embedding of "no memory" to the output of its image encoder."""
+        sam: nn.Module = self.segmenter.sam
+        return sam
+
+    def encode_frames(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Encode frames with SAM's image encoder.
+
+        Args:
+            pixel_values: Frames for SAM, (N, 3, S, S).
+            block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
+
+        Returns:
+            Levels of `ImageFeatures`.
+        """
+        levels: tuple[Tensor, ...]
+        levels = self.segmenter.sam.encode_images(pixel_values, block_prompts).levels
+        return levels
 
     def forward(  # noqa: PLR0913 -- one argument for each input a caller may have cached
         self,
@@ -112,77 +127,96 @@ class Av2tSamModel(AvsegModel):
         """
         shape = pixel_values_beit3.shape[:2]
         # The same fused features prompt the decoder and, through adapters, the image encoder.
-        fused = self.projector.fuse(
-            self._embed(self.clip, "pixel_values_clip", pixel_values_clip, clip_embeddings),
-            self._embed(self.clap, "audio_values", audio_values, clap_embeddings),
-        )  # (N, D)
-        features = self._image_features(pixel_values_sam, image_features, fused)
+        fused = self.fuse(pixel_values_clip, audio_values, clip_embeddings, clap_embeddings)
+        levels = self.image_features(pixel_values_sam, image_features, fused)
         # BEiT-3 encodes image tokens and pseudo text together, as it does with a real text.
         image_tokens = self.segmenter.beit3.embed_images(pixel_values_beit3.flatten(0, 1))
-        prediction = self.segmenter(features, image_tokens, self.projector(fused))
+        prediction = self.segmenter(ImageFeatures(levels), image_tokens, self.projector(fused))
         return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)
 
-    @torch.no_grad()
-    def embed(self, inputs: Mapping[str, Tensor]) -> tuple[EmbeddingSpace, ...]:
-        """Embed frames and audio in CLIP's and CLAP's spaces, and both together as pseudo text.
+
+class Av2tSam3Model(BridgeModel):
+    """Segments the sounding objects with SAM 3: AV2T-SAM's pseudo text replaces the text of SAM 3.
+
+    The pseudo text enters where SAM 3 has the embeddings of a text. The mask is that of all
+    instances together, and the object score is SAM 3's presence of the concept.
+
+    Args:
+        config: Sizes, features of the prompt and adapters.
+    """
+
+    config_class = Av2tSam3Config
+    config: Av2tSam3Config
+    base_model_prefix = "av2t_sam3"
+    main_input_name = "pixel_values_sam3"
+    trainable_prefixes = TRAINABLE_SAM3
+    image_backbone = "sam3"
+
+    def __init__(self, config: Av2tSam3Config) -> None:
+        segmenter = PromptedSam3(config.sam3_config)
+        super().__init__(config, segmenter, segmenter.block_dims)
+
+    @property
+    def frozen_encoders(self) -> tuple[nn.Module, ...]:
+        """All parts of SAM 3 but the mask decoder."""
+        parts = self.segmenter.sam3.named_children()
+        return tuple(part for name, part in parts if name != "mask_decoder")
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """The transformer of SAM 3's image encoder, without the feature pyramid."""
+        encoder: nn.Module = self.segmenter.sam3.vision_encoder.backbone
+        return encoder
+
+    def encode_frames(
+        self, pixel_values: Tensor, block_prompts: list[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Encode frames with SAM 3's image encoder.
 
         Args:
-            inputs: Output of the processor for a batch of clips.
+            pixel_values: Frames for SAM 3, (N, 3, S, S).
+            block_prompts: One (N, C_i) tensor for every block i; None adds nothing.
 
         Returns:
-            The spaces of CLIP and of CLAP, if they are used, and the space of the pseudo text, in
-            which an embedding is the concatenation of all pseudo text tokens.
+            One level, the output of the last block; see `PromptedSam3.encode_patches`.
         """
-        frames = inputs["pixel_values_clip"]
-        visual = self._embed(self.clip, "pixel_values_clip", frames, None)
-        audio = self._embed(self.clap, "audio_values", inputs["audio_values"], None)
-        # All pseudo tokens of a frame form one vector, (N, num_text_tokens * E).
-        prompts = self.projector(self.projector.fuse(visual, audio)).flatten(1)
-        modality: Modality = "sound" if visual is None else "picture" if audio is None else "both"
-        spaces: tuple[tuple[str, Modality, Tensor | None], ...] = (
-            ("frames, before the bridge (CLIP)", "picture", visual),
-            ("sounds, before the bridge (CLAP)", "sound", audio),
-            ("the prompt, as pseudo text (AV2T-SAM)", modality, prompts),
-        )
-        return tuple(
-            EmbeddingSpace(title, {of: points.unflatten(0, frames.shape[:2])})
-            for title, of, points in spaces
-            if points is not None
-        )
+        return (self.segmenter.encode_patches(pixel_values, block_prompts),)
 
-    def _embed(
-        self, tower: nn.Module | None, name: str, inputs: Tensor | None, embeddings: Tensor | None
-    ) -> Tensor | None:
-        """Embed frames or audio, or return given embeddings; None if the tower is not used."""
-        if tower is None:
-            return None
-        if embeddings is not None:
-            return embeddings.flatten(0, 1)
-        if inputs is None:
-            raise ValueError(
-                f"{name} is missing, and features={self.config.features!r} needs it; "
-                "give it, or its embeddings."
-            )
-        # Towers take single frames and windows, (N, ...).
-        embedded: Tensor = tower(inputs.flatten(0, 1))
-        return embedded
-
-    def _image_features(
+    def forward(  # noqa: PLR0913 -- one argument for each input a caller may have cached
         self,
-        pixel_values: Tensor | None,
-        levels: tuple[Tensor, ...] | None,
-        fused: Tensor,
-    ) -> ImageFeatures:
-        """Encode frames with the adapters' vectors, or return features computed before."""
-        if levels is not None:
-            if self.adapters is not None:
-                raise ValueError(
-                    "image_features cannot be given to a model with adapters, because its image "
-                    "encoder depends on the audio; give pixel_values_sam."
-                )
-            # Cached features have (B, T) in front; the decoder takes single frames, (N, ...).
-            return ImageFeatures(tuple(level.flatten(0, 1) for level in levels))
-        if pixel_values is None:
-            raise ValueError("pixel_values_sam is missing; give it, or image_features.")
-        block_prompts = None if self.adapters is None else self.adapters(fused)
-        return self.segmenter.sam.encode_images(pixel_values.flatten(0, 1), block_prompts)
+        pixel_values_sam3: Tensor | None = None,
+        pixel_values_clip: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        clip_embeddings: Tensor | None = None,
+        clap_embeddings: Tensor | None = None,
+        image_features: tuple[Tensor, ...] | None = None,
+        targets: Tensor | None = None,
+        annotated: Tensor | None = None,
+    ) -> AvsegOutput:
+        """Segment the sounding objects in every frame.
+
+        Args:
+            pixel_values_sam3: Frames for SAM 3, (B, T, 3, S, S); not needed with `image_features`.
+            pixel_values_clip: Frames for CLIP, (B, T, 3, c, c); not needed with
+                `clip_embeddings`, nor if the features are "clap".
+            audio_values: Audio of each frame, (B, T, samples); not needed with
+                `clap_embeddings`, nor if the features are "clip".
+            clip_embeddings: CLIP embeddings computed before, (B, T, V).
+            clap_embeddings: CLAP embeddings computed before, (B, T, A).
+            image_features: Output of `encode_frames` computed before, with the leading dimensions
+                (B, T); only without adapters.
+            targets: Ground-truth masks, (B, T, H, W) of 0 and 1.
+            annotated: True for frames with a ground truth, (B, T) bool; None if all have one.
+
+        Returns:
+            The masks, and the loss if there are targets.
+
+        Raises:
+            ValueError: If an input that the configuration needs is missing.
+        """
+        fused = self.fuse(pixel_values_clip, audio_values, clip_embeddings, clap_embeddings)
+        (patches,) = self.image_features(pixel_values_sam3, image_features, fused)
+        prediction = self.segmenter(patches, self.projector(fused))
+        given = (pixel_values_sam3, *(image_features or ()))
+        shape = next(values.shape for values in given if values is not None)
+        return build_output(prediction, self.config, (shape[0], shape[1]), targets, annotated)

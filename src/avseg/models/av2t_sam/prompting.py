@@ -1,14 +1,14 @@
 """AV2T-SAM prompting: pseudo text tokens from the image and audio embeddings of a frame.
 
 B frames, A / V width of CLAP's / CLIP's embeddings, D fused width, K pseudo text tokens, E width of
-BEiT-3.
+the text space: that of BEiT-3 or of SAM 3.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.av2t_sam.configuration import BridgeConfig
 
 
 class Projector(nn.Module):
@@ -18,7 +18,7 @@ class Projector(nn.Module):
         config: Sizes, and which of the two embeddings are used.
     """
 
-    def __init__(self, config: Av2tSamConfig) -> None:
+    def __init__(self, config: BridgeConfig) -> None:
         super().__init__()
         self.num_text_tokens = config.num_text_tokens
         dim = config.fused_dim
@@ -33,7 +33,7 @@ class Projector(nn.Module):
         self.to_text_space = nn.Sequential(
             nn.Linear(dim, dim),
             nn.ReLU(),
-            nn.Linear(dim, config.num_text_tokens * config.beit3_config.dim),
+            nn.Linear(dim, config.num_text_tokens * config.text_dim),
         )
 
     @torch.no_grad()

@@ -17,11 +17,12 @@ from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.imagebind import ImageBindConfig, spectrograms
 from avseg.backbones.tokenizing import WordTokenizer
 from avseg.checkpoints.model_folder import weights_file
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
+from avseg.models.av2t_sam.configuration import Av2tSam3Config, Av2tSamConfig
 from avseg.models.evf_sam import EvfSamConfig, EvfSamModel, EvfSamProcessor
 from avseg.models.processor import (
     BEIT3_STATISTICS,
     CLIP_STATISTICS,
+    SAM3_STATISTICS,
     SAM_STATISTICS,
     normalise,
 )
@@ -52,6 +53,7 @@ from avseg.training.pretraining.objectives import (
     ClassPretraining,
     ContrastivePretraining,
     LocatedContrastivePretraining,
+    Sam3Pretraining,
     TextPromptedPretraining,
 )
 from avseg.training.pretraining.options import (
@@ -60,6 +62,7 @@ from avseg.training.pretraining.options import (
     ImageClass,
     ImageOptions,
     ImageText,
+    Sam3TextPrompt,
     TextPrompt,
 )
 from avseg.training.tasks.task import Task, TaskInputs
@@ -195,9 +198,7 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
         TrainingError: If weights to start from do not fit.
     """
     sam, beit3 = inputs.config.sam_config, inputs.config.beit3_config
-
-    def corpus(size: int, styles: tuple[str, ...], seed: int) -> TextPromptCorpus:
-        return TextPromptCorpus(size, styles, sam.image_size, options.prompts, seed)
+    train, measured = _text_prompt_corpora(options, sam.image_size)
 
     def collate(items: list[Any]) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = default_collate(items)
@@ -218,14 +219,43 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
     load_parts(modules, inputs.parts)
     return Task(
         model=model,
-        train=corpus(options.size, TRAIN_STYLES, options.seed),
-        measured={
-            name: corpus(options.measured_size, styles, _EVALUATION_SEED)
-            for name, styles in _EVALUATION_STYLES.items()
-        },
+        train=train,
+        measured=measured,
         collate=collate,
         measure=TextPromptMeasure,
         finish=lambda run: save_evf_sam(inputs.config, weights_file(run), run / EVF_SAM),
+    )
+
+
+def build_sam3_text_prompt(options: Sam3TextPrompt, inputs: TaskInputs[Av2tSam3Config]) -> Task:
+    """Build the pre-training of the small SAM 3.
+
+    Args:
+        options: The recipe's `data` section.
+        inputs: Configuration, weights and folders.
+
+    Returns:
+        The task.
+
+    Raises:
+        TrainingError: If weights to start from do not fit.
+    """
+    sam3 = inputs.config.sam3_config
+    train, measured = _text_prompt_corpora(options, sam3.image_size)
+
+    def collate(items: list[Any]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate(items)
+        batch["pixel_values_sam3"] = normalise(batch.pop("images"), SAM3_STATISTICS)
+        return batch
+
+    model = Sam3Pretraining(sam3, len(CATEGORIES))
+    load_parts({"segmenter": model.segmenter, WHOLE: model}, inputs.parts)
+    return Task(
+        model=model,
+        train=train,
+        measured=measured,
+        collate=collate,
+        measure=TextPromptMeasure,
     )
 
 
@@ -299,6 +329,21 @@ def _image_corpora(
         for name, styles in _EVALUATION_STYLES.items()
     }
     return ImageTextCorpus(options.size, TRAIN_STYLES, side, options.seed), measured
+
+
+def _text_prompt_corpora(
+    options: TextPrompt | Sam3TextPrompt, side: int
+) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
+    """Build the training corpus, and the evaluation corpora by name, of images with captions."""
+
+    def corpus(size: int, styles: tuple[str, ...], seed: int) -> Dataset[Any]:
+        return TextPromptCorpus(size, styles, side, options.prompts, seed)
+
+    measured = {
+        name: corpus(options.measured_size, styles, _EVALUATION_SEED)
+        for name, styles in _EVALUATION_STYLES.items()
+    }
+    return corpus(options.size, TRAIN_STYLES, options.seed), measured
 
 
 def _captions() -> Tensor:

@@ -8,17 +8,19 @@ pixels.
 """
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import Sam3Config
 
 from avseg.backbones.beit3 import Beit3Config
 from avseg.backbones.clip import ClipImageTower, ClipTextTower
 from avseg.backbones.evf_sam import TextPromptedSam
 from avseg.backbones.sam import ImageFeatures
 from avseg.backbones.sam2 import PromptedSam2, PromptedSam2Config
+from avseg.backbones.sam3 import PromptedSam3
 from avseg.models.outputs import (
     ClassOutput,
     ContrastOutput,
@@ -336,6 +338,57 @@ class TextPromptedPretraining(nn.Module):
         # The patch embeddings have values of 2 to 6: smaller positions would have no effect on the
         # attention for thousands of steps.
         positions += 2 * projected / projected.std()
+
+
+class Sam3Pretraining(nn.Module):
+    """Pre-training of SAM 3: one mask of the objects that each caption names, and their presence.
+
+    An auxiliary head, which is discarded after the training, predicts the category of each patch of
+    the image encoder. The masks and scores of single instances are not trained.
+
+    Args:
+        config: Configuration of SAM 3.
+        num_classes: Number of categories, without the background.
+    """
+
+    def __init__(self, config: Sam3Config, num_classes: int) -> None:
+        super().__init__()
+        self.segmenter = PromptedSam3(config)
+        self.class_head = nn.Conv2d(self.segmenter.block_dims[0], 1 + num_classes, 1)
+
+    def forward(
+        self, pixel_values_sam3: Tensor, captions: Tensor, targets: Tensor, classes: Tensor
+    ) -> TextPromptOutput:
+        """Segment the objects that each caption names, and compute the losses.
+
+        Args:
+            pixel_values_sam3: Images normalised for SAM 3, (N, 3, R, R).
+            captions: Word numbers, 0 for padding, (N, P, T) int64.
+            targets: Ground-truth masks, (N, P, R, R) bool.
+            classes: Category of each pixel from 1, 0 for the background, (N, R, R).
+
+        Returns:
+            The loss, its parts, and the masks.
+        """
+        images, prompts = captions.shape[:2]
+        of_image = torch.arange(images, device=captions.device).repeat_interleave(prompts)
+        words = captions.flatten(0, 1)
+        patches = self.segmenter.encode_patches(pixel_values_sam3)
+        texts = self.segmenter.embed_texts(words, words == 0)
+        prediction = self.segmenter(patches, texts, words == 0, of_image)
+        # Half the side of the images, as in the pre-training of EVF-SAM.
+        shares = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
+        logits = prediction.mask_logits[:, 0].float()
+        masks = mask_loss(logits, shares).mean()
+        scores: Any = prediction.object_score_logits  # SAM 3 always has them
+        presence = presence_loss(scores.float(), shares).mean()
+        auxiliary = 0.5 * class_loss(self.class_head(patches).float(), classes)
+        return TextPromptOutput(
+            loss=masks + 0.2 * presence + auxiliary,
+            mask_loss=masks.detach(),
+            helper_loss=auxiliary.detach(),
+            mask_logits=logits.unflatten(0, (images, prompts)),
+        )
 
 
 def _smooth_maps(side: int) -> Tensor:

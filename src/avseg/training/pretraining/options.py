@@ -12,7 +12,7 @@ from avseg.training.parts import CLIP_STEM, SEGMENTER
 
 if TYPE_CHECKING:
     from avseg.backbones.imagebind import ImageBindConfig
-    from avseg.models.av2t_sam.configuration import Av2tSamConfig
+    from avseg.models.av2t_sam.configuration import Av2tSam3Config, Av2tSamConfig
 
 
 class _BackbonesOfAv2tSam:
@@ -95,6 +95,32 @@ class TextPrompt(_BackbonesOfAv2tSam):
     measured_size: int
     prompts: int
     learn_encoders: bool
+
+
+@dataclass(frozen=True)
+class Sam3TextPrompt:
+    """Pre-training of the small SAM 3.
+
+    Attributes:
+        size: Images in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Images in each evaluation corpus.
+        prompts: Captions of each image.
+    """
+
+    part_prefixes: ClassVar[Mapping[str, str]] = {"segmenter": SEGMENTER}
+
+    size: int
+    seed: int
+    measured_size: int
+    prompts: int
+
+    @staticmethod
+    def config_class() -> "type[Av2tSam3Config]":
+        """Return the configuration class with the sizes of SAM 3."""
+        from avseg.models.av2t_sam.configuration import Av2tSam3Config
+
+        return Av2tSam3Config
 
 
 @dataclass(frozen=True)

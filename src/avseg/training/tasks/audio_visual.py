@@ -1,10 +1,10 @@
-"""The task that trains AV2T-SAM on annotated clips, with frozen backbones.
+"""The tasks that train AV2T-SAM, on EVF-SAM or on SAM 3, with frozen backbones.
 
 The embeddings of the frozen towers never change, so they are computed once and cached
 (`feature_cache`). A clip has T frames; V and A are the widths of CLIP's and CLAP's embeddings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from avseg.backbones.clap import ClapAudioTower
@@ -20,9 +20,10 @@ from avseg.backbones.config import StrictConfig, options_of
 from avseg.datasets.avsbench import AVSBench
 from avseg.datasets.layout import Subset
 from avseg.errors import TrainingError
-from avseg.models.av2t_sam.configuration import Av2tSamConfig
-from avseg.models.av2t_sam.modeling import Av2tSamModel
-from avseg.models.av2t_sam.processing import Av2tSamProcessor
+from avseg.models.auto import FAMILIES
+from avseg.models.av2t_sam.bridge import BridgeModel
+from avseg.models.av2t_sam.configuration import BridgeConfig
+from avseg.models.av2t_sam.processing import Av2tSam3Processor, Av2tSamProcessor
 from avseg.synthavs.contents import ClipContents, find_synthavs_split, read_contents
 from avseg.training.clips import (
     EmbeddedClip,
@@ -35,11 +36,14 @@ from avseg.training.clips import (
 from avseg.training.feature_cache import Features, FrozenTower
 from avseg.training.measures import MaskMeasure
 from avseg.training.parts import WHOLE, load_parts
-from avseg.training.tasks.options import AudioVisual
+from avseg.training.tasks.options import BridgeOptions
 from avseg.training.tasks.task import Task, TaskInputs, write_when_complete
 
+#: Processor of either model.
+_Processor = Av2tSamProcessor | Av2tSam3Processor
 
-def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) -> Task:
+
+def build_audio_visual(options: BridgeOptions, inputs: TaskInputs[BridgeConfig]) -> Task:
     """Build the training of AV2T-SAM; weights of towers that the model does not use are not loaded.
 
     Args:
@@ -58,7 +62,8 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
     rate = inputs.config.clap_config.sample_rate
     names = (*options.train, *options.measured, *options.tested)
     splits = open_splits(inputs.data, names, rate)
-    model = Av2tSamModel(inputs.config)
+    family = FAMILIES[inputs.config.model_type]
+    model: Any = family.model(inputs.config)
     modules = {
         "clip": model.clip,
         "clap": model.clap,
@@ -66,11 +71,12 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
         WHOLE: model,
     }
     load_parts(modules, inputs.parts)
-    processor = Av2tSamProcessor.from_config(inputs.config)
+    processor: Any = family.processor.from_config(inputs.config)
 
     # On the device already: the towers compute features here, before the trainer moves the model.
-    model.to(inputs.device).train(mode=False)  # type: ignore[arg-type]  # transformers' stub
+    model.to(inputs.device).train(mode=False)
     towers = frozen_towers(model, processor)
+    backbones = step_backbones(model)
 
     def read(*names: str) -> EmbeddedClips:
         return EmbeddedClips(
@@ -91,14 +97,28 @@ def build_audio_visual(options: AudioVisual, inputs: TaskInputs[Av2tSamConfig]) 
         train=SingleFrames(clips, pairs),
         measured=read_each(options.measured),
         tested=read_each(options.tested),
-        collate=lambda clips: collate(clips, processor, needs_sam=inputs.config.adapters),
+        collate=lambda clips: collate(clips, processor, backbones),
         measure=MaskMeasure,
         finish=write_when_complete(processor.save_pretrained),
         frames_of=lambda clip: clip.frames,
     )
 
 
-def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[FrozenTower]:
+def step_backbones(model: BridgeModel) -> tuple[str, ...]:
+    """Return the names of the backbones that need pixels in every training step.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The backbones whose output depends on trainable weights, or is not cached.
+    """
+    # Trainable adapters in the image encoder change its features.
+    of_adapters = () if model.adapters is None else (model.image_backbone,)
+    return (*model.text_backbones, *of_adapters)
+
+
+def frozen_towers(model: BridgeModel, processor: _Processor) -> list[FrozenTower]:
     """Return the towers of a model whose features depend on no trainable weight.
 
     Args:
@@ -111,10 +131,12 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         encoder in float16.
     """
     # Cached features depend on the preprocessing too, so it is a part of their key.
-    config, preprocessing = model.config, asdict(processor)
+    preprocessing = asdict(processor)
 
-    def settings(tower: StrictConfig) -> dict[str, Any]:
-        return {"tower": options_of(tower), "processor": preprocessing}
+    def settings(tower: nn.Module) -> dict[str, Any]:
+        sizes: Any = tower.config
+        options = options_of(sizes) if isinstance(sizes, StrictConfig) else sizes.to_dict()
+        return {"tower": options, "processor": preprocessing}
 
     def prepare(name: str, frames: NDArray[Any]) -> Tensor:
         return processor.prepare_frames(frames, (name,))[f"pixel_values_{name}"].to(model.device)
@@ -127,26 +149,17 @@ def frozen_towers(model: Av2tSamModel, processor: Av2tSamProcessor) -> list[Froz
         def embed(frames: NDArray[Any]) -> Features:
             return (clip(prepare("clip", frames)),)
 
-        towers.append(
-            FrozenTower("clip_embeddings", "frames", clip, settings(config.clip_config), embed)
-        )
-    if model.adapters is None:  # trainable adapters in the image encoder change its features
-        sam = model.segmenter.sam
+        towers.append(FrozenTower("clip_embeddings", "frames", clip, settings(clip), embed))
+    if model.image_backbone not in step_backbones(model):
+        image_tower = model.image_tower
 
         def encode(frames: NDArray[Any]) -> Features:
             # float16 halves the cache: the levels of one frame at 1024 pixels are megabytes.
-            levels = sam.encode_images(prepare("sam", frames)).levels
+            levels = model.encode_frames(prepare(model.image_backbone, frames))
             return tuple(level.half() for level in levels)
 
-        towers.append(
-            FrozenTower(
-                "image_features",
-                "frames",
-                model.segmenter.get_submodule("sam"),
-                settings(config.sam_config) | {"stored": "float16"},
-                encode,
-            )
-        )
+        stored = settings(image_tower) | {"stored": "float16"}
+        towers.append(FrozenTower("image_features", "frames", image_tower, stored, encode))
     return towers
 
 
@@ -169,23 +182,21 @@ def clap_tower(clap: ClapAudioTower, window_s: float) -> FrozenTower:
 
 
 def collate(
-    clips: list[EmbeddedClip], processor: Av2tSamProcessor, needs_sam: bool
+    clips: list[EmbeddedClip], processor: _Processor, backbones: Sequence[str]
 ) -> dict[str, Any]:
     """Collate clips to a batch of the model's inputs.
 
     Args:
         clips: Clips with equally many frames of one size.
         processor: Processor of the model.
-        needs_sam: Whether the image encoder runs in training, because its features are not cached.
+        backbones: Names of the backbones that need pixels, from `step_backbones`.
 
     Returns:
-        Inputs of `Av2tSamModel`.
+        Inputs of the model.
     """
     # All frames of the batch are resized together, then split into clips again.
     frames = np.concatenate([clip.frames for clip in clips])
     shape = (len(clips), len(clips[0].frames))
-    # The batch needs no pixel values for CLIP: its embeddings are cached.
-    backbones = ("beit3", "sam") if needs_sam else ("beit3",)
     batch: dict[str, Any] = {
         name: values.unflatten(0, shape)
         for name, values in processor.prepare_frames(frames, backbones).items()

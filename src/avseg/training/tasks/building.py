@@ -8,6 +8,7 @@ from avseg.training.pretraining.builders import (
     build_audio_text,
     build_image_class,
     build_image_text,
+    build_sam3_text_prompt,
     build_text_prompt,
 )
 from avseg.training.pretraining.options import (
@@ -15,6 +16,7 @@ from avseg.training.pretraining.options import (
     AudioText,
     ImageClass,
     ImageText,
+    Sam3TextPrompt,
     TextPrompt,
 )
 from avseg.training.tasks.audio_visual import build_audio_visual
@@ -22,6 +24,7 @@ from avseg.training.tasks.auralsam2 import build_auralsam2
 from avseg.training.tasks.baselines import build_sama, build_tpavi
 from avseg.training.tasks.options import (
     AudioVisual,
+    AudioVisualSam3,
     AuralSam2,
     Sama,
     TaskOptions,
@@ -37,8 +40,10 @@ BUILDERS: dict[type[TaskOptions], Callable[[Any, TaskInputs[Any]], Task]] = {
     AudioText: build_audio_text,
     ImageClass: build_image_class,
     TextPrompt: build_text_prompt,
+    Sam3TextPrompt: build_sam3_text_prompt,
     AudioImageText: build_audio_image_text,
     AudioVisual: build_audio_visual,
+    AudioVisualSam3: build_audio_visual,
     TextBridge: build_text_bridge,
     Sama: build_sama,
     Tpavi: build_tpavi,

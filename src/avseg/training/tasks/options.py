@@ -16,12 +16,13 @@ from avseg.training.pretraining.options import (
     AudioText,
     ImageClass,
     ImageText,
+    Sam3TextPrompt,
     TextPrompt,
 )
 
 if TYPE_CHECKING:
     from avseg.models.auralsam2.configuration import AuralSam2Config
-    from avseg.models.av2t_sam.configuration import Av2tSamConfig
+    from avseg.models.av2t_sam.configuration import Av2tSam3Config, Av2tSamConfig
     from avseg.models.sama.configuration import SamaConfig
     from avseg.models.tavis.configuration import TavisConfig
     from avseg.models.tpavi.configuration import TpaviConfig
@@ -69,8 +70,8 @@ class DataSetOptions:
 
 
 @dataclass(frozen=True)
-class AudioVisual(DataSetOptions):
-    """Training of AV2T-SAM.
+class BridgeOptions(DataSetOptions):
+    """Options that the trainings of both bridges share.
 
     Attributes:
         train: Training data, each "subset/split".
@@ -80,8 +81,8 @@ class AudioVisual(DataSetOptions):
         tested: Evaluation data, each "subset/split", evaluated after the training only.
     """
 
-    # Runs that pre-train CLIP or CLAP name it "tower"; runs that train an EVF-SAM name it
-    # "segmenter".
+    # Runs that pre-train CLIP or CLAP name it "tower"; runs that train an EVF-SAM or a SAM 3, and
+    # saved models of both, name it "segmenter".
     part_prefixes: ClassVar[Mapping[str, str]] = {
         "clip": TOWER,
         "clap": TOWER,
@@ -93,12 +94,27 @@ class AudioVisual(DataSetOptions):
     off_screen: float
     tested: tuple[str, ...] = ()
 
+
+class AudioVisual(BridgeOptions):
+    """Training of AV2T-SAM."""
+
     @staticmethod
     def config_class() -> "type[Av2tSamConfig]":
         """Return the configuration class of AV2T-SAM."""
         from avseg.models.av2t_sam.configuration import Av2tSamConfig
 
         return Av2tSamConfig
+
+
+class AudioVisualSam3(BridgeOptions):
+    """Training of AV2T-SAM on SAM 3."""
+
+    @staticmethod
+    def config_class() -> "type[Av2tSam3Config]":
+        """Return the configuration class of AV2T-SAM on SAM 3."""
+        from avseg.models.av2t_sam.configuration import Av2tSam3Config
+
+        return Av2tSam3Config
 
 
 @dataclass(frozen=True)
@@ -245,8 +261,10 @@ TASKS: dict[str, type[TaskOptions]] = {
     "audio-text": AudioText,
     "image-class": ImageClass,
     "text-prompt": TextPrompt,
+    "text-prompt-sam3": Sam3TextPrompt,
     "audio-image-text": AudioImageText,
     "audio-visual": AudioVisual,
+    "audio-visual-sam3": AudioVisualSam3,
     "text-bridge": TextBridge,
     "sama": Sama,
     "tpavi": Tpavi,
