@@ -2,15 +2,17 @@
 
     python benchmarks/parity_auralsam2.py --recorded FILE.npz --seed N
 
-One clip of T frames, in the dtype of the file, and one training step if the file has one. T and
-the side of the frames come from the shapes in the file; the image encoder is SAM 2's Hiera-T if
-the name of the file has "hiera_t", or --encoder names it. The script prints, for every recorded
+One clip of T frames, in the dtype of the file, and one training step if the file has one. T comes
+from the shapes in the file. Image encoder and side of the frames come from a name such as
+"hiera_t224", or from --encoder and --side; without either they are Hiera-L, and the side at which
+the logits were recorded at every second pixel. The script prints, for every recorded
 tensor, the largest absolute difference, the scale (the largest absolute recorded value) and the
 tolerance. It exits with 1 if a difference is above its tolerance.
 
 The weights are generated from the published names and shapes and the seed (`weight`), the inputs
-from the seed (`inputs`). The recordings are of github.com/yyliu01/AuralSAM2 at 64a16dd, directory
-v1m.code, on a CPU without autocast. G is the side of the image embedding's grid:
+from the seed (`inputs`), except for the spectrograms: those of the file are used, so that a file
+may have been recorded with mono audio. The recordings are of github.com/yyliu01/AuralSAM2 at
+64a16dd, directory v1m.code, on a CPU without autocast. G is the side of the image embedding's grid:
 
 | key in the file | content |
 | --- | --- |
@@ -116,11 +118,11 @@ def published_weight(name: str, shape: list[int], seed: int) -> Tensor:
     return 0.5 + values.abs() if name.endswith("running_var") else values
 
 
-def inputs(seed: int, frames: int, side: int) -> dict[str, Tensor]:
+def inputs(seed: int, frames: int, side: int, channels: int = 2) -> dict[str, Tensor]:
     """Generate frames, spectrograms and ground truth of one clip; the last frame is empty."""
     generator = torch.Generator().manual_seed(30_000 + seed)
     pixels = torch.randn(frames, 3, side, side, generator=generator)
-    spectrograms = 2 * torch.randn(frames, 2, 96, 64, generator=generator) - 1
+    spectrograms = 2 * torch.randn(frames, channels, 96, 64, generator=generator) - 1
     blocks = (torch.rand(frames, 8, 8, generator=generator) > 0.6).float()
     blocks[-1] = 0
     return {
@@ -128,6 +130,31 @@ def inputs(seed: int, frames: int, side: int) -> dict[str, Tensor]:
         "audio_values": spectrograms.unsqueeze(0),
         "targets": F.interpolate(blocks[:, None], (side, side), mode="nearest")[:, 0],
     }
+
+
+def recorded_inputs(
+    recorded: dict[str, np.ndarray], seed: int, frames: int, side: int
+) -> dict[str, Tensor]:
+    """Generate the inputs, with the spectrograms of the file.
+
+    The ground truth is drawn after the spectrograms, so it shows for how many channels they were
+    drawn.
+    """
+    clip = inputs(seed, frames, side)
+    if "label_strided" in recorded:
+        for channels in (1, 2):
+            clip = inputs(seed, frames, side, channels)
+            if np.array_equal(_every_16th(clip["targets"]), recorded["label_strided"]):
+                break
+    if "spect" in recorded:
+        clip["audio_values"] = torch.from_numpy(recorded["spect"]).float().unsqueeze(0)
+    return clip
+
+
+def _every_16th(values: Tensor) -> Tensor:
+    """Take 16 rows and 16 columns of the last two axes."""
+    step = values.shape[-1] // 16
+    return values[..., ::step, ::step]
 
 
 def build(encoder: str, side: int, frames: int, seed: int) -> AuralSam2Model:
@@ -354,11 +381,14 @@ def compare_step(
         "core_loss": sum(each.weighted(options) for each in losses),
     }
     for name, total in sums.items():
+        if f"train/{name}" not in recorded:
+            continue
         reference = recorded[f"train/{name}"]
         scale = float(np.abs(reference).max())
         table.compare(f"train/{name}", total, reference, _LOSSES * scale)
     sums["core_loss"].sum().backward()
-    _compare_gradients(table, recorded, model)
+    if "train/grad_names" in recorded:
+        _compare_gradients(table, recorded, model)
     buffers = AURALSAM2.to_published(model.state_dict())
     for name in recorded:
         if name.startswith("train/buffer_after/"):
@@ -380,8 +410,9 @@ def _compare_gradients(
     with_gradient = {name for name, norm in norms.items() if np.isfinite(norm)}
     differing = len(with_gradient ^ gradients.keys())
     table.row("train/ parameters with a gradient: names differ", differing, 0, 0)
-    unused = set(recorded["train/no_grad_names"].tolist()) & gradients.keys()
-    table.row("train/ parameters without a gradient: names differ", len(unused), 0, 0)
+    if "train/no_grad_names" in recorded:
+        unused = set(recorded["train/no_grad_names"].tolist()) & gradients.keys()
+        table.row("train/ parameters without a gradient: names differ", len(unused), 0, 0)
     scale = max(norms[name] for name in with_gradient)
     worst = max(
         abs(gradients[name].norm().item() - norms[name])
@@ -393,6 +424,8 @@ def _compare_gradients(
         for name, values in recorded.items()
         if name.startswith("train/grad_core/")
     }
+    if not whole:
+        return
     scale = max(float(np.abs(values).max()) for values in whole.values())
     worst = max(
         (gradients[name] - torch.from_numpy(values).view_as(gradients[name])).abs().max().item()
@@ -407,26 +440,27 @@ def main() -> int:
     parser.add_argument("--recorded", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", choices=ENCODERS)
+    parser.add_argument("--side", type=int, help="side of the frames, in pixels")
     parser.add_argument("--no-step", action="store_true", help="skip the training step")
     arguments = parser.parse_args()
 
     with np.load(arguments.recorded) as file:
         recorded = {name: file[name] for name in file.files}
+    found = re.search(r"(hiera_[tsl])(\d*)", arguments.recorded.name)
+    encoder = arguments.encoder or (found[1] if found else "hiera_l")
     # Every second pixel of logits of side 4G is recorded, and the frames have a side of 16G.
     frames, side = len(recorded["low_res_logits"]), 8 * recorded["low_res_logits"].shape[-1]
-    found = re.search(r"hiera_(t|s|l)", arguments.recorded.name)
-    encoder = arguments.encoder or (found[0] if found else "hiera_l")
+    side = arguments.side or (int(found[2]) if found and found[2] else side)
     print(f"{encoder}, {frames} frames of {side} x {side}, seed {arguments.seed}")
     start = time.process_time()
-    clip = inputs(arguments.seed, frames, side)
+    clip = recorded_inputs(recorded, arguments.seed, frames, side)
     table = Table()
     for name, values in (
-        ("spect", clip["audio_values"][0]),
-        ("frames_strided", clip["pixel_values"][0, ..., :: side // 16, :: side // 16]),
-        ("label_strided", clip["targets"][..., :: side // 16, :: side // 16]),
+        ("frames_strided", clip["pixel_values"][0]),
+        ("label_strided", clip["targets"]),
     ):
         if name in recorded:
-            table.compare(f"input {name}", values, recorded[name], 0.0)
+            table.compare(f"input {name}", _every_16th(values), recorded[name], 0.0)
     model = build(encoder, side, frames, arguments.seed)
     if recorded["low_res_logits"].dtype == np.float64:
         model = model.double()
