@@ -15,11 +15,10 @@ from avseg.synthavs.corpora import (
     AudioImageTextCorpus,
     AudioTextCorpus,
     ImageTextCorpus,
-    LabelledScene,
     TextPromptCorpus,
-    draw_labelled_scene,
     load_sound_bank,
 )
+from avseg.synthavs.labelled import LabelledScene, draw_labelled_scene
 from avseg.synthavs.sounds import SAMPLE_RATE
 
 SIDE = 48
@@ -214,3 +213,21 @@ def test_an_item_of_all_three_depends_only_on_the_seed_and_its_index() -> None:
     _ = first[3]
     assert all(torch.equal(first[7][key], again[7][key]) for key in again[7])
     assert not torch.equal(first[7]["images"], other[7]["images"])
+
+
+def test_corpora_of_version_3_have_other_images_and_audio_with_the_same_keys() -> None:
+    sounds = bank(level=0.5)
+    for corpora in (
+        [TextPromptCorpus(4, SEEN_STYLES, SIDE, 2, seed=0, generator_version=v) for v in (2, 3)],
+        [AudioTextCorpus(4, sounds, seed=0, generator_version=v) for v in (2, 3)],
+        [
+            AudioImageTextCorpus(4, SEEN_STYLES, SIDE, sounds, seed=0, generator_version=v)
+            for v in (2, 3)
+        ],
+    ):
+        old, new = (corpus[1] for corpus in corpora)
+        assert {key: value.shape for key, value in old.items()} == {
+            key: value.shape for key, value in new.items()
+        }
+        key = "images" if "images" in old else "audio_values"
+        assert not torch.equal(old[key], new[key])

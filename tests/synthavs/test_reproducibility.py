@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 from avseg.datasets.layout import Release
+from avseg.synthavs.categories import CATEGORIES, TRAIN_STYLES
+from avseg.synthavs.corpora import (
+    AudioImageTextCorpus,
+    AudioTextCorpus,
+    ImageTextCorpus,
+    TextPromptCorpus,
+)
 from avseg.synthavs.generators import SynthavsOptions, draw_clip
 
 #: SHA-256 of the first two clips of each split, recorded before version 3 existed.
@@ -44,3 +51,27 @@ def digest(subset: Release, split: str) -> str:
 @pytest.mark.parametrize(("subset", "split"), DIGESTS, ids="-".join)
 def test_a_clip_of_version_2_has_the_recorded_bytes(subset: Release, split: str) -> None:
     assert digest(subset, split) == DIGESTS[subset, split]
+
+
+def corpus_digest() -> str:
+    """Hash an item of each kind of corpus of version 2, with recordings of noise."""
+    rng = np.random.default_rng(0)
+    sounds = {c: rng.integers(-9000, 9000, (2, 48000)).astype(np.int16) for c in CATEGORIES}
+    items = (
+        TextPromptCorpus(3, TRAIN_STYLES, 64, prompts=3, seed=1)[2],
+        ImageTextCorpus(3, TRAIN_STYLES, 64, seed=1)[1],
+        AudioTextCorpus(3, sounds, seed=1)[0],
+        AudioImageTextCorpus(3, TRAIN_STYLES, 64, sounds, seed=1)[2],
+    )
+    hashed = hashlib.sha256()
+    for item in items:
+        for name in sorted(item):
+            values = item[name].numpy()
+            if name == "audio_values":
+                values = np.round(values * 32767).astype("<i2")
+            hashed.update(np.ascontiguousarray(values).tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def test_the_corpora_of_version_2_have_the_recorded_bytes() -> None:
+    assert corpus_digest() == "5bf7d2ad4fc22c88"

@@ -8,7 +8,6 @@ the number of recordings, S the number of audio samples.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,76 +26,12 @@ from avseg.synthavs.captions import (
     encode_text,
 )
 from avseg.synthavs.categories import CATEGORIES
-from avseg.synthavs.clips import ramps
-from avseg.synthavs.scenes import (
-    Scene,
-    choose_sprite,
-    make_background,
-    place_object,
-    spread_positions,
-)
+from avseg.synthavs.generators import GENERATORS, GeneratorVersion
+from avseg.synthavs.labelled import LabelledScene
 from avseg.synthavs.sounds import SAMPLE_RATE, ParameterSplit, synthesize
 
 #: One item of a corpus: tensors by name.
 Item = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class LabelledScene:
-    """Rendered scene with an object number for each pixel.
-
-    Attributes:
-        frame: Frame, (R, R, 3) uint8 RGB.
-        labels: Object number of each pixel, 0 for the background, (R, R) uint8.
-        categories: Category of each object, in the order of the object numbers from 1.
-    """
-
-    frame: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    categories: tuple[str, ...]
-
-    def classes(self) -> NDArray[np.uint8]:
-        """Return the class number of each pixel, 0 for the background, (R, R) uint8."""
-        numbers = [0, *(1 + CATEGORIES.index(category) for category in self.categories)]
-        return np.array(numbers, np.uint8)[self.labels]
-
-    def visible(self) -> dict[str, NDArray[np.bool_]]:
-        """Return the mask of each category that covers at least 0.2 % of the frame, (R, R)."""
-        masks: dict[str, NDArray[np.bool_]] = {}
-        for number, category in enumerate(self.categories, start=1):
-            mask = self.labels == number
-            masks[category] = masks.get(category, np.zeros_like(mask)) | mask
-        # A few visible pixels of a hidden object cannot be recognized; a label would be noise.
-        return {c: mask for c, mask in masks.items() if mask.mean() >= 0.002}
-
-
-def draw_labelled_scene(
-    rng: np.random.Generator, styles: tuple[str, ...], side: int
-) -> LabelledScene:
-    """Draw a random scene of one to four objects of any category.
-
-    Args:
-        rng: Random generator.
-        styles: Art styles of the objects.
-        side: R, in pixels.
-
-    Returns:
-        The rendered scene.
-    """
-    count = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.27, 0.13]))
-    categories = tuple(str(c) for c in rng.choice(CATEGORIES, count, replace=False))
-    # Sometimes two objects of one category, so that a mask may consist of several objects.
-    if count > 1 and rng.random() < 0.08:
-        categories = (categories[0], *categories[:-1])
-    # More objects are smaller, so that they rarely hide each other.
-    size_range = (0.28, 0.66) if count <= 2 else (0.26, 0.5)
-    objects = tuple(
-        place_object(rng, choose_sprite(rng, category, styles), position, size_range)
-        for category, position in zip(categories, spread_positions(rng, count), strict=True)
-    )
-    scene = Scene(make_background(rng, side), objects)
-    frame, labels = scene.render(float(rng.uniform(0, 5)))
-    return LabelledScene(frame, labels, categories)
 
 
 class ImageTextCorpus(Dataset[Item]):
@@ -111,17 +46,26 @@ class ImageTextCorpus(Dataset[Item]):
         styles: Art styles of the objects.
         side: R, in pixels.
         seed: Random seed.
+        generator_version: Key of `GENERATORS`.
     """
 
-    def __init__(self, size: int, styles: tuple[str, ...], side: int, seed: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        styles: tuple[str, ...],
+        side: int,
+        seed: int,
+        generator_version: GeneratorVersion = 2,
+    ) -> None:
         self.size, self.styles, self.side, self.seed = size, styles, side, seed
+        self.generator = GENERATORS[generator_version]
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        scene = draw_labelled_scene(rng, self.styles, self.side)
+        scene = self.generator.draw_labelled(rng, self.styles, self.side)
         return {
             "images": _to_tensor(scene.frame),
             "present": _presence(set(scene.visible())),
@@ -143,20 +87,28 @@ class TextPromptCorpus(Dataset[Item]):
         side: R, in pixels.
         prompts: P.
         seed: Random seed.
+        generator_version: Key of `GENERATORS`.
     """
 
     def __init__(
-        self, size: int, styles: tuple[str, ...], side: int, prompts: int, seed: int
+        self,
+        size: int,
+        styles: tuple[str, ...],
+        side: int,
+        prompts: int,
+        seed: int,
+        generator_version: GeneratorVersion = 2,
     ) -> None:
         self.size, self.styles, self.side, self.seed = size, styles, side, seed
         self.prompts = prompts
+        self.generator = GENERATORS[generator_version]
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        scene = draw_labelled_scene(rng, self.styles, self.side)
+        scene = self.generator.draw_labelled(rng, self.styles, self.side)
         visible = scene.visible()
         wanted = [_draw_caption(rng, sorted(visible)) for _ in range(self.prompts)]
         nothing = np.zeros(scene.labels.shape, bool)
@@ -179,10 +131,18 @@ class AudioTextCorpus(Dataset[Item]):
         size: Number of items.
         sounds: Recordings of each category, (N, S) int16, from `load_sound_bank`.
         seed: Random seed.
+        generator_version: Key of `GENERATORS`.
     """
 
-    def __init__(self, size: int, sounds: Mapping[str, NDArray[np.int16]], seed: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        sounds: Mapping[str, NDArray[np.int16]],
+        seed: int,
+        generator_version: GeneratorVersion = 2,
+    ) -> None:
         self.size, self.sounds, self.seed = size, sounds, seed
+        self.generator = GENERATORS[generator_version]
 
     def __len__(self) -> int:
         return self.size
@@ -192,7 +152,7 @@ class AudioTextCorpus(Dataset[Item]):
         count = _draw_event_count(rng)
         audible = [str(c) for c in rng.choice(CATEGORIES, count, replace=False)]
         return {
-            "audio_values": torch.from_numpy(_mix(rng, self.sounds, audible)),
+            "audio_values": torch.from_numpy(self.generator.mix_second(rng, self.sounds, audible)),
             "present": _presence(set(audible)),
         }
 
@@ -214,6 +174,7 @@ class AudioImageTextCorpus(Dataset[Item]):
         side: R, in pixels.
         sounds: Recordings of each category, (N, S) int16, from `load_sound_bank`.
         seed: Random seed.
+        generator_version: Key of `GENERATORS`.
     """
 
     def __init__(
@@ -223,16 +184,18 @@ class AudioImageTextCorpus(Dataset[Item]):
         side: int,
         sounds: Mapping[str, NDArray[np.int16]],
         seed: int,
+        generator_version: GeneratorVersion = 2,
     ) -> None:
         self.size, self.styles, self.side, self.seed = size, styles, side, seed
         self.sounds = sounds
+        self.generator = GENERATORS[generator_version]
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Item:
         rng = np.random.default_rng((self.seed, index))
-        scene = draw_labelled_scene(rng, self.styles, self.side)
+        scene = self.generator.draw_labelled(rng, self.styles, self.side)
         # TAViS encodes masked frames too, so the image tower must recognize objects on black.
         if rng.random() < 0.3:
             scene = _cut_out(rng, scene)
@@ -242,7 +205,7 @@ class AudioImageTextCorpus(Dataset[Item]):
         return {
             "images": _to_tensor(scene.frame),
             "classes": torch.from_numpy(scene.classes()),
-            "audio_values": torch.from_numpy(_mix(rng, self.sounds, audible)),
+            "audio_values": torch.from_numpy(self.generator.mix_second(rng, self.sounds, audible)),
             "shown": _presence(visible),
             "heard": _presence(set(audible)),
             "texts": torch.from_numpy(encode_text(_repeat_some(rng, named))),
@@ -305,33 +268,6 @@ def _open_recordings(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
 
 def _draw_event_count(rng: np.random.Generator) -> int:
     return int(rng.choice([0, 1, 2, 3], p=[0.08, 0.37, 0.35, 0.2]))
-
-
-def _mix(
-    rng: np.random.Generator, sounds: Mapping[str, NDArray[np.int16]], audible: Sequence[str]
-) -> NDArray[np.float32]:
-    """Mix one second of each category with faint noise, (SAMPLE_RATE,) float32."""
-    # The same range of noise levels as in `clips.make_stems`.
-    mixture = rng.standard_normal(SAMPLE_RATE, np.float32) * 10 ** (rng.uniform(-70, -42) / 20)
-    for category in audible:
-        mixture += _second_of(rng, sounds[category])
-    mixture *= 10 ** (rng.uniform(-6, 3) / 20)
-    mixed: NDArray[np.float32] = np.clip(mixture, -1, 1).astype(np.float32)
-    return mixed
-
-
-def _second_of(rng: np.random.Generator, recordings: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Draw one second of one recording, with the levels and ramps of `clips.make_stems`."""
-    recording = recordings[rng.integers(len(recordings))]
-    second = int(rng.integers(len(recording) // SAMPLE_RATE))
-    sound = recording[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] / np.float32(32767)
-    # The level of the whole recording, so that a quiet second stays quiet.
-    level = np.sqrt(np.mean((recording / np.float32(32767)) ** 2)) + 0.02
-    gain = 0.1 * 10 ** (rng.uniform(-8, 2) / 20)
-    # Half of the recordings fade in and out, as at the start and the end of a sound event.
-    edges = ramps(np.array([True])) if rng.random() < 0.5 else 1.0
-    louder: NDArray[np.float32] = np.clip(sound * np.float32(gain / level), -1, 1) * edges
-    return louder
 
 
 def _cut_out(rng: np.random.Generator, scene: LabelledScene) -> LabelledScene:

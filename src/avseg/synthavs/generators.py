@@ -4,7 +4,7 @@ T is the length of a clip in seconds, R the side of the square frames in pixels,
 audio samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -23,6 +23,10 @@ from avseg.synthavs.clips import (
 )
 from avseg.synthavs.film.acoustics import draw_noise
 from avseg.synthavs.film.clips import FILM_DOMAINS, make_film_clip, make_off_screen_sound
+from avseg.synthavs.film.labelled import draw_labelled_film
+from avseg.synthavs.film.mixtures import mix_film_second
+from avseg.synthavs.labelled import LabelledScene, draw_labelled_scene
+from avseg.synthavs.mixtures import mix_second
 from avseg.synthavs.sounds import ParameterSplit
 
 GeneratorVersion = Literal[2, 3]
@@ -64,19 +68,34 @@ class Generator:
         make_sound: Synthesizes the sound of a category, as negative audio.
         make_noise: Synthesizes S samples of noise with a root mean square of about 1, as negative
             audio.
+        draw_labelled: Renders a frame of a random scene in some styles, of R x R pixels.
+        mix_second: Mixes one second of recordings of some categories; see `mixtures`.
     """
 
     domains: dict[str, SplitDomain]
     make_clip: ClipMaker
     make_sound: SoundMaker
     make_noise: Callable[[np.random.Generator, int], NDArray[np.float32]]
+    draw_labelled: Callable[[np.random.Generator, tuple[str, ...], int], LabelledScene]
+    mix_second: Callable[
+        [np.random.Generator, Mapping[str, NDArray[np.int16]], Sequence[str]], NDArray[np.float32]
+    ]
 
 
 #: Generator of each version. Version 2 draws plain scenes with clean sound, version 3 film-like
 #: ones. A version never changes: other clips get a new version.
 GENERATORS: dict[GeneratorVersion, Generator] = {
-    2: Generator(SPLIT_DOMAINS, make_clip, make_steady_sound, white_noise),
-    3: Generator(FILM_DOMAINS, make_film_clip, make_off_screen_sound, draw_noise),
+    2: Generator(
+        SPLIT_DOMAINS, make_clip, make_steady_sound, white_noise, draw_labelled_scene, mix_second
+    ),
+    3: Generator(
+        FILM_DOMAINS,
+        make_film_clip,
+        make_off_screen_sound,
+        draw_noise,
+        draw_labelled_film,
+        mix_film_second,
+    ),
 }
 
 #: Type of the clips of each component of AVSBench.

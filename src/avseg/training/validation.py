@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from avseg.errors import TrainingError
 from avseg.training.declared_options import DeclaredClass, literal_values
@@ -298,6 +298,10 @@ def _read_value(option: str, value: Any, kind: Any) -> Any:
         if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             return tuple(value)
         description = "a list of names"
+    elif get_origin(kind) is Literal:
+        if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
+            return value
+        description = " or ".join(map(repr, get_args(kind)))
     else:
         if type(value) is kind:  # not isinstance, by which true would be an integer
             return value

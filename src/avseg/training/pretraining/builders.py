@@ -28,12 +28,7 @@ from avseg.models.processor import (
 )
 from avseg.models.tiny import tiny_text_tower
 from avseg.synthavs.captions import WORDS, category_captions
-from avseg.synthavs.categories import (
-    CATEGORIES,
-    SEEN_STYLES,
-    TRAIN_STYLES,
-    UNSEEN_STYLES,
-)
+from avseg.synthavs.categories import CATEGORIES
 from avseg.synthavs.corpora import (
     AudioImageTextCorpus,
     AudioTextCorpus,
@@ -41,6 +36,7 @@ from avseg.synthavs.corpora import (
     TextPromptCorpus,
     load_sound_bank,
 )
+from avseg.synthavs.generators import GENERATORS, GeneratorVersion
 from avseg.training.parts import SEGMENTER, WHOLE, Part, load_part, load_parts
 from avseg.training.pretraining.imagebind_objective import ImageBindPretraining
 from avseg.training.pretraining.measures import (
@@ -77,9 +73,10 @@ _EVALUATION_RECORDINGS = 12
 #: Subfolder of a text-prompted run with the EVF-SAM as a model that can be loaded.
 EVF_SAM = "evf_sam"
 
-#: Name of an evaluation corpus -> art styles of its images. The recordings of every evaluation
-#: corpus are synthesised with parameters outside the training ranges.
-_EVALUATION_STYLES = {"seen": SEEN_STYLES, "unseen": UNSEEN_STYLES}
+#: Name of an evaluation corpus -> split of SynthAVS with the art styles of its images. The
+#: recordings of every evaluation corpus are synthesised with parameters outside the training
+#: ranges.
+_EVALUATION_SPLITS = {"seen": "test_seen", "unseen": "test"}
 
 
 def build_image_text(options: ImageText, inputs: TaskInputs[Av2tSamConfig]) -> Task:
@@ -144,9 +141,13 @@ def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> T
     load_parts({WHOLE: model}, inputs.parts)
     return Task(
         model=model,
-        train=AudioTextCorpus(options.size, train_sounds, options.seed),
+        train=AudioTextCorpus(options.size, train_sounds, options.seed, options.generator_version),
         # The sounds are unseen: their synthesis parameters are outside of the training ranges.
-        measured={"unseen": AudioTextCorpus(options.measured_size, test_sounds, _EVALUATION_SEED)},
+        measured={
+            "unseen": AudioTextCorpus(
+                options.measured_size, test_sounds, _EVALUATION_SEED, options.generator_version
+            )
+        },
         collate=collate,
         measure=ContrastMeasure,
     )
@@ -272,7 +273,7 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
     Raises:
         TrainingError: If weights to start from do not fit.
     """
-    config = inputs.config
+    config, version = inputs.config, options.generator_version
     side = config.vision.image_size
     train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
     test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
@@ -287,12 +288,19 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
     load_parts({"stem": model.imagebind.vision_tower.stem, WHOLE: model}, inputs.parts)
     return Task(
         model=model,
-        train=AudioImageTextCorpus(options.size, TRAIN_STYLES, side, train_sounds, options.seed),
+        train=AudioImageTextCorpus(
+            options.size, _styles_of("train", version), side, train_sounds, options.seed, version
+        ),
         measured={
             name: AudioImageTextCorpus(
-                options.measured_size, styles, side, test_sounds, _EVALUATION_SEED
+                options.measured_size,
+                _styles_of(split, version),
+                side,
+                test_sounds,
+                _EVALUATION_SEED,
+                version,
             )
-            for name, styles in _EVALUATION_STYLES.items()
+            for name, split in _EVALUATION_SPLITS.items()
         },
         collate=collate,
         measure=ImageBindMeasure,
@@ -324,26 +332,37 @@ def _image_corpora(
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
     """Build the training corpus, and the evaluation corpora by name, of images of one side."""
     # One corpus serves both tasks on images; `collate` selects the keys that a task needs.
+    version = options.generator_version
     measured: dict[str, Dataset[Any]] = {
-        name: ImageTextCorpus(options.measured_size, styles, side, _EVALUATION_SEED)
-        for name, styles in _EVALUATION_STYLES.items()
+        name: ImageTextCorpus(
+            options.measured_size, _styles_of(split, version), side, _EVALUATION_SEED, version
+        )
+        for name, split in _EVALUATION_SPLITS.items()
     }
-    return ImageTextCorpus(options.size, TRAIN_STYLES, side, options.seed), measured
+    train_styles = _styles_of("train", version)
+    return ImageTextCorpus(options.size, train_styles, side, options.seed, version), measured
+
+
+def _styles_of(split: str, version: GeneratorVersion) -> tuple[str, ...]:
+    """Return the art styles of a split of SynthAVS."""
+    return GENERATORS[version].domains[split].styles
 
 
 def _text_prompt_corpora(
     options: TextPrompt | Sam3TextPrompt, side: int
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
     """Build the training corpus, and the evaluation corpora by name, of images with captions."""
+    version = options.generator_version
 
-    def corpus(size: int, styles: tuple[str, ...], seed: int) -> Dataset[Any]:
-        return TextPromptCorpus(size, styles, side, options.prompts, seed)
+    def corpus(size: int, split: str, seed: int) -> Dataset[Any]:
+        styles = _styles_of(split, version)
+        return TextPromptCorpus(size, styles, side, options.prompts, seed, version)
 
     measured = {
-        name: corpus(options.measured_size, styles, _EVALUATION_SEED)
-        for name, styles in _EVALUATION_STYLES.items()
+        name: corpus(options.measured_size, split, _EVALUATION_SEED)
+        for name, split in _EVALUATION_SPLITS.items()
     }
-    return corpus(options.size, TRAIN_STYLES, options.seed), measured
+    return corpus(options.size, "train", options.seed), measured
 
 
 def _captions() -> Tensor:

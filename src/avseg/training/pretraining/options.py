@@ -6,7 +6,7 @@ torch, so that a wrong recipe is reported at once; `tasks/building.py` builds th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from avseg.training.parts import CLIP_STEM, SEGMENTER
 
@@ -36,11 +36,13 @@ class ImageOptions(_BackbonesOfAv2tSam):
         size: Images in the training corpus.
         seed: Seed of the training corpus.
         measured_size: Images in each evaluation corpus.
+        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     size: int
     seed: int
     measured_size: int
+    generator_version: Literal[2, 3] = 2
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class AudioText(_BackbonesOfAv2tSam):
         seed: Seed of the training corpus.
         measured_size: Mixtures in the evaluation corpus.
         recordings: Recordings of each category, from which the training mixtures are made.
+        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     size: int
     seed: int
     measured_size: int
     recordings: int
+    generator_version: Literal[2, 3] = 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class TextPrompt(_BackbonesOfAv2tSam):
         measured_size: Images in each evaluation corpus.
         prompts: Captions of each image.
         learn_encoders: Whether the image encoders are trained too, or the mask decoder alone.
+        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     # "sam" comes from a run of image-class and "stem" from the small CLIP. "segmenter" replaces
@@ -95,6 +100,7 @@ class TextPrompt(_BackbonesOfAv2tSam):
     measured_size: int
     prompts: int
     learn_encoders: bool
+    generator_version: Literal[2, 3] = 2
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Sam3TextPrompt:
         seed: Seed of the training corpus.
         measured_size: Images in each evaluation corpus.
         prompts: Captions of each image.
+        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     part_prefixes: ClassVar[Mapping[str, str]] = {"segmenter": SEGMENTER}
@@ -114,6 +121,7 @@ class Sam3TextPrompt:
     seed: int
     measured_size: int
     prompts: int
+    generator_version: Literal[2, 3] = 2
 
     @staticmethod
     def config_class() -> "type[Av2tSam3Config]":
@@ -132,6 +140,7 @@ class AudioImageText:
         seed: Seed of the training corpus.
         measured_size: Items in each evaluation corpus.
         recordings: Recordings of each category, from which the training mixtures are made.
+        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     part_prefixes: ClassVar[Mapping[str, str]] = {"stem": CLIP_STEM}
@@ -140,6 +149,7 @@ class AudioImageText:
     seed: int
     measured_size: int
     recordings: int
+    generator_version: Literal[2, 3] = 2
 
     @staticmethod
     def config_class() -> "type[ImageBindConfig]":
