@@ -51,7 +51,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,33 @@ def build(encoder: str, side: int, frames: int, seed: int) -> AuralSam2Model:
     }
     model.load_state_dict(AURALSAM2.fit(published, state).tensors)
     return model.train(mode=False)
+
+
+@contextmanager
+def in_float64(model: AuralSam2Model) -> Iterator[None]:
+    """Convert a model to float64, and disable the casts of its layers to float32 in the block.
+
+    transformers casts to float32 in the feature pyramid and in the rotary position code. The
+    recordings have no such casts; only the position code of prompts is in float32 there.
+    """
+    convert, to_float = Tensor.to, Tensor.float
+
+    def keep(values: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if values.dtype == torch.float64 and options == {"dtype": torch.float32}:
+            return values
+        return convert(values, *arguments, **options)
+
+    def keep_float(values: Tensor) -> Tensor:
+        return values if values.dtype == torch.float64 else to_float(values)
+
+    model.double()
+    model.sam.sam2.shared_image_embedding.float()
+    changed: Any = Tensor
+    changed.to, changed.float = keep, keep_float
+    try:
+        yield
+    finally:
+        changed.to, changed.float = convert, to_float
 
 
 class Recorder:
@@ -462,10 +489,10 @@ def main() -> int:
         if name in recorded:
             table.compare(f"input {name}", _every_16th(values), recorded[name], 0.0)
     model = build(encoder, side, frames, arguments.seed)
-    if recorded["low_res_logits"].dtype == np.float64:
-        model = model.double()
+    is_double = recorded["low_res_logits"].dtype == np.float64
+    if is_double:
         clip = {name: values.double() for name, values in clip.items()}
-    with torch.no_grad():
+    with torch.no_grad(), in_float64(model) if is_double else nullcontext():
         values, _ = compute(model, clip, start=0)
     compare_outputs(table, recorded, "", values, start=0)
     if "train/core_loss" in recorded and not arguments.no_step:

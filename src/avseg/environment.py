@@ -61,10 +61,10 @@ def computes_bf16(device: torch.device) -> bool:
     """
     if device.type != "cpu":
         return True
-    # `torch.backends` has no public question for this one; the compiler of torch asks the same.
-    return torch.backends.mkldnn.is_available() and bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    # `torch.backends` has no public function for this; the compiler of torch calls the same one.
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def find_commit() -> str | None:
