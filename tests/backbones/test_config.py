@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedConfig
@@ -39,3 +40,11 @@ def test_a_saved_configuration_loads_as_the_same(tmp_path: Path) -> None:
 def test_own_options_omit_those_of_transformers() -> None:
     assert not set(own_options(Beit3Config)) & set(PreTrainedConfig.__annotations__)
     assert own_options(StrictConfig) == []
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"num_layers": 1_001}, {"dim": 2**63}, {"stem_channels": [24, -(2**63)]}]
+)
+def test_a_number_that_no_network_can_have_is_rejected(sizes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"{next(iter(sizes))} must be at most "):
+        Beit3Config(**sizes)

@@ -185,6 +185,17 @@ def test_a_file_that_is_no_configuration_is_rejected(files: list[Path], tmp_path
         import_checkpoint(files, tmp_path / "model", config=tmp_path / "config.json")
 
 
+def test_sizes_of_which_no_model_can_be_built_are_an_error(
+    files: list[Path], tmp_path: Path
+) -> None:
+    sizes = json.loads(write_config(SAM2_CONFIG, tmp_path).read_text())
+    sizes["sam_config"]["embed_dims"][0] = -1
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    with pytest.raises(CheckpointError, match=r"config\.json: no model can be built"):
+        import_checkpoint(files, tmp_path / "model", config=tmp_path / "config.json")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
@@ -215,7 +226,8 @@ def test_a_superfluous_tower_is_rejected(files: list[Path], config: Path, tmp_pa
         ("beit3.encoder.layer_norm.A.bias", "is BEiT-3, which is a part"),
         (
             "model.diffusion_model.out.bias",
-            "of an unknown format; known formats are AuralSAM2, AuralSAM2 with SAM 2, AV2T-SAM, "
+            "of an unknown format; known formats are AuralSAM2 for Ref-AVS, "
+            "AuralSAM2 for Ref-AVS with SAM 2, AuralSAM2, AuralSAM2 with SAM 2, AV2T-SAM, "
             "EVF-SAM, TAViS, MS-CLAP",
         ),
     ],

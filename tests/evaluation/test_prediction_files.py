@@ -96,6 +96,14 @@ def test_the_error_for_a_damaged_file_names_it(folder: Path) -> None:
         read_predictions(folder).read(1)
 
 
+def test_a_file_name_that_no_disk_can_have_raises_an_error(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["clips"][1]["file"] = "\ud800"
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=r"cannot be read \(.*surrogates"):
+        read_predictions(folder).read(1)
+
+
 def test_logits_that_are_not_finite_raise_an_error(folder: Path) -> None:
     path = folder / "00001.safetensors"
     tensors = {name: values.clone() for name, values in load_file(path).items()}

@@ -24,12 +24,19 @@ _NAMES_OF_CODE = (
 )
 
 
+#: Parts of the names of options that count blocks or layers.
+_COUNTS = ("blocks", "depths", "layers")
+#: Bounds of these, and of all integers, far above any published network. A damaged file may have
+#: any number: building its blocks would take hours, or torch would fail on the size.
+_MAX_COUNT, _MAX_INTEGER = 1_000, 2**31 - 1
+
+
 class StrictConfig(PreTrainedConfig):
     """Configuration that raises an error for an unknown option.
 
     Raises:
         TypeError: If an option is unknown.
-        ValueError: If an option names code on the Hub.
+        ValueError: If an option names code on the Hub, or is a number that no network can have.
     """
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -50,6 +57,8 @@ class StrictConfig(PreTrainedConfig):
         # A class attribute; a JSON file contains it so that a reader finds the class.
         kwargs.pop("model_type", None)
         super().__post_init__(**kwargs)
+        for name, value in options_of(self).items():
+            _check_integers(name, value)
 
     def _group_hint(self, unknown: set[str]) -> str:
         """Return a hint at the nested configurations that have the unknown options, or ""."""
@@ -84,6 +93,17 @@ class StrictConfig(PreTrainedConfig):
         # `to_dict` adds the version, which is not an option.
         options.pop("transformers_version", None)
         return type(self)(**options)
+
+
+def _check_integers(name: str, value: Any) -> None:
+    """Raise an error if an option, or an entry of a list, is an impossible number."""
+    if isinstance(value, (list, tuple)):
+        for entry in value:
+            _check_integers(name, entry)
+    elif isinstance(value, int):
+        most = _MAX_COUNT if any(part in name for part in _COUNTS) else _MAX_INTEGER
+        if abs(value) > most:
+            raise ValueError(f"{name} must be at most {most}, got {value}.")
 
 
 def _changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:

@@ -6,7 +6,7 @@ The folder has the usual files of a model and two more. `source.json` records th
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import Tensor
+from torch import Tensor, nn
 
 from avseg.atomic import OwnFolder, has_marker, replace_when_complete
 from avseg.backbones.config import StrictConfig
@@ -86,7 +86,8 @@ def convert_published(
     hashes = {each.format.role: _hashes(each) for each in recognised.values()}
     _check_trained_with(trained_with or trained.file.trained_with, hashes, recognised)
     processor = _processor(system, sizes, trained, tokenizers)
-    converted = _convert(system, sizes, recognised)
+    state = _shapes(lambda: FAMILIES[sizes.model_type].model(sizes), config)
+    converted = _convert(system, sizes, recognised, state)
     with _new_folder(converted, output) as folder:
         sizes.save_pretrained(folder)
         processor.save_pretrained(folder)
@@ -101,9 +102,7 @@ def _import_imagebind(
     tokenizer = _clip_tokenizer(imagebind, tokenizers)
     sizes = ImageBindConfig() if config is None else _read_sizes(config, ImageBindConfig, imagebind)
     role = imagebind.format.role
-    # The device "meta" gives names and shapes of the weights without allocating them.
-    with torch.device("meta"):
-        state = ImageBind(sizes).state_dict()
+    state = _shapes(lambda: ImageBind(sizes), config)
     expected = {TOWER_PREFIXES[role] + name: values for name, values in state.items()}
     converted = fit_tower(imagebind, expected)
     with _new_folder(converted, output) as folder:
@@ -293,13 +292,28 @@ def _check_trained_with(
             )
 
 
+def _shapes(build: Callable[[], nn.Module], config: Path | None) -> dict[str, Tensor]:
+    """Return the state dict of a model on the device "meta", without allocating its weights."""
+    try:
+        with torch.device("meta"):
+            return build().state_dict()
+    except PARSE_ERRORS as error:
+        if config is None:  # the published sizes make a model
+            raise
+        raise CheckpointError(
+            f"{config}: no model can be built with these sizes ({error}); give the config.json of "
+            "a model that avseg has saved."
+        ) from error
+
+
 def _convert(
-    system: System, sizes: AvsegConfig, recognised: Mapping[str, RecognisedFile]
+    system: System,
+    sizes: AvsegConfig,
+    recognised: Mapping[str, RecognisedFile],
+    shapes: Mapping[str, Tensor],
 ) -> Converted:
     """Convert all files to the model's names."""
-    # The device "meta" gives names and shapes of the model without allocating its weights.
-    with torch.device("meta"):
-        state = FAMILIES[sizes.model_type].model(sizes).state_dict()
+    state = dict(shapes)
     tensors: dict[str, Tensor] = {}
     # Each tower file fills its own part of the model; the system's file fills what remains of
     # `state`.

@@ -173,6 +173,9 @@ def recorded_licences(folder: Path) -> list[str | None]:
     path = folder / SOURCE_FILE
     try:
         found = [origin["licence"] for origin in recorded_origins(folder)] + found
+        for licence in found:
+            if not isinstance(licence, str | None):
+                raise TypeError(f"a licence is {licence!r}")
         return list(dict.fromkeys(found))
     except PARSE_ERRORS as error:
         raise _damaged_record(path, error) from error

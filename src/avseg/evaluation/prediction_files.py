@@ -183,7 +183,8 @@ class SavedPredictions:
         path = self.folder / clip.file
         try:
             tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
+        # ValueError: a name in the manifest that no file system can have.
+        except (OSError, ValueError, SafetensorError) as error:
             raise DatasetError(
                 f"{path}: cannot be read ({error}); {_HOW_TO_WRITE} again."
             ) from error
