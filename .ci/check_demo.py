@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 TRUTH = ROOT / "examples" / "demo_truth.json"
 RESULT = ROOT / "demo_output" / "demo"
 
-MIN_IOU = 0.5  # mean over the frames with a sounding object
+MIN_IOU = 0.75  # mean over the frames with a sounding object
 MAX_MARKED = 0.01  # share of the pixels of a silent frame
 MAX_TIME_DIFFERENCE_S = 0.1
 
