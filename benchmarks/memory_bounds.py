@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -90,9 +91,12 @@ def write_in_copy(make: Callable[[Path], None], path: Path) -> None:
     if child == 0:
         try:
             make(path)
-        finally:
             os._exit(0)
-    os.waitpid(child, 0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{path}: could not be written.")
 
 
 def measure(segmenter: Segmenter, path: Path, folder: Path) -> tuple[float, float, str]:
@@ -193,7 +197,7 @@ def film_with_audio(path: Path, rate: int, channels: int, seconds: float, packet
     film(silent, frames=20)
     with av.open(str(silent)) as original, av.open(str(path), "w") as container:
         copied = container.add_stream_from_template(original.streams.video[0])
-        audio = container.add_stream("pcm_f32le", rate=rate, layout=f"{channels}c")
+        audio = container.add_stream("pcm_f32le", rate=rate, layout=f"{channels}C")
         for part in original.demux(video=0):
             if part.size:
                 part.stream = copied
