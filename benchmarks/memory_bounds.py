@@ -89,12 +89,14 @@ def write_in_copy(make: Callable[[Path], None], path: Path) -> None:
     """Write a file in a copy of this process, so that its memory does not count."""
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             make(path)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
     if os.waitpid(child, 0)[1]:
         raise SystemExit(f"{path}: could not be written.")
 
