@@ -40,11 +40,12 @@ def main(folder: Path, names: list[str]) -> None:
         )
     # `avseg` and `python` in a page mean those of this environment.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    folder = folder.resolve()  # before the first change of the working directory
     run = {".py": run_script, ".ipynb": run_notebook, ".md": run_page}
     for path in files:
         if names and path.stem not in names:
             continue
-        place = folder.resolve() / path.stem
+        place = folder / path.stem
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         # Examples name the demo video as a reader would, from the root of the repository.

@@ -67,5 +67,8 @@ def test_a_model_without_embeddings_is_an_error(
 ) -> None:
     output = tmp_path / "tsne.png"
     assert run(app, ["draw", "embeddings", models[1], *data, "-o", str(output)]) == 1
-    assert "choose a model of avseg-av2t-sam or avseg-tavis" in capsys.readouterr().err
+    assert (
+        "choose a model of avseg-av2t-sam, avseg-av2t-sam3 or avseg-tavis"
+        in capsys.readouterr().err
+    )
     assert not output.exists()

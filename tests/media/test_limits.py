@@ -10,6 +10,7 @@ import pytest
 
 from avseg.errors import VideoTooLargeError
 from avseg.media import probe, stream_clips
+from avseg.media.clip import AUDIO_MARGIN_S
 from avseg.media.limits import DecoderMemory, frame_bytes, limit_blocks, limit_video_decoder
 from avseg.media.video import VideoTrack
 from tests.media.videos import Picture, Track, level, write
@@ -152,5 +153,5 @@ def test_frames_that_are_far_apart_do_not_hold_the_audio_between_them(tmp_path: 
     lengths_s = [len(clip.audio) / clip.sample_rate for clip in clips]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    np.testing.assert_allclose(lengths_s, [2] * 19, atol=0.01)
+    np.testing.assert_allclose(lengths_s, [2 * AUDIO_MARGIN_S] * 19, atol=0.01)
     assert peak < 20e6

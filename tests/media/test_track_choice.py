@@ -93,7 +93,9 @@ def test_the_choice_is_made_and_reported_before_the_first_clip(tmp_path: Path) -
     warnings: list[str] = []
     path = write(tmp_path / "a.mkv", tracks=[SILENT, LOUD])
     clips = stream_clips(path, None, frames_per_chunk=1, on_warning=warnings.append)
-    assert next(clips).audio.max() == pytest.approx(0.5, abs=0.1)
+    audio = next(clips).audio
+    # Not the highest value: AAC overshoots at the end of the track.
+    assert np.median(audio[audio > 0.1]) == pytest.approx(0.5, abs=0.1)
     assert len(warnings) == 1
     list(clips)
     assert len(warnings) == 1
