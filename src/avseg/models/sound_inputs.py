@@ -5,8 +5,9 @@ T audio windows, C names, L tokens of the longest name.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -123,8 +124,19 @@ class ClapInputs(_WaveformInputs):
 
 
 @dataclass(frozen=True)
-class PeAFrameInputs(_WaveformInputs):
-    """Inputs of `PeAFrameNamer`: the waveforms, and the token ids of the names."""
+class _HubTokenInputs:
+    """Base of the inputs of namers whose tokenizer is one of `transformers`.
+
+    Args:
+        sample_rate: Sample rate of the audio, in Hz.
+        max_tokens: Maximum length of a text, in tokens.
+    """
+
+    #: Name of the network, for error messages.
+    NETWORK: ClassVar[str]
+
+    sample_rate: int
+    max_tokens: int
 
     def load_tokenizer(self, folder: Path) -> HubTokenizer:
         """Load the tokenizer of the text encoder.
@@ -150,17 +162,22 @@ class PeAFrameInputs(_WaveformInputs):
         Raises:
             PromptError: If a text is too long, or the tokenizer has no token for it.
         """
-        ids, mask = tokenizer.encode(texts, self.max_tokens, "PE-A-Frame")
+        ids, mask = tokenizer.encode(texts, self.max_tokens, self.NETWORK)
         return {"sound_ids": ids, "sound_mask": mask}
 
 
 @dataclass(frozen=True)
-class LaionClapInputs:
+class PeAFrameInputs(_WaveformInputs, _HubTokenInputs):
+    """Inputs of `PeAFrameNamer`: the waveforms, and the token ids of the names."""
+
+    NETWORK = "PE-A-Frame"
+
+
+@dataclass(frozen=True)
+class LaionClapInputs(_HubTokenInputs):
     """Inputs of `LaionClapNamer`: log-mel spectrograms, and the token ids of the names.
 
     Args:
-        sample_rate: Sample rate of the audio, in Hz.
-        max_tokens: Maximum length of a text, in tokens.
         num_mel_bins: Number of mel bands M.
         n_fft: Length of the spectrogram's window and transform, in samples.
         hop: Distance between two columns, in samples.
@@ -169,8 +186,8 @@ class LaionClapInputs:
         max_s: Length to which a shorter window is repeated, in seconds.
     """
 
-    sample_rate: int
-    max_tokens: int
+    NETWORK = "CLAP"
+
     num_mel_bins: int
     n_fft: int
     hop: int
@@ -199,17 +216,6 @@ class LaionClapInputs:
             config.max_s,
         )
 
-    def load_tokenizer(self, folder: Path) -> HubTokenizer:
-        """Load the tokenizer of the text tower.
-
-        Args:
-            folder: Folder of the model.
-
-        Returns:
-            The tokenizer.
-        """
-        return HubTokenizer.from_folder(folder, SOUND_TOKENIZER)
-
     def prepare_windows(self, windows: Tensor) -> dict[str, Tensor]:
         """Compute the log-mel spectrograms with the feature extractor of `transformers`.
 
@@ -219,7 +225,15 @@ class LaionClapInputs:
         Returns:
             `audio_features`, (T, 1, columns, M) float32.
         """
-        extractor = ClapFeatureExtractor(
+        features = self._extractor(
+            windows.numpy(), sampling_rate=self.sample_rate, return_tensors="pt"
+        )
+        return {"audio_features": torch.as_tensor(features["input_features"]).float()}
+
+    @cached_property
+    def _extractor(self) -> ClapFeatureExtractor:
+        """The feature extractor, built once, since it computes two banks of mel filters."""
+        return ClapFeatureExtractor(
             feature_size=self.num_mel_bins,
             sampling_rate=self.sample_rate,
             hop_length=self.hop,
@@ -230,21 +244,3 @@ class LaionClapInputs:
             truncation="rand_trunc",  # that of a CLAP without fusion; no window is so long
             padding="repeatpad",
         )
-        features = extractor(windows.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
-        return {"audio_features": torch.as_tensor(features["input_features"]).float()}
-
-    def encode_names(self, texts: Sequence[str], tokenizer: HubTokenizer) -> dict[str, Tensor]:
-        """Encode the texts of names.
-
-        Args:
-            texts: Text of each name.
-            tokenizer: The tokenizer.
-
-        Returns:
-            `sound_ids` (C, L) int64, and `sound_mask` (C, L) bool, False for padding.
-
-        Raises:
-            PromptError: If a text is too long, or the tokenizer has no token for it.
-        """
-        ids, mask = tokenizer.encode(texts, self.max_tokens, "CLAP")
-        return {"sound_ids": ids, "sound_mask": mask}
