@@ -25,8 +25,11 @@ WRONG = [
     (changed(tiny.CLIP, "data", sizes=3), "data has no option 'sizes'; did you mean size"),
     (changed(tiny.CLIP, "data", prompts=3), "no option 'prompts'; there are generator_version, m"),
     (changed(tiny.CLIP, "data", size="many"), "data.size must be of type int, got 'many'"),
-    (changed(tiny.CLIP, "data", generator_version=1), "generator_version must be 2 or 3, got 1"),
-    (changed(tiny.CLIP, "data", generator_version="3"), "must be 2 or 3, got '3'"),
+    (
+        changed(tiny.CLIP, "data", generator_version=1),
+        "generator_version must be 2 or 3 or 'both', got 1",
+    ),
+    (changed(tiny.CLIP, "data", generator_version="3"), "must be 2 or 3 or 'both', got '3'"),
     (changed(tiny.BRIDGE, "data", train="s4/train"), "must be a list of names, got 's4/train'"),
     (changed(tiny.BRIDGE, "data", train=["ms3"]), "'ms3' must be SUBSET/SPLIT .* s4, ms3, avss"),
     (changed(tiny.BRIDGE, "data", train=["ms4/val"]), "'ms4/val' must be SUBSET/SPLIT"),

@@ -212,6 +212,23 @@ class AudioImageTextCorpus(Dataset[Item]):
         }
 
 
+class AlternatingCorpus(Dataset[Item]):
+    """Items of several corpora in turn: item i is item i of corpus i modulo their number.
+
+    Args:
+        corpora: Corpora of the same size.
+    """
+
+    def __init__(self, corpora: Sequence[Dataset[Item]]) -> None:
+        self.corpora = corpora
+
+    def __len__(self) -> int:
+        return len(self.corpora[0])  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Item:
+        return self.corpora[index % len(self.corpora)][index]
+
+
 def load_sound_bank(
     folder: Path, count: int, parameter_split: ParameterSplit = "train", seconds: int = 5
 ) -> dict[str, NDArray[np.int16]]:

@@ -18,6 +18,7 @@ from avseg.training.tasks.building import build_task
 from avseg.training.tasks.task import Task, TaskInputs
 from avseg.training.validation import validate
 from tests.training import tiny
+from tests.training.tiny import changed
 
 PRETRAINING = [tiny.CLIP, tiny.CLAP, tiny.SAM, tiny.SEGMENTER, tiny.SAM3]
 
@@ -50,6 +51,27 @@ def test_images_are_evaluated_in_seen_and_unseen_styles(runs: Path) -> None:
         "unseen": 4,
     }
     assert not torch.equal(task.measured["seen"][0]["images"], task.measured["unseen"][0]["images"])
+
+
+def test_with_both_versions_the_items_alternate_and_each_version_is_evaluated(runs: Path) -> None:
+    alone = [build(changed(tiny.CLIP, "data", generator_version=v), runs) for v in (2, 3)]
+    both = build(changed(tiny.CLIP, "data", generator_version="both"), runs)
+    assert set(both.measured) == {"seen_2", "unseen_2", "seen_3", "unseen_3"}
+    for index in range(4):
+        expected = alone[index % 2].train[index]["images"]
+        assert torch.equal(both.train[index]["images"], expected)
+    assert torch.equal(
+        both.measured["unseen_3"][0]["images"], alone[1].measured["unseen"][0]["images"]
+    )
+
+
+def test_the_segmenter_learns_from_images_larger_than_beit3_gets(runs: Path) -> None:
+    sam = tiny.MODEL["sam_config"] | {"image_size": 128}
+    task = build(changed(tiny.SEGMENTER, "model", sam_config=sam), runs)
+    batch = task.collate([task.train[0]])
+    assert batch["pixel_values_sam"].shape[-1] == 128
+    assert batch["pixel_values_beit3"].shape[-1] == 64
+    assert task.model(**batch).mask_logits.shape[-1] == 128 // 4
 
 
 def test_there_is_a_caption_for_each_category_and_for_nothing(runs: Path) -> None:

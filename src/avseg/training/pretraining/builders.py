@@ -4,8 +4,9 @@ Four tasks train with images or audio and their captions. `build_audio_image_tex
 ImageBind with images, audio and texts together.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,11 +26,13 @@ from avseg.models.processor import (
     SAM3_STATISTICS,
     SAM_STATISTICS,
     normalise,
+    resize,
 )
 from avseg.models.tiny import tiny_text_tower
 from avseg.synthavs.captions import WORDS, category_captions
 from avseg.synthavs.categories import CATEGORIES
 from avseg.synthavs.corpora import (
+    AlternatingCorpus,
     AudioImageTextCorpus,
     AudioTextCorpus,
     ImageTextCorpus,
@@ -55,6 +58,7 @@ from avseg.training.pretraining.objectives import (
 from avseg.training.pretraining.options import (
     AudioImageText,
     AudioText,
+    CorpusOptions,
     ImageClass,
     ImageOptions,
     ImageText,
@@ -139,15 +143,18 @@ def build_audio_text(options: AudioText, inputs: TaskInputs[Av2tSamConfig]) -> T
         ClapAudioTower(config), _text_tower(config.projection_dim), _captions()
     )
     load_parts({WHOLE: model}, inputs.parts)
+    train, measured = _corpora(
+        options,
+        # The sounds are unseen: their synthesis parameters are outside of the training ranges.
+        lambda size, split, seed, version: AudioTextCorpus(
+            size, train_sounds if split == "train" else test_sounds, seed, version
+        ),
+        {"unseen": "test"},
+    )
     return Task(
         model=model,
-        train=AudioTextCorpus(options.size, train_sounds, options.seed, options.generator_version),
-        # The sounds are unseen: their synthesis parameters are outside of the training ranges.
-        measured={
-            "unseen": AudioTextCorpus(
-                options.measured_size, test_sounds, _EVALUATION_SEED, options.generator_version
-            )
-        },
+        train=train,
+        measured=measured,
         collate=collate,
         measure=ContrastMeasure,
     )
@@ -204,9 +211,13 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
     def collate(items: list[Any]) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = default_collate(items)
         images = batch.pop("images")
-        # One image for two backbones, each with its own statistics.
+        # One image for two backbones, each with its own statistics and size.
         batch["pixel_values_sam"] = normalise(images, SAM_STATISTICS)
-        batch["pixel_values_beit3"] = normalise(images, BEIT3_STATISTICS)
+        batch["pixel_values_beit3"] = normalise(
+            # As Av2tSamProcessor resizes a frame.
+            resize(images, (beit3.image_size, beit3.image_size), "bicubic"),
+            BEIT3_STATISTICS,
+        )
         return batch
 
     model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), options.learn_encoders)
@@ -273,7 +284,7 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
     Raises:
         TrainingError: If weights to start from do not fit.
     """
-    config, version = inputs.config, options.generator_version
+    config = inputs.config
     side = config.vision.image_size
     train_sounds = load_sound_bank(inputs.sounds, options.recordings, "train")
     test_sounds = load_sound_bank(inputs.sounds, _EVALUATION_RECORDINGS, "test")
@@ -286,22 +297,21 @@ def build_audio_image_text(options: AudioImageText, inputs: TaskInputs[ImageBind
 
     model = ImageBindPretraining(config, _captions())
     load_parts({"stem": model.imagebind.vision_tower.stem, WHOLE: model}, inputs.parts)
+    train, measured = _corpora(
+        options,
+        lambda size, split, seed, version: AudioImageTextCorpus(
+            size,
+            _styles_of(split, version),
+            side,
+            train_sounds if split == "train" else test_sounds,
+            seed,
+            version,
+        ),
+    )
     return Task(
         model=model,
-        train=AudioImageTextCorpus(
-            options.size, _styles_of("train", version), side, train_sounds, options.seed, version
-        ),
-        measured={
-            name: AudioImageTextCorpus(
-                options.measured_size,
-                _styles_of(split, version),
-                side,
-                test_sounds,
-                _EVALUATION_SEED,
-                version,
-            )
-            for name, split in _EVALUATION_SPLITS.items()
-        },
+        train=train,
+        measured=measured,
         collate=collate,
         measure=ImageBindMeasure,
     )
@@ -327,42 +337,64 @@ def save_evf_sam(config: Av2tSamConfig, weights: Path, folder: Path) -> None:
         EvfSamProcessor.from_config(evf_sam, WordTokenizer(WORDS)).save_pretrained(partial)
 
 
+class _DrawCorpus(Protocol):
+    """Function that builds a corpus of a split of SynthAVS, drawn by a version of its generator."""
+
+    def __call__(
+        self, size: int, split: str, seed: int, version: GeneratorVersion, /
+    ) -> Dataset[Any]:
+        """Build a corpus of `size` items."""
+        ...
+
+
+def _corpora(
+    options: CorpusOptions, draw: _DrawCorpus, splits: Mapping[str, str] = _EVALUATION_SPLITS
+) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
+    """Build the training corpus, and the evaluation corpora by name.
+
+    With several versions of the generator their items alternate in training; the names of the
+    evaluation corpora then end in the version, for instance "unseen_3".
+    """
+    versions = options.versions
+    measured = {
+        name if len(versions) == 1 else f"{name}_{version}": draw(
+            options.measured_size, split, _EVALUATION_SEED, version
+        )
+        for version in versions
+        for name, split in splits.items()
+    }
+    train = [draw(options.size, "train", options.seed, version) for version in versions]
+    return (train[0] if len(train) == 1 else AlternatingCorpus(train)), measured
+
+
 def _image_corpora(
     options: ImageOptions, side: int
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
     """Build the training corpus, and the evaluation corpora by name, of images of one side."""
     # One corpus serves both tasks on images; `collate` selects the keys that a task needs.
-    version = options.generator_version
-    measured: dict[str, Dataset[Any]] = {
-        name: ImageTextCorpus(
-            options.measured_size, _styles_of(split, version), side, _EVALUATION_SEED, version
-        )
-        for name, split in _EVALUATION_SPLITS.items()
-    }
-    train_styles = _styles_of("train", version)
-    return ImageTextCorpus(options.size, train_styles, side, options.seed, version), measured
-
-
-def _styles_of(split: str, version: GeneratorVersion) -> tuple[str, ...]:
-    """Return the art styles of a split of SynthAVS."""
-    return GENERATORS[version].domains[split].styles
+    return _corpora(
+        options,
+        lambda size, split, seed, version: ImageTextCorpus(
+            size, _styles_of(split, version), side, seed, version
+        ),
+    )
 
 
 def _text_prompt_corpora(
     options: TextPrompt | Sam3TextPrompt, side: int
 ) -> tuple[Dataset[Any], dict[str, Dataset[Any]]]:
     """Build the training corpus, and the evaluation corpora by name, of images with captions."""
-    version = options.generator_version
+    return _corpora(
+        options,
+        lambda size, split, seed, version: TextPromptCorpus(
+            size, _styles_of(split, version), side, options.prompts, seed, version
+        ),
+    )
 
-    def corpus(size: int, split: str, seed: int) -> Dataset[Any]:
-        styles = _styles_of(split, version)
-        return TextPromptCorpus(size, styles, side, options.prompts, seed, version)
 
-    measured = {
-        name: corpus(options.measured_size, split, _EVALUATION_SEED)
-        for name, split in _EVALUATION_SPLITS.items()
-    }
-    return corpus(options.size, "train", options.seed), measured
+def _styles_of(split: str, version: GeneratorVersion) -> tuple[str, ...]:
+    """Return the art styles of a split of SynthAVS."""
+    return GENERATORS[version].domains[split].styles
 
 
 def _captions() -> Tensor:

@@ -13,6 +13,30 @@ from avseg.training.parts import CLIP_STEM, SEGMENTER
 if TYPE_CHECKING:
     from avseg.backbones.imagebind import ImageBindConfig
     from avseg.models.av2t_sam.configuration import Av2tSam3Config, Av2tSamConfig
+    from avseg.synthavs.generators import GeneratorVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """Options of every corpus that SynthAVS's generator draws.
+
+    Attributes:
+        size: Items in the training corpus.
+        seed: Seed of the training corpus.
+        measured_size: Items in each evaluation corpus.
+        generator_version: Version of SynthAVS's generator, 2 or 3; "both" trains with both in turn
+            and evaluates each.
+    """
+
+    size: int
+    seed: int
+    measured_size: int
+    generator_version: Literal[2, 3, "both"] = 2
+
+    @property
+    def versions(self) -> "tuple[GeneratorVersion, ...]":
+        """Versions of the generator, in the order of the items."""
+        return (2, 3) if self.generator_version == "both" else (self.generator_version,)
 
 
 class _BackbonesOfAv2tSam:
@@ -28,63 +52,39 @@ class _BackbonesOfAv2tSam:
         return Av2tSamConfig
 
 
-@dataclass(frozen=True)
-class ImageOptions(_BackbonesOfAv2tSam):
-    """Options of a task that trains with images but no audio.
-
-    Attributes:
-        size: Images in the training corpus.
-        seed: Seed of the training corpus.
-        measured_size: Images in each evaluation corpus.
-        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
-    """
-
-    size: int
-    seed: int
-    measured_size: int
-    generator_version: Literal[2, 3] = 2
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(_BackbonesOfAv2tSam, CorpusOptions):
+    """Options of a task that trains with images but no audio."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageText(ImageOptions):
     """Pre-training of the small CLIP."""
 
 
-@dataclass(frozen=True)
-class AudioText(_BackbonesOfAv2tSam):
+@dataclass(frozen=True, kw_only=True)
+class AudioText(_BackbonesOfAv2tSam, CorpusOptions):
     """Pre-training of the small CLAP.
 
     Attributes:
-        size: Mixtures in the training corpus.
-        seed: Seed of the training corpus.
-        measured_size: Mixtures in the evaluation corpus.
         recordings: Recordings of each category, from which the training mixtures are made.
-        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
-    size: int
-    seed: int
-    measured_size: int
     recordings: int
-    generator_version: Literal[2, 3] = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageClass(ImageOptions):
     """Pre-training of the image encoder of the small SAM 2."""
 
 
-@dataclass(frozen=True)
-class TextPrompt(_BackbonesOfAv2tSam):
+@dataclass(frozen=True, kw_only=True)
+class TextPrompt(_BackbonesOfAv2tSam, CorpusOptions):
     """Pre-training of the small EVF-SAM.
 
     Attributes:
-        size: Images in the training corpus.
-        seed: Seed of the training corpus.
-        measured_size: Images in each evaluation corpus.
         prompts: Captions of each image.
         learn_encoders: Whether the image encoders are trained too, or the mask decoder alone.
-        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     # "sam" comes from a run of image-class and "stem" from the small CLIP. "segmenter" replaces
@@ -95,33 +95,21 @@ class TextPrompt(_BackbonesOfAv2tSam):
         "stem": CLIP_STEM,
     }
 
-    size: int
-    seed: int
-    measured_size: int
     prompts: int
     learn_encoders: bool
-    generator_version: Literal[2, 3] = 2
 
 
-@dataclass(frozen=True)
-class Sam3TextPrompt:
+@dataclass(frozen=True, kw_only=True)
+class Sam3TextPrompt(CorpusOptions):
     """Pre-training of the small SAM 3.
 
     Attributes:
-        size: Images in the training corpus.
-        seed: Seed of the training corpus.
-        measured_size: Images in each evaluation corpus.
         prompts: Captions of each image.
-        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     part_prefixes: ClassVar[Mapping[str, str]] = {"segmenter": SEGMENTER}
 
-    size: int
-    seed: int
-    measured_size: int
     prompts: int
-    generator_version: Literal[2, 3] = 2
 
     @staticmethod
     def config_class() -> "type[Av2tSam3Config]":
@@ -131,25 +119,17 @@ class Sam3TextPrompt:
         return Av2tSam3Config
 
 
-@dataclass(frozen=True)
-class AudioImageText:
+@dataclass(frozen=True, kw_only=True)
+class AudioImageText(CorpusOptions):
     """Pre-training of the small ImageBind.
 
     Attributes:
-        size: Items in the training corpus.
-        seed: Seed of the training corpus.
-        measured_size: Items in each evaluation corpus.
         recordings: Recordings of each category, from which the training mixtures are made.
-        generator_version: Version of SynthAVS's generator, 2 or 3, in all corpora.
     """
 
     part_prefixes: ClassVar[Mapping[str, str]] = {"stem": CLIP_STEM}
 
-    size: int
-    seed: int
-    measured_size: int
     recordings: int
-    generator_version: Literal[2, 3] = 2
 
     @staticmethod
     def config_class() -> "type[ImageBindConfig]":
