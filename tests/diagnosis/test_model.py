@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
+from avseg.checkpoints.model_folder import file_sha256
+from avseg.checkpoints.open_cascade_building import make_open_cascade
 from avseg.diagnosis import Check, ModelTest, check_model
 from avseg.segmenter import Segmenter
 from avseg.types import Clip, Segmentation
+from tests.models.open_parts import publish_all
 from tests.segmenters import make_video, save_random_model, save_random_text_model, tone
 
 
@@ -61,6 +64,16 @@ def test_a_model_prompted_by_texts_gets_the_text(tmp_path: Path) -> None:
     assert "error" not in {check.status for check in checks(model).values()}
     found = checks(model, text="zebra")  # a word that it does not know
     assert found["PromptError"].status == "error"
+
+
+def test_each_file_of_an_open_cascade_is_listed_with_its_role(tmp_path: Path) -> None:
+    parts = publish_all(tmp_path)
+    made = make_open_cascade(parts["clap"], parts["owlv2"], parts["sam2"], tmp_path / "open")
+    found = checks(made.folder)
+    assert "error" not in {check.status for check in found.values()}
+    for role, part in {"namer": "clap", "detector": "owlv2", "sam": "sam2"}.items():
+        hashed = file_sha256(parts[part] / "model.safetensors")
+        assert f"; {role} from model.safetensors, SHA-256 {hashed}" in found["files"].found
 
 
 def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:

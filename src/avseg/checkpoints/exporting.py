@@ -75,7 +75,6 @@ def _published_tensors(folder: Path, config: Any) -> dict[str, Tensor]:
 
 def _system(folder: Path, model_type: str) -> System:
     """Return the format from which a model was imported, else the first one of its family."""
-    imported = [origin["format"] for origin in recorded_origins(folder)]
     names = [name for name, known in SYSTEMS.items() if known.model_type == model_type]
     if not names:
         known_types = {known.model_type for known in SYSTEMS.values()}
@@ -83,6 +82,7 @@ def _system(folder: Path, model_type: str) -> System:
             f"{folder}: a model of {model_type} has no published file format; give one of "
             f"{', '.join(sorted(known_types))}."
         )
+    imported = [origin["format"] for origin in recorded_origins(folder)]
     return SYSTEMS[next((name for name in names if name in imported), names[0])]
 
 

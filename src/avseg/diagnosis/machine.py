@@ -88,7 +88,7 @@ def _check_device(device: torch.device) -> Check:
         memory = f", {describe_size(free)} of {describe_size(total)} free"
         return Check(name, "ok", f"{name_device(device)}{memory}")
     if device.type == "cpu":
-        return Check(name, "ok", f"{psutil.cpu_count()} cores, {torch.get_num_threads()} threads")
+        return Check(name, "ok", f"cores: {psutil.cpu_count()}, threads: {torch.get_num_threads()}")
     return Check(name, "ok", "works")
 
 

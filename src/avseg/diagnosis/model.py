@@ -88,7 +88,8 @@ def _check_files(checkpoint: Checkpoint, seconds: float) -> Check:
         f"{checkpoint.folder}, weights with SHA-256 {checkpoint.sha256()}, after {seconds:.0f} s"
     )
     for origin in recorded_origins(checkpoint.folder):
-        found += f"; from {origin['file']} ({origin['format']}), SHA-256 {origin['sha256']}"
+        # The files of a cascade all have the same name, so their roles are needed.
+        found += f"; {origin['role']} from {origin['file']}, SHA-256 {origin['sha256']}"
     return Check("files", "ok", found)
 
 
