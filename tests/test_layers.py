@@ -50,7 +50,8 @@ ALLOWED: dict[str, set[str]] = {
         *("segmenter", "synthavs", "types"),
     },
     "reproduction": {
-        *("atomic", "checkpoints", "datasets", "errors", "metrics", "synthavs", "training"),
+        *("atomic", "checkpoints", "datasets", "errors", "evaluation", "metrics", "synthavs"),
+        *("training",),
     },
     "cli": {
         *("allocator", "batch", "checkpoints", "datasets", "diagnosis", "evaluation", "media"),

@@ -9,8 +9,9 @@ import avseg
 from avseg.cli.main import TRAINING_LIMIT, Terminated, app, memory_limit, run
 
 COMMANDS = [
-    *([name] for name in ("segment", "evaluate", "score", "compare", "train", "reproduce")),
+    *([name] for name in ("segment", "evaluate", "score", "compare", "train")),
     *([name] for name in ("import-checkpoint", "make-cascade", "make-open-cascade", "models")),
+    *(["reproduce", name] for name in ("av2t-sam", "tavis", "small-models")),
     *(["data", name] for name in ("synthesize", "check")),
     *(["draw", name] for name in ("comparison", "embeddings")),
 ]

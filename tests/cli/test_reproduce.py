@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avseg.cli.main import app, run
-from avseg.reproduction import papers
+from avseg.reproduction import papers, small_models
 from avseg.reproduction.av2t_sam import Av2tSamTables
 from avseg.reproduction.runs import PlannedRun
 from avseg.reproduction.tavis import TavisTables
@@ -53,6 +53,25 @@ def test_without_rows_all_rows_of_the_paper_are_trained(
     monkeypatch.setattr(papers, "reproduce", reproduce)
     assert run(app, ["reproduce", "tavis", "--output", str(tmp_path)]) == 0
     assert given == ["tavis", None]
+
+
+def test_the_small_models_are_trained_and_their_tables_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reproduce_small_models(output: Path, **options: object) -> Path:
+        on_stage = options.pop("on_stage")
+        assert callable(on_stage)
+        on_stage("train clip_small", 3, 9)
+        assert options == {"seed": 4, "steps": 2, "clips": None}
+        (output / "small-models.md").write_text("| run |")
+        return output / "small-models.md"
+
+    monkeypatch.setattr(small_models, "reproduce_small_models", reproduce_small_models)
+    options = ["--output", str(tmp_path), "--seed", "4", "--steps", "2"]
+    assert run(app, ["reproduce", "small-models", *options]) == 0
+    shown = capsys.readouterr()
+    assert "3 of 9: train clip_small" in shown.err
+    assert "| run |" in shown.out
 
 
 def test_an_unknown_paper_exits_with_2() -> None:

@@ -11,7 +11,7 @@ from avseg.datasets.avsbench import AVSBench
 from avseg.metrics.binary import BinaryMetrics
 from avseg.reproduction.runs import Measures
 from avseg.synthavs.contents import find_synthavs_split
-from avseg.synthavs.generators import SynthavsOptions
+from avseg.synthavs.generators import GeneratorVersion, SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
 
 #: Number of training clips that are synthesised if no data are given.
@@ -26,11 +26,14 @@ STYLES = {"test_seen": "seen art styles", "test": "unseen art styles"}
 NOTHING, ALL_OBJECTS = "nothing is marked", "every object is marked"
 
 
-def draw_data(folder: Path) -> Path:
+def draw_data(folder: Path, version: GeneratorVersion = 2, clips: int | None = None) -> Path:
     """Synthesise S4 and MS3, unless they are complete already.
 
     Args:
         folder: Folder of the data sets.
+        version: Version of the generator.
+        clips: Training clips of each subset, with as many in each other split; None for the full
+            size.
 
     Returns:
         The same folder.
@@ -38,9 +41,15 @@ def draw_data(folder: Path) -> Path:
     Raises:
         OutputError: If the folder contains other data, or cannot be written.
     """
-    for subset, clips in CLIPS.items():
+    for subset, full in CLIPS.items():
         write_synthavs(
-            folder, SynthavsOptions(subset=subset, clips=clips, evaluation_clips=_EVALUATION_CLIPS)
+            folder,
+            SynthavsOptions(
+                subset=subset,
+                clips=clips or full,
+                evaluation_clips=clips or _EVALUATION_CLIPS,
+                generator_version=version,
+            ),
         )
     return folder
 

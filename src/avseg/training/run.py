@@ -7,25 +7,20 @@ reported before they are loaded.
 import json
 import logging
 import os
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avseg.atomic import OwnFolder, explain_write_error, has_marker, replace_when_complete
+from avseg.atomic import OwnFolder, explain_write_error, has_marker
 from avseg.checkpoints.cache import cache_folder
 from avseg.checkpoints.model_folder import (
-    ENVIRONMENT_FILE,
-    PARSE_ERRORS,
-    file_sha256,
-    restrictions,
     weights_file,
 )
 from avseg.errors import TrainingError
-from avseg.training.parts import part_licences
 from avseg.training.recipe import Recipe, load_recipe
+from avseg.training.starts import RECIPE_FILE, read_json, record_start, write_json
 from avseg.training.validation import Plan, validate
 
 if TYPE_CHECKING:
@@ -37,8 +32,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: File with the recipe of a run, changes from the command line included.
-RECIPE_FILE = "recipe.json"
 #: File with the scores at the end of a run; a run that has this file is complete.
 METRICS_FILE = "metrics.json"
 
@@ -180,6 +173,7 @@ def run_plan(
         TrainingError: If options of the trainer contradict each other, or the task cannot be built.
         OutputError: If the folder has other files, or it or the feature cache cannot be written.
     """
+    from avseg.training.time_recorder import TimeRecorder
     from avseg.training.trainer import AvsegTrainer, training_arguments
 
     # transformers validates the options of the trainer; a wrong one is reported before the task
@@ -196,10 +190,11 @@ def run_plan(
     )
     if "tensorboard" in (arguments.report_to or ()):
         _show_masks(trainer, task)
+    trainer.add_callback(TimeRecorder(output))
     checkpoint = find_checkpoint(output)
     # The record is written before the first step, so that a stopped run can be continued safely.
     if trainer.is_world_process_zero():
-        _record_start(plan, output, data, checkpoint, arguments)
+        record_start(plan, output, data, checkpoint, arguments)
     with _plain_attention_on_cpu(arguments.device):
         # `Trainer` itself would train one step more after a checkpoint of the last step.
         if checkpoint is None or not trainer.load_if_trained(checkpoint):
@@ -213,7 +208,7 @@ def run_plan(
         if task.finish is not None:
             task.finish(output)
         # Last, since this file means that the run is complete.
-        _write_json(output / METRICS_FILE, metrics)
+        write_json(output / METRICS_FILE, metrics)
     return metrics
 
 
@@ -264,7 +259,7 @@ def read_metrics(output: Path, recipe: Recipe) -> dict[str, float] | None:
         TrainingError: If the folder contains a run of another recipe.
     """
     _check_same_recipe(recipe, output)
-    metrics = _read_json(output / METRICS_FILE)
+    metrics = read_json(output / METRICS_FILE)
     # A damaged file is no file: the run is then measured again.
     return metrics if isinstance(metrics, dict) else None
 
@@ -281,13 +276,13 @@ def find_checkpoint(output: Path) -> Path | None:
     # A folder of another name, such as checkpoint-copy, is not one of `Trainer`.
     found = output.glob(f"checkpoint-*/{_STATE_FILE}")
     numbered = [p for p in found if p.parent.name.removeprefix("checkpoint-").isdecimal()]
-    complete = [p.parent for p in numbered if _read_json(p)]
+    complete = [p.parent for p in numbered if read_json(p)]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _read_recipe(output: Path) -> dict[str, Any]:
     """Read the recipe of the run in a folder; empty if there is none."""
-    recorded = _read_json(output / RECIPE_FILE) or {}
+    recorded = read_json(output / RECIPE_FILE) or {}
     sections = ("data", "trainer", "model", "start_from")
     if not isinstance(recorded, dict) or not all(
         isinstance(recorded.get(section, {}), dict) for section in sections
@@ -322,88 +317,6 @@ def _check_same_recipe(recipe: Recipe, output: Path) -> None:
         )
 
 
-def _record_start(
-    plan: Plan,
-    output: Path,
-    data: Path | None,
-    checkpoint: Path | None,
-    arguments: "TrainingArguments",
-) -> None:
-    """Write the recipe, and append this start to the record of the run's starts."""
-    from avseg.environment import describe_environment
-
-    output.mkdir(parents=True, exist_ok=True)
-    _write_json(output / RECIPE_FILE, asdict(plan.recipe))
-    starts = _read_starts(output / ENVIRONMENT_FILE)
-    parts = {
-        name: {
-            "path": str(part.weights),
-            "sha256": file_sha256(part.weights),
-            "licences": part_licences(part),
-        }
-        for name, part in plan.parts.items()
-    }
-    if parts:
-        _warn_of_licences(output, parts)
-    # A start without a checkpoint begins at step 0, and may begin with other weights than an
-    # earlier one; checkpoints are of the last such start.
-    beginnings = [each for each in starts if each["resumed_from"] is None]
-    if beginnings and checkpoint is not None:
-        _check_same_parts(output, beginnings[-1]["parts"], parts)
-    start = {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "resumed_from": checkpoint and checkpoint.name,
-        "parts": parts,
-        "data": None if data is None else str(data),
-        "bf16": arguments.bf16,  # may differ from the recipe's, see `training_arguments`
-    }
-    environment = describe_environment(arguments.device)
-    _write_json(output / ENVIRONMENT_FILE, [*starts, start | environment])
-
-
-def _read_starts(path: Path) -> list[dict[str, Any]]:
-    """Read the record of a run's starts; empty if there is none."""
-    starts = _read_json(path)
-    if starts is None:
-        return []
-    try:
-        for start in starts:
-            {part["sha256"] for part in start["parts"].values()}, start["resumed_from"]
-    except PARSE_ERRORS as error:
-        raise TrainingError(
-            f"{path}: is no record of a run ({error!r}); restore it, or choose another folder."
-        ) from error
-    return list(starts)
-
-
-def _warn_of_licences(output: Path, parts: dict[str, dict[str, Any]]) -> None:
-    """Log a warning if weights to start from may not be used commercially."""
-    limits = restrictions(licence for part in parts.values() for licence in part["licences"])
-    if limits:
-        _log.warning(
-            "%s: the run starts from weights under %s, which allows no commercial use; the run's "
-            "folder records the licence.",
-            output,
-            " and ".join(limits),
-        )
-
-
-def _check_same_parts(
-    output: Path, before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
-) -> None:
-    """Raise an error if frozen weights have changed since the run began.
-
-    Checkpoints do not contain frozen weights, so the resumed run would train another model.
-    """
-    for name, part in now.items():
-        if name in before and before[name]["sha256"] != part["sha256"]:
-            raise TrainingError(
-                f"{output}: this run began with another {name} than {part['path']} is now "
-                f"(SHA-256 {before[name]['sha256'][:12]}..., now {part['sha256'][:12]}...); "
-                "restore the earlier file, or choose another folder for a new run."
-            )
-
-
 def _show_masks(trainer: "AvsegTrainer", task: "Task") -> None:
     """Add the callback that writes example masks to TensorBoard, if the task predicts masks."""
     from transformers.integrations.integration_utils import TensorBoardCallback
@@ -413,19 +326,6 @@ def _show_masks(trainer: "AvsegTrainer", task: "Task") -> None:
     if task.frames_of is not None:
         trainer.remove_callback(TensorBoardCallback)  # ExampleMasks writes the scores too
         trainer.add_callback(ExampleMasks(task.measured, task.collate, task.frames_of))
-
-
-def _read_json(path: Path) -> Any:
-    """Read a JSON file; return None if it is missing or incomplete."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _write_json(path: Path, content: object) -> None:
-    with replace_when_complete(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain_attention_on_cpu(device: "torch.device") -> AbstractContextManager[None]:
