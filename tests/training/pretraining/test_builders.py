@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -129,6 +130,19 @@ def test_sam3_learns_only_the_mask_of_all_instances_and_their_presence(runs: Pat
     assert all(any(name.startswith(sam3 + part) for name in trained) for part in parts)
     instances = ("detr_decoder.box_head.", "dot_product_scoring.", "mask_decoder.mask_embedder.")
     assert not any(name.startswith(tuple(sam3 + part for part in instances)) for name in trained)
+
+
+@torch.no_grad()
+def test_every_level_of_the_feature_pyramid_of_sam3_has_the_scale_of_the_patches(
+    runs: Path,
+) -> None:
+    task = build(tiny.SAM3, runs)
+    batch = task.collate([task.train[i] for i in range(2)])
+    sam3: Any = task.model.get_submodule("segmenter")
+    patches = sam3.encode_patches(batch["pixel_values_sam3"])
+    levels, _ = sam3.sam3.vision_encoder.neck(patches)
+    # From a standard deviation of 0.02, the finest level would have 0.0002 times this scale.
+    assert all(0.3 < level.std() / patches.std() < 3 for level in levels)
 
 
 @torch.no_grad()
