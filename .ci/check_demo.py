@@ -20,12 +20,14 @@ from PIL import Image
 
 import avseg
 from avseg.export.rle import decode_mask
+from avseg.metrics import boundary_f
 
 ROOT = Path(__file__).parent.parent
 TRUTH = ROOT / "examples" / "demo_truth.json"
 RESULT = ROOT / "demo_output" / "demo"
 
 MIN_IOU = 0.75  # mean over the frames with a sounding object
+MIN_BOUNDARY_F = 0.6  # mean over the same frames, DAVIS's tolerance
 MAX_MARKED = 0.01  # share of the pixels of a silent frame
 MAX_TIME_DIFFERENCE_S = 0.1
 
@@ -117,14 +119,18 @@ def check_masks(marked: Masks, expected: Masks) -> list[str]:
     shared = (marked & expected).sum(axis=(1, 2))[sounding]
     either = (marked | expected).sum(axis=(1, 2))[sounding]
     iou = float((shared / either).mean())
+    pairs = zip(marked[sounding], expected[sounding], strict=True)
+    boundary = float(np.mean([boundary_f(mask, truth) for mask, truth in pairs]))
     most_marked = float(marked[~sounding].mean(axis=(1, 2)).max())
     print(
-        f"demo: IoU {iou:.3f} over {sounding.sum()} sounding frames, "
+        f"demo: IoU {iou:.3f} and boundary F {boundary:.3f} over {sounding.sum()} sounding frames, "
         f"at most {most_marked:.2%} marked in {(~sounding).sum()} silent frames"
     )
     errors = []
     if iou < MIN_IOU:
         errors.append(f"IoU over sounding frames is {iou:.3f}, must be at least {MIN_IOU}.")
+    if boundary < MIN_BOUNDARY_F:
+        errors.append(f"boundary F is {boundary:.3f}, must be at least {MIN_BOUNDARY_F}.")
     if most_marked >= MAX_MARKED:
         errors.append(f"{most_marked:.2%} of a silent frame is marked, must be < {MAX_MARKED:.0%}.")
     return errors

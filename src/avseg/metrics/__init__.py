@@ -8,6 +8,7 @@ from avseg.metrics.binary import (
     mask_iou,
     strict_mask_iou,
 )
+from avseg.metrics.boundary import boundary_f
 from avseg.metrics.protocol_table import PROTOCOLS, Protocol
 from avseg.metrics.protocols import (
     ProtocolScores,
@@ -26,6 +27,7 @@ __all__ = [
     "Protocol",
     "ProtocolScores",
     "SemanticMetrics",
+    "boundary_f",
     "f_curves",
     "global_false_positive_rate",
     "global_score",
