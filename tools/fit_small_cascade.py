@@ -1,11 +1,12 @@
 """Build a small cascade for SynthAVS from the packaged av2t-sam-small; only a text tower is fitted.
 
-python tools/fit_small_cascade.py OUT [--sounds FOLDER]
+python tools/fit_small_cascade.py OUT [--sounds FOLDER] [--loss softmax]
 
 CLAP's audio tower, BEiT-3 and SAM 2 are those of the packaged model. The text tower, which the
-package does not contain, is fitted to the frozen audio tower with the loss of the recipe
-clap_small: 1,500 steps of 128 among 8,000 mixtures. `tools/make_small_cascade.py` combines trained
-runs instead, whose EVF-SAM was not changed by the training of AV2T-SAM.
+package does not contain, is fitted to the frozen audio tower: 1,500 steps of 128 among 8,000
+mixtures, with the loss of the recipe clap_small or with a softmax, as the published CLAPs were
+trained. `tools/make_small_cascade.py` combines trained runs instead, whose EVF-SAM was not changed
+by the training of AV2T-SAM.
 """
 
 import argparse
@@ -32,6 +33,26 @@ STEPS, BATCH, TRAINING, MEASURED = 1500, 128, 8000, 1000
 RECORDINGS, SEED, LEARNING_RATE = 20, 12, 1.5e-3
 
 
+class SoftmaxPretraining(ContrastivePretraining):
+    """Contrastive pre-training of a tower with captions (CLIP's loss).
+
+    The logits of an item compete in a softmax over the captions, those of a caption in a softmax
+    over the items. An item with several audible categories has several positive captions.
+    """
+
+    def contrast_loss(self, logits: Tensor, present: Tensor) -> Tensor:
+        """Compute the mean cross-entropy of both softmaxes, a scalar."""
+        losses = []
+        for scores, positive in ((logits, present), (logits.T, present.T)):
+            chosen = positive.any(1)
+            targets = positive[chosen] / positive[chosen].sum(1, keepdim=True)
+            losses.append(nn.functional.cross_entropy(scores[chosen], targets))
+        return torch.stack(losses).mean()
+
+
+LOSSES = {"sigmoid": ContrastivePretraining, "softmax": SoftmaxPretraining}
+
+
 @torch.inference_mode()
 def embed_mixtures(tower: nn.Module, sounds: Path) -> tuple[Tensor, Tensor]:
     """Embed audio mixtures: embeddings (N, D) and present categories (N, C)."""
@@ -44,19 +65,18 @@ def embed_mixtures(tower: nn.Module, sounds: Path) -> tuple[Tensor, Tensor]:
     return embeddings.clone(), present
 
 
-def fit_text_tower(embeddings: Tensor, present: Tensor) -> ContrastivePretraining:
-    """Fit a text tower to embeddings of audio."""
+def fit_text_tower(embeddings: Tensor, present: Tensor, loss: str) -> ContrastivePretraining:
+    """Fit a text tower to embeddings of audio with one of `LOSSES`."""
     torch.manual_seed(0)
     captions = torch.from_numpy(category_captions())
-    model = ContrastivePretraining(nn.Identity(), ClipTextTower(TINY_CLAP_TEXT), captions)
+    model = LOSSES[loss](nn.Identity(), ClipTextTower(TINY_CLAP_TEXT), captions)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS)
     generator = torch.Generator().manual_seed(0)
     for _ in range(STEPS):
         index = torch.randint(0, TRAINING, (BATCH,), generator=generator)
-        loss = model(embeddings[index], present[index]).loss
         optimizer.zero_grad()
-        loss.backward()
+        model(embeddings[index], present[index]).loss.backward()
         optimizer.step()
         schedule.step()
     return model
@@ -79,10 +99,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sounds", type=Path, default=Path("sounds"))
+    parser.add_argument("--loss", choices=tuple(LOSSES), default="sigmoid")
     options = parser.parse_args()
     loaded: Any = load_checkpoint(find_checkpoint("av2t-sam-small"))[0]
     embeddings, present = embed_mixtures(loaded.clap, options.sounds)
-    fitted = fit_text_tower(embeddings, present)
+    fitted = fit_text_tower(embeddings, present, options.loss)
     found = measure_found(fitted, embeddings[TRAINING:], present[TRAINING:])
     print(f"found {found:.3f} of the audible categories")
     config = CascadeConfig.tiny()

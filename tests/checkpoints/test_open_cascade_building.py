@@ -103,6 +103,17 @@ def test_a_cascade_has_the_weights_of_all_networks(
     assert load_segmenter(made.folder, "cpu").segment_clip(clip()).masks.shape == (2, 40, 80)
 
 
+@pytest.mark.parametrize(("namer", "min_score"), [("namer", 0.5), ("clap", 0.15)])
+def test_the_score_alone_selects_the_names(
+    namer: str, min_score: float, published: dict[str, Path], tmp_path: Path
+) -> None:
+    made = make_open_cascade(
+        published[namer], published["owlv2"], published["sam2"], tmp_path / "open"
+    )
+    config: Any = load_checkpoint(find_checkpoint(made.folder))[0].config
+    assert (config.min_score, config.min_share, config.max_names) == (min_score, 0.0, 3)
+
+
 def test_the_files_of_sam_2s_video_model_are_accepted(
     published: dict[str, Path], tmp_path: Path
 ) -> None:

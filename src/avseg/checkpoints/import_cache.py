@@ -22,7 +22,7 @@ from avseg.checkpoints.model_folder import (
 from avseg.checkpoints.resources import check_disk, check_memory
 
 #: To be incremented if a change of `convert_published` changes the folder that it writes.
-IMPORT_VERSION = 1
+IMPORT_VERSION = 2
 
 #: `model_type` of SAM 3 in the format of `transformers`.
 _PUBLISHED_TYPES = ("sam3", "sam3_video")

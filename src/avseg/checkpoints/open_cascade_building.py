@@ -179,6 +179,9 @@ def _namer_config(folder: Path, network: LoadedNetwork) -> tuple[StrictConfig, d
         return clap, {
             "window_s": min(_WINDOW_S, float(clap.max_s)),
             "sound_prompt": f"this is a sound of {NAME}",
+            # Chosen with small networks instead of CLAP; see the README of the cascade.
+            "min_score": 0.15,
+            "min_share": 0.0,
         }
     namer = PeAFrameConfig(pe_audio_config=network.config, sample_rate=rate)
     check_preprocessing(folder, network, {"hop_length": namer.hop})
