@@ -22,4 +22,7 @@ def test_the_report_is_a_markdown_table_with_the_software(
 
 def test_an_error_sets_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["verify", str(tmp_path / "none")]) == 1
-    assert "| CheckpointError | error | " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| CheckpointError | error | " in out
+    assert ". Next step: " in out
+    assert ".." not in out.partition("error")[2]

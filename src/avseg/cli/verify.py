@@ -48,7 +48,7 @@ def verify(
     for check in check_model(ModelTest(model, video, text, device, offline)):
         failed |= check.status == "error"
         step = f" Next step: {check.next_step}" if check.next_step else ""
-        row = f"{check.found}.{step}".replace("|", "\\|").replace("\n", " ")
+        row = f"{check.found.removesuffix('.')}.{step}".replace("|", "\\|").replace("\n", " ")
         status = (check.status, _STYLES[check.status])
         console.print(Text.assemble(f"| {check.name} | ", status, f" | {row} |"), soft_wrap=True)
     return int(failed)
