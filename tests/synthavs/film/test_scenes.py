@@ -141,6 +141,22 @@ def test_objects_outside_the_frame_have_no_pixels() -> None:
     assert not frame.any()
 
 
+@pytest.mark.parametrize("offset", np.arange(0.5, 0.62, 0.004))
+def test_a_blurred_object_beside_the_frame_has_no_pixels(offset: float) -> None:
+    # The margin for the motion blur reaches into the frame, but the object does not.
+    for x, y in (
+        (0.5 + offset, 0.5),
+        (0.5 - offset, 0.5),
+        (0.5, 0.5 + offset),
+        (0.5, 0.5 - offset),
+    ):
+        moving = square(1, x=Course(x, (Wave(0.0, 1.0, 0.0),)), y=y, size=0.02)
+        scene = film(moving, camera=replace(STILL, x=Course(0.5, (Wave(0.1, 4.0, 0.0),))))
+        _, labels = replace(scene, look=replace(PLAIN, shutter_s=0.3)).render(0.0)
+        if offset > 0.52:
+            assert not labels.any()
+
+
 def test_an_object_that_leaves_comes_back() -> None:
     leaving = film(square(1, x=Course(0.5, (Wave(1.0, 4.0, 0.0),))))
     seen = [bool((leaving.render(t)[1] == 1).any()) for t in (0.0, 1.0, 2.0, 3.0)]

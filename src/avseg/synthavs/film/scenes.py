@@ -237,8 +237,9 @@ def _inside(
 ) -> tuple[NDArray[_Scalar], slice, slice]:
     """Cut a box, (..., h, w), at a corner to the frame; return it with its rows and columns."""
     (top, left), (height, width) = corner, box.shape[-2:]
-    rows = slice(max(0, top), max(0, min(side, top + height)))
-    columns = slice(max(0, left), max(0, min(side, left + width)))
+    # A box beside the frame gives empty slices; a stop before its start would count from the end.
+    rows = slice(*np.clip((top, top + height), 0, side).tolist())
+    columns = slice(*np.clip((left, left + width), 0, side).tolist())
     part = box[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     return part, rows, columns
 
