@@ -19,6 +19,7 @@ def test_parts_are_trained_before_runs_that_start_from_them(tmp_path: Path) -> N
         "clap_small",
         "clip_small",
         "evf_sam_small",
+        "evf_sam_small_256",
         "mask_decoder_small",
         "sam2_small",
     ]
@@ -27,8 +28,8 @@ def test_parts_are_trained_before_runs_that_start_from_them(tmp_path: Path) -> N
 
 
 def test_a_trained_part_needs_no_parts_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "mask_decoder_small").mkdir()
-    (tmp_path / "mask_decoder_small" / "model.safetensors").touch()
+    (tmp_path / "evf_sam_small_256").mkdir()
+    (tmp_path / "evf_sam_small_256" / "model.safetensors").touch()
     order = [run.recipe.name for run in plan_parts(load_recipe("av2t_sam_small"), tmp_path)]
     assert order == ["clip_small", "clap_small"]
 

@@ -30,7 +30,7 @@ def av2t_sam(
 
     Args:
         output: Folder of the runs. The small model starts from the runs clip_small, clap_small and
-            mask_decoder_small, which are trained first if they are missing.
+            evf_sam_small_256, which are trained first if they are missing.
         data: Folder of SynthAVS's s4 and ms3; by default they are synthesised in the output folder.
         seeds: Number of runs for each row, with the seeds 0, 1, ...
         steps: Training steps of each run; by default the number in the recipe.
@@ -54,7 +54,7 @@ def tavis(
 
     Args:
         output: Folder of the runs. The small model starts from the runs imagebind_small and
-            mask_decoder_small, which are trained first if they are missing.
+            evf_sam_small_256, which are trained first if they are missing.
         data: Folder of SynthAVS's s4 and ms3; by default they are synthesised in the output folder.
         seeds: Number of runs for each row, with the seeds 0, 1, ...
         steps: Training steps of each run; by default the number in the recipe.

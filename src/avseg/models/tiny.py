@@ -16,7 +16,9 @@ _HIERA: dict[str, Any] = {
     "embed_dims": [48, 96, 192, 384],
     "num_heads": [1, 2, 4, 8],
     "window_sizes": [8, 4, 8, 4],
-    "global_blocks": [],
+    # With images of 128 pixels these windows cover the whole level anyway; with larger images the
+    # two blocks still relate all positions.
+    "global_blocks": [4, 5],
 }
 # TPAVI uses only the image encoder; the other families use SAM 2 with its mask decoder.
 TINY_HIERA = HieraConfig(**_HIERA)
