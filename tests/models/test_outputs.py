@@ -35,6 +35,24 @@ def test_bce_of_probability_one_half_is_log_two() -> None:
     assert losses.tolist() == pytest.approx([math.log(2)] * 2)
 
 
+def test_an_error_within_two_pixels_of_the_boundary_has_the_additional_weight() -> None:
+    truth = torch.zeros(3, 12, 12)
+    truth[:, :6] = 1  # the boundary is between rows 5 and 6
+    logits = 100.0 * (truth * 2 - 1)
+    for frame, row in enumerate((7, 8, 11)):
+        logits[frame, row, 3] = 4.0
+    near, far, corner = bce_loss(logits, truth, boundary_weight=3.0).tolist()
+    # Four of the twelve rows have weight 4, the others have weight 1.
+    assert near == pytest.approx(4 * math.log1p(math.exp(4)) / (12 * (4 * 4 + 8)))
+    assert far == corner == pytest.approx(near / 4)
+
+
+def test_without_a_boundary_all_pixels_have_the_same_weight() -> None:
+    logits = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for truth in (torch.zeros(1, 8, 8), torch.ones(1, 8, 8)):
+        torch.testing.assert_close(bce_loss(logits, truth, 3.0), bce_loss(logits, truth))
+
+
 def test_iou_loss_is_one_minus_intersection_over_union() -> None:
     assert iou_loss(LOGITS, TARGETS)[0].item() == pytest.approx(1 - 1 / 3)
 

@@ -184,12 +184,14 @@ def build_output(
     )
 
 
-def bce_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
+def bce_loss(mask_logits: Tensor, targets: Tensor, boundary_weight: float = 0.0) -> Tensor:
     """Compute the mean binary cross-entropy over the pixels of each frame.
 
     Args:
         mask_logits: Before the sigmoid, (N, H, W).
         targets: Ground-truth masks, (N, H, W) of 0 and 1.
+        boundary_weight: Additional weight of the pixels near the boundary of the ground truth,
+            relative to the weight of the others.
 
     Returns:
         Loss of each frame, (N,).
@@ -197,7 +199,17 @@ def bce_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     losses = F.binary_cross_entropy_with_logits(
         mask_logits, targets.to(mask_logits), reduction="none"
     )
-    return losses.mean(dim=(-2, -1))
+    if not boundary_weight:
+        return losses.mean(dim=(-2, -1))
+    weights = 1 + boundary_weight * _near_boundary(targets.to(mask_logits))
+    return (losses * weights).sum(dim=(-2, -1)) / weights.sum(dim=(-2, -1))
+
+
+def _near_boundary(targets: Tensor) -> Tensor:
+    """Return 1 for pixels with the mask and the background among their 5 x 5 neighbours, else 0."""
+    largest = F.max_pool2d(targets.unsqueeze(1), 5, stride=1, padding=2)
+    smallest = -F.max_pool2d(-targets.unsqueeze(1), 5, stride=1, padding=2)
+    return (largest > smallest)[:, 0].to(targets)
 
 
 def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
@@ -227,18 +239,19 @@ def iou_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
     return torch.where(is_empty, probs.mean(dim=(-2, -1)), 1 - iou)
 
 
-def mask_loss(mask_logits: Tensor, targets: Tensor) -> Tensor:
+def mask_loss(mask_logits: Tensor, targets: Tensor, boundary_weight: float = 0.0) -> Tensor:
     """Compute the loss of AV2T-SAM: cross-entropy plus IoU loss, at the size of the ground truth.
 
     Args:
         mask_logits: Before the sigmoid, (N, h, w).
         targets: Ground-truth masks, (N, H, W) of 0 and 1.
+        boundary_weight: As for `bce_loss`; 0 in the paper.
 
     Returns:
         Loss of each frame, (N,).
     """
     mask_logits = resize_logits(mask_logits, targets.shape[-2:])
-    return bce_loss(mask_logits, targets) + iou_loss(mask_logits, targets)
+    return bce_loss(mask_logits, targets, boundary_weight) + iou_loss(mask_logits, targets)
 
 
 def iou_prediction_loss(mask_logits: Tensor, iou_predictions: Tensor, targets: Tensor) -> Tensor:

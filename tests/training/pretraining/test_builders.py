@@ -75,6 +75,16 @@ def test_the_segmenter_learns_from_images_larger_than_beit3_gets(runs: Path) -> 
     assert task.model(**batch).mask_logits.shape[-1] == 128 // 4
 
 
+def test_the_boundary_weight_changes_what_is_learned(runs: Path) -> None:
+    gradients = []
+    for weight in (0.0, 3.0):
+        task = build(changed(tiny.SEGMENTER, "data", boundary_weight=weight), runs)
+        task.model(**task.collate([task.train[0]])).loss.backward()
+        prompts = task.model.get_submodule("segmenter.text_hidden_fcs")
+        gradients.append([p.grad for p in prompts.parameters()])
+    assert not any(torch.allclose(*pair) for pair in zip(*gradients, strict=True))
+
+
 def test_there_is_a_caption_for_each_category_and_for_nothing(runs: Path) -> None:
     task = build(tiny.CLAP, runs)
     batch = task.collate([task.train[i] for i in range(2)])

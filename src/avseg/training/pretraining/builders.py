@@ -220,7 +220,9 @@ def build_text_prompt(options: TextPrompt, inputs: TaskInputs[Av2tSamConfig]) ->
         )
         return batch
 
-    model = TextPromptedPretraining(sam, beit3, len(CATEGORIES), options.learn_encoders)
+    model = TextPromptedPretraining(
+        sam, beit3, len(CATEGORIES), options.learn_encoders, options.boundary_weight
+    )
     # "segmenter" contains "sam" and "stem": a recipe names either the first or the other two.
     modules = {
         "segmenter": model.segmenter,

@@ -215,6 +215,8 @@ class TextPromptedPretraining(nn.Module):
         num_classes: Number of categories, without the background.
         learn_encoders: Whether SAM 2's image encoder and BEiT-3 are trained too, or the mask
             decoder alone.
+        boundary_weight: Additional weight of the pixels near the boundary in the mask loss, see
+            `bce_loss`.
     """
 
     smooth_maps: Tensor
@@ -225,8 +227,10 @@ class TextPromptedPretraining(nn.Module):
         beit3_config: Beit3Config,
         num_classes: int,
         learn_encoders: bool = True,
+        boundary_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        self.boundary_weight = boundary_weight
         self.segmenter = TextPromptedSam(sam_config, beit3_config)
         self.frozen: tuple[nn.Module, ...] = ()
         if not learn_encoders:
@@ -284,7 +288,9 @@ class TextPromptedPretraining(nn.Module):
         shares = F.avg_pool2d(targets.flatten(0, 1).float(), 2)  # (N * P, R / 2, R / 2)
         logits = prediction.mask_logits.float()
         # Every mask of a prompt is trained, not only the best one.
-        masks = torch.stack([mask_loss(one, shares) for one in logits.unbind(1)]).mean()
+        masks = torch.stack(
+            [mask_loss(one, shares, self.boundary_weight) for one in logits.unbind(1)]
+        ).mean()
         estimates = iou_prediction_loss(
             logits, prediction.iou_predictions.float(), shares > 0.5
         ).mean()

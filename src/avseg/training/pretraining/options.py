@@ -85,6 +85,8 @@ class TextPrompt(_BackbonesOfAv2tSam, CorpusOptions):
     Attributes:
         prompts: Captions of each image.
         learn_encoders: Whether the image encoders are trained too, or the mask decoder alone.
+        boundary_weight: Additional weight of the pixels near the boundary in the mask loss,
+            relative to the weight of the others.
     """
 
     # "sam" comes from a run of image-class and "stem" from the small CLIP. "segmenter" replaces
@@ -97,6 +99,7 @@ class TextPrompt(_BackbonesOfAv2tSam, CorpusOptions):
 
     prompts: int
     learn_encoders: bool
+    boundary_weight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
