@@ -15,18 +15,22 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from avseg.atomic import replace_when_complete
 from avseg.checkpoints import find_checkpoint
 from avseg.checkpoints.loading import load_checkpoint
-from avseg.checkpoints.model_folder import WEIGHTS_FILE
+from avseg.checkpoints.model_folder import WEIGHTS_FILE, weights_file
 from avseg.datasets.layout import Release
 from avseg.synthavs.generators import SynthavsOptions
 from avseg.synthavs.writer import write_synthavs
-from avseg.training.parts import TOWER
+from avseg.training.parts import TOWER, WHOLE, Part
 from avseg.training.recipe import Recipe, load_recipe, seed_recipe
 from avseg.training.run import run_recipe
+from avseg.training.tasks.building import build_task
+from avseg.training.tasks.task import TaskInputs
+from avseg.training.validation import validate
 
 #: Name of a segmenter -> recipe of its pre-training, recipe of the bridge.
 RECIPES = {
@@ -84,9 +88,30 @@ def plan_segmenter(name: str, steps: int) -> Recipe:
         # The recipes have four captions for each image, which take more time.
         "data.prompts=2",
         "data.measured_size=128",
+        # The recipes differ in it.
+        "data.generator_version=2",
         PRECISION,
     ]
     return replace(load_recipe(RECIPES[name][0], changes=changes), start_from={})
+
+
+@torch.no_grad()
+def measure_wrong_texts(recipe: Recipe, run: Path) -> float:
+    """Return the J of masks from the captions of another image.
+
+    A segmenter that ignores its text, and marks all objects, has this J with true captions too.
+    """
+    plan = validate(recipe)
+    parts = {WHOLE: Part(weights_file(run))}
+    task = build_task(plan.task, TaskInputs(plan.config, parts, None, run.parent / "sounds"))
+    task.model.eval()
+    items: Any = task.measured["seen"]
+    measure = task.measure()
+    for first in range(0, len(items), 16):
+        batch = task.collate([items[i] for i in range(first, first + 16)])
+        batch["captions"] = batch["captions"].roll(1, dims=0)
+        measure.update(task.model(**batch), batch)
+    return measure.compute()["iou"]
 
 
 def plan_bridge(name: str, steps: int, seed: int) -> Recipe:
@@ -107,15 +132,14 @@ def plan_bridge(name: str, steps: int, seed: int) -> Recipe:
     return seed_recipe(load_recipe(RECIPES[name][1], changes=changes), seed)
 
 
-def print_table(
-    scores: dict[str, list[dict[str, float]]], texts: dict[str, dict[str, float]]
-) -> None:
+def print_table(scores: dict[str, list[dict[str, float]]], texts: dict[str, list[float]]) -> None:
     """Print J / F of each bridge on each split, mean and standard deviation over seeds.
 
-    `texts` has the scores of each segmenter with true captions of visible and of absent objects.
+    `texts` has three scores of each segmenter: J of true captions, J of wrong captions, and the
+    share of captions without a visible object whose mask is empty.
     """
-    print("| segmenter | J of true texts | absent: empty mask |", " | ".join(SPLITS), "|")
-    print("| --- | --- | --- |", " | ".join("---" for _ in SPLITS), "|")
+    print("| segmenter | true texts | wrong texts | absent: empty |", " | ".join(SPLITS), "|")
+    print("| --- | --- | --- | --- |", " | ".join("---" for _ in SPLITS), "|")
     for name, runs in scores.items():
         cells = []
         for split in SPLITS:
@@ -123,7 +147,7 @@ def print_table(
             js, fs = ([run[f"{key}_{measure}"] for run in runs] for measure in ("j", "f"))
             spread = f" ± {stdev(js):.3f}" if len(js) > 1 else ""
             cells.append(f"{mean(js):.3f}{spread} / {mean(fs):.3f}")
-        given = " | ".join(f"{texts[name][f'eval_seen_{key}']:.3f}" for key in ("iou", "clean"))
+        given = " | ".join(f"{score:.3f}" for score in texts[name])
         print(f"| {name} | {given} |", " | ".join(cells), "|")
 
 
@@ -143,7 +167,10 @@ def main() -> None:
     scores, texts = {}, {}
     for name in options.only or RECIPES:
         segmenter, bridge = RECIPES[name]
-        texts[name] = run_recipe(plan_segmenter(name, options.segmenter_steps), runs / segmenter)
+        recipe = plan_segmenter(name, options.segmenter_steps)
+        measured = run_recipe(recipe, runs / segmenter)
+        wrong = measure_wrong_texts(recipe, runs / segmenter)
+        texts[name] = [measured["eval_seen_iou"], wrong, measured["eval_seen_clean"]]
         # EVF-SAM's bridge starts from a run of another name in its recipe.
         start = {"segmenter": segmenter}
         scores[name] = []
