@@ -1,13 +1,16 @@
 """Which part of TAViS fails where a name is wrong: towers, decomposition, masks, or thresholds?
 
     python benchmarks/names_by_part.py [--model tavis-small] [--clips 40] [--seed 0]
-        [--splits test_seen,test] [--version 2]
+        [--subset ms3] [--splits test_seen,test] [--version 2]
+        [--name-score mean] [--candidates 0] [--min-score 0.5]
 
-For each object that sounds and is visible in a frame of SynthAVS's multi-source clips, one part
-after the other is replaced by the truth, or asked alone. Printed is the share of the objects for
-which the answer is right (frames once a second, as in AVSBench):
+For each object that sounds and is visible in a frame of SynthAVS's clips, one part after the other
+is replaced by the truth, or asked alone. The last three options replace those of the model. Printed
+is the share of the objects for which the answer is right (frames once a second, as in AVSBench):
 
-- model: the name is among the names of the frame.
+- model: the name is among the names of the frame. Precision: share of the names of all frames whose
+  category sounds and is visible. Class mIoU: intersection and union of each class over the pixels
+  of all frames, mean over the classes that occur in the ground truth.
 - without thresholds: the same, with all thresholds of the configuration off.
 - audio tower: with n sounding categories in the frame, the category is among the n names nearest to
   the embedding of the whole audio.
@@ -17,7 +20,7 @@ which the answer is right (frames once a second, as in AVSBench):
   frame highlighted by the true mask.
 - mask: a query has an IoU of at least 0.5 with the true mask.
 - by audio, by image, by both: of the objects with such a query, the share for which that query has
-  the right name by its audio, its masked image, and the mean of both, as the model names it.
+  the right name by its audio, its masked image, and the geometric mean of both probabilities.
 """
 
 import argparse
@@ -29,6 +32,7 @@ import torch
 from _material import circumstances
 from torch import Tensor
 
+from avseg.evaluation.robustness import VISIBLE_AREA
 from avseg.models.outputs import resize_logits
 from avseg.models.tavis import TavisModel
 from avseg.segmenter import Segmenter, load_segmenter
@@ -38,7 +42,7 @@ from avseg.synthavs.sounds import SAMPLE_RATE
 from avseg.types import Clip
 
 #: Thresholds that let every frame and every name pass.
-_OFF = {"min_similarity": -1.0, "min_agreement": -1.0, "min_score": 0.0}
+_OFF = {"min_similarity": -1.0, "min_agreement": -1.0, "min_score": 0.0, "candidates": 0}
 #: Logit of a pixel inside and outside of a true mask.
 _SURE = 20.0
 
@@ -55,9 +59,32 @@ def as_clip(clip: SyntheticClip) -> tuple[Clip, np.ndarray]:
     return plain, np.stack([labels for _, labels in rendered])
 
 
+class ClassIou:
+    """Class mIoU over the pixels of all frames."""
+
+    def __init__(self, names: int) -> None:
+        self.confusion = np.zeros((names + 1, names + 1), np.int64)
+
+    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
+        """Add maps of classes of the same shape, with 0 for the background."""
+        size = len(self.confusion)
+        counts = np.bincount((truth * size + found).ravel(), minlength=size * size)
+        self.confusion += counts.reshape(size, size)
+
+    def mean(self) -> float:
+        """Return the mean over the classes that occur, without the background."""
+        both = np.diag(self.confusion)
+        either = self.confusion.sum(0) + self.confusion.sum(1) - both
+        occurs = self.confusion.sum(1) > 0
+        occurs[0] = False
+        return float((both[occurs] / either[occurs]).mean())
+
+
 @torch.no_grad()
-def ask_parts(segmenter: Segmenter, clip: SyntheticClip, answers: Answers) -> None:
-    """Add the answers of all parts for the objects of one clip."""
+def ask_parts(
+    segmenter: Segmenter, clip: SyntheticClip, answers: Answers, classes: ClassIou
+) -> None:
+    """Add the answers of all parts for the objects of one clip, and its maps of classes."""
     model: TavisModel = segmenter.model  # type: ignore[assignment]
     plain, labels = as_clip(clip)
     inputs = segmenter.processor(plain)
@@ -73,15 +100,21 @@ def ask_parts(segmenter: Segmenter, clip: SyntheticClip, answers: Answers) -> No
     masks = (
         resize_logits(queries.flatten(0, 1), labels.shape[1:]).unflatten(0, queries.shape[:2]) > 0
     )
+    found_classes = _class_maps(model(**inputs).class_logits[0], labels.shape[1:])
     for t in range(len(frames)):
         sounding = clip.sounding(t)
+        numbers = {number: 1 + segmenter.vocabulary.index(c) for number, c in sounding.items()}
+        classes.add(np.vectorize(lambda n, of=numbers: of.get(n, 0))(labels[t]), found_classes[t])
         categories = sorted(set(sounding.values()))
+        shown = {
+            category
+            for category in categories
+            if _truth(sounding, labels[t], category).mean() >= VISIBLE_AREA
+        }
+        answers["precision"] += [name in shown for name in named[0][t]]
         nearest = {segmenter.vocabulary[i - 1] for i in _best(whole[t], len(categories))}
-        for category in categories:
-            numbers = [number for number, name in sounding.items() if name == category]
-            truth = np.isin(labels[t], numbers)
-            if truth.mean() < 0.002:
-                continue
+        for category in sorted(shown):
+            truth = _truth(sounding, labels[t], category)
             index = 1 + segmenter.vocabulary.index(category)
             answers["model"].append(category in named[0][t])
             answers["without thresholds"].append(category in named[1][t])
@@ -102,9 +135,20 @@ def ask_parts(segmenter: Segmenter, clip: SyntheticClip, answers: Answers) -> No
                 for key, probs in (
                     ("by audio", by_audio[t, best]),
                     ("by image", by_image[t, best]),
-                    ("by both", by_audio[t, best] + by_image[t, best]),
+                    ("by both", by_audio[t, best] * by_image[t, best]),
                 ):
                     answers[key].append(int(probs.argmax()) == index)
+
+
+def _class_maps(logits: Tensor, size: tuple[int, ...]) -> np.ndarray:
+    """Return the class of every pixel, (T, H, W), from scores (T, C, S, S)."""
+    resized = resize_logits(logits.flatten(0, 1), size)
+    return resized.unflatten(0, logits.shape[:2]).argmax(1).numpy()
+
+
+def _truth(sounding: dict[int, str], labels: np.ndarray, category: str) -> np.ndarray:
+    """Return the mask of the sounding objects of a category, (H, W)."""
+    return np.isin(labels, [number for number, name in sounding.items() if name == category])
 
 
 def _named(
@@ -135,24 +179,39 @@ def main() -> None:
     parser.add_argument("--model", default="tavis-small")
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--subset", choices=("s4", "ms3"), default="ms3")
     parser.add_argument("--splits", default="test_seen,test")
     parser.add_argument("--version", type=int, choices=(2, 3), default=2)
+    parser.add_argument("--name-score", choices=("mean", "geometric"))
+    parser.add_argument("--candidates", type=int)
+    parser.add_argument("--min-score", type=float)
     options = parser.parse_args()
     segmenter = load_segmenter(options.model, "cpu")
-    print(circumstances(options.model), f"{options.clips} clips, version {options.version}\n")
+    config = segmenter.model.config
+    config.name_score = options.name_score or config.name_score
+    given = {"candidates": options.candidates, "min_score": options.min_score}
+    config.thresholds = replace(
+        config.thresholds, **{name: v for name, v in given.items() if v is not None}
+    )
+    print(circumstances(options.model), f"{options.clips} clips, version {options.version}")
+    print(f"{config.name_score} score, {config.thresholds.to_dict()}\n", flush=True)
     scenes = SynthavsOptions(
-        subset="ms3", clips=1, seed=options.seed, generator_version=options.version
+        subset=options.subset, clips=1, seed=options.seed, generator_version=options.version
     )
     rows: dict[str, Answers] = {}
+    ious: dict[str, ClassIou] = {}
     for split in options.splits.split(","):
         answers = rows[split] = defaultdict(list)
+        ious[split] = ClassIou(len(segmenter.vocabulary))
         for index in range(options.clips):
-            ask_parts(segmenter, draw_clip(scenes, split, index), answers)
-    parts = list(next(iter(rows.values())))
-    print("| split | objects | " + " | ".join(parts) + " |\n" + "| --- " * (len(parts) + 2) + "|")
+            ask_parts(segmenter, draw_clip(scenes, split, index), answers, ious[split])
+    parts = sorted(next(iter(rows.values())), key="precision".__ne__)
+    head = ["split", "objects", "class mIoU", *parts]
+    print("| " + " | ".join(head) + " |\n" + "| --- " * len(head) + "|")
     for split, answers in rows.items():
         shares = [f"{np.mean(answers[part]):.2f}" for part in parts]
-        print(f"| {split} | {len(answers['model'])} | " + " | ".join(shares) + " |")
+        cells = [split, str(len(answers["model"])), f"{ious[split].mean():.3f}", *shares]
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def test_a_group_of_options_has_no_options_of_transformers() -> None:
     assert group == {
         "model_type": "avseg-tavis-thresholds",
         "min_score": 0.5,
+        "candidates": 0,
         "min_similarity": -1.0,
         "min_agreement": -1.0,
     }

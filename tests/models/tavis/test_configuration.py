@@ -35,6 +35,7 @@ def test_a_configuration_survives_saving() -> None:
         ("prompt", "dog", "prompt must have {name} in it once, got 'dog'"),
         ("blur_kernel", 4, "blur_kernel must be odd and positive, got 4"),
         ("thresholds", {"min_score": 1.0}, "min_score must be from 0 to below 1, got 1.0"),
+        ("thresholds", {"candidates": -1}, "candidates must be at least 0, got -1"),
         ("thresholds", {"min_similarity": 1.5}, "min_similarity must be from -1 to 1, got 1.5"),
         ("thresholds", {"min_agreement": -2.0}, "min_agreement must be from -1 to 1, got -2.0"),
         ("query_heads", 7, "query_heads must divide the audio tower's width 32, got 7"),

@@ -1,8 +1,9 @@
 """Masks and probabilities of names to named sources and class maps."""
 
+import pytest
 import torch
 
-from avseg.models.tavis.naming import fuse_classes, name_masks
+from avseg.models.tavis.naming import fuse_classes, name_masks, score_names
 
 
 def queries() -> torch.Tensor:
@@ -66,3 +67,38 @@ def test_soft_fusion_takes_the_background_from_the_common_mask() -> None:
 def test_leading_dimensions_are_kept() -> None:
     fused = fuse_classes(queries()[None], PROBS[None], torch.zeros(1, 1, 4, 4), "max")
     assert fused.shape == (1, 1, 3, 16, 16)
+
+
+#: Logits of one query for the background and three names. The audio is nearly sure of the first
+#: name, the masked image of the third; both find the second one possible.
+BY_AUDIO = torch.tensor([[[0.0, 9.0, 6.0, 0.0]]])
+BY_IMAGE = torch.tensor([[[0.0, 0.0, 6.0, 9.0]]])
+#: Cosines of the whole audio with the three names.
+SIMILARITIES = torch.tensor([[0.5, 0.4, 0.1]])
+
+
+def test_a_mean_is_won_by_one_sure_tower_and_a_geometric_mean_by_agreement() -> None:
+    mean, geometric = (
+        score_names(BY_AUDIO, BY_IMAGE, SIMILARITIES, rule)[0, 0] for rule in ("mean", "geometric")
+    )
+    assert mean.argmax() in (1, 3)
+    assert geometric.argmax() == 2
+    by_audio, by_image = BY_AUDIO.softmax(-1)[0, 0], BY_IMAGE.softmax(-1)[0, 0]
+    torch.testing.assert_close(mean, (by_audio + by_image) / 2)
+    torch.testing.assert_close(geometric, (by_audio * by_image).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("candidates", "possible"), [(1, [0, 1]), (2, [0, 1, 2]), (0, [0, 1, 2, 3])]
+)
+def test_only_names_near_the_whole_audio_and_the_background_are_candidates(
+    candidates: int, possible: list[int]
+) -> None:
+    scores = score_names(BY_AUDIO, BY_IMAGE, SIMILARITIES, "geometric", candidates)
+    assert scores[0, 0].nonzero()[:, 0].tolist() == possible
+
+
+def test_more_candidates_than_names_are_all_names() -> None:
+    every = score_names(BY_AUDIO, BY_IMAGE, SIMILARITIES, "geometric")
+    assert torch.equal(every, score_names(BY_AUDIO, BY_IMAGE, SIMILARITIES, "geometric", 3))
+    assert torch.equal(every, score_names(BY_AUDIO, BY_IMAGE, SIMILARITIES, "geometric", 9))

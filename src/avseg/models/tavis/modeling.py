@@ -23,7 +23,7 @@ from avseg.models.tavis.bridge import EncodedNames, TextBridge, highlight, norma
 from avseg.models.tavis.configuration import TavisConfig
 from avseg.models.tavis.decomposition import QueryDecomposition
 from avseg.models.tavis.losses import compute_losses, total_loss
-from avseg.models.tavis.naming import TavisOutput, name_masks
+from avseg.models.tavis.naming import TavisOutput, name_masks, score_names
 from avseg.models.tavis.prompting import AudioAdapters, HybridPrompts, Prompts, PseudoText
 
 #: Prefixes of the names of frozen parameters; all others are trained, as in the paper's code.
@@ -151,15 +151,15 @@ class TavisModel(AvsegModel):
         prompts = self.build_prompts(audio, image_cls)
         masks = self.decode_masks(frames, audio, prompts, (shape[0], shape[1]), memory)
         # 2. Empty the masks of frames whose audio matches no name or is an off-screen sound.
-        similarities, filtered = None, masks
+        similarities, filtered = None, masks  # (N, C - 1), without the background
         if not self.training:
             cosines = self.bridge.compare_frames(audio.cls, image_cls, names)
             filtered = masks.keep_frames(self.bridge.passes_thresholds(*cosines))
-            similarities = cosines[0].unflatten(0, shape)
+            similarities = cosines[0]
         output = TavisOutput(
             mask_logits=filtered.logits[:, -1].unflatten(0, shape),
             iou_predictions=masks.ious[:, -1].unflatten(0, shape),
-            similarities=similarities,
+            similarities=None if similarities is None else similarities.unflatten(0, shape),
             memory=masks.memory,
         )
         if targets is None and not named:
@@ -188,8 +188,15 @@ class TavisModel(AvsegModel):
                 self.config.losses,
             )
             output.loss = total_loss(losses, pairs, self.config.losses)
-        if not self.training:
-            self._add_names(output, filtered, (audio_logits, image_logits), shape)
+        if similarities is not None:
+            scores = score_names(
+                audio_logits,
+                image_logits,
+                similarities,
+                self.config.name_score,
+                self.config.thresholds.candidates,
+            )
+            self._add_names(output, filtered, scores, shape)
         return output
 
     def predict_masks(self, **inputs: Any) -> TavisOutput:
@@ -397,21 +404,19 @@ class TavisModel(AvsegModel):
         self,
         output: TavisOutput,
         masks: PredictedMasks,
-        class_logits: tuple[Tensor, Tensor],
+        scores: Tensor,
         shape: torch.Size,
     ) -> None:
-        """Add the named masks of (B, T) frames to the outputs."""
-        audio_logits, image_logits = class_logits
-        probs = (audio_logits.softmax(-1) + image_logits.softmax(-1)) / 2
+        """Add the named masks of (B, T) frames to the outputs, by the scores of names (N, Q, C)."""
         queries = masks.query_logits
         min_score = self.config.thresholds.min_score
-        masks_by_name = name_masks(queries, probs, min_score)
+        masks_by_name = name_masks(queries, scores, min_score)
         output.frame_index = masks_by_name.frame_index
         output.name_index = masks_by_name.name_index
         output.named_logits = masks_by_name.named_logits
         output.named_scores = masks_by_name.named_scores
         output.query_logits = queries.unflatten(0, shape)
-        output.class_probs = probs.unflatten(0, shape)
+        output.class_probs = scores.unflatten(0, shape)
         output.sem_fusion = self.config.sem_fusion
         output.min_score = min_score
 

@@ -29,11 +29,10 @@ class TavisOutput(NamedOutput):
     Args:
         mask_logits: Mask of all sounding objects, from the prompt of the whole audio, (B, T, h, w).
         iou_predictions: Predicted IoU of this mask, (B, T) in [0, 1].
-        named_scores: Probability of the name of each named mask, (P,) in [0, 1].
+        named_scores: Score of the name of each named mask, (P,) in [0, 1].
         query_logits: Mask of each query inside the mask of all sounding objects, before the
             sigmoid, (B, T, Q, h, w).
-        class_probs: Probability of each name for each query, the mean of the probabilities by its
-            audio and by its masked image, (B, T, Q, C).
+        class_probs: Score of each name for each query, from `score_names`, (B, T, Q, C).
         sem_fusion: Rule for the class of a pixel, see `TavisConfig.sem_fusion`.
         min_score: Score that a name must exceed, see `TavisThresholds.min_score`.
     """
@@ -65,16 +64,47 @@ class NamedMasks:
     named_scores: Tensor
 
 
+def score_names(
+    audio_logits: Tensor,
+    image_logits: Tensor,
+    similarities: Tensor,
+    rule: Literal["mean", "geometric"],
+    candidates: int = 0,
+) -> Tensor:
+    """Compute the score of each name for each query, by its audio and its masked image.
+
+    Args:
+        audio_logits: Similarity of the audio of each query with each name, (N, Q, C).
+        image_logits: Similarity of the masked image of each query with each name, (N, Q, C).
+        similarities: Cosines of the whole audio of each frame with the names, without the
+            background, (N, C - 1).
+        rule: See `TavisConfig.name_score`.
+        candidates: See `TavisThresholds.candidates`.
+
+    Returns:
+        Scores in [0, 1], (N, Q, C); 0 for names that are no candidates.
+    """
+    by_audio, by_image = audio_logits.softmax(-1), image_logits.softmax(-1)
+    scores = (by_audio + by_image) / 2 if rule == "mean" else (by_audio * by_image).sqrt()
+    if 0 < candidates < similarities.shape[-1]:
+        nearest = similarities.topk(candidates).indices  # (N, candidates)
+        is_candidate = torch.zeros_like(similarities, dtype=torch.bool).scatter(1, nearest, True)
+        # The background, which comes first, is always a candidate.
+        is_candidate = F.pad(is_candidate, (1, 0), value=True)
+        scores = scores.masked_fill(~is_candidate.unsqueeze(1), 0.0)
+    return scores
+
+
 def name_masks(query_logits: Tensor, class_probs: Tensor, min_score: float) -> NamedMasks:
     """Name each query, and merge the masks of a frame with the same name.
 
-    The name of a query is its most probable one. Queries that are background, and queries with an
-    empty mask, are omitted.
+    The name of a query is the one with the highest score. Queries that are background, and queries
+    with an empty mask, are omitted.
 
     Args:
         query_logits: Mask of each query before the sigmoid, (N, Q, h, w).
-        class_probs: Probability of each name for each query, (N, Q, C).
-        min_score: Probability that a name must exceed.
+        class_probs: Score of each name for each query, (N, Q, C).
+        min_score: Score that a name must exceed.
 
     Returns:
         The named masks, ordered by frame.
