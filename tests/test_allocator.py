@@ -69,10 +69,13 @@ def test_large_blocks_are_returned_inside_of_a_block_of_code_only(setting: str) 
 from avseg.allocator import reuse_freed_memory, return_large_blocks
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
+above = []
 def keeps():
     before = resident()
     blocks = [b"1" * 2**23 for _ in range(8)]
-    last = b"1" * 2**20  # above the blocks, so that the heap cannot shrink
+    # Above the blocks, so that the heap cannot shrink. It stays, because a later one would be put
+    # into its place, below the blocks.
+    above.append(b"1" * 2**20)
     del blocks
     return resident() - before > 6e7
 {setting}
