@@ -37,7 +37,7 @@ SUBSAMPLING = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
 LOSSLESS = {
     "libx264": {"qp": "0", "preset": "ultrafast"},
     "libx264rgb": {"qp": "0", "preset": "ultrafast"},
-    "libx265": {"x265-params": "lossless=1:log-level=none"},
+    "libx265": {"x265-params": "lossless=1:bframes=0:frame-threads=1:log-level=none"},
     "libvpx-vp9": {"lossless": "1"},
     "prores_ks": {"profile": "3"},
 }
