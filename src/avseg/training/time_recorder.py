@@ -32,26 +32,11 @@ class TimeRecorder(TrainerCallback):
             **kwargs: Further objects of the trainer.
         """
         del args, control, kwargs
-        self._record(state)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Record the time at the end of the training; `Trainer` calls it.
-
-        Args:
-            args: Options of the trainer.
-            state: State of the training.
-            control: What the trainer does next.
-            **kwargs: Further objects of the trainer.
-        """
-        del args, control, kwargs
-        self._record(state)
-
-    def _record(self, state: TrainerState) -> None:
         if state.is_world_process_zero:
             record_time(
                 self.output,
                 time.monotonic() - self.started,
                 time.process_time() - self.started_cpu,
             )
+
+    on_train_end = on_save
