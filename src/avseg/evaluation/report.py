@@ -109,7 +109,12 @@ class Report:
         mask scores high with the original audio and with replaced audio, as if the model ignored
         the audio. Empty if no negative condition was tested, or all frames are silent.
         """
-        tested = {name: self.conditions[name] for name in NEGATIVES if name in self.conditions}
+        # A condition for which only clips without a sounding object were fit has no such score.
+        tested = {
+            name: self.conditions[name]
+            for name in NEGATIVES
+            if "j_own_sounding" in self.conditions.get(name, {})
+        }
         if not tested or "j_sounding" not in self.scores:
             return {}
         j, f = self.scores["j_sounding"].value, self.scores["f_at_threshold"].value
